@@ -1,0 +1,1 @@
+"""CRM tables in, point-in-time feature rows out."""

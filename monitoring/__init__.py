@@ -1,0 +1,1 @@
+"""Predictions and outcomes in, verdicts out."""

@@ -1,0 +1,1 @@
+"""Feature rows in, a registered model and its card out."""
