@@ -1,0 +1,59 @@
+# `make demo` and `make test` set everything up by themselves; they need Python 3.11 to 3.13 and make, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export BENTOML_DO_NOT_TRACK := true
+
+.PHONY: demo test lint types layers check lock wheel bento clean
+
+demo: $(VENV)/core.done
+	$(BIN)/perennial demo
+
+test: $(VENV)/dev.done
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: lint types layers
+
+lint: $(VENV)/dev.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.done
+	$(BIN)/mypy
+
+layers: $(VENV)/dev.done
+	$(BIN)/lint-imports
+
+wheel: $(VENV)/dev.done
+	rm -rf dist && $(BIN)/python -m build --wheel --outdir dist .
+
+bento: $(VENV)/dev.done
+	$(BIN)/bentoml build
+
+lock: $(VENV)/dev.done
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 \
+	  pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 \
+	  --all-extras -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Expected Python 3.11 to 3.13; found $$($(PYTHON) --version 2>&1). Install one and run: make PYTHON=python3.11 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# A fully set-up developer's environment serves the demo too.
+$(VENV)/core.done: requirements.lock pyproject.toml | $(VENV)/bin/python
+	@test -e $(VENV)/dev.done || { echo "Installing Perennial into $(VENV) (once, some minutes)"; \
+	  $(BIN)/python -m pip install -q --require-hashes -r requirements.lock && $(BIN)/python -m pip install -q --no-deps -e .; }
+	touch $@
+
+$(VENV)/dev.done: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
+	@echo "Installing Perennial and its development tools into $(VENV) (once, some minutes)"
+	$(BIN)/python -m pip install -q --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install -q --no-deps -e .
+	touch $@
+
+clean:
+	rm -rf $(VENV) .perennial dist build
