@@ -1,0 +1,70 @@
+"""What was read, kept and put aside: the quality report of a CRM source."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class TableQuality:
+    """One table's figures; rows read are kept, quarantined or left out (known only after `until`)."""
+
+    rows: int = 0
+    kept: int = 0
+    quarantined: int = 0
+    left_out: int = 0
+    derived: int = 0
+    duplicates: int = 0
+    orphans: int = 0
+    reasons: dict[str, dict[str, Any]] = field(default_factory=dict)
+    null_share: dict[str, float] = field(default_factory=dict)
+    first: str | None = None
+    last: str | None = None
+
+
+@dataclass
+class Quality:
+    """The quality report: figures by table, and warnings in words."""
+
+    tables: dict[str, TableQuality] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def of(self, table: str) -> TableQuality:
+        """The figures of one table, made at first use."""
+        return self.tables.setdefault(table, TableQuality())
+
+    def warn(self, text: str) -> None:
+        """Add a warning once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    @property
+    def rows(self) -> int:
+        """Rows read in all tables."""
+        return sum(table.rows for table in self.tables.values())
+
+    @property
+    def quarantined(self) -> int:
+        """Rows put aside in all tables."""
+        return sum(table.quarantined for table in self.tables.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: rows, quarantined, tables (each with its shares), warnings."""
+        tables = {}
+        for name, table in self.tables.items():
+            share = table.orphans / table.rows if table.rows else 0.0
+            tables[name] = asdict(table) | {"orphan_share": round(share, 6)}
+        return {
+            "rows": self.rows,
+            "quarantined": self.quarantined,
+            "tables": tables,
+            "warnings": list(self.warnings),
+        }
+
+    @classmethod
+    def from_dict(cls, told: dict[str, Any]) -> "Quality":
+        """The report that `as_dict` told."""
+        tables = {
+            name: TableQuality(**{key: value for key, value in table.items() if key != "orphan_share"})
+            for name, table in told["tables"].items()
+        }
+        return cls(tables, list(told["warnings"]))
