@@ -1,0 +1,42 @@
+"""What many tests share: settings with a home of their own, and one small simulated CRM."""
+
+from pathlib import Path
+
+import pytest
+
+from features.settings import Settings
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings whose home is a folder of this test alone."""
+    return Settings(home=tmp_path / "home", threads=1)
+
+
+@pytest.fixture(scope="session")
+def simulated_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated CRM of 400 accounts as CSV files, with truth.json beside them."""
+    from features.simulate import simulate
+
+    folder = tmp_path_factory.mktemp("simulated") / "crm"
+    simulate(folder, accounts=400, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def simulated_crm(simulated_folder: Path, tmp_path_factory: pytest.TempPathFactory):
+    """The same CRM, cleaned."""
+    from features.load import load
+
+    return load(simulated_folder, into=tmp_path_factory.mktemp("clean") / "crm")
+
+
+@pytest.fixture
+def real_data(request: pytest.FixtureRequest) -> Path:
+    """A folder of real data, named by `@pytest.mark.parametrize("real_data", [...], indirect=True)`."""
+    folder = SHARED_DATA / request.param
+    if not folder.is_dir():
+        pytest.skip(f"the real data set {request.param} is not beside the checkout, in ../shared/data")
+    return folder
