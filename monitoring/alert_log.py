@@ -1,0 +1,195 @@
+"""Alerts in the store: opened once for each cause, and a ledger of what was sent where."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, and_, or_, select, update
+
+from features.errors import RenewalError
+from monitoring.database import insert, now, writing
+from monitoring.schema import alert_sends, alerts
+
+STATES = ("open", "acknowledged", "closed")
+
+
+@dataclass(frozen=True)
+class AlertLog:
+    """The part of the store that keeps alerts.
+
+    Sending is a transactional outbox. `open_alert` writes the alert and one pending send for each channel in
+    one transaction; a sender claims a send, delivers, and marks it. Killed before the delivery or after the
+    mark, nothing is lost or doubled. Killed between delivery and mark, the send is offered again once its
+    claim has run out: rather twice than never, and the alert's id in the message tells a receiver so.
+    """
+
+    engine: Engine
+
+    def open_alert(
+        self,
+        dedupe_key: str,
+        *,
+        rule: str,
+        title: str,
+        severity: str = "warning",
+        reasons: Sequence[str] = (),
+        kind: str | None = None,
+        subject_id: str | None = None,
+        account_id: str | None = None,
+        segment: str | None = None,
+        value: float | None = None,
+        threshold: float | None = None,
+        owner: str | None = None,
+        channels: Sequence[str] = (),
+    ) -> tuple[str, bool]:
+        """Open an alert, or note that one with this `dedupe_key` that isn't closed was seen again.
+
+        Returns:
+            Its id, and whether it is new.
+        """
+        moment = now()
+        fresh = {
+            "alert_id": uuid.uuid4().hex,
+            "dedupe_key": dedupe_key,
+            "rule": rule,
+            "title": title,
+            "severity": severity,
+            "reasons": list(reasons),
+            "kind": kind,
+            "subject_id": subject_id,
+            "account_id": account_id,
+            "segment": segment,
+            "value": value,
+            "threshold": threshold,
+            "owner": owner,
+            "state": "open",
+            "opened_at": moment,
+            "last_seen_at": moment,
+        }
+        with writing(self.engine) as connection:
+            statement = insert(connection, alerts).on_conflict_do_update(
+                index_elements=["dedupe_key"],
+                index_where=alerts.c.state != "closed",
+                set_={"last_seen_at": moment, "value": value, "reasons": list(reasons)},
+            )
+            alert_id = connection.execute(statement.returning(alerts.c.alert_id), fresh).scalar_one()
+            is_new = alert_id == fresh["alert_id"]
+            if is_new and channels:
+                pending = [
+                    {"alert_id": alert_id, "channel": channel, "state": "pending", "attempts": 0}
+                    for channel in dict.fromkeys(channels)
+                ]
+                connection.execute(insert(connection, alert_sends), pending)
+        return alert_id, is_new
+
+    def acknowledge_alert(self, alert_id: str, by: str, *, owner: str | None = None) -> None:
+        """Somebody has seen it and takes it (or hands it to `owner`)."""
+        with writing(self.engine) as connection:
+            _require(connection, alert_id)
+            values = {
+                "state": "acknowledged",
+                "acknowledged_at": now(),
+                "acknowledged_by": by,
+                "owner": owner or by,
+            }
+            is_open = and_(alerts.c.alert_id == alert_id, alerts.c.state == "open")
+            connection.execute(update(alerts).where(is_open).values(**values))
+
+    def close_alert(self, alert_id: str, by: str, because: str = "") -> None:
+        """Somebody closes it; a closed one stays as it was closed first."""
+        with writing(self.engine) as connection:
+            _require(connection, alert_id)
+            _close(connection, alerts.c.alert_id == alert_id, by, because)
+
+    def close_gone(self, rule: str, kind: str | None, standing: Sequence[str], because: str) -> int:
+        """Close the alerts of a rule and kind whose cause is gone: their key is not among `standing`."""
+        gone = [alerts.c.rule == rule, alerts.c.dedupe_key.not_in(list(standing))]
+        if kind is not None:
+            gone.append(alerts.c.kind == kind)
+        with writing(self.engine) as connection:
+            return _close(connection, and_(*gone), "perennial", because)
+
+    def alerts(
+        self, *, state: str | None = None, kind: str | None = None, limit: int = 1_000
+    ) -> list[dict[str, Any]]:
+        """Alerts, newest first; `hours_to_close` is set on closed ones.
+
+        Args:
+            state: `open`, `acknowledged`, `closed`, or `standing` for what is not closed.
+            kind: `renewal` or `win`.
+            limit: at most so many.
+        """
+        query = select(alerts).order_by(alerts.c.opened_at.desc(), alerts.c.alert_id).limit(limit)
+        if state is not None:
+            query = query.where(
+                alerts.c.state != "closed" if state == "standing" else alerts.c.state == state
+            )
+        if kind is not None:
+            query = query.where(alerts.c.kind == kind)
+        with self.engine.connect() as connection:
+            return [_shown(dict(row)) for row in connection.execute(query).mappings()]
+
+    def claim_send(
+        self, *, lease: timedelta = timedelta(minutes=10), attempts: int = 5
+    ) -> dict[str, Any] | None:
+        """The next send that is due, claimed for this sender: pending, failed, or left by one that died.
+
+        Returns:
+            `channel`, `attempts` (this one included) and the alert's columns; None: nothing to send.
+        """
+        moment = now()
+        send = alert_sends.c
+        waiting = or_(
+            send.state == "pending",
+            and_(send.state.in_(["sending", "failed"]), send.claimed_at < moment - lease),
+        )
+        due = select(send.alert_id, send.channel).where(waiting, send.attempts < attempts)
+        with writing(self.engine) as connection:
+            row = connection.execute(
+                due.order_by(send.attempts, send.alert_id).limit(1).with_for_update(skip_locked=True)
+            ).first()
+            if row is None:
+                return None
+            here = and_(send.alert_id == row.alert_id, send.channel == row.channel)
+            claim = {"state": "sending", "claimed_at": moment, "attempts": send.attempts + 1}
+            connection.execute(update(alert_sends).where(here).values(**claim))
+            joined = select(alerts, send.channel, send.attempts).where(
+                here, alerts.c.alert_id == row.alert_id
+            )
+            return dict(connection.execute(joined).mappings().one())
+
+    def mark_send(self, alert_id: str, channel: str, error: str | None = None) -> None:
+        """Note how a claimed send went: sent, or failed with the error (tried again after the lease)."""
+        state = "failed" if error else "sent"
+        values = {"state": state, "error": error, "sent_at": None if error else now()}
+        here = and_(alert_sends.c.alert_id == alert_id, alert_sends.c.channel == channel)
+        with writing(self.engine) as connection:
+            connection.execute(update(alert_sends).where(here).values(**values))
+
+    def sends(self, alert_id: str) -> list[dict[str, Any]]:
+        """The ledger of one alert: where it went or waits to go."""
+        query = select(alert_sends).where(alert_sends.c.alert_id == alert_id).order_by(alert_sends.c.channel)
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _require(connection: Connection, alert_id: str) -> None:
+    if connection.execute(select(alerts.c.alert_id).where(alerts.c.alert_id == alert_id)).first() is None:
+        raise RenewalError(
+            expected="the id of an alert", found=repr(alert_id), do="Take it from the listing."
+        )
+
+
+def _close(connection: Connection, which: Any, by: str, because: str) -> int:
+    values = {"state": "closed", "closed_at": now(), "closed_by": by, "closed_because": because}
+    return connection.execute(
+        update(alerts).where(which, alerts.c.state != "closed").values(**values)
+    ).rowcount
+
+
+def _shown(alert: dict[str, Any]) -> dict[str, Any]:
+    closed = alert["closed_at"]
+    hours = (closed - alert["opened_at"]).total_seconds() / 3600 if closed else None
+    return {**alert, "hours_to_close": hours}

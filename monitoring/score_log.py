@@ -1,0 +1,369 @@
+"""Scores in the store: the current one of each subject, the log of all predictions, the features they saw."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from sqlalchemy import Connection, Engine, and_, case, delete, func, or_, select, update
+
+from features.errors import RenewalError
+from monitoring.database import insert, now, put, records, writing
+from monitoring.schema import feature_batches, prediction_log, runs, scores
+
+UNDATED = "undated"
+_UNRANKED = -1e300
+"""Sorts subjects whose value is unknown behind every known one; never shown."""
+
+_IDS_AT_ONCE = 5_000
+_LOGGED = tuple(column.name for column in prediction_log.columns if column.name != "prediction_id")
+_CURRENT = tuple(column.name for column in scores.columns)
+_ORDERS = {
+    "at_risk": (scores.c.rank_value, True),
+    "expected": (scores.c.rank_value, True),
+    "amount": (func.coalesce(scores.c.amount, _UNRANKED), True),
+    "probability": (func.coalesce(scores.c.probability, 2.0), False),
+    "end_date": (func.coalesce(scores.c.end_date, datetime.max), False),
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some rows of a listing, and the cursor that continues it (None: that was all)."""
+
+    rows: list[dict[str, Any]]
+    cursor: str | None
+
+
+@dataclass(frozen=True)
+class ScoreLog:
+    """The part of the store that keeps scores."""
+
+    engine: Engine
+
+    def write_scores(
+        self,
+        kind: str,
+        rows: pd.DataFrame,
+        features: pd.DataFrame | None = None,
+        *,
+        run_id: str,
+        model_version: str,
+        complete: bool = False,
+        current: bool = True,
+    ) -> dict[str, int]:
+        """Store one run's scores in one transaction; the same run again changes nothing.
+
+        Args:
+            kind: `renewal` or `win`.
+            rows: the result rows of a scoring run (DESIGN §11), with `contract_id` or `opportunity_id` (or
+                `subject_id`), `account_id`, `as_of`; optional `owner_id`, `region`, `lead_days`, `end_date`,
+                `held_out`. Further columns are kept as `details`.
+            features: the feature rows behind them, same order; logged as one Arrow IPC (zstd) blob.
+            run_id: names the run.
+            model_version: of the model that scored.
+            complete: the rows are all open subjects there are; others are marked gone.
+            current: False only logs, for a backfill. Without `complete`, a score never replaces one of a
+                later `as_of`.
+
+        Returns:
+            `scored`, `problems` (rows without a probability) and `gone`.
+        """
+        moment = now()
+        ready = _prepared(kind, rows, run_id, str(model_version), moment)
+        gone = 0
+        with writing(self.engine) as connection:
+            _log(connection, [row for row in ready if row["probability"] is not None])
+            if current:
+                put(connection, _upsert_scores(connection, complete), ready)
+            if current and complete:
+                gone = _mark_gone(connection, kind, run_id, moment)
+            if features is not None:
+                _log_features(connection, kind, run_id, str(model_version), rows, features, moment)
+            problems = sum(row["probability"] is None for row in ready)
+            summary = {"scored": len(ready) - problems, "problems": problems, "gone": gone}
+            _finish(connection, run_id, kind, moment, summary)
+        return summary
+
+    def scores(
+        self,
+        kind: str,
+        *,
+        owner: str | None = None,
+        region: str | None = None,
+        before: Any = None,
+        order: str = "at_risk",
+        limit: int = 100,
+        cursor: str | None = None,
+        ids: Sequence[str] | None = None,
+    ) -> Page:
+        """The current scores of open subjects, paged by key: rows that come or go meanwhile repeat nothing.
+
+        Args:
+            kind: `renewal` or `win`.
+            owner: only this owner's.
+            region: only this region's.
+            before: only those that end before this moment.
+            order: `at_risk`, `expected`, `amount` (largest first), `probability`, `end_date` (least first).
+            limit: rows a page.
+            cursor: of the page before.
+            ids: exactly these subjects, one page, whatever the order.
+
+        Raises:
+            RenewalError: an unknown order or a cursor that is not ours.
+        """
+        wanted = _open_scores(kind, owner, region, before)
+        if ids is not None:
+            return Page(self._by_ids(wanted, ids), None)
+        if order not in _ORDERS:
+            raise RenewalError(
+                expected=f"order to be one of {', '.join(_ORDERS)}", found=repr(order), do="Choose one."
+            )
+        key, descending = _ORDERS[order]
+        if cursor:
+            value, subject = _read_cursor(cursor, order)
+            beyond = key < value if descending else key > value
+            wanted = [*wanted, or_(beyond, and_(key == value, scores.c.subject_id > subject))]
+        query = select(scores, key.label("_key")).where(*wanted).limit(limit + 1)
+        query = query.order_by(key.desc() if descending else key.asc(), scores.c.subject_id)
+        with self.engine.connect() as connection:
+            found = [dict(row) for row in connection.execute(query).mappings()]
+        keys = [row.pop("_key") for row in found]
+        more = len(found) > limit
+        return Page(
+            [_shown(row) for row in found[:limit]],
+            _cursor(order, keys[limit - 1], found[limit - 1]["subject_id"]) if more else None,
+        )
+
+    def _by_ids(self, wanted: list[Any], ids: Sequence[str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        with self.engine.connect() as connection:
+            for start in range(0, len(ids), _IDS_AT_ONCE):
+                some = scores.c.subject_id.in_(list(ids[start : start + _IDS_AT_ONCE]))
+                found += map(dict, connection.execute(select(scores).where(*wanted, some)).mappings())
+        place = {subject: number for number, subject in enumerate(ids)}
+        return sorted(map(_shown, found), key=lambda row: place[row["subject_id"]])
+
+    def score_totals(
+        self, kind: str, *, owner: str | None = None, region: str | None = None, before: Any = None
+    ) -> dict[str, Any]:
+        """Over the whole listing: `rows`, the sums of `at_risk`, `expected` and `amount`, rows by `bands`."""
+        wanted = _open_scores(kind, owner, region, before)
+        sums = [func.sum(scores.c[name]).label(name) for name in ("at_risk", "expected", "amount")]
+        with self.engine.connect() as connection:
+            total = (
+                connection.execute(select(func.count().label("rows"), *sums).where(*wanted)).mappings().one()
+            )
+            bands = select(scores.c.band, func.count()).where(*wanted).group_by(scores.c.band)
+            counted = {band: number for band, number in connection.execute(bands) if band is not None}
+        return {**total, "bands": counted}
+
+    def score_history(self, kind: str, subject_id: str) -> list[dict[str, Any]]:
+        """All logged predictions of one subject, oldest `as_of` first."""
+        log = prediction_log.c
+        query = select(prediction_log).where(log.kind == kind, log.subject_id == subject_id)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(log.as_of_key, log.prediction_id)).mappings()
+            return [dict(row) for row in rows]
+
+    def predictions(self, kind: str, since: Any = None) -> pd.DataFrame:
+        """The prediction log; with `since`, predictions of an `as_of` (undated: scored) at or after it."""
+        log = prediction_log.c
+        query = select(prediction_log).where(log.kind == kind).order_by(log.prediction_id)
+        if since is not None:
+            query = query.where(func.coalesce(log.as_of, log.scored_at) >= _moment(since))
+        with self.engine.connect() as connection:
+            found = connection.execute(query)
+            frame = pd.DataFrame(found.fetchall(), columns=list(found.keys()))
+        for name in ("as_of", "scored_at", "end_date"):
+            frame[name] = pd.to_datetime(frame[name]).astype("datetime64[us]")
+        numbers = ["probability", "low", "high", "lead_days", "amount", "at_risk", "expected"]
+        return frame.astype(dict.fromkeys(numbers, float))
+
+    def logged_features(self, kind: str, since: Any = None) -> pd.DataFrame:
+        """Feature rows logged by runs: `subject_id`, `account_id`, `as_of`, `lead_days`, `run_id`, features.
+
+        A feature that one run lacks is missing in its rows; categories are pandas categories.
+        """
+        batch = feature_batches.c
+        query = select(feature_batches).where(batch.kind == kind).order_by(batch.logged_at, batch.run_id)
+        if since is not None:
+            query = query.where(func.coalesce(batch.last_as_of, batch.logged_at) >= _moment(since))
+        with self.engine.connect() as connection:
+            tables = [_read_batch(row) for row in connection.execute(query).mappings()]
+        if not tables:
+            return pd.DataFrame(columns=["subject_id", "account_id", "as_of", "lead_days", "run_id"])
+        frame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
+        if since is not None:
+            frame = frame[frame["as_of"].isna() | (frame["as_of"] >= _moment(since))]
+        texts = [n for n in frame.columns[5:] if not pd.api.types.is_numeric_dtype(frame[n])]
+        return frame.astype(dict.fromkeys(texts, "category")).reset_index(drop=True)
+
+
+def _prepared(
+    kind: str, rows: pd.DataFrame, run_id: str, version: str, moment: datetime
+) -> list[dict[str, Any]]:
+    """The rows as they go into the tables: every column there, further ones under `details`."""
+    frame = rows.copy()
+    if "subject_id" not in frame:
+        frame["subject_id"] = frame["contract_id" if kind == "renewal" else "opportunity_id"]
+    if frame["subject_id"].isna().any() or frame["subject_id"].duplicated().any():
+        raise ValueError("write_scores needs one row a subject, each with its id")
+    further = [name for name in frame.columns if name not in _CURRENT]
+    fixed = {"kind": kind, "run_id": run_id, "model_version": version, "scored_at": moment}
+    blank = dict.fromkeys(_CURRENT)
+    ready = []
+    for row in records(frame.drop(columns=[name for name in fixed if name in frame])):
+        details = {name: row.pop(name) for name in further if name in row}
+        row = {**blank, **row, **fixed, "details": details or None}
+        row["as_of_key"] = row["as_of"].isoformat() if row["as_of"] else UNDATED
+        value = row["at_risk"] if kind == "renewal" else row["expected"]
+        row["rank_value"] = _UNRANKED if value is None else value
+        ready.append(row)
+    return ready
+
+
+def _log(connection: Connection, ready: list[dict[str, Any]]) -> None:
+    statement = insert(connection, prediction_log)
+    key = ["kind", "subject_id", "as_of_key", "model_version"]
+    changed = {name: statement.excluded[name] for name in _LOGGED if name not in key}
+    statement = statement.on_conflict_do_update(index_elements=key, set_=changed)
+    put(connection, statement, [{name: row[name] for name in _LOGGED} for row in ready])
+
+
+def _upsert_scores(connection: Connection, complete: bool) -> Any:
+    """Replaces a subject's score; the one of an earlier `as_of` is remembered as the previous one."""
+    statement = insert(connection, scores)
+    fresh, old = statement.excluded, scores.c
+    kept = ("kind", "subject_id", "previous_probability", "previous_as_of")
+    changed: dict[str, Any] = {name: fresh[name] for name in _CURRENT if name not in kept}
+    repeated = old.as_of_key == fresh.as_of_key
+    changed["previous_probability"] = case((repeated, old.previous_probability), else_=old.probability)
+    changed["previous_as_of"] = case((repeated, old.previous_as_of), else_=old.as_of)
+    where = None if complete else old.as_of_key <= fresh.as_of_key
+    return statement.on_conflict_do_update(index_elements=["kind", "subject_id"], set_=changed, where=where)
+
+
+def _mark_gone(connection: Connection, kind: str, run_id: str, moment: datetime) -> int:
+    left = and_(scores.c.kind == kind, scores.c.run_id != run_id, scores.c.gone_at.is_(None))
+    return connection.execute(update(scores).where(left).values(gone_at=moment)).rowcount
+
+
+def _log_features(
+    connection: Connection,
+    kind: str,
+    run_id: str,
+    version: str,
+    rows: pd.DataFrame,
+    features: pd.DataFrame,
+    moment: datetime,
+) -> None:
+    if len(rows) != len(features):
+        raise ValueError(f"{len(features)} feature rows for {len(rows)} scores")
+    subject = (
+        rows["subject_id"]
+        if "subject_id" in rows
+        else rows[f"{'contract' if kind == 'renewal' else 'opportunity'}_id"]
+    )
+    about = pd.DataFrame({"subject_id": subject.to_numpy(), "account_id": rows["account_id"].to_numpy()})
+    about["as_of"] = pd.to_datetime(rows["as_of"].to_numpy()).astype("datetime64[us]")
+    about["lead_days"] = rows["lead_days"].to_numpy(float) if "lead_days" in rows else float("nan")
+    about["run_id"] = run_id
+    table = pa.Table.from_pandas(
+        pd.concat([about, features.reset_index(drop=True)], axis=1), preserve_index=False
+    )
+    dated = about["as_of"].dropna()
+    batch = {
+        "kind": kind,
+        "run_id": run_id,
+        "model_version": version,
+        "first_as_of": dated.min().to_pydatetime() if len(dated) else None,
+        "last_as_of": dated.max().to_pydatetime() if len(dated) else None,
+        "logged_at": moment,
+        "rows": len(about),
+        "arrow_zstd": packed(table),
+    }
+    connection.execute(
+        delete(feature_batches).where(feature_batches.c.kind == kind, feature_batches.c.run_id == run_id)
+    )
+    connection.execute(insert(connection, feature_batches).values(**batch))
+
+
+def packed(table: pa.Table) -> bytes:
+    """A table as one Arrow IPC stream, zstd inside."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def unpacked(blob: bytes) -> pa.Table:
+    """The table `packed` made, categories as plain text."""
+    table = pa.ipc.open_stream(blob).read_all()
+    plain = [
+        pa.field(field.name, field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(plain))
+
+
+def _read_batch(row: Any) -> pa.Table:
+    return unpacked(row["arrow_zstd"])
+
+
+def _finish(
+    connection: Connection, run_id: str, kind: str, moment: datetime, summary: dict[str, int]
+) -> None:
+    row = {"run_id": run_id, "what": "score", "kind": kind, "finished_at": moment, "summary": summary}
+    statement = insert(connection, runs)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["run_id"], set_={"finished_at": moment, "summary": summary}
+        ),
+        row,
+    )
+
+
+def _open_scores(kind: str, owner: str | None, region: str | None, before: Any) -> list[Any]:
+    wanted = [scores.c.kind == kind, scores.c.gone_at.is_(None)]
+    if owner is not None:
+        wanted.append(scores.c.owner_id == owner)
+    if region is not None:
+        wanted.append(scores.c.region == region)
+    if before is not None:
+        wanted.append(scores.c.end_date < _moment(before))
+    return wanted
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """A current score as callers see it: further columns back in place, the store's own left out."""
+    row = {**row, **(row.pop("details") or {})}
+    return {name: value for name, value in row.items() if name not in ("rank_value", "as_of_key", "gone_at")}
+
+
+def _moment(value: Any) -> datetime:
+    moment = pd.Timestamp(value)
+    return (moment.tz_convert("UTC").tz_localize(None) if moment.tz else moment).to_pydatetime()
+
+
+def _cursor(order: str, value: Any, subject_id: str) -> str:
+    text = json.dumps([order, value.isoformat() if isinstance(value, datetime) else value, subject_id])
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def _read_cursor(cursor: str, order: str) -> tuple[Any, str]:
+    try:
+        made_for, value, subject_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        if made_for != order or not isinstance(subject_id, str):
+            raise ValueError(made_for)
+        return (datetime.fromisoformat(value) if isinstance(value, str) else float(value)), subject_id
+    except (ValueError, TypeError) as error:
+        raise RenewalError(
+            expected=f"the cursor of a page in order {order}",
+            found=repr(cursor),
+            do="Start again without a cursor.",
+        ) from error
