@@ -111,7 +111,7 @@ def _arrive(connection: Connection, table: str, row_id: str, row: dict[str, Any]
         "received_at": now(),
     }
     statement = insert(connection, events).on_conflict_do_nothing(index_elements=["crm_table", "row_id"])
-    if connection.execute(statement, fresh).rowcount:
+    if connection.execute(statement.returning(events.c.event_id), fresh).first():
         return "new"
     kept = select(events.c.payload).where(events.c.crm_table == table, events.c.row_id == row_id)
     return "repeated" if connection.execute(kept).scalar_one() == row else "conflicting"
