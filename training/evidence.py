@@ -1,0 +1,238 @@
+"""What one column says about the outcome by itself: the figures the leakage guard judges by."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import beta, fisher_exact, rankdata, spearmanr
+from sklearn.model_selection import GroupKFold
+
+MISSING = "missing"
+BINS = 12
+MASS_SHARE = 0.03
+MOST_LEVELS = 200
+PRIOR_ROWS = 5.0
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A column cut into levels: `codes` (n,) int; `exact` is true where a level is one value, not a range."""
+
+    codes: np.ndarray
+    names: tuple[str, ...]
+    exact: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Power:
+    """How well one column alone ranks the outcome, out of fold.
+
+    `auc` with its standard error (Hanley and McNeil 1982); `separation` is the largest true minus false
+    positive rate over all cuts (Kolmogorov-Smirnov, Youden's J): 1 − 2·noise for a noisy copy of the label.
+    """
+
+    auc: float
+    error: float
+    separation: float
+    separation_error: float
+
+
+@dataclass(frozen=True)
+class Pure:
+    """A level met (nearly) only with one outcome: `rows` in it, `odd` of the other outcome, `outcome` 0 or 1.
+
+    `odds` is the upper 95 % bound of the other outcome's rate in the level over that outcome's rate in all
+    rows; `covered` the share of the outcome's rows that stand in the level.
+    """
+
+    level: str
+    outcome: int
+    rows: int
+    odd: int
+    odds: float
+    covered: float
+
+
+def cut(column: pd.Series) -> Levels:
+    """Cut a column into levels: categories, values that many rows share, ranges of the rest, and missing."""
+    if column.dtype == "category" or column.dtype == object or pd.api.types.is_string_dtype(column):
+        return _cut_category(column)
+    return _cut_number(column.to_numpy(dtype=float, na_value=np.nan))
+
+
+def _cut_category(column: pd.Series) -> Levels:
+    text = column.astype("string")
+    counts = text.value_counts()
+    kept = [str(name) for name in counts.index[:MOST_LEVELS]]
+    place = {name: i + 1 for i, name in enumerate(kept)}
+    codes = np.where(text.isna(), 0, text.map(place).fillna(len(kept) + 1).to_numpy(dtype=int))
+    return Levels(codes, (MISSING, *kept, "any other"), (True, *([True] * len(kept)), False))
+
+
+def _cut_number(values: np.ndarray) -> Levels:
+    filled = ~np.isnan(values)
+    found, counts = np.unique(values[filled], return_counts=True)
+    few = len(found) <= 20
+    masses = found if few else found[counts >= MASS_SHARE * len(values)]
+    codes = np.zeros(len(values), dtype=int)
+    names, exact = [MISSING], [True]
+    for value in masses:
+        codes[values == value] = len(names)
+        names.append(f"{value:g}")
+        exact.append(True)
+    rest = filled & ~np.isin(values, masses)
+    if rest.any():
+        edges = np.unique(np.quantile(values[rest], np.linspace(0, 1, BINS + 1)))
+        codes[rest] = len(names) + np.clip(np.searchsorted(edges, values[rest], side="right") - 1, 0, None)
+        names += [f"from {edge:g}" for edge in edges]
+        exact += [False] * len(edges)
+    return Levels(codes, tuple(names), tuple(exact))
+
+
+def power(levels: Levels, y: np.ndarray, groups: np.ndarray, folds: int = 5) -> Power:
+    """Rank rows by the outcome rate of their level, as learned on other groups' rows.
+
+    Args:
+        levels: the cut column, (n,).
+        y: outcomes 0/1, (n,), both present.
+        groups: (n,) codes; rows of a group are never on both sides.
+        folds: number of grouped folds.
+    """
+    score = np.empty(len(y))
+    size = len(levels.names)
+    for train, test in GroupKFold(min(folds, len(np.unique(groups)))).split(score, groups=groups):
+        rows = np.bincount(levels.codes[train], minlength=size)
+        won = np.bincount(levels.codes[train], weights=y[train], minlength=size)
+        score[test] = ((won + PRIOR_ROWS * y[train].mean()) / (rows + PRIOR_ROWS))[levels.codes[test]]
+    return _power_of(score, y)
+
+
+def _power_of(score: np.ndarray, y: np.ndarray) -> Power:
+    positives, negatives = int(y.sum()), int(len(y) - y.sum())
+    area = (rankdata(score)[y == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives)
+    order = np.argsort(-score, kind="stable")
+    last = np.append(np.diff(score[order]) != 0, True)
+    tpr, fpr = np.cumsum(y[order]) / positives, np.cumsum(1 - y[order]) / negatives
+    best = int(np.argmax(np.where(last, tpr - fpr, -1)))
+    spread = tpr[best] * (1 - tpr[best]) / positives + fpr[best] * (1 - fpr[best]) / negatives
+    return Power(
+        auc=float(area),
+        error=_auc_error(float(area), positives, negatives),
+        separation=float(max(tpr[best] - fpr[best], 0)),
+        separation_error=float(np.sqrt(spread)),
+    )
+
+
+def _auc_error(area: float, positives: int, negatives: int) -> float:
+    q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
+    spread = area * (1 - area) + (positives - 1) * (q1 - area**2) + (negatives - 1) * (q2 - area**2)
+    return float(np.sqrt(max(spread, 0) / (positives * negatives)))
+
+
+def pure_levels(levels: Levels, y: np.ndarray) -> list[Pure]:
+    """Exact levels whose rows nearly all share one outcome, the purest first."""
+    found = []
+    for code in np.unique(levels.codes):
+        if not levels.exact[code]:
+            continue
+        inside = y[levels.codes == code]
+        outcome = int(inside.mean() >= 0.5)
+        odd = int((inside != outcome).sum())
+        bound = 1.0 if odd == len(inside) else float(beta.ppf(0.95, odd + 1, len(inside) - odd))
+        covered = (len(inside) - odd) / max((y == outcome).sum(), 1)
+        level = Pure(levels.names[code], outcome, len(inside), odd, bound / (y != outcome).mean(), covered)
+        found.append(level)
+    return sorted(found, key=lambda level: (level.odds, -level.rows))
+
+
+def fill_rates(column: pd.Series, y: np.ndarray) -> tuple[float, float, float]:
+    """Share filled among outcome 1 and outcome 0, and Fisher's p that the two are the same."""
+    filled = column.notna().to_numpy()
+    table = [[int((filled & (y == k)).sum()), int((~filled & (y == k)).sum())] for k in (1, 0)]
+    return filled[y == 1].mean(), filled[y == 0].mean(), float(fisher_exact(table)[1])
+
+
+def open_fill(decided: pd.Series, undecided: pd.Series) -> tuple[float, float, float]:
+    """Share filled among decided rows and among rows still open, and Fisher's p that the two are the same."""
+    table = [[int(part.notna().sum()), int(part.isna().sum())] for part in (decided, undecided)]
+    return decided.notna().mean(), undecided.notna().mean(), float(fisher_exact(table)[1])
+
+
+def shared_values(decided: pd.Series, undecided: pd.Series) -> float | None:
+    """Share of open rows whose category decided rows know too; None where that cannot be asked."""
+    if decided.dtype != "category" and not pd.api.types.is_string_dtype(decided):
+        return None
+    known, seen = decided.dropna().astype(str), undecided.dropna().astype(str)
+    if len(seen) == 0 or known.nunique() > 50:
+        return None
+    return float(seen.isin(set(known)).mean())
+
+
+def share_of_level(column: pd.Series, level: str, is_number: bool) -> float:
+    """Share of rows of a column that stand in a level named as `cut` names exact levels of such a column."""
+    if level == MISSING:
+        return float(column.isna().mean())
+    if is_number:
+        values = column.to_numpy(dtype=float, na_value=np.nan)
+        return float(np.isclose(values, float(level), rtol=1e-5).mean())
+    return float((column.astype("string") == level).fillna(False).mean())
+
+
+@dataclass(frozen=True)
+class Running:
+    """How much a column numbers its rows.
+
+    `unique` distinct values / entities, `whole` numbers only, `dense` distinct values / span, `trend` the
+    absolute rank correlation with time, `values` how many are distinct.
+    """
+
+    unique: float
+    whole: bool
+    dense: float
+    trend: float
+    values: int
+
+
+def running_number(column: pd.Series, entity: np.ndarray, moment: np.ndarray, y: np.ndarray) -> Running:
+    """Measure whether a column numbers its rows.
+
+    Args:
+        column: (n,) values; the last run of digits is taken from text.
+        entity: (n,) the thing the column belongs to (account, contract); each is asked once.
+        moment: (n,) float time or row order, NaN where unknown.
+        y: outcomes; the trend is also taken inside each outcome, so that an offset cannot hide it.
+    """
+    numbers = _numbers(column)
+    rows = pd.DataFrame({"entity": entity, "number": numbers, "moment": moment, "y": y})
+    first = rows.dropna(subset="number").drop_duplicates("entity")
+    n = len(first)
+    if n < 20:
+        return Running(0.0, False, 0.0, 0.0, 0)
+    found = np.unique(first.number)
+    whole = bool((found == np.round(found)).all())
+    span = found[-1] - found[0] + 1
+    parts = [first, first[first.y == 0], first[first.y == 1]]
+    trends = [_trend(part) for part in parts if len(part) >= 20]
+    inside = trends[1:] or [0.0]
+    trend = max(abs(trends[0]), min(map(abs, inside)))
+    return Running(len(found) / n, whole, float(len(found) / span), trend, len(found))
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy(dtype=float, na_value=np.nan)
+    digits = column.astype("string").str.extract(r"(\d+)\D*$")[0]
+    return pd.to_numeric(digits, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+
+
+def _trend(part: pd.DataFrame) -> float:
+    known = part.dropna(subset="moment")
+    if known.moment.nunique() < 5 or known.number.nunique() < 5:
+        return 0.0
+    return float(spearmanr(known.number, known.moment).statistic)
+
+
+def unique_share(column: pd.Series, entity: np.ndarray) -> float:
+    """Distinct values over entities that have one: 1 for an identifier."""
+    first = pd.DataFrame({"entity": entity, "value": column.to_numpy()}).dropna().drop_duplicates("entity")
+    return float(first.value.nunique() / len(first)) if len(first) >= 20 else 0.0

@@ -1,0 +1,266 @@
+"""The leakage guard: which columns know the outcome because they were written after it.
+
+Every column that is not an event (core and carried alike) is judged before training. What is merely strong
+passes; what is barred is listed with its evidence and can be allowed by name. The kinds of leakage follow
+Kaufman et al. 2012 (Leakage in data mining) and Kapoor and Narayanan 2023.
+"""
+
+import difflib
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.errors import RenewalError
+from training import evidence
+from training.dataset import Dataset
+from training.leakage_rules import FEWEST_OPEN, RULES, Facts, is_suspect
+
+MOST_ROWS = 20_000
+LEAST_CEILING, MOST_CEILING, HEADROOM = 0.88, 0.95, 0.08
+
+
+@dataclass(frozen=True)
+class Guard:
+    """The verdicts.
+
+    Attributes:
+        barred: column → reason; the bare name, `table.column` where two tables share it.
+        evidence: one dict a column judged: the facts, `verdict` (passed, barred, allowed) and `why`.
+        allowed: columns kept at the user's word.
+        dropped: names of the features that go with the barred columns.
+    """
+
+    barred: dict[str, str]
+    evidence: list[dict[str, Any]]
+    allowed: tuple[str, ...]
+    dropped: frozenset[str]
+
+    def apply(self, ds: Dataset) -> Dataset:
+        """The dataset without the features of barred columns."""
+        return ds.without(self.dropped)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a dataset does not hold and the guard may look at.
+
+    Attributes:
+        open_rows: the same features for rows still undecided, one a contract or deal.
+        dates: raw dates, rows as in the dataset, a column each `table.column`, and `decided_at`.
+        changes_after: `table.column` → share of its recorded changes that came after the decision.
+    """
+
+    open_rows: pd.DataFrame | None = None
+    dates: pd.DataFrame | None = None
+    changes_after: dict[str, float] | None = None
+
+
+def guard(
+    ds: Dataset, beside: Beside | None = None, *, bar: Sequence[str] = (), allow: Sequence[str] = ()
+) -> Guard:
+    """Judge every column that is not an event.
+
+    Args:
+        ds: matured, labelled rows.
+        beside: rows still open, raw dates and the history, where there are any.
+        bar: columns to bar unseen, `column` or `table.column`.
+        allow: columns to keep whatever the evidence.
+
+    Raises:
+        RenewalError: a name in `bar` or `allow` is no column of the data.
+    """
+    columns = columns_of(ds)
+    barred_by_user = {_named(name, columns) for name in bar}
+    allowed = {_named(name, columns) for name in allow}
+    sample = _each_subject(ds)
+    facts = [_measure(ds, sample, column, names, beside or Beside()) for column, names in columns.items()]
+    limit = ceiling(ds, sample, facts)
+    reasons, listed = {}, []
+    for fact in facts:
+        found = [words for rule in RULES if (words := rule(fact, limit))]
+        if fact.column in barred_by_user:
+            found.insert(0, "barred by the user")
+        verdict = "allowed" if fact.column in allowed else "barred" if found else "passed"
+        if verdict == "barred":
+            reasons[fact.column] = found[0]
+        listed.append({**asdict(fact), "ceiling": round(limit, 3), "verdict": verdict, "why": found})
+    short = _short_names(columns)
+    return Guard(
+        barred={short[column]: reason for column, reason in reasons.items()},
+        evidence=listed,
+        allowed=tuple(sorted(short[column] for column in allowed)),
+        dropped=frozenset(name for column in reasons for name in columns[column]),
+    )
+
+
+def columns_of(ds: Dataset) -> dict[str, list[str]]:
+    """`table.column` → the features made of it, for everything that is not an event."""
+    found: dict[str, list[str]] = {}
+    for name in ds.X.columns:
+        info = ds.infos.get(name)
+        if info is not None and info.source == "column":
+            found.setdefault(info.column or name, []).append(name)
+    return found
+
+
+def _short_names(columns: Collection[str]) -> dict[str, str]:
+    bare = [column.rpartition(".")[2] for column in columns]
+    return {c: b if bare.count(b) == 1 else c for c, b in zip(columns, bare, strict=True)}
+
+
+def _named(name: str, columns: Collection[str]) -> str:
+    hits = [column for column in columns if name in (column, column.rpartition(".")[2])]
+    if len(hits) == 1:
+        return hits[0]
+    if hits:
+        raise RenewalError(
+            expected=f"one column named {name}", found=" and ".join(hits), do="Write it as table.column."
+        )
+    known = sorted({column.rpartition(".")[2] for column in columns} | set(columns))
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:5]
+    raise RenewalError(
+        expected="the name of a column that becomes a feature",
+        found=repr(name),
+        do=f"The closest are: {', '.join(near)}." if near else "This data has no such columns.",
+    )
+
+
+def ceiling(ds: Dataset, sample: "Sample", facts: Sequence[Facts]) -> float:
+    """The highest one-column AUC that is plausible in this data.
+
+    Events are joined as of the snapshot and cannot leak, so the strongest of them, and of the columns that no
+    other rule bars, says how predictable these outcomes are from one thing known; a little headroom is added.
+    """
+    fair = [fact.power.auc for fact in facts if not any(rule(fact, 1.1) for rule in RULES)]
+    fair = [auc for auc in fair if auc < LEAST_CEILING]
+    for name in ds.X.columns:
+        info = ds.infos.get(name)
+        if info is not None and info.source == "event":
+            levels = evidence.cut(ds.X[name].iloc[sample.rows])
+            fair.append(evidence.power(levels, sample.y, sample.groups).auc)
+    return min(MOST_CEILING, max([LEAST_CEILING, *[auc + HEADROOM for auc in fair]]))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row a contract, deal or account.
+
+    Attributes:
+        rows: positions in the dataset.
+        y: how each ended, 0/1.
+        groups: codes that folds keep together.
+        moment: days to when it ends (renewal) or was created (win); undated: the order of rows.
+        entity: the contract, deal or account.
+    """
+
+    rows: np.ndarray
+    y: np.ndarray
+    groups: np.ndarray
+    moment: np.ndarray
+    entity: np.ndarray
+
+
+def _each_subject(ds: Dataset) -> Sample:
+    """The first snapshot of each subject, where age tells least of the end, with how it ended at last."""
+    order = pd.DataFrame({"subject": ds.subjects, "as_of": ds.snapshots["as_of"].to_numpy(), "y": ds.y})
+    order["row"] = np.arange(len(ds))
+    order = order.sort_values(["subject", "as_of", "row"], kind="stable")
+    once = order.groupby("subject").agg(row=("row", "first"), y=("y", "max")).sort_values("row")
+    if len(once) > MOST_ROWS:
+        once = once.sample(MOST_ROWS, random_state=0).sort_values("row")
+    rows = once["row"].to_numpy()
+    return Sample(rows, once["y"].to_numpy(), ds.groups[rows], _moment(ds, rows), ds.subjects[rows])
+
+
+def _moment(ds: Dataset, rows: np.ndarray) -> np.ndarray:
+    if not ds.dated:
+        return rows.astype(float)
+    picked = ds.snapshots.iloc[rows]
+    lead = picked["lead_days"].to_numpy(dtype=float) * (1 if ds.kind == "renewal" else -1)
+    return ((picked["as_of"] - pd.Timestamp(0)) / pd.Timedelta(days=1)).to_numpy(dtype=float) + lead
+
+
+def _each_account(ds: Dataset, sample: Sample) -> Sample:
+    """The last contract or deal of each account: an account's column is today's and may know its end."""
+    account = ds.snapshots["account_id"].to_numpy()[sample.rows]
+    order = pd.DataFrame({"account": account, "moment": sample.moment, "at": np.arange(len(account))})
+    at = (
+        order.sort_values(["account", "moment", "at"])
+        .groupby("account")["at"]
+        .last()
+        .sort_values()
+        .to_numpy()
+    )
+    return Sample(sample.rows[at], sample.y[at], sample.groups[at], sample.moment[at], account[at])
+
+
+def _measure(ds: Dataset, sample: Sample, column: str, names: list[str], beside: Beside) -> Facts:
+    """The worst that the features of a column show; an account's column is also asked once an account."""
+    looks = [_look(ds, sample, column, name, beside.open_rows) for name in names]
+    if column.startswith("accounts."):
+        last = _each_account(ds, sample)
+        if min(last.y.sum(), (1 - last.y).sum()) >= FEWEST_OPEN:
+            looks += [_look(ds, last, column, n, beside.open_rows) for n in names if not _is_age(ds, n)]
+    worst = max(
+        looks, key=lambda fact: (sum(bool(rule(fact, MOST_CEILING)) for rule in RULES), fact.power.auc)
+    )
+    return replace(
+        worst,
+        features=tuple(names),
+        dates_after=_dates_after(beside.dates, column, sample.rows),
+        changes_after=(beside.changes_after or {}).get(column),
+    )
+
+
+def _is_age(ds: Dataset, name: str) -> bool:
+    """Whether a feature counts to or from a date: it changes with the snapshot and numbers nothing."""
+    return ds.infos[name].unit.startswith(("day", "date", "month", "year"))
+
+
+def _look(ds: Dataset, sample: Sample, column: str, name: str, open_rows: pd.DataFrame | None) -> Facts:
+    values, y = ds.X[name].iloc[sample.rows], sample.y
+    levels = evidence.cut(values)
+    counts = np.sort(np.bincount(levels.codes))[::-1]
+    pure = evidence.pure_levels(levels, y)
+    good, bad, filled_p = evidence.fill_rates(values, y)
+    is_age, is_text = _is_age(ds, name), not pd.api.types.is_numeric_dtype(values)
+    fact = Facts(
+        column=column,
+        features=(name,),
+        kind=ds.kind,
+        n=len(y),
+        power=evidence.power(levels, y, sample.groups),
+        few_levels=bool(counts[:3].sum() >= 0.85 * len(y)),
+        suspect_name=is_suspect(column),
+        unique=evidence.unique_share(values, sample.entity) if is_text else 0.0,
+        running=None if is_age else evidence.running_number(values, sample.entity, sample.moment, y),
+        pure=pure[0] if pure else None,
+        filled_good=good,
+        filled_bad=bad,
+        filled_p=filled_p,
+    )
+    return fact if open_rows is None or name not in open_rows else _beside_open(fact, values, open_rows[name])
+
+
+def _beside_open(fact: Facts, decided: pd.Series, undecided: pd.Series) -> Facts:
+    is_number = pd.api.types.is_numeric_dtype(decided)
+    filled_decided, filled_open, p = evidence.open_fill(decided, undecided)
+    return replace(
+        fact,
+        open_n=len(undecided),
+        filled_decided=filled_decided,
+        filled_open=filled_open,
+        open_p=p,
+        open_known=evidence.shared_values(decided, undecided),
+        pure_in_open=evidence.share_of_level(undecided, fact.pure.level, is_number) if fact.pure else None,
+    )
+
+
+def _dates_after(dates: pd.DataFrame | None, column: str, rows: np.ndarray) -> float | None:
+    if dates is None or column not in dates:
+        return None
+    both = dates[[column, "decided_at"]].iloc[rows].dropna()
+    return float((both[column] >= both["decided_at"]).mean()) if len(both) >= FEWEST_OPEN else None
