@@ -267,3 +267,50 @@ def demo(result: Result) -> None:
     out = _out()
     for part in result["summary"]:
         out.print(part)
+
+
+def targets(result: Result) -> None:
+    """The head of the targeting list, then whom it reaches and whom it leaves out."""
+    out = _out()
+    rows = result["rows"][:ROWS_SHOWN]
+    lines = (
+        (
+            row["id"],
+            row.get("name") or "",
+            number(row["fit"], 2),
+            row.get("profile") or "",
+            money(row.get("expected_value")),
+        )
+        for row in rows
+    )
+    columns = ("id", "name", ">fit", "profile", ">expected value")
+    out.print(_table(f"Targets: first {len(rows)} of {len(result['rows'])}", columns, lines))
+    for note in result.get("notes", ()):
+        out.print(f"[yellow]note[/] {note}")
+
+
+def losses(result: Result) -> None:
+    """Drivers of losses by money, with the reasons that were stated."""
+    out = _out()
+    rows = ((r.get("group", "all"), r["words"], r["subjects"], money(r["money"])) for r in result["drivers"])
+    out.print(_table("What drives losses", ("group", "driver", ">lost", ">money"), rows))
+    stated = ((s["reason"], s["subjects"], money(s["money"])) for s in result["stated"])
+    out.print(_table("What was stated", ("reason", ">lost", ">money"), stated))
+
+
+def retrained(result: Result) -> None:
+    """For each model: whether it was time, and what came of it."""
+    for row in result["models"]:
+        _out().print(f"[bold]{row['kind']}[/]: {row['what']} ({row['why']})")
+
+
+def journey(result: Result) -> None:
+    """Rates by stage and segment, and the stage at which a gap opens."""
+    out = _out()
+    rows = (
+        (r["stage"], r["attribute"], r["segment"], percent(r["rate"], 1), number(r["ratio"], 2), r["n"])
+        for r in result["rows"]
+    )
+    out.print(_table("Journey", ("stage", "attribute", "segment", ">rate", ">ratio to best", ">n"), rows))
+    for gap in result["gaps"]:
+        out.print(f"[bold]Gap[/] {gap['why']}")

@@ -1,0 +1,150 @@
+"""What the commands share: shared options, results printed or written, mistakes told in one line."""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from features.errors import RenewalError
+from features.settings import Settings
+
+Result = dict[str, Any]
+Command = Callable[..., Any]
+
+
+def group(about: str, **options: Any) -> typer.Typer:
+    """A group of commands in plain text, with unexpected errors shown as Python shows them."""
+    return typer.Typer(
+        rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False, help=about, **options
+    )
+
+
+def say(line: str) -> None:
+    """Progress goes to standard error: standard output holds the result alone."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def moment(text: str | None, option: str) -> Any:
+    """A date or moment of the command line as naive UTC, or None."""
+    import pandas as pd
+
+    if text is None:
+        return None
+    try:
+        read = pd.Timestamp(text)
+    except ValueError as error:
+        raise RenewalError(
+            expected=f"{option} to be a date", found=repr(text), do="Write it as 2025-06-30."
+        ) from error
+    return read.tz_convert("UTC").tz_localize(None) if read.tzinfo else read
+
+
+def _with_options(command: Command, drop: tuple[str, ...], options: dict[str, Any]) -> Any:
+    """The signature of `command` less the parameters we fill ourselves, plus shared options."""
+    own = inspect.signature(command)
+    kept = [parameter for name, parameter in own.parameters.items() if name not in drop]
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in options.items()
+    ]
+    return own.replace(parameters=kept + more)
+
+
+def prints(show: str) -> Callable[[Command], Command]:
+    """A command that returns a result: adds --json and --out, and prints it for a person or a program.
+
+    Args:
+        show: the function of `serving.console` that prints it for people.
+    """
+    options = {
+        "json": (
+            Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")],
+            False,
+        ),
+        "out": (
+            Annotated[
+                Path | None, typer.Option(metavar="FILE", help="Also write csv, parquet, xlsx, json or html.")
+            ],
+            None,
+        ),
+    }
+
+    def wrap(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(*args: Any, json: bool = False, out: Path | None = None, **kwargs: Any) -> None:
+            from serving import console, export
+
+            export.check(out)
+            result = command(*args, **kwargs)
+            if out is not None:
+                export.write(out, result)
+            if json:
+                print(export.as_json(result))
+                return
+            getattr(console, show)(result)
+            if out is not None:
+                print(f"Written to {out}.")
+
+        run.__signature__ = _with_options(command, (), options)  # type: ignore[attr-defined]
+        return run
+
+    return wrap
+
+
+def reads_crm(command: Command) -> Command:
+    """A command that reads CRM data: adds --crm, --mapping and --until, and hands over data and settings."""
+    options = {
+        "crm": (
+            Annotated[
+                str | None, typer.Option(metavar="DIR|URL", help="CRM data; default: what was ingested.")
+            ],
+            None,
+        ),
+        "mapping": (
+            Annotated[
+                Path | None,
+                typer.Option(metavar="FILE", help="Table name → SELECT; default: the data's own."),
+            ],
+            None,
+        ),
+        "until": (
+            Annotated[str | None, typer.Option(metavar="DATE", help="As if today were DATE (UTC).")],
+            None,
+        ),
+    }
+
+    @functools.wraps(command)
+    def run(*args: Any, crm: str | None, mapping: Path | None, until: str | None, **kwargs: Any) -> Any:
+        from features.load import opened
+
+        settings = Settings.from_env()
+        source = kwargs.get("source") or crm
+        with opened(settings, source=source, mapping=mapping, until=moment(until, "--until")) as data:
+            return command(*args, data=data, settings=settings, **kwargs)
+
+    run.__signature__ = _with_options(command, ("data", "settings"), options)  # type: ignore[attr-defined]
+    return run
+
+
+def run(app: typer.Typer) -> None:
+    """Run a command line; exit 2 for the user's mistake, 1 for ours."""
+    # Typer carries a click of its own and exports few of its errors; their base is reached from one of them.
+    click_error = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except RenewalError as error:
+        print(f"perennial: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except click_error as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message(), file=sys.stderr)
+            sys.exit(error.exit_code)
+        told = " ".join(error.format_message().split())
+        print(f"perennial: {told} See `perennial --help`.", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(130)
