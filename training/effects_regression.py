@@ -1,0 +1,75 @@
+"""The workhorse learner of the effect estimates: ridge logistic and ridge linear regression on plain arrays.
+
+Probabilities that are divided by must be calibrated before all else. Penalised logistic regression on a spline
+basis is so by construction, and one fit on 20,000 × 60 takes a tenth of a second, which cross-fitting, seven
+strategies and six windows multiply by hundreds.
+"""
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.special import expit
+
+MOST_STEPS = 25
+TINY = 1e-9
+
+
+def with_intercept(Z: np.ndarray) -> np.ndarray:
+    """Z (n, d) behind a column of ones."""
+    return np.hstack([np.ones((len(Z), 1)), Z])
+
+
+def fit_logistic(
+    A: np.ndarray, y: np.ndarray, weight: np.ndarray, ridge: float, start: np.ndarray | None = None
+) -> np.ndarray:
+    """Coefficients (d,) of a ridge logistic regression by Newton's method; the first column is not penalised.
+
+    Args:
+        A: (n, d) with a leading column of ones.
+        y: (n,) in [0, 1]; fractions are allowed (quasi-likelihood).
+        weight: (n,) not negative.
+        ridge: penalty, half of it times the squared coefficients is added to the summed log loss.
+        start: coefficients to begin from.
+    """
+    d = A.shape[1]
+    penalty = np.full(d, ridge)
+    penalty[0] = 1e-6
+    beta = np.zeros(d) if start is None else start.copy()
+    if start is None:
+        share = np.clip(np.average(y, weights=weight + TINY), 1e-4, 1 - 1e-4)
+        beta[0] = np.log(share / (1 - share))
+    loss = _loss(A, y, weight, beta, penalty)
+    for _ in range(MOST_STEPS):
+        p = expit(A @ beta)
+        gradient = A.T @ (weight * (y - p)) - penalty * beta
+        hessian = (A * (weight * np.maximum(p * (1 - p), 1e-6))[:, None]).T @ A
+        hessian[np.diag_indices(d)] += penalty + TINY
+        step = cho_solve(cho_factor(hessian), gradient)
+        size = 1.0
+        while (later := _loss(A, y, weight, beta + size * step, penalty)) > loss + 1e-12 and size > 1e-3:
+            size /= 2
+        beta = beta + size * step
+        if loss - later < 1e-7 * (1 + abs(loss)):
+            break
+        loss = later
+    return beta
+
+
+def _loss(A: np.ndarray, y: np.ndarray, weight: np.ndarray, beta: np.ndarray, penalty: np.ndarray) -> float:
+    score = A @ beta
+    return float(np.sum(weight * (np.logaddexp(0.0, score) - y * score)) + 0.5 * np.sum(penalty * beta**2))
+
+
+def fit_linear(A: np.ndarray, Y: np.ndarray, weight: np.ndarray, ridge: float) -> np.ndarray:
+    """Coefficients (d, m) of ridge regressions of the m columns of Y on A (n, d), sharing one factorisation."""
+    d = A.shape[1]
+    penalty = np.full(d, ridge)
+    penalty[0] = 1e-6
+    gram = (A * weight[:, None]).T @ A
+    gram[np.diag_indices(d)] += penalty + TINY
+    return cho_solve(cho_factor(gram), A.T @ (weight[:, None] * Y))
+
+
+def log_loss(y: np.ndarray, p: np.ndarray, weight: np.ndarray) -> float:
+    """Weighted mean log loss of probabilities p for y in [0, 1]."""
+    q = np.clip(p, 1e-6, 1 - 1e-6)
+    return float(-np.sum(weight * (y * np.log(q) + (1 - y) * np.log(1 - q))) / np.sum(weight))
