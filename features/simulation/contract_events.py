@@ -1,0 +1,272 @@
+"""What the CRM records of contracts: usage, cases, scores, invoices, contacts, quotes, forecasts."""
+
+import numpy as np
+
+from features.simulation import worry
+from features.simulation.frames import Frame, ids, keep, moments, recorded, stack
+from features.simulation.people import People
+from features.simulation.plan import DAY, PRODUCTS, Options, logistic
+from features.simulation.renewals import WIDTH, Contracts, renewal_odds, timing_of
+
+OUTCOMES = ("reached", "voicemail", "no answer", "rescheduled")
+REASONS = ("service", "low usage", "price", "no contact", "budget")
+
+
+def contract_keys(rows: np.ndarray) -> np.ndarray:
+    """Contract ids of row numbers; empty where negative."""
+    return ids("C", rows)
+
+
+def contract_frame(who: People, terms: Contracts, options: Options) -> Frame:
+    """The table contracts."""
+    rng = options.rng(40)
+    decided_day = terms.end_day - terms.decided_lead
+    known = renewal_odds(
+        terms.fixed, terms.felt, timing_of(who, terms, options), terms.discount, options.signal
+    )
+    guess = logistic(
+        np.log(known / (1 - known))
+        + who.owner_bias[who.owner[terms.account]]
+        + rng.normal(0, 1.2, terms.size)
+    )
+    return {
+        "contract_id": contract_keys(np.arange(terms.size)),
+        "account_id": ids("A", terms.account),
+        "start_date": terms.start_day,
+        "end_date": terms.end_day,
+        "product": np.array(PRODUCTS)[terms.product],
+        "annual_value": terms.annual_value,
+        "list_value": terms.list_value,
+        "auto_renew": terms.auto_renew,
+        "renewed": terms.renewed,
+        "decided_at": moments(decided_day, rng, 14, 17),
+        "lost_reason": np.where(terms.renewed == 1, "", _lost_reason(terms, rng)),
+        "owner_id": ids("U", who.owner[terms.account], 3),
+        "forecast": np.round(guess, 2),
+        "seats": terms.seats,
+        "billing": np.where(terms.monthly, "monthly", "annual"),
+    }
+
+
+def _lost_reason(terms: Contracts, rng: np.random.Generator) -> np.ndarray:
+    """The stated reason: what weighed most, with some noise of the person who typed it."""
+    weight = np.stack(
+        [
+            terms.mood[:, -1, 1] - worry.MARK_MEAN,
+            -0.8 * terms.mood[:, -1, 0],
+            0.8 - 6 * np.nan_to_num(terms.discount),
+            np.where(terms.contact_lead < 0, 0.7, -0.5),
+            np.zeros(terms.size),
+        ]
+    )
+    return np.array(REASONS)[(weight + rng.gumbel(0, 0.5, weight.shape)).argmax(axis=0)]
+
+
+def step_day(terms: Contracts, row: np.ndarray, column: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A day (n,) within a contract's step: steps are 15 days, the last two 16 and 15."""
+    step = column - worry.STEPS_BACK
+    inside = np.clip(step, 0, worry.STEPS - 1)
+    before = np.minimum(step, 0) * 15
+    lead = rng.integers(worry.LEAD_END[inside] + 1, worry.LEAD_START[inside] + 1)
+    return terms.end_day[row] - lead + before
+
+
+def _owned(who: People, terms: Contracts, row: np.ndarray, rng: np.random.Generator) -> Frame:
+    account = terms.account[row]
+    return {
+        "account_id": ids("A", account),
+        "opportunity_id": np.full(row.size, "", dtype="U8"),
+        "contract_id": contract_keys(row),
+        "contact_id": ids("P", 2 * account + rng.integers(0, 2, row.size)),
+        "owner_id": ids("U", who.owner[account], 3),
+    }
+
+
+def live_cells(terms: Contracts) -> np.ndarray:
+    """Which steps of WIDTH belong to each contract (contracts, WIDTH)."""
+    return np.arange(WIDTH) - worry.STEPS_BACK >= terms.first_step[:, None]
+
+
+def contacts_made(who: People, terms: Contracts, options: Options) -> tuple[Frame, np.ndarray]:
+    """The first human contacts of the run-up, and when each contract's was logged (-1: none)."""
+    rng = options.rng(41)
+    row = np.flatnonzero(terms.contact_lead >= 0)
+    occurred = moments(terms.end_day[row] - terms.contact_lead[row], rng, 8, 13)
+    logged = np.full(terms.size, -1)
+    frame = _owned(who, terms, row, rng) | _call(occurred, rng, outbound=np.ones(row.size, dtype=bool))
+    logged[row] = frame["recorded_at"]
+    return frame, logged
+
+
+def _call(occurred: np.ndarray, rng: np.random.Generator, outbound: np.ndarray) -> Frame:
+    n = occurred.size
+    meeting = rng.random(n) < 0.35
+    minutes = np.where(meeting, rng.choice([30, 45, 60, 90], n), np.round(rng.gamma(2.0, 6.0, n) + 1))
+    return {
+        "occurred_at": occurred,
+        "kind": np.where(meeting, "meeting", "call"),
+        "recorded_at": recorded(occurred, rng),
+        "direction": np.where(outbound, "outbound", "inbound"),
+        "duration_minutes": minutes,
+        "outcome": np.array(OUTCOMES)[np.where(meeting, 0, rng.choice(4, n, p=[0.6, 0.2, 0.15, 0.05]))],
+    }
+
+
+def contract_activities(who: People, terms: Contracts, options: Options) -> list[Frame]:
+    """Emails all along, calls and meetings early in the term and after the first contact of the run-up."""
+    rng = options.rng(42)
+    live, column = live_cells(terms), np.arange(WIDTH)
+    mails = rng.poisson(np.where(live, 0.5 + 0.35 * np.exp(0.2 * terms.visible), 0))
+    row, cell = _spread(mails)
+    occurred = moments(step_day(terms, row, cell, rng), rng)
+    outbound = rng.random(row.size) < 0.6
+    mail: Frame = {
+        "occurred_at": occurred,
+        "kind": np.full(row.size, "email"),
+        "recorded_at": occurred + 30,
+        "direction": np.where(outbound, "outbound", "inbound"),
+        "duration_minutes": np.full(row.size, np.nan),
+        "outcome": np.where(rng.random(row.size) < 0.3, "replied", ""),
+    }
+    early = live & (column < worry.STEPS_BACK)
+    row2, cell2 = _spread(rng.poisson(np.where(early, 0.25, 0)))
+    talk = _call(moments(step_day(terms, row2, cell2, rng), rng), rng, rng.random(row2.size) < 0.75)
+    row3, cell3 = _spread(rng.poisson(np.where(live & (terms.contact_lead >= 0)[:, None] & ~early, 0.4, 0)))
+    day = step_day(terms, row3, cell3, rng)
+    follow = _call(moments(day, rng), rng, rng.random(row3.size) < 0.75)
+    after = day > (terms.end_day - terms.contact_lead)[row3]
+    return [
+        _owned(who, terms, row, rng) | mail,
+        _owned(who, terms, row2, rng) | talk,
+        keep(_owned(who, terms, row3, rng) | follow, after),
+    ]
+
+
+def _spread(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of each of `counts` (n, k) events."""
+    flat = np.repeat(np.arange(counts.size), counts.ravel())
+    return flat // counts.shape[1], flat % counts.shape[1]
+
+
+def usage_frame(terms: Contracts, options: Options) -> Frame:
+    """The table usage: one figure a step, dated within it."""
+    row, cell = np.nonzero(live_cells(terms))
+    step = cell - worry.STEPS_BACK
+    lead = worry.LEAD_END[np.clip(step, 0, None)] + 6 - np.minimum(step, 0) * 15
+    value = terms.seats[row] * 9.0 * np.exp(0.28 * terms.usage[row, cell].astype(np.float64))
+    return {
+        "account_id": ids("A", terms.account[row]),
+        "used_on": terms.end_day[row] - lead,
+        "metric": np.full(row.size, "sessions"),
+        "value": np.round(value, 1),
+    }
+
+
+def case_frame(terms: Contracts, options: Options) -> Frame:
+    """The table cases: those of the worry, most of them closed after days to weeks."""
+    rng = options.rng(44)
+    row, cell = np.nonzero(terms.case > 0)
+    opened = moments(step_day(terms, row, cell, rng), rng, 0, 23)
+    escalated = terms.case[row, cell] == 2
+    days = rng.exponential(np.where(escalated, 18.0, 6.0)) + 0.1
+    rated = rng.random(row.size) < 0.4
+    csat = np.clip(np.round(4.4 - 1.2 * escalated + rng.normal(0, 0.8, row.size)), 1, 5)
+    return {
+        "account_id": ids("A", terms.account[row]),
+        "opened_at": opened,
+        "closed_at": opened + (days * DAY).astype(np.int64),
+        "priority": np.where(escalated, "high", np.array(("low", "normal"))[rng.integers(0, 2, row.size)]),
+        "escalated": escalated,
+        "csat": np.where(rated, csat, np.nan),
+    }
+
+
+def survey_frame(terms: Contracts, options: Options) -> Frame:
+    """The table surveys: NPS of the worry, CSAT and CES beside it; most stay unanswered."""
+    rng = options.rng(45)
+    row, cell = np.nonzero(terms.score > -2)
+    asked, got = step_day(terms, row, cell, rng), terms.score[row, cell]
+    score = np.where(got == 1, rng.integers(0, 7, row.size), rng.integers(7, 11, row.size)).astype(float)
+    nps = _survey("nps", "relationship", terms, row, asked, np.where(got >= 0, score, np.nan), rng)
+    answered = rng.random(terms.size) < 0.5
+    ces = np.where(answered, np.clip(np.round(rng.normal(5.2, 1.2, terms.size)), 1, 7), np.nan)
+    first = np.arange(terms.size)
+    onboarding = _survey("ces", "onboarding", terms, first, terms.start_day + 20, ces, rng)
+    return stack([nps, onboarding])
+
+
+def _survey(
+    kind: str, touchpoint: str, terms: Contracts, row: np.ndarray, asked: np.ndarray, score: np.ndarray,
+    rng: np.random.Generator,
+) -> Frame:  # fmt: skip
+    account = terms.account[row]
+    asked_at = asked * DAY + 7 * 3600
+    return {
+        "account_id": ids("A", account),
+        "kind": np.full(row.size, kind),
+        "asked_at": asked_at,
+        "answered_at": np.where(np.isfinite(score), asked_at + rng.integers(600, 14 * 3600, row.size), -1),
+        "score": score,
+        "contact_id": ids("P", 2 * account + rng.integers(0, 2, row.size)),
+        "touchpoint": np.full(row.size, touchpoint),
+    }
+
+
+def invoice_frame(terms: Contracts, options: Options) -> Frame:
+    """The table invoices: one every 90 days; overdue ones are unpaid on the day they fall due."""
+    rng = options.rng(46)
+    due_step = (np.arange(WIDTH) - worry.STEPS_BACK) % 6 == 0
+    row, cell = np.nonzero(live_cells(terms) & due_step)
+    due = step_day(terms, row, cell, rng)
+    late = terms.overdue[row, cell] == 1
+    paid = due + np.where(late, rng.integers(12, 60, row.size), -rng.integers(1, 25, row.size))
+    return {
+        "account_id": ids("A", terms.account[row]),
+        "issued_at": moments(due - 30, rng),
+        "due_at": due,
+        "amount": np.round(terms.annual_value[row] / 4, 2),
+        "paid_at": moments(paid, rng),
+    }
+
+
+def renewal_quotes(terms: Contracts, options: Options) -> Frame:
+    """Quotes of renewals: the list value and what is asked."""
+    rng = options.rng(47)
+    row = np.flatnonzero(np.isfinite(terms.discount))
+    return {
+        "quoted_at": moments(terms.end_day[row] - terms.quote_lead[row], rng, 8, 13),
+        "list_amount": terms.list_value[row],
+        "net_amount": np.round(terms.list_value[row] * (1 - terms.discount[row]), 2),
+        "account_id": ids("A", terms.account[row]),
+        "opportunity_id": np.full(row.size, "", dtype="U8"),
+        "contract_id": contract_keys(row),
+    }
+
+
+def forecast_history(terms: Contracts, frame: Frame, options: Options) -> Frame:
+    """What the owners forecast at the start, 90 and 30 days before the end; `frame` keeps today's, in place."""
+    rng = options.rng(48)
+    last = frame["forecast"]
+    drift = np.round(np.clip(last + rng.normal(0, 0.08, terms.size), 0.01, 0.99), 2)
+    today, parts = np.full(terms.size, 0.8), []
+    for lead, value in ((None, today), (90, drift), (30, last)):
+        day = terms.start_day if lead is None else terms.end_day - lead
+        happened = np.ones(terms.size, bool) if lead is None else terms.decided_lead < lead
+        happened &= day < options.until_day
+        today = np.where(happened, value, today)
+        parts.append(_changes("contracts", "forecast", frame["contract_id"], day * DAY, value, happened))
+    frame["forecast"] = today
+    return stack(parts)
+
+
+def _changes(
+    table: str, column: str, key: np.ndarray, changed_at: np.ndarray, value: np.ndarray, mask: np.ndarray
+) -> Frame:
+    frame = {
+        "table": np.full(key.size, table),
+        "id": key,
+        "changed_at": changed_at,
+        "column": np.full(key.size, column),
+        "value": value.astype(str),
+    }
+    return keep(frame, mask)

@@ -1,0 +1,74 @@
+"""Tables as dictionaries of arrays, and how they become CSV files: the same arrays, the same bytes."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from features.simulation.plan import DAY, LATE_DAYS, LATE_SHARE
+from features.tables import TABLES, Kind
+
+Frame = dict[str, np.ndarray]
+"""Column name → values; moments are seconds since 1970 (int64), dates days since 1970, -1 means none."""
+
+
+def ids(prefix: str, numbers: np.ndarray, width: int = 6) -> np.ndarray:
+    """Keys such as A000012 from whole numbers (n,); an empty string where the number is negative."""
+    numbers = np.asarray(numbers)
+    texts = np.char.add(prefix, np.char.zfill(np.maximum(numbers, 0).astype(str), width))
+    return np.where(numbers < 0, "", texts)
+
+
+def moments(
+    day: np.ndarray, rng: np.random.Generator, first_hour: int = 8, last_hour: int = 18
+) -> np.ndarray:
+    """A second within the working hours of each day (n,)."""
+    return np.asarray(day, dtype=np.int64) * DAY + rng.integers(
+        first_hour * 3600, last_hour * 3600, np.shape(day)
+    )
+
+
+def recorded(occurred: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """When each activity (n,) was logged: mostly within minutes, some of them days to weeks later."""
+    prompt = occurred + rng.integers(60, 3600, occurred.size)
+    delay = ((1.0 + rng.exponential(LATE_DAYS, occurred.size)) * DAY).astype(np.int64)
+    return np.where(rng.random(occurred.size) < LATE_SHARE, occurred + delay, prompt)
+
+
+def stack(frames: list[Frame]) -> Frame:
+    """Frames with the same columns under one another."""
+    return {name: np.concatenate([frame[name] for frame in frames]) for name in frames[0]}
+
+
+def keep(frame: Frame, mask: np.ndarray) -> Frame:
+    """The rows of a frame where mask is true (or in the order given by an index array)."""
+    return {name: values[mask] for name, values in frame.items()}
+
+
+def to_arrow(table: str, frame: Frame) -> pa.Table:
+    """A frame as an Arrow table with the types the CSV writer needs; empty strings and -1 moments become null."""
+    return pa.table({name: _arrow(table, name, values) for name, values in frame.items()})
+
+
+def _arrow(table: str, name: str, values: np.ndarray) -> pa.Array:
+    column = TABLES[table].by_name.get(name)
+    kind = column.kind if column else None
+    if kind is Kind.TIME and name != "used_on":
+        return pa.array(values, pa.int64(), mask=values < 0).cast(pa.timestamp("s"))
+    if kind is Kind.DATE or name == "used_on":
+        return pa.array(values.astype(np.int32), pa.int32(), mask=values < 0).cast(pa.date32())
+    if values.dtype.kind == "U":
+        return pa.array(values.tolist(), pa.string(), mask=values == "")
+    if values.dtype.kind == "f":
+        return pa.array(values, mask=np.isnan(values))
+    if values.dtype == np.int8:
+        return pa.array(values == 1, pa.bool_(), mask=values < 0)
+    return pa.array(values)
+
+
+def write_csv(folder: Path, table: str, frame: Frame) -> int:
+    """Write one table; returns its number of rows."""
+    arrow = to_arrow(table, frame)
+    pa_csv.write_csv(arrow, folder / f"{table}.csv", pa_csv.WriteOptions(quoting_style="needed"))
+    return arrow.num_rows
