@@ -37,6 +37,13 @@ class Quality:
         if text not in self.warnings:
             self.warnings.append(text)
 
+    def reject(self, table: str, count: int, examples: list[str]) -> None:
+        """Count lines that were no row at all: more or fewer values than the header, broken quotes."""
+        told = self.of(table)
+        told.rows += count
+        told.quarantined += count
+        told.reasons["not a row of the file"] = {"count": count, "examples": examples}
+
     @property
     def rows(self) -> int:
         """Rows read in all tables."""

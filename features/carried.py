@@ -1,0 +1,79 @@
+"""What kind a further column is, judged by its values: the contract does not know it, the source's team does."""
+
+import duckdb
+import pyarrow as pa
+
+from features.casting import is_text, quoted
+from features.tables import Kind
+
+_ENOUGH = 0.95
+"""Share of readable values from which a column counts as numbers or moments; the rest then reads as missing."""
+_FREE_TEXT_LETTERS = 60
+_FEW = 30
+
+
+def kinds_of(
+    connection: duckdb.DuckDBPyConnection, source: str, columns: dict[str, pa.DataType]
+) -> dict[str, tuple[Kind, int]]:
+    """The kind of each column, and how many of its values that kind cannot read.
+
+    Args:
+        connection: with the macros of `features.casting`.
+        source: an SQL relation.
+        columns: name → Arrow type.
+    """
+    kinds = {name: (_typed(type), 0) for name, type in columns.items() if not is_text(type)}
+    words = [name for name in columns if name not in kinds]
+    if words:
+        measures = [
+            f"{measure} AS {quoted(f'{i}_{key}')}"
+            for i, name in enumerate(words)
+            for key, measure in _measures(name).items()
+        ]
+        relation = connection.execute(f"SELECT {', '.join(measures)} FROM {source}")
+        names = [column[0] for column in relation.description]
+        row = dict(zip(names, relation.fetchone() or (), strict=True))
+        for i, name in enumerate(words):
+            kinds[name] = _worded({key: row[f"{i}_{key}"] or 0 for key in _measures(name)})
+    return {name: kinds[name] for name in columns}
+
+
+def _typed(type: pa.DataType) -> Kind:
+    if pa.types.is_boolean(type):
+        return Kind.FLAG
+    if pa.types.is_integer(type):
+        return Kind.WHOLE
+    if pa.types.is_floating(type) or pa.types.is_decimal(type):
+        return Kind.NUMBER
+    if pa.types.is_date(type):
+        return Kind.DATE
+    return Kind.TIME if pa.types.is_timestamp(type) else Kind.TEXT
+
+
+def _measures(name: str) -> dict[str, str]:
+    value = f"given(CAST({quoted(name)} AS VARCHAR))"
+    return {
+        "n": f"count({value})",
+        "flags": f"count(*) FILTER (lower({value}) IN ('true', 'false', 'yes', 'no', 't', 'f', 'y', 'n'))",
+        "numbers": f"count(number_of({value}))",
+        "wholes": rf"count(*) FILTER (regexp_full_match({value}, '[+-]?\d{{1,18}}'))",
+        "codes": rf"count(*) FILTER (regexp_full_match({value}, '0\d+'))",
+        "days": f"count(*) FILTER (is_day({value}) AND day_of({value}) IS NOT NULL)",
+        "moments": f"count(moment_of({value}))",
+        "letters": f"avg(length({value}))",
+        "distinct": f"approx_count_distinct({value})",
+    }
+
+
+def _worded(seen: dict[str, float]) -> tuple[Kind, int]:
+    n = seen["n"]
+    if n == 0:
+        return Kind.CATEGORY, 0
+    if seen["flags"] == n:
+        return Kind.FLAG, 0
+    if seen["numbers"] >= _ENOUGH * n and not seen["codes"]:
+        return (Kind.WHOLE if seen["wholes"] == n else Kind.NUMBER), int(n - seen["numbers"])
+    if seen["days"] + seen["moments"] >= _ENOUGH * n:
+        return (Kind.TIME if seen["moments"] else Kind.DATE), int(n - seen["days"] - seen["moments"])
+    nearly_all_distinct = n >= _FEW and seen["distinct"] > 0.9 * n
+    return (Kind.TEXT if seen["letters"] > _FREE_TEXT_LETTERS or nearly_all_distinct else Kind.CATEGORY), 0

@@ -1,0 +1,328 @@
+"""From raw tables to the contract: read each value, put wrong rows aside with the reason, keep the rest sorted.
+
+Each raw table is a Parquet file. Nothing is held in memory but keys and the numbers of bad rows: a table is read
+once to find what is wrong with it and once more to be sorted and written.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.carried import kinds_of
+from features.casting import Reading, fault, literal, quoted
+from features.errors import RenewalError
+from features.known import value_of
+from features.quality import Quality
+from features.tables import SUBJECTS, TABLES, Column, Kind, Table
+
+DERIVED = ("accounts", "owners")
+"""Tables whose rows are made where they are only referred to."""
+NAMES_ACCOUNTS = ("contracts", "opportunities", "leads")
+"""Tables whose word is taken that an account exists; events of an account that nobody else knows are orphans."""
+_MADE_IDS = {"contracts": "contract", "opportunities": "opportunity"}
+
+
+@dataclass
+class Draft:
+    """One table on its way: how each column is read, and which of them are carried."""
+
+    table: Table
+    raw: Path
+    readings: list[Reading]
+    carried: dict[str, Kind] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> list[Column]:
+        """The columns the source has, in the order of the contract, carried ones last."""
+        return [reading.column for reading in self.readings]
+
+    @property
+    def stored(self) -> set[str]:
+        """Their names in the clean table, made ids included."""
+        made = {"account_id", self.table.key} if self.table.name in _MADE_IDS else set()
+        return {column.stored for column in self.columns} | {name for name in made if name}
+
+    @property
+    def source(self) -> str:
+        """The raw rows as an SQL relation, numbered from 0 in `__row`."""
+        return f"(SELECT *, file_row_number AS __row FROM read_parquet({literal(self.raw)}, file_row_number = true))"
+
+
+def plain_name(name: str) -> str:
+    """A column's name as the contract would spell it."""
+    return "_".join(name.strip().lower().replace("-", " ").split())
+
+
+def draft(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    raw: Path,
+    quality: Quality,
+    known_kinds: dict[str, Kind] | None = None,
+) -> Draft:
+    """Match a raw table's columns to the contract's.
+
+    Args:
+        connection: with the macros of `features.casting`.
+        name: a table of the contract.
+        raw: its Parquet file.
+        quality: gets the columns that are ignored.
+        known_kinds: kinds of carried columns known beforehand; others are judged by their values.
+
+    Raises:
+        RenewalError: a required column is missing.
+    """
+    table, types = TABLES[name], {column.name: column.type for column in pq.read_schema(raw)}
+    matched = _matched(table, types)
+    missing = [column for column in table.required if column not in matched]
+    if missing:
+        raise RenewalError(
+            expected=f"{name} to have {', '.join(table.required)}",
+            found=f"no {', '.join(missing)} (its columns: {_listed(types)})",
+            do=f"Add {'it' if len(missing) == 1 else 'them'}, or map {name} in mapping.yaml.",
+        )
+    readings = [
+        Reading(table.by_name[column], raw_name, types[raw_name]) for column, raw_name in matched.items()
+    ]
+    further = {column: type for column, type in types.items() if column not in matched.values()}
+    drafted = Draft(table, raw, readings)
+    if further and table.carries:
+        _carry(connection, drafted, further, quality, known_kinds or {})
+    elif further:
+        quality.warn(f"{name}: {_listed(further)} ignored: only {_carriers()} carry further columns")
+    return drafted
+
+
+def _listed(names: dict[str, pa.DataType]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:12]) + (f" and {len(listed) - 12} more" if len(listed) > 12 else "")
+
+
+def _carriers() -> str:
+    return ", ".join(table.name for table in TABLES.values() if table.carries)
+
+
+def _matched(table: Table, types: dict[str, pa.DataType]) -> dict[str, str]:
+    """Contract column → raw column, in the order of the contract; an exact name goes before a similar one."""
+    similar = {plain_name(name): name for name in reversed(types)}
+    spelled = {name: name if name in types else similar.get(name) for name in table.by_name}
+    return {name: raw for name, raw in spelled.items() if raw is not None}
+
+
+def _carry(
+    connection: duckdb.DuckDBPyConnection,
+    drafted: Draft,
+    further: dict[str, pa.DataType],
+    quality: Quality,
+    known_kinds: dict[str, Kind],
+) -> None:
+    name = drafted.table.name
+    kinds = {column: (known_kinds[column], 0) for column in further if column in known_kinds}
+    judged = {column: type for column, type in further.items() if column not in kinds}
+    if judged:
+        kinds |= kinds_of(connection, drafted.source, judged)
+    for column in further:
+        kind, unread = kinds[column]
+        drafted.readings.append(Reading(Column(column, kind), column, further[column], lenient=True))
+        drafted.carried[column] = kind
+        if unread:
+            quality.warn(f"{name}.{column}: {unread} values are no {kind} and count as missing")
+        if kind is Kind.TEXT:
+            quality.warn(f"{name}.{column}: free text or all but unique, carried but not used as a feature")
+
+
+def begin(connection: duckdb.DuckDBPyConnection, drafted: Draft) -> None:
+    """Make `draft_<table>` (raw columns, `__row`, and `__<column>` for each value) and `bad_<table>`."""
+    name = drafted.table.name
+    values = [f"{reading.value} AS {value_of(reading.column.stored)}" for reading in drafted.readings]
+    read = (
+        f"SELECT *, {', '.join(values)} FROM {drafted.source}"
+        if values
+        else f"SELECT * FROM {drafted.source}"
+    )
+    outer = _lifted(drafted) + _made_ids(drafted)
+    if outer:
+        replaced = [f"{value} AS {column}" for value, column, exists in outer if exists]
+        added = [f"{value} AS {column}" for value, column, exists in outer if not exists]
+        star = f"* REPLACE ({', '.join(replaced)})" if replaced else "*"
+        read = f"SELECT {', '.join([star, *added])} FROM ({read})"
+    connection.execute(f"CREATE TEMP VIEW draft_{name} AS {read}")
+    faults = [
+        told for reading in drafted.readings if (told := fault(reading, value_of(reading.column.stored)))
+    ]
+    faults += _span_fault(drafted) + _table_fault(drafted)
+    reason = f"nullif(concat_ws('; ', {', '.join(faults)}), '')" if faults else "CAST(NULL AS VARCHAR)"
+    connection.execute(
+        f"CREATE TEMP TABLE bad_{name} AS SELECT __row, reason FROM"
+        f" (SELECT __row, {reason} AS reason FROM draft_{name}) WHERE reason IS NOT NULL"
+    )
+
+
+def _lifted(drafted: Draft) -> list[tuple[str, str, bool]]:
+    """A later moment on the day of the first is not before it: one of them was given without its time."""
+    table, stored = drafted.table, drafted.stored
+    if table.time is None or table.time not in stored:
+        return []
+    first = value_of(table.time)
+    lifted = []
+    for name in table.seconds:
+        if name in stored and table.by_name[table.time].kind is Kind.TIME:
+            at = value_of(name)
+            same_day = f"date_trunc('day', {at}) = date_trunc('day', {first})"
+            lifted.append((f"CASE WHEN {same_day} THEN greatest({at}, {first}) ELSE {at} END", at, True))
+    return lifted
+
+
+def _made_ids(drafted: Draft) -> list[tuple[str, str, bool]]:
+    """Ids from the row's number where the source has none; a row without an account is its own."""
+    table = drafted.table
+    if table.name not in _MADE_IDS or table.key is None:
+        return []
+    given = {column.stored for column in drafted.columns}
+    made = f"format('{_MADE_IDS[table.name]}-{{:06d}}', __row + 1)"
+    key = f"coalesce({value_of(table.key)}, {made})" if table.key in given else made
+    ids = [(key, value_of(table.key), table.key in given)]
+    if "contract_id" not in given or table.name == "contracts":
+        own = f"coalesce({value_of('account_id')}, {key})" if "account_id" in given else key
+        ids.append((own, value_of("account_id"), "account_id" in given))
+    elif "account_id" not in given:
+        ids.append(("CAST(NULL AS VARCHAR)", value_of("account_id"), False))
+    return ids
+
+
+def _span_fault(drafted: Draft) -> list[str]:
+    span = drafted.table.span
+    if span is None or not set(span) <= drafted.stored:
+        return []
+    start, end = (f"CAST({value_of(name)} AS DATE)" for name in span)
+    told = f"{literal(span[1] + ': ')} || chr(39) || {end} || chr(39) || {literal(f' is before {span[0]}')}"
+    return [f"CASE WHEN {end} < {start} THEN {told} END"]
+
+
+def _table_fault(drafted: Draft) -> list[str]:
+    if drafted.table.name != "history":
+        return []
+    known = ", ".join(literal(name) for name in TABLES)
+    told = "'table: ' || chr(39) || __table || chr(39) || ' is no table of the contract'"
+    return [f"CASE WHEN __table NOT IN ({known}) THEN {told} END"]
+
+
+def put_duplicates_aside(connection: duckdb.DuckDBPyConnection, drafted: Draft, quality: Quality) -> None:
+    """Keep the first row of each key; the others go to quarantine, saying whether they tell the same."""
+    table = drafted.table
+    if table.key is None:
+        return
+    name, key = table.name, value_of(table.key)
+    told = ", ".join(quoted(reading.raw) for reading in drafted.readings) or "1"
+    query = f"""
+        INSERT INTO bad_{name}
+        SELECT __row, {literal(table.key + ": ")} || chr(39) || key || chr(39) || ' occurs again, '
+            || CASE WHEN told = first THEN 'the same' ELSE 'differing' END || '; the first is kept'
+        FROM (
+            SELECT __row, {key} AS key, hash({told}) AS told,
+                first_value(hash({told})) OVER same AS first, row_number() OVER same AS n
+            FROM draft_{name} ANTI JOIN bad_{name} USING (__row)
+            SEMI JOIN (SELECT {key} AS twice FROM draft_{name} GROUP BY ALL HAVING count(*) > 1) ON {key} = twice
+            WINDOW same AS (PARTITION BY {key} ORDER BY __row)
+        ) WHERE n > 1"""
+    row = connection.execute(query).fetchone()
+    quality.of(name).duplicates = int(row[0]) if row else 0
+
+
+def gather_ids(
+    connection: duckdb.DuckDBPyConnection, drafts: dict[str, Draft], first: dict[str, str | None]
+) -> None:
+    """Make `ids_<table>` (id, kept, known_at) of each table that others refer to.
+
+    Args:
+        connection: with the drafted views.
+        drafts: by table.
+        first: the expression for the moment from which a row was known, by table.
+    """
+    wanted = {column.refers for drafted in drafts.values() for column in drafted.columns if column.refers}
+    wanted |= set(SUBJECTS.values()) | {"leads", "accounts"}
+    for name in sorted(wanted & set(drafts) - {"owners"}):
+        key = value_of(TABLES[name].key or "")
+        account = value_of("account_id") if "account_id" in drafts[name].stored else "CAST(NULL AS VARCHAR)"
+        connection.execute(
+            f"CREATE TEMP TABLE ids_{name} AS SELECT {key} AS id, bool_or(reason IS NULL) AS kept,"
+            f" min({first[name] or 'CAST(NULL AS TIMESTAMP)'}) AS known_at,"
+            f" any_value({account}) FILTER (reason IS NULL) AS account_id"
+            f" FROM draft_{name} LEFT JOIN bad_{name} USING (__row) WHERE {key} IS NOT NULL GROUP BY ALL"
+        )
+    if "accounts" in drafts:
+        named = [
+            f"SELECT __account_id FROM draft_{name} ANTI JOIN bad_{name} USING (__row)"
+            for name in NAMES_ACCOUNTS
+            if name in drafts and "account_id" in drafts[name].stored
+        ]
+        if named:
+            connection.execute(
+                "INSERT INTO ids_accounts SELECT DISTINCT __account_id, true, CAST(NULL AS TIMESTAMP), NULL"
+                f" FROM ({' UNION ALL '.join(named)}) WHERE __account_id IS NOT NULL"
+                " AND __account_id NOT IN (SELECT id FROM ids_accounts)"
+            )
+
+
+def put_orphans_aside(
+    connection: duckdb.DuckDBPyConnection, drafts: dict[str, Draft], name: str, quality: Quality
+) -> None:
+    """Put rows aside that refer to what is in no row of a table the source has."""
+    drafted = drafts[name]
+    joins, faults = [], []
+    for i, column in enumerate(drafted.columns):
+        if column.refers not in drafts or column.refers in ("owners", name):
+            continue
+        if column.refers == "accounts" and name in NAMES_ACCOUNTS:
+            continue
+        value = value_of(column.stored)
+        joins.append(f"LEFT JOIN ids_{column.refers} r{i} ON r{i}.id = {value}")
+        told = f"{literal(column.name + ': ')} || chr(39) || {value} || chr(39) || "
+        faults.append(
+            f"CASE WHEN {value} IS NOT NULL AND r{i}.id IS NULL THEN {told} {literal(f' is in no row of {column.refers}')}"
+            + (f" WHEN NOT r{i}.kept THEN {told} ' is in quarantine itself'" if _hangs_on(column) else "")
+            + " END"
+        )
+    if name == "history":
+        joins, faults = _history_orphans(drafts)
+    if not faults:
+        return
+    row = connection.execute(
+        f"INSERT INTO bad_{name} SELECT __row, reason FROM (SELECT __row, nullif(concat_ws('; ', {', '.join(faults)}),"
+        f" '') AS reason FROM (FROM draft_{name} ANTI JOIN bad_{name} USING (__row)) d {' '.join(joins)})"
+        " WHERE reason IS NOT NULL"
+    ).fetchone()
+    quality.of(name).orphans = int(row[0]) if row else 0
+
+
+def _hangs_on(column: Column) -> bool:
+    """Whether a row is nothing without the one it refers to; accounts are derived, so they don't count."""
+    return column.required and column.refers not in DERIVED
+
+
+def _history_orphans(drafts: dict[str, Draft]) -> tuple[list[str], list[str]]:
+    joins, faults = [], []
+    for i, table in enumerate(name for name in (*SUBJECTS.values(), "leads", "accounts") if name in drafts):
+        joins.append(f"LEFT JOIN ids_{table} r{i} ON r{i}.id = __id AND __table = {literal(table)}")
+        told = f"'id: ' || chr(39) || __id || chr(39) || ' is in no row of {table}'"
+        faults.append(f"CASE WHEN __table = {literal(table)} AND r{i}.id IS NULL THEN {told} END")
+    return joins, faults
+
+
+def check_subjects(drafts: dict[str, Draft]) -> None:
+    """Raise `RenewalError` unless there is something to predict."""
+    if not set(SUBJECTS.values()) & set(drafts):
+        raise RenewalError(
+            expected="a table contracts or opportunities (or both)",
+            found=", ".join(sorted(drafts)) or "no table of the contract",
+            do="Add contracts.csv or opportunities.csv, or map one of them in mapping.yaml.",
+        )
+
+
+def today() -> pd.Timestamp:
+    """The moment of the load, naive UTC."""
+    return pd.Timestamp.now(tz="UTC").tz_localize(None).as_unit("us")

@@ -1,0 +1,132 @@
+"""`mapping.yaml`: contract table → a SELECT over a folder's files, run with access to nothing but that folder."""
+
+import re
+from pathlib import Path
+
+import duckdb
+import yaml
+
+from features.casting import literal, quoted
+from features.errors import RenewalError
+from features.sources.raw import BATCH_ROWS, Raw, connect, write_batches
+from features.tables import TABLES
+
+_CALL = re.compile(
+    r"\b(?:read_\w+|parquet_scan|sniff_csv|glob)\s*\(\s*(?:\[[^\]]*\]|'(?:[^']|'')*')", re.IGNORECASE
+)
+_STRING = re.compile(r"'((?:[^']|'')*)'")
+
+
+def read_mapping(path: Path) -> dict[str, str]:
+    """The SELECT of each table.
+
+    Raises:
+        RenewalError: no such file, not YAML of that form, or a table that is not in the contract.
+    """
+    try:
+        told = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise RenewalError(
+            expected=f"a mapping at {path}", found="no such file", do="Check --mapping."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        found = " ".join(str(error).split())[:200]
+        raise RenewalError(expected=f"{path.name} to be YAML", found=found, do="Correct it.") from error
+    if not isinstance(told, dict) or not all(isinstance(select, str) for select in told.values()):
+        raise RenewalError(
+            expected=f"{path.name} to map table names to SELECT statements",
+            found=type(told).__name__ if not isinstance(told, dict) else "an entry that is no text",
+            do="Write lines such as `accounts: SELECT id AS account_id FROM 'companies.csv'`.",
+        )
+    unknown = sorted(set(map(str, told)) - set(TABLES))
+    if unknown:
+        raise RenewalError(
+            expected=f"{path.name} to name tables of the contract ({', '.join(TABLES)})",
+            found=", ".join(unknown),
+            do="Correct the name, or remove the entry.",
+        )
+    return {str(name): select.strip().rstrip(";") for name, select in told.items()}
+
+
+def checked_select(connection: duckdb.DuckDBPyConnection, table: str, select: str) -> str:
+    """The statement, if it is one SELECT.
+
+    Raises:
+        RenewalError: it is something else, several, or no SQL.
+    """
+    try:
+        statements = connection.extract_statements(select)
+    except duckdb.Error as error:
+        raise broken(table, error) from error
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        kinds = ", ".join(str(statement.type).rpartition(".")[2] for statement in statements) or "nothing"
+        raise RenewalError(
+            expected=f"one SELECT for {table}", found=kinds, do="A mapping only reads: write a single SELECT."
+        )
+    return select
+
+
+def broken(table: str, error: Exception) -> RenewalError:
+    """What to say of a SELECT that does not run."""
+    found = " ".join(str(error).split())[:300]
+    return RenewalError(
+        expected=f"the SELECT for {table} to run", found=found, do=f"Correct {table} in the mapping."
+    )
+
+
+def run_mapping(selects: dict[str, str], folder: Path, files: list[Path], staging: Path, raw: Raw) -> None:
+    """Run each SELECT and lay its answer down as raw Parquet, in the order the SELECT gives.
+
+    A file can be named as `'file.csv'`, as `read_csv('file.csv', ...)` or by its stem.
+
+    Raises:
+        RenewalError: a SELECT is broken or reaches for anything but the folder.
+    """
+    folder = folder.resolve()
+    with connect(staging / "spill") as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET allowed_directories = [{literal(f'{folder}/')}]")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        told = " ".join(selects.values()).lower()
+        for path in files:
+            _add_views(connection, path.resolve(), told)
+        for table, select in selects.items():
+            statement = _absolute(checked_select(connection, table, select), folder)
+            try:
+                reader = connection.execute(statement).to_arrow_reader(BATCH_ROWS)
+                write_batches(reader.schema, reader, staging / f"{table}.parquet")
+            except (duckdb.Error, OSError) as error:
+                raise broken(table, error) from error
+            raw.tables[table] = staging / f"{table}.parquet"
+
+
+def _add_views(connection: duckdb.DuckDBPyConnection, path: Path, told: str) -> None:
+    """Let a mapping name the file, typed as DuckDB finds it after reading all of it."""
+    name = path.name.split(".")[0]
+    if name.lower() not in told:
+        return
+    parquet = path.name.lower().endswith(".parquet")
+    parts = f"{path}/**/*.parquet" if path.is_dir() else str(path)
+    read = f"read_parquet({literal(parts)})" if parquet else f"read_csv({literal(path)}, sample_size = -1)"
+    for view in (path.name, name):
+        try:
+            connection.execute(f"CREATE VIEW IF NOT EXISTS {quoted(view)} AS FROM {read}")
+        except duckdb.Error as error:
+            raise RenewalError(
+                expected=f"{path.name} to be a data file",
+                found=str(error).splitlines()[0],
+                do="Export it again.",
+            ) from error
+
+
+def _absolute(select: str, folder: Path) -> str:
+    """Relative file names inside `read_csv(...)` and its like, made absolute: DuckDB would look where we run."""
+
+    def within(call: re.Match[str]) -> str:
+        return _STRING.sub(
+            lambda name: name.group(0) if name.group(1).startswith("/") else f"'{folder}/{name.group(1)}'",
+            call.group(0),
+        )
+
+    return _CALL.sub(within, select)

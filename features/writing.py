@@ -1,0 +1,207 @@
+"""Clean tables written: sorted, as known before `until`, with the account of each row; and what was put aside."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow.parquet as pq
+
+from features.casting import literal, quoted
+from features.cleaning import DERIVED, Draft
+from features.known import as_known, first_known, value_of
+from features.quality import Quality
+from features.tables import TABLES, Kind
+
+_LINKS = {"contract_id": "contracts", "opportunity_id": "opportunities", "lead_id": "leads"}
+_EXAMPLES = 3
+_FORMAT = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880"
+
+
+def write_table(
+    connection: duckdb.DuckDBPyConnection,
+    drafts: dict[str, Draft],
+    name: str,
+    until: pd.Timestamp,
+    in_the_past: bool,
+    folder: Path,
+) -> tuple[str, ...]:
+    """Write `<name>.parquet` and return its columns.
+
+    Args:
+        connection: with drafted views, bad rows and ids.
+        drafts: by table.
+        name: the table.
+        until: what became known at or after it stays out.
+        in_the_past: whether `until` lies before the end of the data.
+        folder: where to.
+    """
+    drafted, limit = drafts[name], f"TIMESTAMP {literal(until)}"
+    joins, account = _account_of(drafts, name)
+    values = {
+        column.stored: as_known(name, column, drafted.stored, until, in_the_past)
+        for column in drafted.columns
+    }
+    if drafted.table.key and drafted.table.key not in values:
+        values = {drafted.table.key: value_of(drafted.table.key), **values}
+    if account is not None:
+        values["account_id"] = account
+    where = (
+        [f"({known} < {limit} OR {known} IS NULL)"] if (known := first_known(name, drafted.stored)) else []
+    )
+    if name == "stage_history":
+        where.append(f"(to_opportunities.known_at < {limit} OR to_opportunities.known_at IS NULL)")
+    if name == "leads" and "opportunity_id" in values and "opportunities" in drafts:
+        later = f"to_opportunities.known_at >= {limit}"
+        values["opportunity_id"] = f"CASE WHEN {later} THEN NULL ELSE {values['opportunity_id']} END"
+    selected = ", ".join(f"{value} AS {quoted(column)}" for column, value in values.items())
+    query = (
+        f"SELECT {selected} FROM (FROM draft_{name} ANTI JOIN bad_{name} USING (__row)) d {' '.join(joins)}"
+        + (f" WHERE {' AND '.join(where)}" if where else "")
+    )
+    ordered = ", ".join(f"{quoted(column)} NULLS LAST" for column in _order(drafted, list(values)))
+    connection.execute(
+        f"COPY ({query} ORDER BY {ordered}) TO {literal(folder / f'{name}.parquet')} ({_FORMAT})"
+    )
+    return tuple(values)
+
+
+def _order(drafted: Draft, columns: list[str]) -> list[str]:
+    """account_id, time and key; rows without a key by all they hold, so that their order in the source is nothing."""
+    table = drafted.table
+    first = [name for name in ("account_id", table.time, table.key) if name in columns]
+    return [name for name in first if name] + (
+        [] if table.key else [name for name in columns if name not in first]
+    )
+
+
+def _account_of(drafts: dict[str, Draft], name: str) -> tuple[list[str], str | None]:
+    """Joins, and the row's account: its own, else that of what it belongs to."""
+    drafted = drafts[name]
+    stored = {column.stored for column in drafted.columns}
+    links = {column: table for column, table in _LINKS.items() if column in stored and table in drafts}
+    links.pop(drafted.table.key or "", None)
+    joins = [
+        f"LEFT JOIN ids_{table} to_{table} ON to_{table}.id = {value_of(c)}" for c, table in links.items()
+    ]
+    ways = [value_of("account_id")] if "account_id" in drafted.stored else []
+    ways += [f"to_{table}.account_id" for table in links.values()]
+    if name == "opportunities":
+        ways.append(value_of("opportunity_id"))
+    if name == "history":
+        owned = [table for table in (*_LINKS.values(), "accounts") if table in drafts]
+        joins = [
+            f"LEFT JOIN ids_{table} to_{table} ON to_{table}.id = __id AND __table = {literal(table)}"
+            for table in owned
+        ]
+        ways = [f"to_{table}.account_id" for table in owned if table != "accounts"]
+        ways.append("CASE WHEN __table = 'accounts' THEN __id END")
+    return joins, f"coalesce({', '.join(ways)})" if ways else None
+
+
+def write_derived(
+    connection: duckdb.DuckDBPyConnection, tables: dict[str, tuple[str, ...]], folder: Path, quality: Quality
+) -> None:
+    """Add the accounts and owners that are only referred to; accounts are made even where no such table was given."""
+    for name in DERIVED:
+        key = str(TABLES[name].key)
+        if name == "owners" and name not in tables:
+            continue
+        referring = [table for table, columns in tables.items() if key in columns and table != name]
+        parts = [
+            f"SELECT {key} FROM read_parquet({literal(folder / f'{table}.parquet')})" for table in referring
+        ]
+        path = folder / f"{name}.parquet"
+        there = name in tables
+        known = f" AND {key} NOT IN (SELECT {key} FROM read_parquet({literal(path)}))" if there else ""
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE derived AS SELECT DISTINCT {key} FROM"
+            f" ({' UNION ALL '.join(parts) or f'SELECT CAST(NULL AS VARCHAR) AS {key}'})"
+            f" WHERE {key} IS NOT NULL{known}"
+        )
+        made = _count(connection, "derived")
+        if there and not made:
+            continue
+        rows = (
+            f"SELECT * FROM read_parquet({literal(path)}) UNION ALL BY NAME FROM derived"
+            if there
+            else "FROM derived"
+        )
+        fresh = folder / f"{name}.parquet.new"
+        order = ", ".join(f"{quoted(c)} NULLS LAST" for c in _derived_order(name, tables.get(name, (key,))))
+        connection.execute(f"COPY ({rows} ORDER BY {order}) TO {literal(fresh)} ({_FORMAT})")
+        fresh.replace(path)
+        tables.setdefault(name, (key,))
+        quality.of(name).derived = made
+        quality.warn(f"{name}: {made} derived from other tables that refer to them")
+
+
+def _derived_order(name: str, columns: tuple[str, ...]) -> list[str]:
+    table = TABLES[name]
+    return [column for column in (table.key, table.time) if column and column in columns]
+
+
+def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
+    row = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def write_quarantine(
+    connection: duckdb.DuckDBPyConnection, drafted: Draft, folder: Path, quality: Quality
+) -> None:
+    """Write the rows put aside as they were read, with the reason, and count them."""
+    name = drafted.table.name
+    told = quality.of(name)
+    told.rows = pq.read_metadata(drafted.raw).num_rows
+    told.quarantined = _count(connection, f"(SELECT DISTINCT __row FROM bad_{name})")
+    if not told.quarantined:
+        return
+    reasons = connection.execute(
+        f"SELECT regexp_replace(reason, '''.*''', '…') AS what, count(*), list(reason ORDER BY __row)[1:{_EXAMPLES}]"
+        f" FROM bad_{name} GROUP BY ALL ORDER BY 2 DESC, 1"
+    ).fetchall()
+    told.reasons = {what: {"count": count, "examples": examples} for what, count, examples in reasons}
+    (folder / "quarantine").mkdir(exist_ok=True)
+    connection.execute(
+        f"COPY (SELECT * EXCLUDE (__row), reason FROM {drafted.source} JOIN (SELECT __row, string_agg(reason, '; ')"
+        f" AS reason FROM bad_{name} GROUP BY ALL) USING (__row) ORDER BY __row)"
+        f" TO {literal(folder / 'quarantine' / f'{name}.parquet')} ({_FORMAT})"
+    )
+
+
+def describe(folder: Path, tables: dict[str, tuple[str, ...]], quality: Quality) -> None:
+    """Read rows kept, shares of nulls and the first and last moment from the Parquet files' own statistics."""
+    for name, columns in tables.items():
+        told, file = quality.of(name), pq.ParquetFile(folder / f"{name}.parquet")
+        told.kept = file.metadata.num_rows
+        told.rows = told.rows or 0
+        told.left_out = max(told.rows + told.derived - told.quarantined - told.kept, 0)
+        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+        time = TABLES[name].time
+        for i, column in enumerate(columns):
+            found = [group.column(i).statistics for group in groups]
+            nulls = sum(statistics.null_count for statistics in found if statistics)
+            told.null_share[column] = round(nulls / told.kept, 6) if told.kept else 0.0
+            if column == time:
+                ranged = [statistics for statistics in found if statistics and statistics.has_min_max]
+                told.first = str(min(statistics.min for statistics in ranged)) if ranged else None
+                told.last = str(max(statistics.max for statistics in ranged)) if ranged else None
+
+
+def fingerprint(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    tables: dict[str, tuple[str, ...]],
+    carried: dict[str, dict[str, Kind]],
+    until: pd.Timestamp | None,
+) -> str:
+    """A name for the content: equal rows, wherever they lie and however they were ordered, give an equal one."""
+    parts = [
+        f"SELECT {literal(name)} AS name, count(*) AS n, sum(hash({', '.join(map(quoted, columns))})::HUGEINT)::VARCHAR"
+        f" AS content FROM read_parquet({literal(folder / f'{name}.parquet')})"
+        for name, columns in sorted(tables.items())
+    ]
+    rows = connection.execute(" UNION ALL ".join(parts) + " ORDER BY name").fetchall()
+    told = {"rows": rows, "columns": tables, "carried": carried, "until": str(until)}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
