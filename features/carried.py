@@ -1,4 +1,4 @@
-"""What kind a further column is, judged by its values: the contract does not know it, the source's team does."""
+"""What kind a column is that the contract does not know, judged by its values."""
 
 import duckdb
 import pyarrow as pa
@@ -7,7 +7,7 @@ from features.casting import is_text, quoted
 from features.tables import Kind
 
 _ENOUGH = 0.95
-"""Share of readable values from which a column counts as numbers or moments; the rest then reads as missing."""
+"""From this share of readable values on, a column counts as numbers or moments; the rest reads as missing."""
 _FREE_TEXT_LETTERS = 60
 _FEW = 30
 
@@ -25,17 +25,20 @@ def kinds_of(
     kinds = {name: (_typed(type), 0) for name, type in columns.items() if not is_text(type)}
     words = [name for name in columns if name not in kinds]
     if words:
-        measures = [
-            f"{measure} AS {quoted(f'{i}_{key}')}"
-            for i, name in enumerate(words)
-            for key, measure in _measures(name).items()
-        ]
-        relation = connection.execute(f"SELECT {', '.join(measures)} FROM {source}")
+        measures = [f"{measure} AS {key}_{i}" for i in range(len(words)) for key, measure in _measures(i).items()]
+        relation = connection.execute(f"SELECT {', '.join(measures)} FROM ({_read(words, source)})")
         names = [column[0] for column in relation.description]
         row = dict(zip(names, relation.fetchone() or (), strict=True))
         for i, name in enumerate(words):
-            kinds[name] = _worded({key: row[f"{i}_{key}"] or 0 for key in _measures(name)})
+            kinds[name] = _worded({key: row[f"{key}_{i}"] or 0 for key in _measures(i)})
     return {name: kinds[name] for name in columns}
+
+
+def _read(words: list[str], source: str) -> str:
+    """Each column's given value as g<i>, and that as a plain number as p<i>: in layers, see `features.casting`."""
+    given = ", ".join(f"given(CAST({quoted(name)} AS VARCHAR)) AS g{i}" for i, name in enumerate(words))
+    plain = ", ".join(f"plain(rtrim(g{i}, '% ')) AS p{i}" for i in range(len(words)))
+    return f"SELECT *, {plain} FROM (SELECT {given} FROM {source})"
 
 
 def _typed(type: pa.DataType) -> Kind:
@@ -50,12 +53,12 @@ def _typed(type: pa.DataType) -> Kind:
     return Kind.TIME if pa.types.is_timestamp(type) else Kind.TEXT
 
 
-def _measures(name: str) -> dict[str, str]:
-    value = f"given(CAST({quoted(name)} AS VARCHAR))"
+def _measures(i: int) -> dict[str, str]:
+    value = f"g{i}"
     return {
         "n": f"count({value})",
         "flags": f"count(*) FILTER (lower({value}) IN ('true', 'false', 'yes', 'no', 't', 'f', 'y', 'n'))",
-        "numbers": f"count(number_of({value}))",
+        "numbers": f"count(TRY_CAST(p{i} AS DOUBLE))",
         "wholes": rf"count(*) FILTER (regexp_full_match({value}, '[+-]?\d{{1,18}}'))",
         "codes": rf"count(*) FILTER (regexp_full_match({value}, '0\d+'))",
         "days": f"count(*) FILTER (is_day({value}) AND day_of({value}) IS NOT NULL)",

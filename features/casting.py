@@ -1,7 +1,7 @@
 """How one raw value becomes a value of the contract: DuckDB expressions for each `Kind`.
 
-Nothing is rounded but halves to even, and only below the stored unit. Empty text is missing; so are `null`, `nan`,
-`n/a` and the like where a number, a flag or a moment is expected. What is neither missing nor readable is a fault.
+Nothing is rounded but to the stored unit, halves to even. Empty text is missing; so are `null`, `nan`, `n/a` and
+the like where a number, a flag or a moment is expected. What is neither missing nor readable is a fault.
 """
 
 from dataclasses import dataclass
@@ -37,22 +37,21 @@ _END_OF_DAY = "INTERVAL '23 hours 59 minutes 59.999999 seconds'"
 
 _MACROS = r"""
 CREATE TEMP MACRO text_of(v) AS nullif(trim(v, ' ' || chr(9) || chr(10) || chr(13) || chr(160)), '');
-CREATE TEMP MACRO given(v) AS CASE WHEN lower(text_of(v)) IN ('null', 'none', 'nan', 'nat', 'n/a', 'na', '\n', '-')
-    THEN NULL ELSE text_of(v) END;
+CREATE TEMP MACRO given(v) AS CASE WHEN lower(text_of(v)) IN
+    ('null', 'none', 'nan', 'nat', 'n/a', 'na', '\n', '-') THEN NULL ELSE text_of(v) END;
 CREATE TEMP MACRO plain(v) AS CASE
     WHEN regexp_full_match(v, '[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?') THEN v
-    WHEN regexp_full_match(v, '[+-]?\d{1,3}([,\x27’  ]\d{3})+(\.\d+)?') THEN regexp_replace(v, '[,\x27’  ]', '', 'g')
+    WHEN regexp_full_match(v, '[+-]?\d{1,3}([,\x27’  ]\d{3})+(\.\d+)?')
+        THEN regexp_replace(v, '[,\x27’  ]', '', 'g')
     WHEN regexp_full_match(v, '[+-]?(\d{1,3}([. ]\d{3})+|\d+),\d+')
         THEN replace(regexp_replace(v, '[. ]', '', 'g'), ',', '.')
     END;
-CREATE TEMP MACRO number_of(v) AS CASE WHEN v LIKE '%\%' ESCAPE '\'
-    THEN TRY_CAST(plain(rtrim(v, '% ')) AS DOUBLE) / 100 ELSE TRY_CAST(plain(v) AS DOUBLE) END;
 CREATE TEMP MACRO bare_money(v) AS trim(regexp_replace(
     CASE WHEN regexp_full_match(v, '\(.+\)') THEN '-' || v[2:-2] ELSE v END,
     '\p{Sc}|^[A-Z]{3}\b|\b[A-Z]{3}$', '', 'g'));
 CREATE TEMP MACRO micro_of(v) AS CAST(TRY_CAST(v AS DECIMAL(30, 6)) * 1000000 AS HUGEINT);
-CREATE TEMP MACRO half_even(n, d) AS TRY_CAST(sign(n) * (abs(n) // d
-    + CASE WHEN 2 * (abs(n) % d) > d OR (2 * (abs(n) % d) = d AND (abs(n) // d) % 2 = 1) THEN 1 ELSE 0 END) AS BIGINT);
+CREATE TEMP MACRO half_even(n, d) AS TRY_CAST(sign(n) * (abs(n) // d + CASE
+    WHEN 2 * (abs(n) % d) > d OR (2 * (abs(n) % d) = d AND (abs(n) // d) % 2 = 1) THEN 1 ELSE 0 END) AS BIGINT);
 CREATE TEMP MACRO clock_seconds(v) AS CAST(split_part(v, ':', 1) AS BIGINT) * 3600
     + CAST(split_part(v, ':', 2) AS BIGINT) * 60 + CAST(split_part(v, ':', 3) AS BIGINT);
 CREATE TEMP MACRO flag_of(v) AS CASE
@@ -64,30 +63,49 @@ CREATE TEMP MACRO moment_of(v) AS CASE WHEN regexp_matches(v, '^\d{4}[-/]\d{1,2}
     THEN timezone('UTC', TRY_CAST(regexp_replace(v, ' ?(Z|UTC|GMT)$', 'Z') AS TIMESTAMPTZ)) END;
 """
 
+# Each reading is a row of steps: `{v}` is the step before, `{g}` the given value. The steps become columns of nested
+# SELECTs, because one expression of it all doubles at every use and takes DuckDB seconds to plan.
+_UNSIGNED = r"plain(rtrim({v}, '% '))"
+_PER_CENT = r"CASE WHEN {g} LIKE '%\%' ESCAPE '\' THEN TRY_CAST({v} AS DOUBLE) / 100 ELSE TRY_CAST({v} AS DOUBLE) END"
+_WHOLE = "CASE WHEN {v} = trunc({v}) THEN TRY_CAST({v} AS BIGINT) END"
+_CLOCK = r"regexp_full_match({g}, '\d+:\d{{2}}:\d{{2}}')"
+_SECONDS = "half_even({v} * 60, 1000000)"
 _FROM_TEXT = {
-    Kind.NUMBER: "number_of({v})",
-    Kind.WHOLE: "CASE WHEN number_of({v}) = trunc(number_of({v})) THEN TRY_CAST(number_of({v}) AS BIGINT) END",
-    Kind.MONEY: "half_even(micro_of(plain(bare_money({v}))), 10000)",
-    Kind.DURATION: r"CASE WHEN regexp_full_match({v}, '\d+:\d{{2}}:\d{{2}}') THEN clock_seconds({v})"
-    " ELSE half_even(micro_of(plain({v})) * 60, 1000000) END",
-    Kind.FLAG: "flag_of({v})",
-    Kind.TIME: f"CASE WHEN is_day({{v}}) THEN day_of({{v}}) + {_END_OF_DAY} ELSE moment_of({{v}}) END",
-    Kind.DATE: "CASE WHEN is_day({v}) THEN day_of({v}) ELSE date_trunc('day', moment_of({v})) END",
+    Kind.NUMBER: (_UNSIGNED, _PER_CENT),
+    Kind.WHOLE: (_UNSIGNED, _PER_CENT, _WHOLE),
+    Kind.MONEY: ("bare_money({v})", "plain({v})", "micro_of({v})", "half_even({v}, 10000)"),
+    Kind.DURATION: (
+        "plain({v})",
+        "micro_of({v})",
+        f"CASE WHEN {_CLOCK} THEN clock_seconds({{g}}) ELSE {_SECONDS} END",
+    ),
+    Kind.FLAG: ("flag_of({v})",),
+    Kind.TIME: (f"CASE WHEN is_day({{v}}) THEN day_of({{v}}) + {_END_OF_DAY} ELSE moment_of({{v}}) END",),
+    Kind.DATE: ("CASE WHEN is_day({v}) THEN day_of({v}) ELSE date_trunc('day', moment_of({v})) END",),
 }
 _FROM_NUMBER = {
-    Kind.NUMBER: "CAST({v} AS DOUBLE)",
-    Kind.WHOLE: "CASE WHEN {v} = trunc({v}) THEN TRY_CAST({v} AS BIGINT) END",
-    Kind.MONEY: "half_even(micro_of({v}), 10000)",
-    Kind.DURATION: "half_even(micro_of({v}) * 60, 1000000)",
-    Kind.FLAG: "CASE {v} WHEN 1 THEN true WHEN 0 THEN false END",
+    Kind.NUMBER: ("CAST({v} AS DOUBLE)", "CASE WHEN isfinite({v}) THEN {v} END"),
+    Kind.WHOLE: (_WHOLE,),
+    Kind.MONEY: ("micro_of({v})", "half_even({v}, 10000)"),
+    Kind.DURATION: ("micro_of({v})", _SECONDS),
+    Kind.FLAG: ("CASE {v} WHEN 1 THEN true WHEN 0 THEN false END",),
 }
-_FROM_MOMENT = {Kind.TIME: "CAST({v} AS TIMESTAMP)", Kind.DATE: "date_trunc('day', CAST({v} AS TIMESTAMP))"}
-_FROM_ZONED = {Kind.TIME: "timezone('UTC', {v})", Kind.DATE: "date_trunc('day', timezone('UTC', {v}))"}
-_FROM_DAY = {Kind.TIME: f"CAST({{v}} AS TIMESTAMP) + {_END_OF_DAY}", Kind.DATE: "CAST({v} AS TIMESTAMP)"}
+_FROM_MOMENT = {
+    Kind.TIME: ("CAST({v} AS TIMESTAMP)",),
+    Kind.DATE: ("date_trunc('day', CAST({v} AS TIMESTAMP))",),
+}
+_FROM_ZONED = {
+    Kind.TIME: ("timezone('UTC', {v})",),
+    Kind.DATE: ("date_trunc('day', timezone('UTC', {v}))",),
+}
+_FROM_DAY = {
+    Kind.TIME: (f"CAST({{v}} AS TIMESTAMP) + {_END_OF_DAY}",),
+    Kind.DATE: ("CAST({v} AS TIMESTAMP)",),
+}
 _FROM_FLAG = {
-    Kind.FLAG: "{v}",
-    Kind.NUMBER: "CAST({v} AS DOUBLE)",
-    Kind.WHOLE: "CAST({v} AS BIGINT)",
+    Kind.FLAG: ("{v}",),
+    Kind.NUMBER: ("CAST({v} AS DOUBLE)",),
+    Kind.WHOLE: ("CAST({v} AS BIGINT)",),
 }
 
 
@@ -135,25 +153,25 @@ class Reading:
         return name
 
     @property
-    def value(self) -> str:
-        """The value under the contract, null where it is missing or cannot be read."""
-        kind, given = self.column.kind, self.given
+    def steps(self) -> tuple[str, ...]:
+        """What to do with the given value, one step after the other; null where it cannot be read."""
+        kind = self.column.kind
         if kind in _WORDY:
-            return self._words()
+            return (self._words(),)
         readings = _readings(self.type)
         if kind not in readings:
-            return f"CAST(NULL AS {STORED_AS[kind]})"
+            return (f"CAST(NULL AS {STORED_AS[kind]})",)
         if kind is Kind.NUMBER and self.column.stored != self.column.name:
-            return _thousandths(given, self.type)
-        return readings[kind].format(v=given)
+            return ("plain({v})" if is_text(self.type) else "{v}", "micro_of({v})", "half_even({v}, 1000)")
+        return readings[kind]
 
     def _words(self) -> str:
         if self.column.kind is Kind.ID and is_text(self.type):
-            return rf"regexp_replace({self.given}, '^(\d+)\.0$', '\1')"
+            return r"regexp_replace({v}, '^(\d+)\.0$', '\1')"
         if self.column.kind is Kind.ID and pa.types.is_floating(self.type):
-            whole = f"TRY_CAST(TRY_CAST({self.given} AS BIGINT) AS VARCHAR)"
-            return f"CASE WHEN {self.given} = trunc({self.given}) THEN {whole} ELSE CAST({self.given} AS VARCHAR) END"
-        return f"CAST({self.given} AS VARCHAR)"
+            whole = "CAST(TRY_CAST({v} AS BIGINT) AS VARCHAR)"
+            return f"CASE WHEN {{v}} = trunc({{v}}) THEN {whole} ELSE CAST({{v}} AS VARCHAR) END"
+        return "CAST({v} AS VARCHAR)"
 
     @property
     def can_fail(self) -> bool:
@@ -163,11 +181,6 @@ class Reading:
             return False
         surely = {Kind.TIME, Kind.DATE} if pa.types.is_temporal(self.type) else set()
         return kind not in surely | ({Kind.FLAG} if pa.types.is_boolean(self.type) else set())
-
-
-def _thousandths(given: str, type: pa.DataType) -> str:
-    text = f"plain({given})" if is_text(type) else given
-    return f"half_even(micro_of({text}), 1000)"
 
 
 def is_text(type: pa.DataType) -> bool:
@@ -191,19 +204,30 @@ def _readings(type: pa.DataType) -> dict[Kind, str]:
     return {}
 
 
-def fault(reading: Reading, value: str) -> str | None:
-    """An SQL expression that says what is wrong with a row's column, null where nothing is.
+def read_in_layers(readings: list[Reading], source: str) -> str:
+    """A SELECT of `source` with, for the i-th reading, the given value as `g<i>` and what it reads as under `v<i>`."""
+    query = "SELECT *" + "".join(f", {reading.given} AS g{i}" for i, reading in enumerate(readings))
+    query += f" FROM {source}"
+    for depth in range(max((len(reading.steps) for reading in readings), default=0)):
+        layer = []
+        for i, reading in enumerate(readings):
+            steps = reading.steps
+            if depth < len(steps):
+                name = f"v{i}" if depth == len(steps) - 1 else f"s{i}_{depth}"
+                before = f"s{i}_{depth - 1}" if depth else f"g{i}"
+                layer.append(f"{steps[depth].format(v=before, g=f'g{i}')} AS {name}")
+        query = f"SELECT *, {', '.join(layer)} FROM ({query})"
+    return query
 
-    Args:
-        reading: how the column is read.
-        value: the name under which its value is already computed.
-    """
+
+def fault(reading: Reading, i: int) -> str | None:
+    """An SQL expression that says what is wrong with the i-th reading, None where nothing can be."""
     faults = []
     name = reading.column.name
     if reading.can_fail:
-        told = f"{literal(name + ': ')} || chr(39) || left(CAST({reading.given} AS VARCHAR), 60) || chr(39)"
+        told = f"{literal(name + ': ')} || chr(39) || left(CAST(g{i} AS VARCHAR), 60) || chr(39)"
         word = literal(f" is not {WORDS[reading.column.kind]}")
-        faults.append(f"WHEN {value} IS NULL AND ({reading.given}) IS NOT NULL THEN {told} || {word}")
+        faults.append(f"WHEN v{i} IS NULL AND g{i} IS NOT NULL THEN {told} || {word}")
     if reading.column.required:
-        faults.append(f"WHEN {value} IS NULL THEN {literal(name + ': is missing')}")
+        faults.append(f"WHEN v{i} IS NULL THEN {literal(name + ': is missing')}")
     return f"CASE {' '.join(faults)} END" if faults else None

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.carried import kinds_of
-from features.casting import Reading, fault, literal, quoted
+from features.casting import Reading, fault, literal, read_in_layers
 from features.errors import RenewalError
 from features.known import value_of
 from features.quality import Quality
@@ -135,80 +135,74 @@ def _carry(
             quality.warn(f"{name}.{column}: free text or all but unique, carried but not used as a feature")
 
 
-def begin(connection: duckdb.DuckDBPyConnection, drafted: Draft) -> None:
-    """Make `draft_<table>` (raw columns, `__row`, and `__<column>` for each value) and `bad_<table>`."""
-    name = drafted.table.name
-    values = [f"{reading.value} AS {value_of(reading.column.stored)}" for reading in drafted.readings]
-    read = (
-        f"SELECT *, {', '.join(values)} FROM {drafted.source}"
-        if values
-        else f"SELECT * FROM {drafted.source}"
-    )
-    outer = _lifted(drafted) + _made_ids(drafted)
-    if outer:
-        replaced = [f"{value} AS {column}" for value, column, exists in outer if exists]
-        added = [f"{value} AS {column}" for value, column, exists in outer if not exists]
-        star = f"* REPLACE ({', '.join(replaced)})" if replaced else "*"
-        read = f"SELECT {', '.join([star, *added])} FROM ({read})"
-    connection.execute(f"CREATE TEMP VIEW draft_{name} AS {read}")
-    faults = [
-        told for reading in drafted.readings if (told := fault(reading, value_of(reading.column.stored)))
-    ]
-    faults += _span_fault(drafted) + _table_fault(drafted)
+def begin(connection: duckdb.DuckDBPyConnection, drafted: Draft, folder: Path) -> None:
+    """Read every value once: makes `draft_<table>` (`__row`, `__<column>` for each value) and `bad_<table>`.
+
+    Args:
+        connection: with the macros of `features.casting`.
+        drafted: the table.
+        folder: for the draft's Parquet file.
+    """
+    name, path = drafted.table.name, folder / f"{drafted.table.name}.parquet"
+    values = {reading.column.stored: f"v{i}" for i, reading in enumerate(drafted.readings)}
+    values |= _lifted(drafted, values)
+    values |= _made_ids(drafted, values)
+    faults = [told for i, reading in enumerate(drafted.readings) if (told := fault(reading, i))]
+    faults += _span_fault(drafted, values) + _table_fault(drafted, values)
     reason = f"nullif(concat_ws('; ', {', '.join(faults)}), '')" if faults else "CAST(NULL AS VARCHAR)"
+    selected = ", ".join(f"{value} AS {value_of(column)}" for column, value in values.items())
     connection.execute(
-        f"CREATE TEMP TABLE bad_{name} AS SELECT __row, reason FROM"
-        f" (SELECT __row, {reason} AS reason FROM draft_{name}) WHERE reason IS NOT NULL"
+        f"COPY (SELECT __row, {reason} AS __reason, {selected}"
+        f" FROM ({read_in_layers(drafted.readings, drafted.source)})) TO {literal(path)} (FORMAT parquet)"
+    )
+    connection.execute(f"CREATE TEMP VIEW draft_{name} AS FROM read_parquet({literal(path)})")
+    connection.execute(
+        f"CREATE TEMP TABLE bad_{name} AS SELECT __row, __reason AS reason FROM draft_{name}"
+        " WHERE __reason IS NOT NULL"
     )
 
 
-def _lifted(drafted: Draft) -> list[tuple[str, str, bool]]:
+def _lifted(drafted: Draft, values: dict[str, str]) -> dict[str, str]:
     """A later moment on the day of the first is not before it: one of them was given without its time."""
-    table, stored = drafted.table, drafted.stored
-    if table.time is None or table.time not in stored:
-        return []
-    first = value_of(table.time)
-    lifted = []
-    for name in table.seconds:
-        if name in stored and table.by_name[table.time].kind is Kind.TIME:
-            at = value_of(name)
-            same_day = f"date_trunc('day', {at}) = date_trunc('day', {first})"
-            lifted.append((f"CASE WHEN {same_day} THEN greatest({at}, {first}) ELSE {at} END", at, True))
-    return lifted
+    table = drafted.table
+    if table.time not in values or table.by_name[table.time].kind is not Kind.TIME:
+        return {}
+    first = values[table.time]
+    return {
+        name: f"CASE WHEN CAST({at} AS DATE) = CAST({first} AS DATE) THEN greatest({at}, {first}) ELSE {at} END"
+        for name, at in values.items()
+        if name in table.seconds
+    }
 
 
-def _made_ids(drafted: Draft) -> list[tuple[str, str, bool]]:
+def _made_ids(drafted: Draft, values: dict[str, str]) -> dict[str, str]:
     """Ids from the row's number where the source has none; a row without an account is its own."""
     table = drafted.table
     if table.name not in _MADE_IDS or table.key is None:
-        return []
-    given = {column.stored for column in drafted.columns}
+        return {}
     made = f"format('{_MADE_IDS[table.name]}-{{:06d}}', __row + 1)"
-    key = f"coalesce({value_of(table.key)}, {made})" if table.key in given else made
-    ids = [(key, value_of(table.key), table.key in given)]
-    if "contract_id" not in given or table.name == "contracts":
-        own = f"coalesce({value_of('account_id')}, {key})" if "account_id" in given else key
-        ids.append((own, value_of("account_id"), "account_id" in given))
-    elif "account_id" not in given:
-        ids.append(("CAST(NULL AS VARCHAR)", value_of("account_id"), False))
-    return ids
+    key = f"coalesce({values[table.key]}, {made})" if table.key in values else made
+    account = values.get("account_id", "CAST(NULL AS VARCHAR)")
+    if table.name == "contracts" or "contract_id" not in values:
+        account = f"coalesce({account}, {key})"
+    return {table.key: key, "account_id": account}
 
 
-def _span_fault(drafted: Draft) -> list[str]:
+def _span_fault(drafted: Draft, values: dict[str, str]) -> list[str]:
     span = drafted.table.span
-    if span is None or not set(span) <= drafted.stored:
+    if span is None or not set(span) <= set(values):
         return []
-    start, end = (f"CAST({value_of(name)} AS DATE)" for name in span)
+    start, end = (f"CAST({values[name]} AS DATE)" for name in span)
     told = f"{literal(span[1] + ': ')} || chr(39) || {end} || chr(39) || {literal(f' is before {span[0]}')}"
     return [f"CASE WHEN {end} < {start} THEN {told} END"]
 
 
-def _table_fault(drafted: Draft) -> list[str]:
+def _table_fault(drafted: Draft, values: dict[str, str]) -> list[str]:
     if drafted.table.name != "history":
         return []
-    known = ", ".join(literal(name) for name in TABLES)
-    told = "'table: ' || chr(39) || __table || chr(39) || ' is no table of the contract'"
-    return [f"CASE WHEN __table NOT IN ({known}) THEN {told} END"]
+    named, known = values["table"], ", ".join(literal(name) for name in TABLES)
+    told = f"'table: ' || chr(39) || {named} || chr(39) || ' is no table of the contract'"
+    return [f"CASE WHEN {named} NOT IN ({known}) THEN {told} END"]
 
 
 def put_duplicates_aside(connection: duckdb.DuckDBPyConnection, drafted: Draft, quality: Quality) -> None:
@@ -217,7 +211,7 @@ def put_duplicates_aside(connection: duckdb.DuckDBPyConnection, drafted: Draft, 
     if table.key is None:
         return
     name, key = table.name, value_of(table.key)
-    told = ", ".join(quoted(reading.raw) for reading in drafted.readings) or "1"
+    told = ", ".join(value_of(reading.column.stored) for reading in drafted.readings) or "1"
     query = f"""
         INSERT INTO bad_{name}
         SELECT __row, {literal(table.key + ": ")} || chr(39) || key || chr(39) || ' occurs again, '

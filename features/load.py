@@ -196,6 +196,7 @@ def _read(source: str | Path, mapping: Path | None, work: Path) -> Raw:
 def _clean(raw: Raw, until: pd.Timestamp | None, work: Path, kinds: Kinds, say: Say) -> Crm:
     folder = work / "clean"
     folder.mkdir()
+    (work / "draft").mkdir()
     quality = Quality(warnings=list(raw.warnings))
     with connect(work / "spill") as connection:
         add_macros(connection)
@@ -206,7 +207,7 @@ def _clean(raw: Raw, until: pd.Timestamp | None, work: Path, kinds: Kinds, say: 
         check_subjects(drafts)
         for name, drafted in drafts.items():
             say(f"checking {name}")
-            begin(connection, drafted)
+            begin(connection, drafted, work / "draft")
             put_duplicates_aside(connection, drafted, quality)
         gather_ids(
             connection, drafts, {name: first_known(name, each.stored) for name, each in drafts.items()}
