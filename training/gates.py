@@ -1,0 +1,115 @@
+"""Gates: what a model must show before it may be champion. One that fails is registered as challenger."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from training.dataset import Dataset
+from training.leakage import Guard
+from training.metrics import bootstrap_gain, calibration_slope, losses
+from training.parity import verdict_of
+
+LEVEL = 0.95
+SLOPE_LIMITS = (0.8, 1.25)
+BASE_RATE, TEAM_RULE = "base rate", "team rule"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """`passed` is None where it could not be told; that does not block and is printed."""
+
+    passed: bool | None
+    why: str
+
+
+def gates(
+    ds: Dataset,
+    test: pd.DataFrame,
+    guard: Guard,
+    parity_checks: Sequence[dict[str, Any]],
+    waivers: Mapping[str, str] | None = None,
+) -> dict[str, Gate]:
+    """Judge what is served on rows not learnt from.
+
+    Args:
+        ds: the rows.
+        test: `row` (position in ds), `served` and a column of probabilities for each baseline, `base rate`
+            and `team rule` among them.
+        guard: the leakage guard's verdicts.
+        parity_checks: of the test rows, as `training.parity.parity` gives them.
+        waivers: gate → written reason for passing it all the same; only for `parity`.
+    """
+    rows = test["row"].to_numpy()
+    y, accounts = ds.y[rows], ds.groups[rows]
+    served = test["served"].to_numpy(dtype=float)
+    others = {str(name): test[name].to_numpy(float) for name in test.columns.drop(["row", "served"])}
+    best = min(others, key=lambda name: losses(y, others[name]).mean())
+    found = {
+        "beats the base rate": _beats(y, served, others[BASE_RATE], accounts, "the base rate"),
+        "beats the team rule": _beats(y, served, others[TEAM_RULE], accounts, "the team's rule"),
+        "not worse than the best baseline": _not_worse(y, served, others[best], accounts, best),
+        "calibration slope": _slope(y, served),
+        "parity": _parity(parity_checks),
+        "leakage guard": _clean(guard),
+    }
+    waiver = (waivers or {}).get("parity")
+    if waiver and found["parity"].passed is False:
+        found["parity"] = Gate(True, f"{found['parity'].why}; waived: {waiver}")
+    return found
+
+
+def may_lead(found: Mapping[str, Gate]) -> bool:
+    """Whether a model with these gates may become champion unasked."""
+    return all(gate.passed is not False for gate in found.values())
+
+
+def _gain(
+    y: np.ndarray, served: np.ndarray, other: np.ndarray, groups: np.ndarray
+) -> tuple[float, float, float]:
+    return bootstrap_gain(losses(y, other) - losses(y, served), groups, level=LEVEL)
+
+
+def _told(gain: float, low: float, high: float, than: str) -> str:
+    way = "lower" if gain >= 0 else "higher"
+    return f"log loss {abs(gain):.4f} {way} than {than} ({LEVEL:.0%} interval {low:+.4f} to {high:+.4f})"
+
+
+def _beats(y: np.ndarray, served: np.ndarray, other: np.ndarray, groups: np.ndarray, than: str) -> Gate:
+    gain, low, high = _gain(y, served, other, groups)
+    return Gate(bool(low > 0), _told(gain, low, high, than))
+
+
+def _not_worse(y: np.ndarray, served: np.ndarray, other: np.ndarray, groups: np.ndarray, than: str) -> Gate:
+    gain, low, high = _gain(y, served, other, groups)
+    return Gate(bool(gain >= 0 or high >= 0), _told(gain, low, high, f"the best baseline, {than}"))
+
+
+def _slope(y: np.ndarray, served: np.ndarray) -> Gate:
+    slope = calibration_slope(y, served)
+    least, most = SLOPE_LIMITS
+    if np.isnan(slope):
+        return Gate(None, "everybody gets the same odds, so there is no slope")
+    return Gate(bool(least <= slope <= most), f"{slope:.2f}, wanted {least} to {most}")
+
+
+def _parity(checks: Sequence[dict[str, Any]]) -> Gate:
+    if not checks:
+        return Gate(None, "unknown: the data has no segments to compare")
+    decisive = [check for check in checks if check["primary"]]
+    by = {v: [c["segment"] for c in decisive if c["verdict"] == v] for v in ("alert", "ok", "unknown")}
+    verdict = verdict_of(checks)
+    counts = f"{len(by['ok'])} segments ok, {len(by['unknown'])} unknown, {len(by['alert'])} with a gap"
+    if verdict == "alert":
+        return Gate(False, f"{counts}: {', '.join(by['alert'][:5])}")
+    return Gate(True if verdict == "ok" else None, counts if verdict == "ok" else f"unknown: {counts}")
+
+
+def _clean(guard: Guard) -> Gate:
+    against = [e["column"] for e in guard.evidence if e["verdict"] == "allowed" and e["why"]]
+    if against:
+        return Gate(False, f"allowed against the evidence: {', '.join(against)}")
+    barred = f", barred: {', '.join(guard.barred)}" if guard.barred else ""
+    return Gate(True, f"{len(guard.evidence)} columns judged{barred}")
