@@ -1,0 +1,95 @@
+"""Calibration of log-odds: none, Platt's line, or an isotonic curve; kept only if it helps on rows not learnt from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.metrics import fit_line, losses, to_logit, to_probability
+
+LEAST_FOR_ISOTONIC = 1000
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A monotone map of log-odds to log-odds.
+
+    Attributes:
+        name: `none`, `platt` (slope · logit + shift; Platt 1999) or `isotonic` (Zadrozny & Elkan 2002).
+        slope, shift: the line's.
+        knots, values: the curve's log-odds in and out, linear between and level beyond.
+    """
+
+    name: str = "none"
+    slope: float = 1.0
+    shift: float = 0.0
+    knots: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
+
+    def __call__(self, logit: np.ndarray) -> np.ndarray:
+        """Calibrated log-odds."""
+        if self.name == "isotonic":
+            return np.interp(logit, self.knots, self.values)
+        if self.name == "platt":
+            return self.slope * logit + self.shift
+        return np.asarray(logit, dtype=float)
+
+
+def fit(name: str, logit: np.ndarray, y: np.ndarray) -> Calibration:
+    """The named calibration of rows not learnt from."""
+    if name == "platt":
+        slope, shift = fit_line(logit, y)
+        return Calibration("platt", max(slope, 0.01), shift)
+    if name == "isotonic":
+        return _isotonic(logit, y)
+    return Calibration()
+
+
+def choose(logit: np.ndarray, y: np.ndarray, fold: np.ndarray, *, forward: bool) -> Calibration:
+    """None, Platt or isotonic: the lowest log loss on folds it was not fitted on, if the gain exceeds one standard error.
+
+    Args:
+        logit: (n,) log-odds predicted for rows not learnt from.
+        y: (n,) outcomes.
+        fold: (n,) which fold each row was judged in, in time's order when `forward`: a fold is then judged by what
+            the folds before it teach, else by what all others teach.
+        forward: whether folds follow each other in time.
+    """
+    names = ["platt"] + (["isotonic"] if len(y) >= LEAST_FOR_ISOTONIC else [])
+    marks = np.unique(fold)
+    best, best_gain = "none", 0.0
+    for name in names:
+        gains = [_gain(name, logit, y, fold, mark, forward) for mark in marks]
+        gain = np.concatenate(gains)
+        if len(gain) < 2:
+            continue
+        error = gain.std() / np.sqrt(len(gain))
+        if gain.mean() > max(best_gain, error):
+            best, best_gain = name, float(gain.mean())
+    return fit(best, logit, y)
+
+
+def _gain(
+    name: str, logit: np.ndarray, y: np.ndarray, fold: np.ndarray, mark: int, forward: bool
+) -> np.ndarray:
+    taught = fold < mark if forward else fold != mark
+    judged = fold == mark
+    if taught.sum() < 50 or np.ptp(y[taught]) == 0:
+        return np.empty(0)
+    mended = fit(name, logit[taught], y[taught])(logit[judged])
+    return losses(y[judged], to_probability(logit[judged])) - losses(y[judged], to_probability(mended))
+
+
+def _isotonic(logit: np.ndarray, y: np.ndarray) -> Calibration:
+    """Blocks of pooled neighbours; each block's rate counts half a success and half a failure more, so never 0 or 1."""
+    order = np.argsort(logit, kind="stable")
+    x, good = logit[order], y[order]
+    sums: list[list[float]] = []
+    for value, outcome in zip(x, good, strict=True):
+        sums.append([outcome, 1.0, value])
+        while len(sums) > 1 and sums[-2][0] * sums[-1][1] >= sums[-1][0] * sums[-2][1]:
+            last = sums.pop()
+            sums[-1] = [a + b for a, b in zip(sums[-1], last, strict=True)]
+    blocks = np.array(sums)
+    rates = (blocks[:, 0] + 0.5) / (blocks[:, 1] + 1)
+    values = np.maximum.accumulate(to_logit(rates))
+    return Calibration("isotonic", knots=tuple(blocks[:, 2] / blocks[:, 1]), values=tuple(values))

@@ -1,0 +1,283 @@
+"""Search over boosted trees: Optuna on the mean log loss of folds, pruned, resumable, parallel through its database."""
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xgboost as xgb
+
+from features.progress import Say, silent
+from training.boosting import DEFAULT, MAX_TREES, Trees, booster_params, fit_trees, matrix
+from training.split import Split
+
+if TYPE_CHECKING:
+    import optuna
+
+SPACE_VERSION = 1
+PATIENCE = 25
+SEARCH_ROWS = 30_000
+EVERYTHING = "all"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Encoded training rows and what a search needs to know of them.
+
+    Attributes:
+        E: (n, k) encoded features.
+        y: (n,) outcomes.
+        weight: (n,) row weights.
+        types: `c` or `q` for each column.
+        directions: the sign each column's effect is declared to have, 0 for none.
+        columns_of: feature group → positions of its columns.
+        small: too few contracts for anything but shallow trees.
+    """
+
+    E: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    types: list[str]
+    directions: list[int]
+    columns_of: dict[str, np.ndarray]
+    small: bool = False
+
+    def read(self, choice: str) -> np.ndarray:
+        """The columns of a feature choice: all, or all without one group."""
+        every = np.arange(self.E.shape[1])
+        return every if choice == EVERYTHING else np.setdiff1d(every, self.columns_of[choice])
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The best trial: parameters, number of trees, mean log loss over folds, and how the search went."""
+
+    params: dict[str, Any]
+    rounds: int
+    loss: float
+    trials: int
+    study: str
+    storage: str
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def search(
+    rows: Rows,
+    folds: list[Split],
+    *,
+    name: str,
+    storage: str | None,
+    trials: int,
+    seconds: float | None = None,
+    seed: int = 0,
+    threads: int = 1,
+    say: Say = silent,
+) -> Tuned:
+    """Find parameters with the lowest mean log loss over the folds.
+
+    The number of trees is the one that is best for the mean of the folds' curves, so no fold stops by its own
+    outcome. A study of this name in `storage` is gone on with: only the trials it still lacks are run.
+
+    Args:
+        rows: what to learn from.
+        folds: row positions to learn from and judge on.
+        name: of the study; the same data and kind give the same name.
+        storage: Optuna's database URL, None for memory.
+        trials: how many trials the study is to have in the end.
+        seconds: stop after the trial in which this time runs out; at least one trial is run.
+        seed: of sampler and boosting.
+        threads: cores used.
+        say: told of progress.
+    """
+    study = _study(name, storage, seed)
+    _enqueue_default(study, rows)
+    done = _finished(study)
+    objective = _objective(rows, folds, seed, threads)
+    if done < trials:
+        study.optimize(
+            objective,
+            n_trials=trials - done,
+            timeout=seconds,
+            callbacks=[_progress(trials, say)],
+            gc_after_trial=False,
+        )
+    best = study.best_trial
+    return Tuned(
+        params=_params(best.params),
+        rounds=int(best.user_attrs["rounds"]),
+        loss=float(best.value or 0.0),
+        trials=_finished(study),
+        study=name,
+        storage=storage or "memory",
+        history=_history(study),
+    )
+
+
+def refit_on_folds(
+    rows: Rows, folds: list[Split], tuned: Tuned, *, seed: int, threads: int
+) -> list[np.ndarray]:
+    """Log-odds of each fold's judged rows, by trees of the tuned parameters grown on its other rows."""
+    out = []
+    for fold in folds:
+        trees = fit_tuned(rows, fold.train, tuned, seed=seed, threads=threads)
+        out.append(trees.margin(rows.E[fold.test]))
+    return out
+
+
+def fit_tuned(rows: Rows, at: np.ndarray, tuned: Tuned, *, seed: int, threads: int) -> Trees:
+    """Trees of the tuned parameters on the rows at these positions."""
+    return fit_trees(
+        rows.E[at],
+        rows.y[at],
+        rows.weight[at],
+        rows.types,
+        rows.directions,
+        tuned.params,
+        tuned.rounds,
+        columns=rows.read(tuned.params.get("features", EVERYTHING)),
+        seed=seed,
+        threads=threads,
+    )
+
+
+def _study(name: str, storage: str | None, seed: int) -> "optuna.Study":
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    place: Any = None
+    if storage:
+        wait = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}
+        place = optuna.storages.RDBStorage(storage, engine_kwargs=wait)
+    return optuna.create_study(
+        study_name=name,
+        storage=place,
+        load_if_exists=True,
+        direction="minimize",
+        sampler=optuna.samplers.TPESampler(
+            seed=seed, multivariate=True, n_startup_trials=8, constant_liar=True
+        ),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=6, n_warmup_steps=0),
+    )
+
+
+def _enqueue_default(study: "optuna.Study", rows: Rows) -> None:
+    if study.trials:
+        return
+    default = {**DEFAULT, "features": EVERYTHING}
+    if rows.small:
+        default.update(max_depth=2, learning_rate=0.04)
+    study.enqueue_trial(default)
+
+
+def _suggest(trial: "optuna.Trial", rows: Rows) -> dict[str, Any]:
+    params: dict[str, Any] = {
+        "max_depth": trial.suggest_int("max_depth", 1 if rows.small else 2, 3 if rows.small else 4),
+        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.2, log=True),
+        "min_child_weight": trial.suggest_float("min_child_weight", 1.0, 60.0, log=True),
+        "reg_lambda": trial.suggest_float("reg_lambda", 0.3, 100.0, log=True),
+        "reg_alpha": trial.suggest_float("reg_alpha", 0.01, 10.0, log=True),
+        "gamma": trial.suggest_float("gamma", 0.01, 5.0, log=True),
+        "subsample": trial.suggest_float("subsample", 0.5, 1.0),
+        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.2, 1.0),
+        "max_cat_to_onehot": trial.suggest_categorical("max_cat_to_onehot", [4, 8, 64]),
+        "monotone": trial.suggest_categorical("monotone", [False, True]) if any(rows.directions) else False,
+    }
+    choices = [EVERYTHING, *rows.columns_of] if len(rows.columns_of) > 1 else [EVERYTHING]
+    params["features"] = trial.suggest_categorical("features", choices)
+    return params
+
+
+def _params(params: dict[str, Any]) -> dict[str, Any]:
+    return {**{"monotone": False, "features": EVERYTHING}, **params}
+
+
+def _objective(rows: Rows, folds: list[Split], seed: int, threads: int) -> Callable[["optuna.Trial"], float]:
+    kept = [Split(_sample(fold.train, seed), _sample(fold.test, seed)) for fold in folds]
+    binned: dict[tuple[int, str], tuple[xgb.QuantileDMatrix, xgb.QuantileDMatrix]] = {}
+
+    def data(number: int, choice: str) -> tuple[xgb.QuantileDMatrix, xgb.QuantileDMatrix]:
+        if (number, choice) not in binned:
+            binned[number, choice] = _fold_matrices(rows, kept[number], choice, threads)
+        return binned[number, choice]
+
+    def objective(trial: "optuna.Trial") -> float:
+        import optuna
+
+        params = _suggest(trial, rows)
+        directions = [rows.directions[c] for c in rows.read(params["features"])]
+        settings = booster_params(params, directions, seed=seed, threads=threads)
+        curves: list[np.ndarray] = []
+        for number in range(len(kept)):
+            curves.append(_curve(settings, *data(number, params["features"])))
+            trial.report(float(np.mean([curve.min() for curve in curves])), number)
+            if number + 1 < len(kept) and trial.should_prune():
+                raise optuna.TrialPruned
+        mean = _mean_curve(curves)
+        trial.set_user_attr("rounds", int(mean.argmin()) + 1)
+        return float(mean.min())
+
+    return objective
+
+
+def _fold_matrices(
+    rows: Rows, fold: Split, choice: str, threads: int
+) -> tuple[xgb.QuantileDMatrix, xgb.QuantileDMatrix]:
+    read = rows.read(choice)
+    types = [rows.types[c] for c in read]
+    E = rows.E[:, read]
+    train = matrix(E[fold.train], rows.y[fold.train], rows.weight[fold.train], types, threads=threads)
+    test = matrix(E[fold.test], rows.y[fold.test], rows.weight[fold.test], types, threads=threads, ref=train)
+    return train, test
+
+
+def _curve(settings: dict[str, Any], train: xgb.QuantileDMatrix, test: xgb.QuantileDMatrix) -> np.ndarray:
+    """Log loss on the judged rows after each tree, until it has not fallen for a while."""
+    seen: dict[str, dict[str, list[float]]] = {}
+    xgb.train(
+        settings,
+        train,
+        num_boost_round=MAX_TREES,
+        evals=[(test, "judged")],
+        early_stopping_rounds=PATIENCE,
+        evals_result=seen,  # type: ignore[arg-type]
+        verbose_eval=False,
+    )
+    return np.array(seen["judged"]["logloss"])
+
+
+def _mean_curve(curves: list[np.ndarray]) -> np.ndarray:
+    """The folds' mean, a curve that stopped early going on at its last value."""
+    length = max(len(curve) for curve in curves)
+    return np.mean([np.pad(curve, (0, length - len(curve)), mode="edge") for curve in curves], axis=0)
+
+
+def _sample(at: np.ndarray, seed: int) -> np.ndarray:
+    if len(at) <= SEARCH_ROWS:
+        return at
+    return np.sort(np.random.default_rng(seed).choice(at, SEARCH_ROWS, replace=False))
+
+
+def _finished(study: "optuna.Study") -> int:
+    return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+
+
+def _progress(trials: int, say: Say) -> Callable[["optuna.Study", "optuna.trial.FrozenTrial"], None]:
+    started = time.monotonic()
+
+    def tell(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> None:
+        outcome = "pruned" if trial.value is None else f"log loss {trial.value:.4f}"
+        spent = time.monotonic() - started
+        say(f"trial {trial.number + 1} of {trials}: {outcome}, best {study.best_value:.4f}, {spent:.0f} s")
+
+    return tell
+
+
+def _history(study: "optuna.Study") -> list[dict[str, Any]]:
+    return [
+        {"number": t.number, "state": t.state.name.lower(), "log_loss": t.value, "params": dict(t.params)}
+        for t in study.get_trials(deepcopy=False)
+        if t.state.is_finished()
+    ]

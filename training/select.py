@@ -1,0 +1,287 @@
+"""Which model is served, and how good it is on data that had no say in the choice.
+
+Dated data: parameters, blend, calibration and the choice itself come from forward folds inside the earlier part; the
+later part is touched once, for the report. Undated data: the whole choice is made again inside each of five grouped
+folds (nested), so that every row is judged by a procedure that never saw it. What is served is fitted on all rows,
+with the calibration kept that was chosen before.
+"""
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.errors import RenewalError
+from features.progress import Say, silent
+from features.settings import Settings
+from training.baselines import Predict, library_default, team_rule
+from training.candidates import Recipe, choose_recipe, fit_recipe
+from training.dataset import Dataset, require_outcomes
+from training.intervals import fit_intervals
+from training.metrics import figures
+from training.model import BAND_SHARES, Model, comparisons
+from training.split import Split, forward_folds, forward_split, grouped_folds, is_usable
+
+FOLDS = 5
+LEAST_FORWARD_FOLDS = 2
+BASELINES = ("base rate", "logistic regression", "team rule", "xgboost default")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A model ready to serve and the honest figures that belong to it.
+
+    Attributes:
+        model: fitted on all rows.
+        served: which candidate it is.
+        why: one sentence on the choice.
+        forward: figures of the served procedure on the later part; None without dates.
+        random: the same on random folds that keep contracts (undated: equal rows) together.
+        baselines: name → figures on the same rows as `forward` (undated: `random`).
+        test: for those rows their position in the dataset (`row`), `probability`, and a column for each baseline.
+        study: how the search went.
+        calibration: `none`, `platt` or `isotonic`.
+        gap: AUC at random less AUC forward; None without dates.
+        by_lead_time: figures of the later part for each whole lead time.
+        unseen_accounts: figures of the later part's accounts not learnt from; None where there are too few.
+        split: the rows learnt from and judged on; None without dates.
+        recipe: what was chosen, enough to fit it again.
+    """
+
+    model: Model
+    served: str
+    why: str
+    forward: dict[str, Any] | None
+    random: dict[str, Any]
+    baselines: dict[str, dict[str, Any]]
+    test: pd.DataFrame
+    study: dict[str, Any]
+    calibration: str
+    gap: float | None
+    by_lead_time: list[dict[str, Any]]
+    unseen_accounts: dict[str, Any] | None
+    split: Split | None
+    recipe: Recipe = field(repr=False)
+
+
+def select(
+    ds: Dataset,
+    settings: Settings,
+    *,
+    trials: int = 40,
+    minutes: float | None = None,
+    say: Say = silent,
+    storage: str | None = "settings",
+    horizon_days: int | None = None,
+) -> Selection:
+    """Choose, judge and fit the model of a dataset.
+
+    Args:
+        ds: matured, labelled snapshots, barred columns already left out.
+        settings: seed, threads, least number of contracts of either outcome, where studies are kept.
+        trials: of the search; undated data runs a third as many again in each outer fold.
+        minutes: time for everything; searches stop in time for it.
+        say: told of progress.
+        storage: Optuna's database URL; `settings` for the settings' own, None for memory.
+        horizon_days: of win labels, kept with the model.
+
+    Raises:
+        RenewalError: too few contracts or deals of either outcome, or no columns.
+    """
+    require_outcomes(ds.kind, *ds.outcome_counts(), settings.min_positives)
+    if not ds.X.shape[1]:
+        raise RenewalError(
+            expected="at least one feature",
+            found="none",
+            do="Allow a column, or add events or columns to the CRM.",
+        )
+    url = settings.optuna_url if storage == "settings" else storage
+    if url and url.startswith("sqlite:///"):
+        settings.home.mkdir(parents=True, exist_ok=True)
+    job = _Job(ds, settings, trials, minutes, say, url, horizon_days, time.monotonic())
+    split = forward_split(ds) if ds.dated else None
+    if split is None or not is_usable(ds, split):
+        if ds.dated:
+            say("too few contracts matured before the last quarter: judged on grouped folds, not forward")
+        return _grouped(job)
+    return _forward(job, split)
+
+
+@dataclass(frozen=True)
+class _Job:
+    ds: Dataset
+    settings: Settings
+    trials: int
+    minutes: float | None
+    say: Say
+    storage: str | None
+    horizon_days: int | None
+    started: float
+
+    def seconds(self, share: float) -> float | None:
+        """A share of the time that is left."""
+        if self.minutes is None:
+            return None
+        return max(1.0, share * (self.minutes * 60 - (time.monotonic() - self.started)))
+
+
+def _forward(job: _Job, split: Split) -> Selection:
+    ds, say = job.ds, job.say
+    earlier = ds.take(split.train)
+    folds = forward_folds(earlier)
+    is_forward = len(folds) >= LEAST_FORWARD_FOLDS
+    if not is_forward:
+        say("too little history for forward folds: tuned on grouped folds of the earlier part")
+        folds = _inner_folds(earlier, job.settings.seed)
+    recipe = _choose(job, earlier, folds, is_forward, "forward", job.trials, 0.6)
+    say(f"chosen: {recipe.why}")
+    later = ds.take(split.test)
+    test = _judged(job, earlier, later, recipe, split.test)
+    random, at_random = _random_figures(job, recipe)
+    held = _stack(split.train[recipe.held.rows], recipe.held.probability, split.test, test["probability"])
+    forward = figures(later.y, test["probability"].to_numpy())
+    return Selection(
+        model=_final(job, recipe, *held),
+        served=recipe.served,
+        why=recipe.why,
+        forward=forward,
+        random=random,
+        baselines={name: figures(later.y, test[name].to_numpy()) for name in BASELINES},
+        test=test,
+        study=recipe.study,
+        calibration=recipe.calibration.name,
+        gap=random["auc"] - forward["auc"],
+        by_lead_time=_by_lead_time(later, test),
+        unseen_accounts=_unseen(earlier, later, test),
+        split=split,
+        recipe=recipe,
+    )
+
+
+def _grouped(job: _Job) -> Selection:
+    ds, seed = job.ds, job.settings.seed
+    parts = []
+    outer = grouped_folds(ds, FOLDS, seed=seed)
+    for number, fold in enumerate(outer):
+        inner = ds.take(fold.train)
+        share = 0.6 / (FOLDS + 1 - number)
+        recipe = _choose(
+            job, inner, _inner_folds(inner, seed), False, f"outer-{number}", max(8, job.trials // 3), share
+        )
+        job.say(f"fold {number + 1} of {FOLDS}: {recipe.why}")
+        parts.append(_judged(job, inner, ds.take(fold.test), recipe, fold.test))
+    test = pd.concat(parts).sort_values("row", ignore_index=True)
+    recipe = _choose(job, ds, _inner_folds(ds, seed), False, "all", job.trials, 0.8)
+    job.say(f"chosen: {recipe.why}")
+    rows, p = test["row"].to_numpy(), test["probability"].to_numpy()
+    y = ds.y[rows]
+    return Selection(
+        model=_final(job, recipe, rows, p),
+        served=recipe.served,
+        why=recipe.why,
+        forward=None,
+        random=figures(y, p),
+        baselines={name: figures(y, test[name].to_numpy()) for name in BASELINES},
+        test=test,
+        study=recipe.study,
+        calibration=recipe.calibration.name,
+        gap=None,
+        by_lead_time=[],
+        unseen_accounts=None,
+        split=None,
+        recipe=recipe,
+    )
+
+
+def _inner_folds(ds: Dataset, seed: int) -> list[Split]:
+    """Grouped folds to tune on; repeated where there are few contracts."""
+    contracts = sum(ds.outcome_counts())
+    repeats = 3 if contracts < 600 else 2 if contracts < 1500 else 1
+    folds = grouped_folds(ds, FOLDS, repeats=repeats, seed=seed + 1)
+    return [fold for fold in folds if is_usable(ds, fold)] or folds
+
+
+def _choose(
+    job: _Job, ds: Dataset, folds: list[Split], is_forward: bool, part: str, trials: int, share: float
+) -> Recipe:
+    return choose_recipe(
+        ds,
+        folds,
+        is_forward=is_forward,
+        name=f"{ds.kind}-{job.ds.fingerprint}-{part}",
+        storage=job.storage,
+        trials=trials,
+        seconds=job.seconds(share),
+        seed=job.settings.seed,
+        threads=_threads(ds, job.settings),
+        say=job.say,
+    )
+
+
+def _threads(ds: Dataset, settings: Settings) -> int:
+    """Below a few thousand rows handing work to threads costs more than it saves."""
+    return settings.threads if len(ds) * ds.X.shape[1] > 200_000 else 1
+
+
+def _judged(job: _Job, earlier: Dataset, later: Dataset, recipe: Recipe, rows: np.ndarray) -> pd.DataFrame:
+    """Probabilities of the later rows by the served procedure and every baseline, all fitted on the earlier ones."""
+    seed, threads = job.settings.seed, _threads(earlier, job.settings)
+    model = fit_recipe(earlier, recipe, seed=seed, threads=threads)
+    plain = fit_recipe(earlier, recipe.logistic_alone(), seed=seed, threads=threads)
+    predict: dict[str, Predict] = {
+        "probability": model.probability,
+        "base rate": lambda X: np.full(len(X), earlier.base_rate),
+        "logistic regression": plain.probability,
+        "team rule": team_rule(earlier).probability,
+        "xgboost default": library_default(earlier, seed, threads),
+    }
+    return pd.DataFrame({"row": rows, **{name: f(later.X) for name, f in predict.items()}})
+
+
+def _random_figures(job: _Job, recipe: Recipe) -> tuple[dict[str, Any], np.ndarray]:
+    """Figures of the chosen recipe on random folds: what a split that ignores time would have promised."""
+    ds = job.ds
+    p = np.empty(len(ds))
+    for fold in grouped_folds(ds, FOLDS, seed=job.settings.seed):
+        model = fit_recipe(
+            ds.take(fold.train), recipe, seed=job.settings.seed, threads=_threads(ds, job.settings)
+        )
+        p[fold.test] = model.probability(ds.X.iloc[fold.test])
+    return figures(ds.y, p), p
+
+
+def _final(job: _Job, recipe: Recipe, rows: np.ndarray, p: np.ndarray) -> Model:
+    """The recipe fitted on all rows; intervals and bands come from predictions of rows while not learnt from."""
+    ds = job.ds
+    model = fit_recipe(ds, recipe, seed=job.settings.seed, threads=_threads(ds, job.settings))
+    cuts = np.quantile(p, BAND_SHARES)
+    return replace(
+        model,
+        intervals=fit_intervals(p, ds.y[rows], ds.subjects[rows]),
+        cuts=(float(cuts[0]), float(cuts[1])),
+        horizon_days=job.horizon_days,
+        comparisons=comparisons(ds.X, ds.y, ds.subjects, model.encoding),
+    )
+
+
+def _stack(
+    rows: np.ndarray, p: np.ndarray, more: np.ndarray, more_p: pd.Series
+) -> tuple[np.ndarray, np.ndarray]:
+    return np.concatenate([rows, more]), np.concatenate([p, more_p.to_numpy()])
+
+
+def _by_lead_time(later: Dataset, test: pd.DataFrame) -> list[dict[str, Any]]:
+    lead, p = later.snapshots["lead_days"].to_numpy(float), test["probability"].to_numpy()
+    return [
+        {"lead_days": int(days), **figures(later.y[lead == days], p[lead == days])}
+        for days in np.unique(lead[~np.isnan(lead)])
+    ]
+
+
+def _unseen(earlier: Dataset, later: Dataset, test: pd.DataFrame) -> dict[str, Any] | None:
+    new = ~np.isin(later.snapshots["account_id"], earlier.snapshots["account_id"].unique())
+    if len(np.unique(later.subjects[new])) < 30 or np.ptp(later.y[new]) == 0:
+        return None
+    return figures(later.y[new], test["probability"].to_numpy()[new])

@@ -1,0 +1,82 @@
+"""Which rows are learnt from and which are judged on: forward in time and purged, or whole groups at random.
+
+Forward: out of time, accounts on both sides, as in life. A row may be learnt from only if its outcome was known
+(`matured_at`) when the first row judged was scored; the gap this leaves is the label's own horizon, as in
+scikit-lego's TimeGapSplit. Grouped: out of space, all snapshots of a contract (undated: equal rows) on one side.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.dataset import Dataset
+
+LEAST_TRAIN = 15
+LEAST_TEST = 8
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row positions to learn from and to judge on."""
+
+    train: np.ndarray
+    test: np.ndarray
+
+
+def forward_split(ds: Dataset, test_share: float = 0.25) -> Split:
+    """The last `test_share` of the rows by as_of for judging; before it, what had matured by then for learning."""
+    as_of = _times(ds, "as_of")
+    start = np.sort(as_of)[int(len(as_of) * (1 - test_share))]
+    return _since(ds, start, None)
+
+
+def forward_folds(ds: Dataset, n: int = 4, first_share: float = 0.4) -> list[Split]:
+    """Up to n expanding forward folds: the rows after the first `first_share`, cut into n spans of time.
+
+    Folds with too few contracts of either outcome to learn from or judge on are left out.
+    """
+    as_of = np.sort(_times(ds, "as_of"))
+    places = (len(as_of) * (first_share + (1 - first_share) * np.arange(n) / n)).astype(int)
+    starts = np.unique(as_of[places])
+    ends = [*starts[1:], None]
+    folds = [_since(ds, start, end) for start, end in zip(starts, ends, strict=True)]
+    return [fold for fold in folds if is_usable(ds, fold)]
+
+
+def grouped_folds(ds: Dataset, n: int = 5, repeats: int = 1, seed: int = 0) -> list[Split]:
+    """n random folds, `repeats` times over, that never part rows which belong together; outcomes dealt evenly."""
+    _, codes = np.unique(ds.together, return_inverse=True)
+    rate = np.bincount(codes, ds.y) / np.bincount(codes)
+    folds = []
+    for repeat in range(repeats):
+        rng = np.random.default_rng([seed, repeat])
+        order = np.lexsort((rng.random(len(rate)), rate > 0.5))
+        fold_of = np.empty(len(rate), dtype=int)
+        fold_of[order] = np.arange(len(rate)) % n
+        placed = fold_of[codes]
+        folds += [Split(np.flatnonzero(placed != k), np.flatnonzero(placed == k)) for k in range(n)]
+    return folds
+
+
+def random_split(ds: Dataset, test_share: float = 0.25, seed: int = 0) -> Split:
+    """A random share of the contracts (undated: of the different rows) for judging."""
+    return grouped_folds(ds, max(2, round(1 / test_share)), seed=seed)[0]
+
+
+def is_usable(ds: Dataset, fold: Split) -> bool:
+    """Whether a fold has enough contracts of either outcome on both sides."""
+    return all(
+        len(np.unique(ds.subjects[rows[ds.y[rows] == outcome]])) >= least
+        for rows, least in ((fold.train, LEAST_TRAIN), (fold.test, LEAST_TEST))
+        for outcome in (0.0, 1.0)
+    )
+
+
+def _since(ds: Dataset, start: np.datetime64, end: np.datetime64 | None) -> Split:
+    as_of, matured_at = _times(ds, "as_of"), _times(ds, "matured_at")
+    judged = (as_of >= start) & (as_of < end) if end is not None else as_of >= start
+    return Split(np.flatnonzero(matured_at <= start), np.flatnonzero(judged))
+
+
+def _times(ds: Dataset, column: str) -> np.ndarray:
+    return ds.snapshots[column].to_numpy(dtype="datetime64[us]")
