@@ -70,7 +70,9 @@ class Scaling:
             clipped = np.clip(known, low[j], high[j])
             middle[j], spread = np.median(clipped), clipped.std()
             scale[j] = spread if spread > 1e-12 else 1.0
-        return cls(low, high, middle, scale, np.flatnonzero((missing >= LEAST_MISSING_SHARE) & (missing < 0.99)))
+        return cls(
+            low, high, middle, scale, np.flatnonzero((missing >= LEAST_MISSING_SHARE) & (missing < 0.99))
+        )
 
     def apply(self, X: np.ndarray) -> np.ndarray:
         """Clipped, imputed by the median and scaled columns (n, d), then one missing flag a flagged column."""

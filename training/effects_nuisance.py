@@ -1,0 +1,150 @@
+"""Nuisances of the effect estimates, cross-fitted over whole accounts: contact hazards and outcome regressions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from training import effects_covariates as covariates
+from training.effects_regression import fit_linear, fit_logistic, log_loss, with_intercept
+from training.effects_trial import Clock, Window
+
+RIDGES = (1.0, 10.0, 100.0)
+ARM_RIDGE = 10.0
+LINEAR_RIDGE = 2.0
+BOUND = 1e-3
+LEAST_PROBABILITY = 1e-4
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """A contact clock's cross-fitted full-window probability p and time shape g, both (n,).
+
+    After a share u of the window, 1 − (1 − p)^g(u) have had the contact.
+    """
+
+    p: np.ndarray
+    shape: np.ndarray
+
+    def passed(self) -> np.ndarray:
+        """(n,) the probability that the contact had come by each person's exit."""
+        return 1 - (1 - self.p) ** self.shape
+
+
+def grouped_folds(cluster: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """A fold number for each row, whole clusters together, folds about equal in size."""
+    labels, codes = np.unique(cluster, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    return (np.argsort(order) % folds)[codes]
+
+
+def design(windows: Sequence[Window], y: np.ndarray, people: int) -> list[np.ndarray]:
+    """One regression matrix (n, columns) with intercept a window, on columns chosen over all windows together."""
+    pooled = np.vstack([w.X[w.at_risk] for w in windows])
+    stratum = np.concatenate([np.full(int(w.at_risk.sum()), k) for k, w in enumerate(windows)])
+    targets = [
+        np.concatenate([y[w.at_risk] for w in windows]).astype(float),
+        np.concatenate([w.any_contact.hit[w.at_risk] for w in windows]).astype(float),
+    ]
+    if any(np.any(w.any_contact.hit != w.outbound.hit) for w in windows):
+        targets.append(np.concatenate([w.outbound.hit[w.at_risk] for w in windows]).astype(float))
+    scaling = covariates.Scaling.fit(pooled)
+    Z = scaling.apply(pooled)
+    chosen = covariates.choose(Z, stratum, targets, people)
+    knots = covariates.knots_of(Z[:, chosen])
+    return [with_intercept(covariates.with_hinges(scaling.apply(w.X)[:, chosen], knots)) for w in windows]
+
+
+def time_shape(clock: Clock, at_risk: np.ndarray) -> np.ndarray:
+    """The share of a window's contact hazard that has passed at each decision: Nelson–Aalen, scaled to end at 1.
+
+    Only decisions inside the window cut exposure short; for everybody else the shape is 1.
+    """
+    shape = np.ones(len(at_risk))
+    if not np.any(clock.decided & at_risk) or not np.any(clock.hit & at_risk):
+        return shape
+    exits = np.sort(clock.exposure[at_risk])
+    hits = np.sort(clock.exposure[clock.hit & at_risk])
+    waiting = len(exits) - np.searchsorted(exits, hits, side="left")
+    hazard = np.concatenate([[0.0], np.cumsum(1.0 / np.maximum(waiting, 1))])
+    passed = hazard[np.searchsorted(hits, clock.exposure, side="left")] / hazard[-1]
+    return np.where(clock.decided, passed, 1.0)
+
+
+def hazards(window: Window, A: np.ndarray, fold: np.ndarray) -> tuple[Hazard, Hazard]:
+    """The hazards of any human contact and of an outbound one in a window, on the regression matrix A."""
+    found = hazard(window.any_contact, window.at_risk, A, fold)
+    if np.array_equal(window.any_contact.hit, window.outbound.hit):
+        return found, found
+    return found, hazard(window.outbound, window.at_risk, A, fold)
+
+
+def hazard(clock: Clock, at_risk: np.ndarray, A: np.ndarray, fold: np.ndarray) -> Hazard:
+    """Cross-fitted hazard of one clock among those at risk; who was decided counts for the time exposed."""
+    shape = time_shape(clock, at_risk)
+    return Hazard(cross_fit_logistic(A, clock.hit.astype(float), shape, at_risk, fold), shape)
+
+
+def cross_fit_logistic(
+    A: np.ndarray, y: np.ndarray, weight: np.ndarray, rows: np.ndarray, fold: np.ndarray
+) -> np.ndarray:
+    """Out-of-fold probabilities (n,) fitted on `rows`, the ridge chosen by out-of-fold log loss."""
+    share = np.average(y[rows], weights=weight[rows] + 1e-12) if rows.any() else 0.5
+    best, found = np.inf, np.full(len(y), share)
+    for ridge in RIDGES if 0 < share < 1 else ():
+        p = np.empty(len(y))
+        for f in np.unique(fold):
+            train = rows & (fold != f)
+            p[fold == f] = expit(A[fold == f] @ fit_logistic(A[train], y[train], weight[train], ridge))
+        loss = log_loss(y[rows], p[rows], weight[rows])
+        if loss < best:
+            best, found = loss, p
+    return np.clip(found, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+
+
+def outcome_regressions(
+    windows: Sequence[Window],
+    bases: Sequence[np.ndarray],
+    found: Sequence[tuple[Hazard, Hazard]],
+    y: np.ndarray,
+    fold: np.ndarray,
+) -> list[np.ndarray]:
+    """Out-of-fold iterated conditional expectations: per window (n, m), column s for strategy s (last: none).
+
+    Column s of window k is P(y = 1) under strategy s given what is known at the start of k, for s >= k.
+    """
+    n, last = len(y), len(windows) - 1
+    held = [np.full((n, last + 2), np.nan) for _ in windows]
+    for f in np.unique(fold):
+        inside, follow = fold == f, np.repeat(y[:, None].astype(float), last + 2, axis=1)
+        for k in range(last, -1, -1):
+            w, A, (contact, outbound) = windows[k], bases[k], found[k]
+            train = w.at_risk & ~w.any_contact.hit & ~inside
+            ahead = np.where(w.any_contact.decided[:, None], y[:, None], follow)[:, k + 1 :]
+            exposed = (1 - contact.p) ** (1 - contact.shape)
+            now = np.full((n, last + 2), np.nan)
+            now[:, k + 1 :] = A @ fit_linear(A[train], ahead[train], exposed[train], LINEAR_RIDGE)
+            now[:, k] = arm_regression(A, y, decided_or_contacted(w.outbound, outbound), w.at_risk & ~inside)
+            follow = np.clip(now, BOUND, 1 - BOUND)
+            held[k][inside] = follow[inside]
+    return held
+
+
+def arm_regression(A: np.ndarray, y: np.ndarray, weight: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """P(y = 1) given A among those with weight (n,), fitted on `train`; their plain rate where they are too few."""
+    rows = train & (weight > 0)
+    if min(y[rows].sum(), (1 - y[rows]).sum()) < 5:
+        return np.full(len(y), np.average(y[rows], weights=weight[rows]) if rows.any() else 0.5)
+    return expit(A @ fit_logistic(A[rows], y[rows].astype(float), weight[rows], ARM_RIDGE))
+
+
+def decided_or_contacted(clock: Clock, hazard: Hazard) -> np.ndarray:
+    """Relative weight of those who follow 'contact in this window, if undecided by then' to its end.
+
+    1 for the contacted. For someone decided first, p times P(the strategy's contact would have come later) over
+    P(none had come by then); the strategy spreads contacts over the window as they were seen to be spread.
+    """
+    passed = hazard.passed()
+    later = np.maximum(1 - passed / hazard.p, 0.0) / (1 - passed)
+    return np.where(clock.hit, 1.0, np.where(clock.decided, later * hazard.p, 0.0))
