@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -100,6 +101,21 @@ class OutcomeLog:
             query = query.where(events.c.account_id == account_id)
         with self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def read_outcomes(file: Path) -> pd.DataFrame:
+    """The rows of an outcome file (CSV), as text.
+
+    Raises:
+        RenewalError: it is not there, or not a CSV file with rows.
+    """
+    try:
+        frame = pd.read_csv(file, dtype=str, keep_default_na=False)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise RenewalError(
+            expected="a CSV file of outcomes", found=f"{file}: {error}", do="Check the path and the file."
+        ) from error
+    return frame.rename(columns=lambda name: str(name).strip().lower())
 
 
 def _arrive(connection: Connection, table: str, row_id: str, row: dict[str, Any]) -> str:

@@ -16,6 +16,8 @@ from monitoring.database import insert, now, put, records, writing
 from monitoring.schema import feature_batches, prediction_log, runs, scores
 
 UNDATED = "undated"
+ABOUT = ("subject_id", "account_id", "as_of", "lead_days", "run_id", "model_version")
+"""What a logged feature row is about; the features follow."""
 _UNRANKED = -1e300
 """Sorts subjects whose value is unknown behind every known one; never shown."""
 
@@ -96,6 +98,7 @@ class ScoreLog:
         owner: str | None = None,
         region: str | None = None,
         before: Any = None,
+        band: str | None = None,
         order: str = "at_risk",
         limit: int = 100,
         cursor: str | None = None,
@@ -108,6 +111,7 @@ class ScoreLog:
             owner: only this owner's.
             region: only this region's.
             before: only those that end before this moment.
+            band: only this band.
             order: `at_risk`, `expected`, `amount` (largest first), `probability`, `end_date` (least first).
             limit: rows a page.
             cursor: of the page before.
@@ -116,7 +120,7 @@ class ScoreLog:
         Raises:
             RenewalError: an unknown order or a cursor that is not ours.
         """
-        wanted = _open_scores(kind, owner, region, before)
+        wanted = _open_scores(kind, owner, region, before, band)
         if ids is not None:
             return Page(self._by_ids(wanted, ids), None)
         if order not in _ORDERS:
@@ -149,10 +153,16 @@ class ScoreLog:
         return sorted(map(_shown, found), key=lambda row: place[row["subject_id"]])
 
     def score_totals(
-        self, kind: str, *, owner: str | None = None, region: str | None = None, before: Any = None
+        self,
+        kind: str,
+        *,
+        owner: str | None = None,
+        region: str | None = None,
+        before: Any = None,
+        band: str | None = None,
     ) -> dict[str, Any]:
         """Over the whole listing: `rows`, the sums of `at_risk`, `expected` and `amount`, rows by `bands`."""
-        wanted = _open_scores(kind, owner, region, before)
+        wanted = _open_scores(kind, owner, region, before, band)
         sums = [func.sum(scores.c[name]).label(name) for name in ("at_risk", "expected", "amount")]
         with self.engine.connect() as connection:
             total = (
@@ -185,7 +195,7 @@ class ScoreLog:
         return frame.astype(dict.fromkeys(numbers, float))
 
     def logged_features(self, kind: str, since: Any = None) -> pd.DataFrame:
-        """Feature rows logged by runs: `subject_id`, `account_id`, `as_of`, `lead_days`, `run_id`, features.
+        """Feature rows logged by runs: the columns `ABOUT`, then the features.
 
         A feature that one run lacks is missing in its rows; categories are pandas categories.
         """
@@ -196,11 +206,11 @@ class ScoreLog:
         with self.engine.connect() as connection:
             tables = [_read_batch(row) for row in connection.execute(query).mappings()]
         if not tables:
-            return pd.DataFrame(columns=["subject_id", "account_id", "as_of", "lead_days", "run_id"])
+            return pd.DataFrame(columns=list(ABOUT))
         frame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
         if since is not None:
             frame = frame[frame["as_of"].isna() | (frame["as_of"] >= _moment(since))]
-        texts = [n for n in frame.columns[5:] if not pd.api.types.is_numeric_dtype(frame[n])]
+        texts = [n for n in frame.columns[len(ABOUT) :] if not pd.api.types.is_numeric_dtype(frame[n])]
         return frame.astype(dict.fromkeys(texts, "category")).reset_index(drop=True)
 
 
@@ -273,6 +283,7 @@ def _log_features(
     about["as_of"] = pd.to_datetime(rows["as_of"].to_numpy()).astype("datetime64[us]")
     about["lead_days"] = rows["lead_days"].to_numpy(float) if "lead_days" in rows else float("nan")
     about["run_id"] = run_id
+    about["model_version"] = version
     table = pa.Table.from_pandas(
         pd.concat([about, features.reset_index(drop=True)], axis=1), preserve_index=False
     )
@@ -328,7 +339,9 @@ def _finish(
     )
 
 
-def _open_scores(kind: str, owner: str | None, region: str | None, before: Any) -> list[Any]:
+def _open_scores(
+    kind: str, owner: str | None, region: str | None, before: Any, band: str | None
+) -> list[Any]:
     wanted = [scores.c.kind == kind, scores.c.gone_at.is_(None)]
     if owner is not None:
         wanted.append(scores.c.owner_id == owner)
@@ -336,6 +349,8 @@ def _open_scores(kind: str, owner: str | None, region: str | None, before: Any) 
         wanted.append(scores.c.region == region)
     if before is not None:
         wanted.append(scores.c.end_date < _moment(before))
+    if band is not None:
+        wanted.append(scores.c.band == band)
     return wanted
 
 

@@ -1,0 +1,53 @@
+"""What monitoring answers with: checks, each `ok`, `alert` or `unknown`; too little data is never `ok`."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Verdict(StrEnum):
+    """Fine, not fine, or too little to tell."""
+
+    OK = "ok"
+    ALERT = "alert"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at.
+
+    Attributes:
+        name: what was looked at, such as `drift: calls_90d`.
+        segment: of whom; empty: of all.
+        value: the figure found; None where there is none.
+        threshold: where an alert would begin.
+        verdict: of this check.
+        why: for people, one sentence; with `unknown`, how much more is needed.
+        is_essential: with this one unknown, the whole cannot be ok.
+    """
+
+    name: str
+    segment: str
+    value: float | None
+    threshold: float | None
+    verdict: Verdict
+    why: str
+    is_essential: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """The check as the command line prints it."""
+        row = asdict(self)
+        del row["is_essential"]
+        return {**row, "verdict": str(self.verdict)}
+
+
+def overall(checks: Iterable[Check]) -> Verdict:
+    """Alert if any is; else unknown if an essential one is, or there is none; else ok."""
+    checks = list(checks)
+    if any(check.verdict is Verdict.ALERT for check in checks):
+        return Verdict.ALERT
+    essential = [check for check in checks if check.is_essential]
+    known = essential and all(check.verdict is Verdict.OK for check in essential)
+    return Verdict.OK if known else Verdict.UNKNOWN

@@ -1,0 +1,295 @@
+"""How good the scores turned out: outcomes joined with the prediction log, and an estimate before.
+
+Rows of one account hang together, so every error bar here is summed by account (cluster-robust, Liang and
+Zeger 1986): 2,000 predictions of 300 accounts are not 2,000 observations. An alert needs a difference that
+is beyond what one would care about, and surely so.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from monitoring.checks import Check, Verdict
+from monitoring.shift import holm
+from training.metrics import auc, bootstrap_gain, brier, fit_line, log_loss, losses, to_logit, to_probability
+
+ALPHA_EACH = 0.0025
+"""Level of each of the four tests over all rows; 0.01 together."""
+
+ALPHA_PARTS = 0.005
+"""Level of all lead times and cohorts together."""
+
+LEAST_ACCOUNTS = 100
+LEAST_OUTCOMES = 20
+LEAST_IN_PART = 50
+SLOPES = (0.8, 1.25)
+AUC_SLACK = 0.05
+COHORT_DECIDED = 0.95
+_RATE_SLACK, _LEAST_SLACK = 0.15, 0.01
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Predictions with what became of them.
+
+    Attributes:
+        decided: rows whose outcome may be judged, with `y` (0/1).
+        undecided: rows still open, or known too early: of a cohort half decided, the quick outcomes come
+            first.
+    """
+
+    decided: pd.DataFrame
+    undecided: pd.DataFrame
+
+
+def split_decided(rows: pd.DataFrame, until: pd.Timestamp) -> Outcomes:
+    """Tell rows that may be judged from those that may not yet.
+
+    Args:
+        rows: `as_of`, `lead_bucket`, `label` (NaN: unknown), `matured_at` (NaT: never known to mature).
+        until: the day of looking.
+
+    Returns:
+        A row is judged once it has matured, or when 95 % of its cohort (month and lead time) are decided.
+    """
+    known = rows["label"].notna()
+    cohort = [cohort_of(rows), rows["lead_bucket"]]
+    is_complete = known.groupby(cohort).transform("mean") >= COHORT_DECIDED
+    judged = known & ((rows["matured_at"] <= until) | is_complete)
+    decided = rows[judged].assign(y=rows.loc[judged, "label"].astype(float))
+    return Outcomes(decided, rows[~judged])
+
+
+def cohort_of(rows: pd.DataFrame) -> pd.Series:
+    """The quarter of `as_of`; `undated` without."""
+    quarter = rows["as_of"].dt.to_period("Q").astype(str)
+    return quarter.where(rows["as_of"].notna(), "undated")
+
+
+def performance(outcomes: Outcomes, expected_auc: float | None, seed: int = 0) -> list[Check]:
+    """Check the scores of decided rows against their outcomes, and estimate the rest.
+
+    Args:
+        outcomes: rows with `p`, `account_id`, `as_of`, `lead_bucket`, and `y` where decided; one row a
+            subject and lead time.
+        expected_auc: of the model on its own later data; None: what the scores themselves claim.
+        seed: of the bootstrap.
+    """
+    decided = outcomes.decided
+    checks = [_undecided(outcomes), *estimates(outcomes.undecided)]
+    lack = _lack(decided)
+    if lack:
+        names = ("calibration", "calibration slope", "AUC", "log loss")
+        return [
+            _unknown(f"performance: {name}", lack, essential=name == "calibration") for name in names
+        ] + checks
+    y, p = decided["y"].to_numpy(float), decided["p"].to_numpy(float)
+    account = _codes(decided)
+    return [
+        calibration_check(y, p, account),
+        slope_check(y, p, account),
+        _auc_check(y, p, account, expected_auc, seed),
+        _log_loss_check(y, p, account, seed),
+        Check(
+            "performance: Brier score",
+            "",
+            brier(y, p),
+            None,
+            Verdict.OK,
+            f"mean squared error of {len(y):,} scores",
+        ),
+        *_parts(decided),
+        *checks,
+    ]
+
+
+def calibration_check(y: np.ndarray, p: np.ndarray, account: np.ndarray) -> Check:
+    """Observed against expected rate over all rows (calibration in the large), overdispersed by account."""
+    gap, error, _ = _gap(y, p, account)
+    slack = _slack(p)
+    is_off = _p_beyond(abs(gap), slack, error, len(np.unique(account))) <= ALPHA_EACH
+    why = f"{_rates(y, p)} (± {1.96 * error:.1%}; {len(y):,} rows)"
+    verdict = Verdict.ALERT if is_off else Verdict.OK
+    return Check("performance: calibration", "", gap, slack, verdict, why, is_essential=True)
+
+
+def slope_check(y: np.ndarray, p: np.ndarray, account: np.ndarray) -> Check:
+    """The slope of outcomes on log-odds (Cox 1958): below 1 overconfident, above 1 too timid."""
+    name = "performance: calibration slope"
+    logit = to_logit(p)
+    if np.std(logit) < 0.05:
+        return Check(
+            name, "", None, SLOPES[0], Verdict.UNKNOWN, "the scores hardly differ, so a slope has no meaning"
+        )
+    slope, shift = fit_line(logit, y)
+    error = _slope_error(logit, y, slope, shift, account)
+    z = stats.t.ppf(1 - ALPHA_EACH / 2, len(np.unique(account)) - 1)
+    low, high = slope - z * error, slope + z * error
+    is_off = high < SLOPES[0] or low > SLOPES[1]
+    word = "overconfident" if slope < 1 else "too timid"
+    why = f"slope {slope:.2f} ± {1.96 * error:.2f}, 1 is right" + (
+        f": the scores are {word}" if is_off else ""
+    )
+    return Check(name, "", slope, SLOPES[0] if slope < 1 else SLOPES[1], _verdict(is_off), why)
+
+
+def estimates(rows: pd.DataFrame) -> list[Check]:
+    """What AUC, log loss and Brier score of rows without outcome will be if the scores are calibrated.
+
+    The expectation of each metric over outcomes drawn with the predicted probabilities, as in
+    confidence-based performance estimation (Białek et al. 2024). It cannot see a calibration that broke, so it is no verdict.
+    """
+    if rows.empty:
+        return []
+    p = rows["p"].to_numpy(float)
+    values = {
+        "AUC": expected_auc(p),
+        "log loss": float((p * losses(np.ones(len(p)), p) + (1 - p) * losses(np.zeros(len(p)), p)).mean()),
+        "Brier score": float((p * (1 - p)).mean()),
+    }
+    why = f"an estimate from {len(p):,} scores without outcome, true only while they are calibrated"
+    return [
+        Check(f"estimate before outcomes: {name}", "", value, None, Verdict.UNKNOWN, why)
+        for name, value in values.items()
+    ]
+
+
+def expected_auc(p: np.ndarray) -> float:
+    """The AUC to expect of calibrated probabilities: each row is good with weight p, bad with 1 − p."""
+    twice = np.concatenate([p, p])
+    y = np.concatenate([np.ones(len(p)), np.zeros(len(p))])
+    return auc(y, twice, weight=np.concatenate([p, 1 - p]))
+
+
+def _gap(y: np.ndarray, p: np.ndarray, account: np.ndarray) -> tuple[float, float, int]:
+    """Mean of y − p, its standard error summed by account, and the number of accounts."""
+    residual = y - p
+    gap = float(residual.mean())
+    summed = np.bincount(account, residual - gap)
+    groups = len(np.unique(account))
+    return gap, float(np.sqrt((summed**2).sum() * groups / max(groups - 1, 1)) / len(y)), groups
+
+
+def _p_beyond(size: float, slack: float, error: float, groups: int) -> float:
+    """p-value of a difference being no larger than `slack`."""
+    if error <= 0:
+        return float(size <= slack)
+    return float(2 * stats.t.sf((size - slack) / error, max(groups - 1, 1)))
+
+
+def _slack(p: np.ndarray) -> float:
+    """A rate off by less than 15 % of the rarer outcome is nothing to act on."""
+    mean = float(p.mean())
+    return max(_LEAST_SLACK, _RATE_SLACK * min(mean, 1 - mean))
+
+
+def _slope_error(logit: np.ndarray, y: np.ndarray, slope: float, shift: float, account: np.ndarray) -> float:
+    """The slope's standard error by the sandwich estimator, residuals summed by account."""
+    design = np.column_stack([logit, np.ones(len(logit))])
+    fitted = to_probability(design @ np.array([slope, shift]))
+    bread = np.linalg.inv((design * (fitted * (1 - fitted))[:, None]).T @ design)
+    scores = design * (y - fitted)[:, None]
+    summed = np.column_stack([np.bincount(account, scores[:, at]) for at in range(2)])
+    return float(np.sqrt((bread @ (summed.T @ summed) @ bread)[0, 0]))
+
+
+def _auc_check(y: np.ndarray, p: np.ndarray, account: np.ndarray, promised: float | None, seed: int) -> Check:
+    expected = expected_auc(p) if promised is None else promised
+    found = auc(y, p)
+    error = _auc_error(y, p, account)
+    limit = expected - AUC_SLACK
+    groups = len(np.unique(account))
+    is_off = found < limit and _p_beyond(limit - found, 0.0, error, groups) / 2 <= ALPHA_EACH
+    source = "the scores themselves claim" if promised is None else "the model had on later data"
+    why = f"{found:.3f} ± {1.96 * error:.3f}; {source} {expected:.3f}"
+    return Check("performance: AUC", "", found, limit, _verdict(is_off), why)
+
+
+def _auc_error(y: np.ndarray, p: np.ndarray, account: np.ndarray) -> float:
+    """DeLong's placements (1988), summed by account (Obuchowski 1997)."""
+    rank = stats.rankdata(p)
+    good, bad = y == 1, y == 0
+    m, n = good.sum(), bad.sum()
+    placement = np.empty(len(y))
+    placement[good] = (rank[good] - stats.rankdata(p[good])) / n
+    placement[bad] = 1 - (rank[bad] - stats.rankdata(p[bad])) / m
+    area = placement[good].mean()
+    share = np.where(good, (placement - area) / m, (placement - area) / n)
+    return float(np.sqrt((np.bincount(account, share) ** 2).sum()))
+
+
+def _log_loss_check(y: np.ndarray, p: np.ndarray, account: np.ndarray, seed: int) -> Check:
+    """Whether the scores are worse than telling everybody the rate there was."""
+    constant = np.full(len(y), y.mean())
+    gain, _, high = bootstrap_gain(
+        losses(y, constant) - losses(y, p), account, times=2000, level=1 - 2 * ALPHA_EACH, seed=seed
+    )
+    found, mark = log_loss(y, p), log_loss(y, constant)
+    why = f"{found:.3f}; a constant rate would have {mark:.3f} (gain {gain:+.3f})"
+    return Check("performance: log loss", "", found, mark, _verdict(high < 0), why)
+
+
+def _parts(decided: pd.DataFrame) -> list[Check]:
+    """Calibration of each lead time and of each cohort, corrected for their number."""
+    parts: list[tuple[str, pd.DataFrame]] = []
+    for name, key in (("lead", decided["lead_bucket"].astype(str)), ("cohort", cohort_of(decided))):
+        groups = list(decided.groupby(key, sort=True))
+        if len(groups) > 1:
+            parts += [(f"{name}={value}", rows) for value, rows in groups]
+    large = [rows["account_id"].nunique() >= LEAST_IN_PART for _, rows in parts]
+    tested = [_part_gap(rows) for (_, rows), is_large in zip(parts, large, strict=True) if is_large]
+    corrected = iter(zip(tested, holm([p for _, _, p in tested]), strict=True))
+    checks = []
+    for (segment, rows), is_large in zip(parts, large, strict=True):
+        if not is_large:
+            lack = f"{rows['account_id'].nunique()} accounts, {LEAST_IN_PART} are needed"
+            checks.append(_unknown("performance: calibration", lack, segment=segment))
+            continue
+        (gap, slack, _), p = next(corrected)
+        why = f"{_rates(rows['y'], rows['p'])}; {len(rows):,} rows"
+        checks.append(Check("performance: calibration", segment, gap, slack, _verdict(p <= ALPHA_PARTS), why))
+    return checks
+
+
+def _part_gap(rows: pd.DataFrame) -> tuple[float, float, float]:
+    y, p = rows["y"].to_numpy(float), rows["p"].to_numpy(float)
+    gap, error, groups = _gap(y, p, _codes(rows))
+    slack = _slack(p)
+    return gap, slack, _p_beyond(abs(gap), slack, error, groups)
+
+
+def _codes(rows: pd.DataFrame) -> np.ndarray:
+    account = rows["account_id"].where(rows["account_id"].notna(), rows["subject_id"])
+    return pd.factorize(account)[0]
+
+
+def _lack(decided: pd.DataFrame) -> str:
+    """What is missing for a verdict; empty: nothing."""
+    accounts = decided["account_id"].nunique()
+    rarer = int(min((decided["y"] == 1).sum(), (decided["y"] == 0).sum())) if len(decided) else 0
+    if accounts < LEAST_ACCOUNTS:
+        return f"{accounts} accounts with a matured outcome, {LEAST_ACCOUNTS} are needed"
+    if rarer < LEAST_OUTCOMES:
+        return f"{rarer} rows of the rarer outcome, {LEAST_OUTCOMES} are needed"
+    return ""
+
+
+def _undecided(outcomes: Outcomes) -> Check:
+    open_, decided = len(outcomes.undecided), len(outcomes.decided)
+    share = open_ / (open_ + decided) if open_ + decided else None
+    why = f"{open_:,} of {open_ + decided:,} predictions wait for their outcome to mature"
+    return Check("outcomes: undecided", "", share, None, Verdict.OK if decided else Verdict.UNKNOWN, why)
+
+
+def _unknown(name: str, lack: str, *, segment: str = "", essential: bool = False) -> Check:
+    return Check(name, segment, None, None, Verdict.UNKNOWN, lack, is_essential=essential)
+
+
+def _rates(y: pd.Series | np.ndarray, p: pd.Series | np.ndarray) -> str:
+    return f"{y.mean():.1%} turned out well, the scores said {p.mean():.1%}"
+
+
+def _verdict(is_off: bool) -> Verdict:
+    return Verdict.ALERT if is_off else Verdict.OK

@@ -1,0 +1,112 @@
+"""Which rows are compared: one a contract and lead time, one an account, the same lead times on both sides.
+
+Nightly scoring repeats a contract every day and an account has several contracts; compared as they are, such
+repeats count as evidence and raise false alarms. What is left here is independent between accounts, so that
+ordinary tests keep their level.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+LEADS = {"renewal": (180, 150, 120, 90, 60, 30, 14), "win": (0, 7, 14, 30, 60, 90, 180)}
+"""Days before the end of a contract, or since a deal's creation, at which snapshots are taken."""
+
+MAX_ROWS = 5_000
+"""A sample of so many rows a side tells any difference worth an alert."""
+
+_LEAST_IN_BUCKET = 20
+_MONTHS_FOR_SEASONS = 12
+_LEAST_IN_SEASON = 500
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Rows to compare: `reference` and `current`, with equal columns about them and independent accounts."""
+
+    reference: pd.DataFrame
+    current: pd.DataFrame
+
+    @property
+    def accounts(self) -> int:
+        """Accounts on the smaller side: what the tests stand on."""
+        return min(len(self.reference), len(self.current))
+
+
+def lead_bucket(lead_days: pd.Series, kind: str) -> np.ndarray:
+    """The nearest snapshot day of each lead time; -1 where there is none (undated)."""
+    grid = np.array(LEADS[kind], float)
+    days = lead_days.to_numpy(float)
+    nearest = grid[np.abs(days[:, None] - grid).argmin(axis=1)] if len(days) else np.empty(0)
+    return np.where(np.isnan(days), -1, nearest).astype(int)
+
+
+def one_per_lead(rows: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """One row a subject and lead time: the nearest to that day, of those the first. Adds `lead_bucket`."""
+    bucket = lead_bucket(rows["lead_days"], kind)
+    away = (rows["lead_days"] - bucket).abs().fillna(0)
+    ranked = rows.assign(lead_bucket=bucket, _away=away).sort_values(["_away", "as_of", "subject_id"])
+    return ranked.drop_duplicates(["subject_id", "lead_bucket"]).drop(columns="_away").sort_index()
+
+
+def windows(reference: pd.DataFrame, current: pd.DataFrame, kind: str, seed: int) -> Windows:
+    """Make two sets of rows comparable.
+
+    Args:
+        reference: rows of the model's own window, with `subject_id`, `account_id`, `as_of`, `lead_days`.
+        current: rows logged since, likewise.
+        kind: `renewal` or `win`.
+        seed: of the sampling.
+
+    Returns:
+        At most one row an account and `MAX_ROWS` rows on each side. The reference is taken from seasons of
+        the current rows where it spans a year and leaves enough, and has their mix of lead times; current
+        rows of a lead time the reference hardly has are left out.
+    """
+    generator = np.random.default_rng(seed)
+    current, reference = one_per_lead(current, kind), one_per_lead(reference, kind)
+    reference = _same_season(reference, current)
+    counts = reference.groupby("lead_bucket")["account_id"].nunique()
+    current = current[current["lead_bucket"].isin(counts.index[counts >= _LEAST_IN_BUCKET])]
+    current = _one_per_account(current, np.ones(len(current)), generator)
+    mix = current["lead_bucket"].value_counts(normalize=True)
+    weight = reference["lead_bucket"].map(mix).fillna(0.0).to_numpy()
+    reference = _one_per_account(reference[weight > 0], weight[weight > 0], generator)
+    return Windows(_in_mix(reference, mix, generator), _sample(current, MAX_ROWS, generator))
+
+
+def _same_season(reference: pd.DataFrame, current: pd.DataFrame) -> pd.DataFrame:
+    months = reference["as_of"].dt.to_period("M").nunique()
+    if months < _MONTHS_FOR_SEASONS:
+        return reference
+    same = reference[reference["as_of"].dt.month.isin(current["as_of"].dt.month.unique())]
+    return same if same["account_id"].nunique() >= _LEAST_IN_SEASON else reference
+
+
+def _one_per_account(rows: pd.DataFrame, weight: np.ndarray, generator: np.random.Generator) -> pd.DataFrame:
+    """One row an account, drawn by weight (Efraimidis and Spirakis 2006); no account: each row for itself."""
+    account = rows["account_id"].where(rows["account_id"].notna(), rows["subject_id"])
+    drawn = generator.random(len(rows)) ** (1 / weight)
+    order = np.argsort(-drawn, kind="stable")
+    first = ~account.iloc[order].duplicated().to_numpy()
+    return rows.iloc[np.sort(order[first])]
+
+
+def _in_mix(rows: pd.DataFrame, mix: pd.Series, generator: np.random.Generator) -> pd.DataFrame:
+    """The most rows that have this mix of lead times."""
+    there = rows["lead_bucket"].value_counts()
+    if not len(mix) or not set(mix.index) <= set(there.index):
+        return rows.iloc[:0]
+    size = min(MAX_ROWS, (there[mix.index] / mix).min())
+    parts = [
+        _sample(rows[rows["lead_bucket"] == bucket], max(1, int(size * share)), generator)
+        for bucket, share in mix.items()
+    ]
+    return pd.concat(parts)
+
+
+def _sample(rows: pd.DataFrame, size: int, generator: np.random.Generator) -> pd.DataFrame:
+    if len(rows) <= size:
+        return rows
+    return rows.iloc[np.sort(generator.choice(len(rows), size, replace=False))]
