@@ -1,0 +1,94 @@
+"""Arrow tables as plain numpy columns: what the kernel and the catalogue calculate with."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features.as_of import MISSING
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A column of strings: (n,) int32 `codes` into `levels`, -1 where there is none."""
+
+    codes: NDArray[np.int32]
+    levels: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @cached_property
+    def plain(self) -> list[str]:
+        """The levels as filters compare them: lower case, single spaces, no dashes."""
+        return [
+            " ".join(str(level).lower().replace("_", " ").replace("-", " ").split()) for level in self.levels
+        ]
+
+    def among(self, words: frozenset[str]) -> NDArray[np.bool_]:
+        """(n,) whether each value is one of `words`."""
+        hit = np.array([*(word in words for word in self.plain), False])
+        return hit[self.codes]
+
+    def take(self, index: NDArray[np.int64]) -> "Coded":
+        """Values at (m,) `index`; index -1 gives none."""
+        if not len(self.codes):
+            return Coded(np.full(len(index), -1, np.int32), self.levels)
+        return Coded(np.where(index < 0, np.int32(-1), self.codes[index]), self.levels)
+
+
+Column = NDArray | Coded
+Columns = dict[str, Column]
+
+
+def columns_of(table: pa.Table) -> Columns:
+    """Each column as an array: strings coded, times as microseconds, whole numbers and flags as int64 with `MISSING`
+    for null, everything else as float64 with NaN for null.
+    """  # fmt: skip
+    return {name: _column(table.column(name)) for name in table.column_names}
+
+
+def _column(values: pa.ChunkedArray) -> Column:
+    kind = values.type
+    if pa.types.is_dictionary(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _coded(values)
+    if pa.types.is_null(kind):
+        return np.full(len(values), np.nan)
+    if pa.types.is_temporal(kind):
+        values = values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+    elif pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+        values = values.cast(pa.int64())
+    else:
+        return pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy().astype(np.float64, copy=False)
+    return pc.fill_null(values, MISSING).to_numpy().astype(np.int64, copy=False)
+
+
+def _coded(values: pa.ChunkedArray) -> Coded:
+    if not pa.types.is_dictionary(values.type):
+        values = values.dictionary_encode()
+    whole = values.unify_dictionaries().combine_chunks()
+    if isinstance(whole, pa.ChunkedArray):  # no rows, or one chunk kept as such
+        whole = whole.chunk(0) if whole.num_chunks else pa.array([], pa.string()).dictionary_encode()
+    codes = pc.fill_null(whole.indices.cast(pa.int32()), -1).to_numpy(zero_copy_only=False)
+    return Coded(codes, np.asarray(whole.dictionary.to_pylist(), dtype=object))
+
+
+def codes_in(ids: Column, known: dict[str, int]) -> NDArray[np.int64]:
+    """(n,) the number `known` gives each id, -1 for others and for none."""
+    if not isinstance(ids, Coded):
+        return np.full(len(ids), -1, np.int64)
+    numbers = np.array([*(known.get(level, -1) for level in ids.levels), -1], dtype=np.int64)
+    return numbers[ids.codes]
+
+
+def sortable(column: Column) -> NDArray:
+    """An array that sorts like the column's values, whatever order its codes have."""
+    if not isinstance(column, Coded):
+        return column
+    rank = np.empty(len(column.levels) + 1, np.int64)
+    rank[np.argsort(column.levels.astype(str), kind="stable")] = np.arange(len(column.levels))
+    rank[-1] = -1
+    return rank[column.codes]

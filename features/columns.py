@@ -1,0 +1,205 @@
+"""Columns of accounts, contracts, opportunities and leads as features: as `history` says they stood, else today's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.arrays import Coded, Column, Columns, codes_in, sortable
+from features.as_of import MISSING, Stream, View, elapsed_days, take, timeline
+from features.declaration import Info
+from features.tables import TABLES, Kind
+
+Ints = NDArray[np.int64]
+KEYS = {
+    "accounts": "account_id",
+    "contracts": "contract_id",
+    "opportunities": "opportunity_id",
+    "leads": "lead_id",
+}
+BEGINS = {"accounts": "created_at", "contracts": "start_date", "opportunities": "created_at"}
+"""Since when a row exists."""
+SEEN_FROM = {"renewal": ("contracts", "accounts"), "win": ("opportunities", "accounts", "leads")}
+"""Whose columns are features of a model."""
+NEVER = frozenset(
+    {
+        "contracts.renewed", "contracts.decided_at", "contracts.lost_reason", "contracts.end_date",
+        "opportunities.is_won", "opportunities.closed_at", "opportunities.lost_reason", "opportunities.created_at",
+        "leads.created_at", "leads.disqualified_reason",
+    }
+)  # fmt: skip
+"""The outcome itself, what only it explains, and moments that other features hold."""
+ONLY_FROM_HISTORY = frozenset({"contracts.forecast", "opportunities.forecast"})
+"""Changed up to the close: today's value would tell the outcome."""
+_YES, _NO = frozenset({"true", "t", "yes", "y", "1", "1.0"}), frozenset({"false", "f", "no", "n", "0", "0.0"})
+
+
+@dataclass(frozen=True)
+class CrmColumn:
+    """A column as a feature. `has_history`: rows of `history` speak of it."""
+
+    table: str
+    column: str
+    kind: Kind
+    has_history: bool
+
+    @property
+    def name(self) -> str:
+        """The feature's name, `table.column`."""
+        return f"{self.table}.{self.column}"
+
+    @property
+    def info(self) -> Info:
+        """What people are told."""
+        dated = self.kind in (Kind.TIME, Kind.DATE)
+        words = f"{self.column.replace('_', ' ')} of the {TABLES[self.table].name.removesuffix('s')}"
+        words = words.replace("opportunitie", "opportunity")
+        units = {
+            Kind.MONEY: "money",
+            Kind.FLAG: "yes or no",
+            Kind.CATEGORY: "category",
+            Kind.DURATION: "seconds",
+        }
+        return Info(
+            name=self.name,
+            words=f"days since {words}" if dated else words,
+            unit="days" if dated else units.get(self.kind, "number"),
+            touchpoint=self.table,
+            collected=self.name + (", history" if self.has_history else ""),
+            source="column",
+            column=self.name,
+            group=self.name,
+        )
+
+
+def crm_columns(
+    schema: Mapping[str, tuple[str, ...]],
+    carried: Mapping[str, Mapping[str, Kind]],
+    kind: str,
+    *,
+    in_history: frozenset[str] = frozenset(),
+) -> tuple[CrmColumn, ...]:
+    """The columns of a CRM that are features of a model: neither ids nor free text nor the outcome."""
+    found = []
+    for table in SEEN_FROM[kind]:
+        if table == "leads" and "opportunity_id" not in schema.get("leads", ()):
+            continue
+        core = {column.stored: column.kind for column in TABLES[table].columns}
+        for column in schema.get(table, ()):
+            name = f"{table}.{column}"
+            what = carried.get(table, {}).get(column) or core.get(column)
+            usable = what not in (None, Kind.ID, Kind.TEXT) and name not in NEVER
+            if usable and (name not in ONLY_FROM_HISTORY or name in in_history):
+                found.append(CrmColumn(table, column, Kind(what), name in in_history))
+    return tuple(found)
+
+
+def rows_by_id(ids: Column, known: Mapping[str, int]) -> Ints:
+    """(len(known),) the row that holds each known id, -1 where none does; of several, the last."""
+    rows = np.full(len(known), -1, np.int64)
+    codes = codes_in(ids, dict(known))
+    held = np.flatnonzero(codes >= 0)
+    rows[codes[held]] = held
+    return rows
+
+
+def values_today(column: CrmColumn, values: Column, rows: Ints, as_of: Ints) -> Column:
+    """(m,) the column in each snapshot's row (-1: none), as numbers or categories."""
+    if isinstance(values, Coded):
+        return values.take(rows)
+    if values.dtype.kind == "f":
+        return take(values, rows, np.nan)
+    return _as_number(column.kind, take(values, rows, MISSING), as_of)
+
+
+def _as_number(kind: Kind, whole: Ints, as_of: Ints) -> NDArray[np.float64]:
+    if kind in (Kind.TIME, Kind.DATE):
+        unseen = (whole >= as_of) | (as_of == MISSING)
+        return elapsed_days(as_of, np.where(unseen, MISSING, whole))
+    number = np.where(whole == MISSING, np.nan, whole.astype(np.float64))
+    return number / 100 if kind == Kind.MONEY else number
+
+
+def history_rows(
+    table: str, column: str, history: Columns, known: Mapping[str, int], begins: Ints, group: Ints, as_of: Ints
+) -> tuple[Ints, NDArray[np.bool_]]:  # fmt: skip
+    """(m,) the row of `history` that says how a cell stood (-1: none yet), and whether history speaks of the cell at all.
+
+    A row's first entries, written when it was made (`begins`, (len(known),)), are known from its beginning on.
+    """
+    tables, names, changed = history["table"], history["column"], history["changed_at"]
+    assert isinstance(tables, Coded)
+    assert isinstance(names, Coded)
+    assert isinstance(changed, np.ndarray)
+    speaks = _named(tables, table) & _named(names, column)
+    codes = np.where(speaks, codes_in(history["id"], dict(known)), -1)
+    begin = np.where(codes < 0, MISSING, np.append(begins, MISSING)[codes])
+    at = np.where((begin != MISSING) & (changed <= begin), np.minimum(changed, begin - 1), changed)
+    covered = np.zeros(len(known) + 1, bool)
+    covered[codes[codes >= 0]] = True
+    before = int(as_of.max()) if len(as_of) else 0
+    line = timeline(codes, at, groups=len(known), before=before, ties=lambda: (sortable(history["value"]),))
+    stream = Stream(View(line, group, as_of), None)
+    return take(line.rows, stream.last(stream.view.begin), -1), covered[group]
+
+
+def values_stood(
+    column: CrmColumn, today: Column, history: Columns, known: Mapping[str, int], begins: Ints, group: Ints, as_of: Ints
+) -> Column:  # fmt: skip
+    """(m,) the column as `history` says it stood at `as_of`; `today`'s value in cells history is silent about.
+
+    Where history of a cell only starts later, the value before is not known, and stays missing.
+    """
+    rows, covered = history_rows(column.table, column.column, history, known, begins, group, as_of)
+    return _choose(covered, _parsed(column.kind, history["value"], rows, as_of), today)
+
+
+def _named(column: Coded, name: str) -> NDArray[np.bool_]:
+    return np.array([*(level == name for level in column.levels), False])[column.codes]
+
+
+def _choose(first: NDArray[np.bool_], past: Column, today: Column) -> Column:
+    """(m,) `past` where `first`, else `today`."""
+    if isinstance(past, Coded) and isinstance(today, Coded):
+        levels = np.concatenate([past.levels, today.levels])
+        shifted = np.where(today.codes < 0, -1, today.codes + len(past.levels))
+        return Coded(np.where(first, past.codes, shifted).astype(np.int32), levels)
+    assert isinstance(past, np.ndarray)
+    assert isinstance(today, np.ndarray)
+    return np.where(first, past, today)
+
+
+def _parsed(kind: Kind, values: Column, rows: Ints, as_of: Ints) -> Column:
+    """(m,) history's text of each row as the column's kind."""
+    assert isinstance(values, Coded)
+    text = values.take(rows)
+    if kind == Kind.CATEGORY:
+        return text
+    if kind in (Kind.TIME, Kind.DATE):
+        return _as_number(kind, np.array([*map(parse_moment, text.levels), MISSING])[text.codes], as_of)
+    reader = _flag if kind == Kind.FLAG else _number
+    numbers = np.array([*map(reader, text.levels), np.nan])[text.codes]
+    return np.rint(numbers * 100) / 100 if kind == Kind.MONEY else numbers
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan
+
+
+def _flag(text: str) -> float:
+    word = str(text).strip().lower()
+    return 1.0 if word in _YES else 0.0 if word in _NO else np.nan
+
+
+def parse_moment(text: str) -> int:
+    """Microseconds of an ISO date or time, `MISSING` if it is none."""
+    try:
+        return int(
+            np.datetime64(str(text).strip().removesuffix("Z").replace(" ", "T"), "us").astype(np.int64)
+        )
+    except ValueError:
+        return int(MISSING)

@@ -1,0 +1,208 @@
+"""Runs the kernel over a CRM: cuts it into account partitions and puts the answers together."""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from features.catalog import SUBJECT_INFOS, Plan, plan
+from features.columns import BEGINS, KEYS, CrmColumn, crm_columns
+from features.crm import Crm
+from features.declaration import Info
+from features.partition import partition_rows
+from features.settings import Settings
+from features.tables import TABLES
+
+ACCOUNTS_A_PARTITION = 8_192
+SNAPSHOT_COLUMNS = ("account_id", "contract_id", "opportunity_id", "as_of", "lead_days", "ends_at")
+
+
+@dataclass(frozen=True)
+class Features:
+    """Feature rows: `frame` has one row for each snapshot (same index), `infos` says what each column is."""
+
+    frame: pd.DataFrame
+    infos: dict[str, Info]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What has to be read and answered for one model on one CRM."""
+
+    plan: Plan
+    columns: tuple[CrmColumn, ...]
+    reads: dict[str, tuple[str, ...]]
+
+    def infos(self) -> dict[str, Info]:
+        """What each column is, by name."""
+        found = {info.name: info for info in SUBJECT_INFOS[self.plan.kind]}
+        found |= {feature.name: feature.info for feature in self.plan.features if feature.shown}
+        found |= {derived.name: derived.info for derived in self.plan.derived}
+        return found | {column.name: column.info for column in self.columns}
+
+
+def work_for(crm: Crm, kind: str) -> Work:
+    """The features a CRM can answer, and the columns to read for them."""
+    schema = {table: (*columns, *_joined(table, crm)) for table, columns in crm.tables.items()}
+    planned = plan(schema, kind) if crm.dated(kind) else Plan(kind, (), (), frozenset())
+    columns = crm_columns(schema, crm.carried, kind, in_history=_in_history(crm))
+    return Work(planned, columns, _reads(planned, columns, schema))
+
+
+def _in_history(crm: Crm) -> frozenset[str]:
+    if not crm.has("history", "table", "column", "id", "changed_at", "value"):
+        return frozenset()
+    found = crm.sql('SELECT DISTINCT "table" || \'.\' || "column" AS name FROM history')
+    return frozenset(found["name"].to_pylist())
+
+
+def _joined(table: str, crm: Crm) -> tuple[str, ...]:
+    """`account_id`, where a table has none of its own but gets it from what its rows refer to."""
+    return ("account_id",) if table in _JOINS and not crm.has(table, "account_id") else ()
+
+
+_JOINS = {
+    "stage_history": "LEFT JOIN (SELECT opportunity_id, account_id FROM opportunities) USING (opportunity_id)",
+    "history": """LEFT JOIN (
+        SELECT 'accounts' AS "table", account_id AS id, account_id FROM accounts {contracts} {opportunities}
+    ) USING ("table", id)""",
+}
+_UNIONS = {
+    "contracts": "UNION ALL SELECT 'contracts', contract_id, account_id FROM contracts",
+    "opportunities": "UNION ALL SELECT 'opportunities', opportunity_id, account_id FROM opportunities",
+}
+
+
+def _reads(
+    planned: Plan, columns: tuple[CrmColumn, ...], schema: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """Table → columns to read: what features need, ids, what orders ties, and the moments that place a subject."""
+    needed = set(planned.columns) | {column.name for column in columns}
+    if any(column.has_history for column in columns):
+        needed |= {f"history.{column}" for column in ("table", "id", "column", "changed_at", "value")}
+    tables = {name.split(".")[0] for name in needed}
+    for table in tables:
+        always = {"account_id", "opportunity_id", KEYS.get(table), TABLES[table].key, BEGINS.get(table)}
+        needed |= {f"{table}.{column}" for column in always if column in schema[table]}
+    if "contracts" in tables and "end_date" in schema["contracts"]:
+        needed.add("contracts.end_date")
+    if "leads" in tables and "opportunity_id" in schema["leads"]:
+        needed.add("leads.created_at")
+    return {
+        table: tuple(column for column in schema[table] if f"{table}.{column}" in needed)
+        for table in sorted(tables)
+    }
+
+
+def feature_rows(crm: Crm, snapshots: pd.DataFrame, kind: str, settings: Settings) -> Features:
+    """Feature rows of snapshots.
+
+    Args:
+        crm: the CRM.
+        snapshots: as `features.snapshots` makes them; rows without account or, in dated data, without `as_of` get NaN.
+        kind: `renewal` or `win`.
+        settings: `threads` partitions are worked on at a time.
+
+    Returns:
+        Features whose frame has float64 columns (NaN: missing) and unordered string categories.
+    """
+    work = work_for(crm, kind)
+    usable = snapshots["account_id"].notna()
+    if crm.dated(kind):
+        usable &= snapshots["as_of"].notna()
+    rows = snapshots.loc[usable.to_numpy(bool), list(SNAPSHOT_COLUMNS)]
+    account = rows["account_id"].to_numpy(object).astype(str)
+    order = np.argsort(account, kind="stable")
+    asked = pa.Table.from_pandas(rows.iloc[order], preserve_index=False)
+    with _opened(crm, work) as connection:
+        answers = list(_answers(connection, work, asked, account[order], settings.threads))
+    position = np.full(len(snapshots), -1, np.int64)
+    position[np.flatnonzero(usable)[order]] = np.arange(len(order))
+    infos = work.infos()
+    if not answers:
+        answers = [partition_rows(work.plan, work.columns, _empty(crm, work), asked)]
+    return _framed(pa.concat_tables(answers), position, snapshots.index, infos)
+
+
+def _empty(crm: Crm, work: Work) -> dict[str, pa.Table]:
+    with _opened(crm, work) as connection:
+        return {
+            table: connection.execute(f"SELECT {_list(columns)} FROM {_view(table)} LIMIT 0").to_arrow_table()
+            for table, columns in work.reads.items()
+        }
+
+
+def _opened(crm: Crm, work: Work) -> duckdb.DuckDBPyConnection:
+    """A connection in which each table to be read is a view that has the account of each row."""
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET threads = 1")
+    for table in crm.tables:
+        source = str(crm.path(table)).replace("'", "''")
+        connection.execute(f"CREATE VIEW \"{table}\" AS SELECT * FROM read_parquet('{source}')")
+    for table in work.reads:
+        join = _JOINS[table] if _joined(table, crm) else ""
+        unions = {other: union if crm.has(other) else "" for other, union in _UNIONS.items()}
+        connection.execute(f'CREATE VIEW {_view(table)} AS SELECT * FROM "{table}" {join.format(**unions)}')
+    return connection
+
+
+def _view(table: str) -> str:
+    return f'"rows of {table}"'
+
+
+def _list(columns: tuple[str, ...]) -> str:
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+def _answers(
+    connection: duckdb.DuckDBPyConnection, work: Work, asked: pa.Table, account: np.ndarray, threads: int
+) -> Iterator[pa.Table]:
+    """Each partition's rows, in the order of the accounts."""
+    first = np.flatnonzero(np.append(True, account[1:] != account[:-1])) if len(account) else np.zeros(0, int)
+    cuts = [*first[::ACCOUNTS_A_PARTITION].tolist(), len(account)]
+
+    def answer(cut: int) -> pa.Table:
+        low, high = cuts[cut], cuts[cut + 1]
+        bounds = [str(account[low]), str(account[high - 1])]
+        with connection.cursor() as cursor:
+            tables = {table: _read(cursor, table, columns, bounds) for table, columns in work.reads.items()}
+        return partition_rows(work.plan, work.columns, tables, asked.slice(low, high - low))
+
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(answer, range(len(cuts) - 1 if len(account) else 0))
+
+
+def _read(
+    cursor: duckdb.DuckDBPyConnection, table: str, columns: tuple[str, ...], bounds: list[str]
+) -> pa.Table:
+    query = f"SELECT {_list(columns)} FROM {_view(table)} WHERE account_id BETWEEN ? AND ?"
+    return cursor.execute(query, bounds).to_arrow_table()
+
+
+def _framed(table: pa.Table, position: np.ndarray, index: pd.Index, infos: dict[str, Info]) -> Features:
+    """Put rows back into the snapshots' order (position -1: no row); columns in the order of `infos`."""
+    columns: dict[str, object] = {}
+    for name in (name for name in infos if name in table.column_names):
+        values = table.column(name)
+        if pa.types.is_dictionary(values.type):
+            values = values.cast(pa.string()).combine_chunks().dictionary_encode()
+            levels = values.dictionary.to_pylist()
+            codes = values.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+            columns[name] = _category(codes, levels, position)
+        else:
+            columns[name] = np.append(values.to_numpy(), np.nan)[position]
+    frame = pd.DataFrame(columns, index=index)
+    return Features(frame, {name: infos[name] for name in frame.columns})
+
+
+def _category(codes: np.ndarray, levels: list[str], position: np.ndarray) -> pd.Categorical:
+    rank = np.empty(len(levels) + 1, np.int64)
+    order = np.argsort(np.array(levels, dtype=str), kind="stable")
+    rank[order] = np.arange(len(levels))
+    rank[-1] = -1
+    return pd.Categorical.from_codes(rank[np.append(codes, -1)[position]], [levels[i] for i in order])

@@ -1,0 +1,125 @@
+"""Columns of events that are calculated from others before the kernel sees them (each row from what it knew itself)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.arrays import Coded, Column, Columns, sortable
+from features.as_of import DAY, MISSING
+
+Tables = Mapping[str, Columns]
+OUTCOME_DAYS = 45
+"""Days after a contract's end when its outcome counts as known, where the CRM does not say when it was decided."""
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A calculated column: what it reads (`table.column`) and how."""
+
+    needs: tuple[str, ...]
+    make: Callable[[Tables], Column]
+
+
+def _moments(column: Column) -> NDArray[np.int64]:
+    assert isinstance(column, np.ndarray)
+    return column
+
+
+def _minus(late: Column, early: Column, unit: int) -> NDArray[np.int64]:
+    """(n,) whole units from `early` to `late`, `MISSING` where either is."""
+    late, early = _moments(late), _moments(early)
+    gone = (late == MISSING) | (early == MISSING)
+    return np.where(gone, MISSING, (late - early) // unit)
+
+
+def look_up(ids: Column, keys: Column, values: Column) -> Column:
+    """(n,) the value in the row whose key equals each id; nothing for ids without a row."""
+    if not isinstance(ids, Coded) or not isinstance(keys, Coded):
+        return Coded(np.full(len(ids), -1, np.int32), np.array([], dtype=object))
+    row_of = {keys.levels[code]: row for row, code in enumerate(keys.codes.tolist()) if code >= 0}
+    rows = np.array([*(row_of.get(level, -1) for level in ids.levels), -1], dtype=np.int64)[ids.codes]
+    if isinstance(values, Coded):
+        return values.take(rows)
+    empty = np.nan if values.dtype.kind == "f" else MISSING
+    return np.where(rows < 0, empty, values[rows]) if len(values) else np.full(len(rows), empty)
+
+
+def _seniority(tables: Tables) -> Column:
+    people = tables["contacts"]
+    return look_up(tables["activities"]["contact_id"], people["contact_id"], people["seniority"])
+
+
+def _discount_pct(tables: Tables) -> Column:
+    full, net = tables["quotes"]["list_amount"], tables["quotes"]["net_amount"]
+    assert isinstance(full, np.ndarray)
+    assert isinstance(net, np.ndarray)
+    known = (full > 0) & (net != MISSING)
+    return np.divide(100.0 * (full - net), full, out=np.full(len(full), np.nan), where=known)
+
+
+def _step(tables: Tables, name: str) -> tuple[Column, NDArray[np.int64]]:
+    """A stage history column and (n,) the row before of the same opportunity where it was given, -1 if none."""
+    table = tables["stage_history"]
+    column, stage = table[name], table["stage"]
+    group, at = table["opportunity_id"], _moments(table["changed_at"])
+    assert isinstance(group, Coded)
+    given = column.codes >= 0 if isinstance(column, Coded) else column != MISSING
+    order = np.lexsort((sortable(column), sortable(stage), at, group.codes))
+    order = order[given[order]]
+    before = np.full(len(at), -1, np.int64)
+    same = group.codes[order[1:]] == group.codes[order[:-1]]
+    before[order[1:][same]] = order[:-1][same]
+    return column, before
+
+
+def _difference(name: str, unit: int) -> Callable[[Tables], Column]:
+    def make(tables: Tables) -> Column:
+        column, before = _step(tables, name)
+        values = _moments(column)
+        return np.where(before < 0, MISSING, (values - values[before]) // unit) if len(values) else values
+
+    return make
+
+
+def _is_new_stage(tables: Tables) -> Column:
+    stage, before = _step(tables, "stage")
+    assert isinstance(stage, Coded)
+    if not len(stage):
+        return np.zeros(0, np.int64)
+    return ((before < 0) | (stage.codes != stage.codes[before])).astype(np.int64)
+
+
+def _outcome_at(tables: Tables) -> Column:
+    table = tables["contracts"]
+    end, renewed = _moments(table["end_date"]), _moments(table["renewed"])
+    late = np.where(end == MISSING, MISSING, end + OUTCOME_DAYS * DAY)
+    decided = _moments(table["decided_at"]) if "decided_at" in table else np.full(len(end), MISSING)
+    return np.where(renewed == MISSING, MISSING, np.where(decided == MISSING, late, decided))
+
+
+_STAGES = ("stage_history.opportunity_id", "stage_history.changed_at", "stage_history.stage")
+
+COMPUTED: dict[tuple[str, str], Computed] = {
+    ("activities", "seniority"): Computed(
+        ("activities.contact_id", "contacts.contact_id", "contacts.seniority"), _seniority
+    ),
+    ("quotes", "discount_pct"): Computed(("quotes.list_amount", "quotes.net_amount"), _discount_pct),
+    ("stage_history", "slip_days"): Computed(
+        (*_STAGES, "stage_history.expected_close_date"), _difference("expected_close_date", DAY)
+    ),
+    ("stage_history", "amount_step"): Computed((*_STAGES, "stage_history.amount"), _difference("amount", 1)),
+    ("stage_history", "is_new_stage"): Computed(_STAGES, _is_new_stage),
+    ("contracts", "outcome_at"): Computed(("contracts.end_date", "contracts.renewed"), _outcome_at),
+    ("opportunities", "seconds_to_close"): Computed(
+        ("opportunities.created_at", "opportunities.closed_at"),
+        lambda tables: _minus(
+            tables["opportunities"]["closed_at"], tables["opportunities"]["created_at"], 1_000_000
+        ),
+    ),
+}
+"""(table, column) → how it is calculated."""
+
+OPTIONAL = {("contracts", "outcome_at"): ("contracts.decided_at",)}
+"""What a calculated column also reads where it is there."""

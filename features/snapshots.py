@@ -1,0 +1,286 @@
+"""When a contract or an opportunity is looked at, and what became of it (the design's section 4)."""
+
+import numpy as np
+import pandas as pd
+
+from features.as_of import DAY, MISSING, Ints
+from features.columns import KEYS
+from features.crm import Crm
+from features.event_columns import OUTCOME_DAYS
+from features.stood import Stood
+from features.tables import SUBJECTS
+
+RENEWAL_LEADS = (180, 150, 120, 90, 60, 30, 14)
+"""Days before a contract's end at which it is looked at."""
+WIN_LEADS = (0, 7, 14, 30, 60, 90, 180)
+"""Days after an opportunity's creation at which it is looked at."""
+FOLLOW_ON_DAYS = 180
+HORIZON_STEP, DEFAULT_HORIZON = 30, 90
+COLUMNS = (
+    "subject_id", "account_id", "contract_id", "opportunity_id", "as_of", "lead_days", "ends_at", "label",
+    "matured_at", "amount", "owner_id",
+)  # fmt: skip
+
+
+def renewal_snapshots(crm: Crm) -> pd.DataFrame:
+    """One row for each contract and lead time before its end as known then, where it ran and was undecided.
+
+    `label` is 1 where the contract was renewed, 0 where not, NaN where not known yet. `matured_at` is when a row may
+    train: 45 days after the end, whichever way it went, or later if it was decided later. Undated data: a row each.
+    """
+    subjects = _subjects(crm, "renewal")
+    if not crm.dated("renewal"):
+        return _undated(crm, "renewal", subjects)
+    ends = _ends(crm, subjects)
+    leads = np.array(RENEWAL_LEADS, np.int64)
+    row = np.repeat(ends["row"].to_numpy(), len(leads))
+    end = np.repeat(ends["end"].to_numpy(), len(leads))
+    as_of = end - np.tile(leads, len(ends)) * DAY
+    begin, decided = _moment(subjects, "start_date")[row], _moment(subjects, "decided_at")[row]
+    keep = (begin == MISSING) | (begin <= as_of)
+    keep &= (decided == MISSING) | (decided >= as_of)
+    keep &= as_of <= _micros(crm.until)
+    keep &= _stood(crm, subjects).at(row, as_of) == end
+    return _renewal_rows(crm, subjects, row[keep], as_of[keep], end[keep])
+
+
+def win_snapshots(crm: Crm) -> pd.DataFrame:
+    """One row for each opportunity at creation and some days on, while it was open.
+
+    `label` is 1 where it was won within the horizon (`win_horizon_days`) after `as_of`, 0 where not, NaN where that is not
+    known yet; `matured_at` is when the horizon has passed. Undated data: one row each, label as given.
+    """
+    subjects = _subjects(crm, "win")
+    if not crm.dated("win"):
+        return _undated(crm, "win", subjects)
+    created, closed = _moment(subjects, "created_at"), _closed(crm, subjects)
+    leads = np.array(WIN_LEADS, np.int64)
+    row = np.repeat(np.arange(len(subjects)), len(leads))
+    as_of = created[row] + np.tile(leads, len(subjects)) * DAY
+    keep = (created[row] != MISSING) & (as_of <= _micros(crm.until))
+    keep &= (closed[row] == MISSING) | (closed[row] >= as_of)
+    return _win_rows(crm, subjects, row[keep], as_of[keep])
+
+
+def win_horizon_days(crm: Crm) -> int:
+    """Days within which a deal must be won to count: the 90th percentile of won deals' length, up to a multiple of 30."""
+    if not crm.has("opportunities", "created_at", "closed_at", "is_won"):
+        return DEFAULT_HORIZON
+    subjects = _subjects(crm, "win")
+    won = subjects["is_won"].fillna(False).to_numpy(bool)
+    created, closed = _moment(subjects, "created_at")[won], _moment(subjects, "closed_at")[won]
+    known = (created != MISSING) & (closed != MISSING)
+    if not known.any():
+        return DEFAULT_HORIZON
+    days = np.quantile((closed[known] - created[known]) / DAY, 0.9)
+    return max(HORIZON_STEP, int(np.ceil(days / HORIZON_STEP)) * HORIZON_STEP)
+
+
+def to_score(crm: Crm, kind: str, as_of: pd.Timestamp | None = None) -> pd.DataFrame:
+    """What a sales team works on at `as_of` (default: the day of the load): one row each.
+
+    Renewal: contracts that run, are undecided and end within 180 days. Win: open opportunities. Undated data: those
+    whose outcome is not given.
+    """
+    subjects = _subjects(crm, kind)
+    if not crm.dated(kind):
+        undated = _undated(crm, kind, subjects)
+        return undated[undated["label"].isna()].reset_index(drop=True)
+    moment = _micros(crm.until if as_of is None else pd.Timestamp(as_of))
+    row = np.arange(len(subjects))
+    now = np.full(len(row), moment)
+    if kind == "win":
+        created, closed = _moment(subjects, "created_at"), _closed(crm, subjects)
+        keep = (created != MISSING) & (created <= now) & ((closed == MISSING) | (closed >= now))
+        return _win_rows(crm, subjects, row[keep], now[keep])
+    end, begin = _stood(crm, subjects).at(row, now), _moment(subjects, "start_date")
+    decided = _moment(subjects, "decided_at")
+    keep = (end != MISSING) & (end >= now) & (end <= now + RENEWAL_LEADS[0] * DAY)
+    keep &= ((begin == MISSING) | (begin <= now)) & ((decided == MISSING) | (decided >= now))
+    return _renewal_rows(crm, subjects, row[keep], now[keep], end[keep])
+
+
+def asked(crm: Crm, kind: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Snapshots somebody asks for, one for each of `rows` in their order.
+
+    Args:
+        crm: the CRM.
+        kind: `renewal` or `win`.
+        rows: contract_id (or opportunity_id) and as_of, an ISO date or time; without it, the day of the load.
+
+    Returns:
+        The snapshots' columns and `problem`: None, or why the row can't be scored.
+    """
+    subjects = _subjects(crm, kind)
+    key = KEYS[SUBJECTS[kind]]
+    ids = rows[key].astype("string").str.strip()
+    row = pd.Index(subjects[key].astype("string")).get_indexer(ids)
+    moments, unread = _asked_moments(crm, rows)
+    fine = (row >= 0) & ~unread
+    as_of = moments.to_numpy("datetime64[us]").astype(np.int64)
+    problem = np.full(len(rows), None, dtype=object)
+    problem[row < 0] = [f"no {key} {name!r} in the CRM" for name in ids[row < 0]]
+    problem[(row >= 0) & unread] = "as_of is no ISO date"
+    if not crm.dated(kind):
+        known = _undated(crm, kind, subjects).iloc[row[fine]]
+    elif kind == "win":
+        known = _win_rows(crm, subjects, row[fine], as_of[fine])
+    else:
+        end = _stood(crm, subjects).at(row[fine], as_of[fine])
+        known = _renewal_rows(crm, subjects, row[fine], as_of[fine], end)
+    answer = known.set_axis(np.flatnonzero(fine)).reindex(range(len(rows)))
+    answer["subject_id"] = ids.to_numpy(object)
+    return answer.assign(problem=problem).set_axis(rows.index)
+
+
+def _asked_moments(crm: Crm, rows: pd.DataFrame) -> tuple[pd.Series, np.ndarray]:
+    """Each row's as_of in naive UTC, and whether it could not be read."""
+    if "as_of" not in rows:
+        return pd.Series(crm.until, index=rows.index).astype("datetime64[us]"), np.zeros(len(rows), bool)
+    given = rows["as_of"]
+    moments = pd.to_datetime(given.astype("string"), errors="coerce", utc=True, format="ISO8601")
+    moments = moments.dt.tz_localize(None).astype("datetime64[us]")
+    unread = (moments.isna() & given.notna()).to_numpy(bool)
+    return moments.fillna(crm.until), unread
+
+
+def _subjects(crm: Crm, kind: str) -> pd.DataFrame:
+    table = crm.need(kind)
+    own = [
+        "contract_id", "opportunity_id", "account_id", "owner_id", "start_date", "end_date", "decided_at", "renewed",
+        "annual_value", "created_at", "closed_at", "is_won", "amount",
+    ]  # fmt: skip
+    frame = crm.frame(table, [column for column in own if crm.has(table, column)])
+    return frame.sort_values(KEYS[table], kind="stable", ignore_index=True)
+
+
+def _micros(moment: pd.Timestamp) -> int:
+    return int(np.datetime64(pd.Timestamp(moment), "us").astype(np.int64))
+
+
+def _moment(frame: pd.DataFrame, column: str) -> Ints:
+    """(n,) a moment column in microseconds, all `MISSING` where the CRM lacks it."""
+    if column not in frame:
+        return np.full(len(frame), MISSING)
+    return frame[column].to_numpy("datetime64[us]").astype(np.int64)
+
+
+def _times(moments: Ints) -> np.ndarray:
+    return moments.astype("datetime64[us]")
+
+
+def _closed(crm: Crm, subjects: pd.DataFrame) -> Ints:
+    """(n,) when each opportunity was decided: the day of the load for those that do not say when."""
+    closed = _moment(subjects, "closed_at")
+    if "is_won" not in subjects:
+        return closed
+    decided = subjects["is_won"].notna().to_numpy(bool)
+    return np.where((closed == MISSING) & decided, _micros(crm.until), np.where(decided, closed, MISSING))
+
+
+def _ends(crm: Crm, subjects: pd.DataFrame) -> pd.DataFrame:
+    """Each end date a contract ever had: `row` of the contract and `end`."""
+    row, end = _stood(crm, subjects).every()
+    found = pd.DataFrame({"row": row, "end": end})
+    return found[found["end"] != MISSING].drop_duplicates().sort_values(["row", "end"], ignore_index=True)
+
+
+def _stood(crm: Crm, subjects: pd.DataFrame) -> Stood:
+    end, begin = _moment(subjects, "end_date"), _moment(subjects, "start_date")
+    return Stood(crm, "contracts", "end_date", subjects["contract_id"], end, begin)
+
+
+def _renewal_rows(crm: Crm, subjects: pd.DataFrame, row: Ints, as_of: Ints, end: Ints) -> pd.DataFrame:
+    label, known_at = _renewed(crm, subjects)
+    gone = end == MISSING
+    matured = np.where(gone, MISSING, np.maximum(end + OUTCOME_DAYS * DAY, known_at[row]))
+    lead = np.where(gone, np.nan, np.floor((end - as_of) / DAY))
+    return _rows(subjects, "contract_id", row, as_of, lead, end, label[row], matured, "annual_value")
+
+
+def _renewed(crm: Crm, subjects: pd.DataFrame) -> tuple[np.ndarray, Ints]:
+    """(n,) 1, 0 or NaN for each contract and when that became known.
+
+    Where `renewed` is not given, a contract counts as renewed if another one of the account starts from 180 days before
+    to 45 days after its end, and as lost once those days are over.
+    """
+    end, begin = _moment(subjects, "end_date"), _moment(subjects, "start_date")
+    known_at = np.where(end == MISSING, MISSING, end + OUTCOME_DAYS * DAY)
+    given = np.full(len(subjects), np.nan)
+    if "renewed" in subjects:
+        given = subjects["renewed"].astype("Float64").to_numpy(float, na_value=np.nan)
+    followed = _followed(subjects["account_id"], begin, end)
+    over = (end != MISSING) & (known_at <= _micros(crm.until))
+    inferred = np.where(followed, 1.0, np.where(over, 0.0, np.nan)) if "start_date" in subjects else given
+    decided = _moment(subjects, "decided_at")
+    return np.where(np.isnan(given), inferred, given), np.maximum(known_at, decided)
+
+
+def _followed(account: pd.Series, begin: Ints, end: Ints) -> np.ndarray:
+    """(n,) whether another contract of the account starts around each contract's end, after its own start."""
+    code = pd.factorize(account)[0]
+    frame = pd.DataFrame({"code": code, "begin": begin, "end": end})
+    starts = np.sort(
+        frame.loc[(frame["begin"] != MISSING) & (code >= 0), ["code", "begin"]].to_records(index=False)
+    )
+    pairs = starts.view([("code", np.int64), ("begin", np.int64)])
+    low = np.maximum(end - FOLLOW_ON_DAYS * DAY, begin + 1)
+    wanted = np.empty((2, len(frame)), pairs.dtype)
+    wanted["code"] = code
+    wanted["begin"][0] = low
+    wanted["begin"][1] = end + OUTCOME_DAYS * DAY + 1
+    found = np.searchsorted(pairs, wanted[1]) > np.searchsorted(pairs, wanted[0])
+    return found & (end != MISSING) & (code >= 0)
+
+
+def _win_rows(crm: Crm, subjects: pd.DataFrame, row: Ints, as_of: Ints) -> pd.DataFrame:
+    horizon = win_horizon_days(crm) * DAY
+    created, closed = _moment(subjects, "created_at")[row], _closed(crm, subjects)[row]
+    won = np.zeros(len(row), bool)
+    if "is_won" in subjects:
+        won = subjects["is_won"].fillna(False).to_numpy(bool)[row]
+    over = as_of + horizon <= _micros(crm.until)
+    in_time = won & (closed <= as_of + horizon)
+    label = np.where(in_time, 1.0, np.where(over | (closed != MISSING), 0.0, np.nan))
+    lead = np.where(created == MISSING, np.nan, np.floor((as_of - created) / DAY))
+    none = np.full(len(row), MISSING)
+    return _rows(subjects, "opportunity_id", row, as_of, lead, none, label, as_of + horizon, "amount")
+
+
+def _undated(crm: Crm, kind: str, subjects: pd.DataFrame) -> pd.DataFrame:
+    """One row each, without any moment, labelled as given."""
+    none = np.full(len(subjects), MISSING)
+    column = "renewed" if kind == "renewal" else "is_won"
+    label = np.full(len(subjects), np.nan)
+    if column in subjects:
+        label = subjects[column].astype("Float64").to_numpy(float, na_value=np.nan)
+    amount = "annual_value" if kind == "renewal" else "amount"
+    unknown = np.full(len(subjects), np.nan)
+    row = np.arange(len(subjects))
+    return _rows(subjects, KEYS[SUBJECTS[kind]], row, none, unknown, none, label, none, amount)
+
+
+def _rows(
+    subjects: pd.DataFrame, key: str, row: Ints, as_of: Ints, lead: np.ndarray, end: Ints, label: np.ndarray,
+    matured: Ints, amount: str,
+) -> pd.DataFrame:  # fmt: skip
+    picked = subjects.iloc[row].reset_index(drop=True)
+    nothing = pd.Series(pd.NA, index=picked.index, dtype="string")
+    return pd.DataFrame(
+        {
+            "subject_id": picked[key].astype("string"),
+            "account_id": picked.get("account_id", nothing).astype("string"),
+            "contract_id": picked.get("contract_id", nothing).astype("string"),
+            "opportunity_id": picked.get("opportunity_id", nothing).astype("string"),
+            "as_of": _times(as_of),
+            "lead_days": lead,
+            "ends_at": _times(end),
+            "label": label,
+            "matured_at": _times(matured),
+            "amount": picked[amount].astype("Int64")
+            if amount in picked
+            else pd.array([pd.NA] * len(picked), "Int64"),
+            "owner_id": picked.get("owner_id", nothing).astype("string"),
+        },
+        columns=list(COLUMNS),
+    )
