@@ -74,7 +74,7 @@ class Crm:
             for table in self.tables:
                 source = str(self.path(table)).replace("'", "''")
                 connection.execute(f"CREATE VIEW \"{table}\" AS SELECT * FROM read_parquet('{source}')")
-            return connection.execute(query).to_arrow_table()
+            return connection.sql(query).to_arrow_table()
 
     def dated(self, kind: str) -> bool:
         """Whether the subjects have dates to split by: at least half are given and they are not all the same.

@@ -134,7 +134,8 @@ def write_derived(
         fresh.replace(path)
         tables.setdefault(name, (key,))
         quality.of(name).derived = made
-        quality.warn(f"{name}: {made} derived from other tables that refer to them")
+        if there:
+            quality.warn(f"{name}: {made} that other tables refer to are not in it, and were added with their id alone")
 
 
 def _derived_order(name: str, columns: tuple[str, ...]) -> list[str]:

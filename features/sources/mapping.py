@@ -94,7 +94,7 @@ def run_mapping(selects: dict[str, str], folder: Path, files: list[Path], stagin
         for table, select in selects.items():
             statement = _absolute(checked_select(connection, table, select), folder)
             try:
-                reader = connection.execute(statement).to_arrow_reader(BATCH_ROWS)
+                reader = connection.sql(statement).to_arrow_reader(BATCH_ROWS)
                 write_batches(reader.schema, reader, staging / f"{table}.parquet")
             except (duckdb.Error, OSError) as error:
                 raise broken(table, error) from error
