@@ -1,4 +1,6 @@
-"""What any model must beat: the base rate, a plain regression, a sales team's rule, and XGBoost as it comes."""
+"""What any model must beat: the base rate, a plain regression, a sales team's rule, and XGBoost as it
+comes.
+"""
 
 import re
 from collections.abc import Callable
@@ -47,18 +49,12 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], ...]] = {
             "days_since_activity",
             "activities_90d",
         ),
-        (
-            r"cases_escalated.*",
-            r".*escalat.*",
-            r"(open_cases|cases_open).*",
-            r"usage.*(trend|change).*",
-            r"cases_.*",
-        ),
-        ("renewals", "renewal_share", "tenure_days"),
+        (".*escalat.*", "(open_cases|cases_open).*", "usage.*(trend|change|against).*", "cases_.*"),
+        ("renewals.*", "renewal_share", "tenure_days.*"),
     ),
     "win": (
-        ("deal_stage", r"opportunities\.stage", "deal_stage_moves_ever"),
-        ("deal_age_days", "age_days", "days_open", "lead_days"),
+        ("deal_stage", r"opportunities\.stage", "deal_stage_moves.*"),
+        ("days_open", "deal_age_days", "lead_days"),
         ("deal_amount_now", r"opportunities\.amount"),
     ),
 }
@@ -67,13 +63,13 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], ...]] = {
 def team_rule(ds: Dataset) -> RateTable:
     """The rule a sales team would use, as a coarse table of rates learnt from the training part.
 
-    For renewals: time since the last contact, an escalated or open case (or falling use), earlier renewals; for deals:
-    stage, age, amount. Where fewer than two of these are at hand: the one column whose four-part table fits best.
+    For renewals: time since the last contact, an escalated or open case (or falling use), earlier renewals;
+    for deals: stage, age, amount. Where fewer than two of these are at hand: the one column whose four-part table fits best.
     """
     asked = [name for name in (_answer(ds, patterns) for patterns in QUESTIONS[ds.kind]) if name]
-    return (
-        rate_table(ds, tuple(asked), parts=2 if len(asked) > 2 else 3) if len(asked) > 1 else _best_column(ds)
-    )
+    if len(asked) < 2:
+        return _best_column(ds)
+    return rate_table(ds, tuple(asked), parts=2 if len(asked) > 2 else 3)
 
 
 def rate_table(ds: Dataset, columns: tuple[str, ...], parts: int) -> RateTable:

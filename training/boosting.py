@@ -1,10 +1,13 @@
 """Gradient boosted trees on encoded rows, held as an XGBoost booster and nothing else."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import xgboost as xgb
+
+from training.treeshap import Tables, tables
 
 MAX_TREES = 300
 MAX_BIN = 64
@@ -30,6 +33,11 @@ class Trees:
 
     booster: xgb.Booster
     columns: np.ndarray
+
+    @cached_property
+    def tables(self) -> Tables:
+        """What exact contributions are looked up in; worked out when first asked for."""
+        return tables(self.booster)
 
     def margin(self, E: np.ndarray) -> np.ndarray:
         """Log-odds (n,) of encoded rows (n, k)."""
@@ -65,7 +73,9 @@ def matrix(
 def booster_params(
     params: dict[str, Any], directions: list[int], *, seed: int, threads: int
 ) -> dict[str, Any]:
-    """XGBoost's parameters from ours: `monotone` becomes constraints from the features' declared directions."""
+    """XGBoost's parameters from ours: `monotone` becomes constraints from the features' declared
+    directions.
+    """
     ours = {"monotone", "features"}
     out = {name: value for name, value in params.items() if name not in ours}
     if params.get("monotone") and any(directions):

@@ -1,4 +1,4 @@
-"""Calibration of log-odds: none, Platt's line, or an isotonic curve; kept only if it helps on rows not learnt from."""
+"""Calibration of log-odds: none, Platt's line or an isotonic curve, kept only if it helps on other rows."""
 
 from dataclasses import dataclass
 
@@ -45,13 +45,14 @@ def fit(name: str, logit: np.ndarray, y: np.ndarray) -> Calibration:
 
 
 def choose(logit: np.ndarray, y: np.ndarray, fold: np.ndarray, *, forward: bool) -> Calibration:
-    """None, Platt or isotonic: the lowest log loss on folds it was not fitted on, if the gain exceeds one standard error.
+    """None, Platt or isotonic: the lowest log loss on folds it was not fitted on, if the gain exceeds one
+    standard error.
 
     Args:
         logit: (n,) log-odds predicted for rows not learnt from.
         y: (n,) outcomes.
-        fold: (n,) which fold each row was judged in, in time's order when `forward`: a fold is then judged by what
-            the folds before it teach, else by what all others teach.
+        fold: (n,) which fold each row was judged in, in time's order when `forward`: a fold is then judged by
+            what the folds before it teach, else by what all others teach.
         forward: whether folds follow each other in time.
     """
     names = ["platt"] + (["isotonic"] if len(y) >= LEAST_FOR_ISOTONIC else [])
@@ -80,7 +81,9 @@ def _gain(
 
 
 def _isotonic(logit: np.ndarray, y: np.ndarray) -> Calibration:
-    """Blocks of pooled neighbours; each block's rate counts half a success and half a failure more, so never 0 or 1."""
+    """Blocks of pooled neighbours; each block's rate counts half a success and half a failure more, so never
+    0 or 1.
+    """
     order = np.argsort(logit, kind="stable")
     x, good = logit[order], y[order]
     sums: list[list[float]] = []

@@ -1,4 +1,4 @@
-"""Tuned trees, a regression, their blend, or the base rate: the choice on folds, and the fit of what was chosen."""
+"""Tuned trees, a regression, their blend or the base rate: the choice on folds, and the fit of the chosen."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -76,11 +76,12 @@ def choose_recipe(
     threads: int,
     say: Say = silent,
 ) -> Recipe:
-    """The candidate with the lowest log loss on the folds' judged rows, if it beats the base rate with evidence.
+    """The candidate with the lowest log loss on the folds' judged rows, if it beats the base rate with
+    evidence.
 
     Below 300 contracts only the regression is tried: trees tuned on so few choose themselves by luck.
     """
-    rows, encoding = encoded_rows(ds)
+    rows, _ = encoded_rows(ds)
     C, curved, by_logistic = _choose_penalty(rows, folds)
     tuned = None
     margins = {"logistic": by_logistic}
@@ -180,9 +181,10 @@ def _settle(
     )
     if low <= 0:
         served, share, calibration, mended = "base rate", 0.0, Calibration(), judged.base
-        why = f"no model beats the base rate with evidence (gain {gain:.4f}, 90 % interval from {low:.4f}): no signal found"
+        why = f"no signal found: no model beats the base rate with evidence (gain {gain:.4f}, from {low:.4f})"
     else:
-        why = f"{served}, log loss {log_loss(y, to_probability(mended)):.4f} against {marks['base rate']:.4f} for the base rate"
+        loss = log_loss(y, to_probability(mended))
+        why = f"{served}, log loss {loss:.4f} against {marks['base rate']:.4f} for the base rate"
     study = _study(tuned, marks, C, curved, share)
     held = Held(judged.rows, to_probability(mended))
     return Recipe(served, share, tuned, C, curved, calibration, why, marks, study, held)
@@ -202,7 +204,9 @@ def _best_share(margins: dict[str, np.ndarray], y: np.ndarray) -> float:
 
 
 def _choose_penalty(rows: Rows, folds: list[Split]) -> tuple[float, bool, np.ndarray]:
-    """The regression's penalty, straight or bent, by mean loss on the folds; and its log-odds for their judged rows."""
+    """The regression's penalty, straight or bent, by mean loss on the folds; and its log-odds for their
+    judged rows.
+    """
     best: tuple[float, float, bool, np.ndarray] | None = None
     for curved in (False, True):
         fits = [_FoldDesigns(rows, fold, curved) for fold in folds]

@@ -158,9 +158,11 @@ def require_outcomes(kind: str, good: int, bad: int, least: int) -> None:
 def row_weights(subject_id: pd.Series) -> np.ndarray:
     """(n,) weights that sum to the number of contracts or deals, the same for every row.
 
-    Snapshots of one contract are not independent, so penalties must be measured against contracts. A weight of
-    1 / own snapshots would do that too, but how many snapshots a contract has depends on how soon it is decided,
-    which depends on the outcome: it would count early renewals and quick deals too heavily at every lead time.
+    Snapshots of one contract are not independent, so penalties must be measured against contracts. A weight
+    of 1 / own snapshots would do that too, but how many snapshots a contract has depends on how soon it is
+    decided,
+    which depends on the outcome: it would count early renewals and quick deals too heavily at every lead
+        time.
     """
     n = len(subject_id)
     return np.full(n, subject_id.nunique() / n if n else 1.0)
@@ -169,7 +171,8 @@ def row_weights(subject_id: pd.Series) -> np.ndarray:
 def equal_rows(X: pd.DataFrame) -> np.ndarray:
     """(n,) codes such that equal rows share one.
 
-    Where few columns leave few different rows (fewer than 50, or one in ten the same), equality is coincidence and
+    Where few columns leave few different rows (fewer than 50, or one in ten the same), equality is
+    coincidence and
     folds could not be cut: each row then stands alone.
     """
     hashed = pd.util.hash_pandas_object(X, index=False) if X.shape[1] else pd.Series(np.zeros(len(X)))

@@ -1,4 +1,6 @@
-"""Feature frames to numbers: levels and columns are fixed in training, so one row encodes as it would in a batch."""
+"""Feature frames to numbers: columns and levels are fixed in training, so a row alone encodes as in a
+batch.
+"""
 
 from dataclasses import dataclass
 
@@ -29,7 +31,8 @@ class Encoding:
     def encode(self, X: pd.DataFrame) -> np.ndarray:
         """Rows as float32 (n, k): category codes and quantities, NaN where missing.
 
-        A level not known from training and a column that is not there are missing; further columns are ignored.
+        A level not known from training and a column that is not there are missing; further columns are
+        ignored.
         """
         out = np.full((len(X), len(self.columns)), np.nan, dtype=np.float32)
         for at, name in enumerate(self.columns):
@@ -48,15 +51,16 @@ class Encoding:
             codes = np.append(place, -1)[column.cat.codes.to_numpy()]
         else:
             text = column.astype(object).where(column.notna(), None)
-            codes = known.get_indexer([None if v is None else str(v) for v in text]).astype(np.float32)
+            words = pd.Index([None if value is None else str(value) for value in text], dtype=object)
+            codes = known.get_indexer(words).astype(np.float32)
         return np.where(codes < 0, np.nan, codes)
 
 
 def learn_encoding(X: pd.DataFrame) -> Encoding:
     """The encoding of a training frame.
 
-    Levels seen on fewer than 5 rows (in small data 2), and all beyond the 60 most frequent, are treated as unknown:
-    a rate learnt from them is noise. Columns with a single value tell nothing and are left out.
+    Levels seen on fewer than 5 rows (in small data 2), and all beyond the 60 most frequent, are treated as
+    unknown: a rate learnt from them is noise. Columns with a single value tell nothing and are left out.
     """
     columns: list[str] = []
     levels: dict[str, tuple[str, ...]] = {}

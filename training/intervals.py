@@ -1,10 +1,10 @@
 """A 90 % interval for the event rate among rows scored alike, from predictions for rows not learnt from.
 
-Around each score stands a window of the nearest rows holding enough contracts. The window's rate is taken as the
-score plus the mean residual (so that the window's own slope does not bias it), its standard error from residuals
-summed by contract (so that seven snapshots of a contract are not seven contracts). The two give an effective number
-of rows, and with it Jeffreys' interval, which has its promised coverage near 0 and 1 too (Brown, Cai & DasGupta 2001).
-The limits are then made monotone in the score.
+Around each score stands a window of the nearest rows holding enough contracts. The window's rate is taken as
+the score plus the mean residual (so that the window's own slope does not bias it), its standard error from
+residuals summed by contract (so that seven snapshots of a contract are not seven contracts). The two give an
+effective number of rows, and with it Jeffreys' interval, which has its promised coverage near 0 and 1 too
+(Brown, Cai & DasGupta 2001). The limits are then made monotone in the score.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,9 @@ class Intervals:
 
 
 def fit_intervals(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, level: float = LEVEL) -> Intervals:
-    """Limits from probabilities p of rows not learnt from, their outcomes y and their contracts' codes, all (n,)."""
+    """Limits from probabilities p of rows not learnt from, their outcomes y and their contracts' codes, all
+    (n,).
+    """
     order = np.argsort(p, kind="stable")
     p, y, subjects = p[order], y[order], subjects[order]
     size = _window(subjects)
@@ -88,7 +90,9 @@ def _monotone(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> Interval
 
 
 def _rising(values: np.ndarray) -> np.ndarray:
-    """The nearest non-decreasing sequence: the mean of the running maximum from below and minimum from above."""
+    """The nearest non-decreasing sequence: the mean of the running maximum from below and minimum from
+    above.
+    """
     up = np.maximum.accumulate(values)
     down = np.minimum.accumulate(values[::-1])[::-1]
     return (up + down) / 2

@@ -1,4 +1,4 @@
-"""Regularised logistic regression on encoded rows: additive in the features, so its contributions are exact."""
+"""Regularised logistic regression on encoded rows: additive, so its contributions are exact."""
 
 import warnings
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ CHUNK = 20_000
 class Term:
     """One column of the design: what it makes of one feature.
 
-    `kind` is `value` (clipped to [low, high], standardised, missing → 0), `hinge` (how far above `at`, standardised),
-    `level` (1 for the category code `at`) or `missing`. Every term is less its training mean.
+    `kind` is `value` (clipped to [low, high], standardised, missing → 0), `hinge` (how far above `at`,
+    standardised), `level` (1 for the category code `at`) or `missing`. Every term is less its training mean.
     """
 
     column: int
@@ -120,7 +120,8 @@ def _quantity_terms(values: np.ndarray, column: int, curved: bool) -> list[Term]
     low, high = np.quantile(present, [0.01, 0.99])
     if low == high:
         low, high = present.min(), present.max()
-    hinges = np.unique(np.quantile(present, HINGES)) if curved and len(np.unique(present)) > 4 else []
+    bends = curved and len(np.unique(present)) > 4
+    hinges = np.unique(np.quantile(present, HINGES if bends else ()))
     raw = [Term(column, "value", low=float(low), high=float(high))]
     raw += [
         Term(column, "hinge", at=float(at), low=float(low), high=float(high))

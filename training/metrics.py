@@ -1,4 +1,4 @@
-"""How good odds are: small functions of outcomes y (0/1) and probabilities p, both (n,), optionally weighted."""
+"""How good odds are: small functions of outcomes y (0/1) and probabilities p, both (n,), and weights."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ def brier(y: np.ndarray, p: np.ndarray, *, weight: np.ndarray | None = None) -> 
 
 
 def auc(y: np.ndarray, p: np.ndarray, *, weight: np.ndarray | None = None) -> float:
-    """The chance that a good outcome is scored above a bad one, ties counting half; NaN with one outcome only."""
+    """The chance that a good outcome is scored above a bad one, ties counting half; NaN for one outcome."""
     weight = np.ones(len(y)) if weight is None else weight
     _, tie = np.unique(p, return_inverse=True)
     good = np.bincount(tie, weight * y)
@@ -47,7 +47,7 @@ def ece(y: np.ndarray, p: np.ndarray, *, weight: np.ndarray | None = None, bins:
 
 
 def calibration_slope(y: np.ndarray, p: np.ndarray, *, weight: np.ndarray | None = None) -> float:
-    """The slope of outcomes on log-odds (Cox 1958): 1 is right, below 1 overconfident; NaN if p is constant."""
+    """The slope of outcomes on log-odds (Cox 1958): 1 is right, less is overconfident; NaN if constant."""
     logit = to_logit(p)
     if np.ptp(logit) < 1e-9 or np.ptp(y) == 0:
         return float("nan")
@@ -94,7 +94,7 @@ def to_probability(logit: np.ndarray) -> np.ndarray:
 
 
 def lift_table(y: np.ndarray, p: np.ndarray, *, bins: int = 10) -> pd.DataFrame:
-    """Rows by score, lowest first, in bins of equal size: n, mean probability, rate, lift over the base rate."""
+    """Rows by score, lowest first, in equal bins: n, mean probability, rate, lift over the base rate."""
     order = np.argsort(p, kind="stable")
     part = np.empty(len(p), dtype=int)
     part[order] = np.arange(len(p)) * bins // max(len(p), 1)
@@ -109,7 +109,9 @@ def lift_table(y: np.ndarray, p: np.ndarray, *, bins: int = 10) -> pd.DataFrame:
 def money_caught(
     y: np.ndarray, p: np.ndarray, amount: np.ndarray, shares: tuple[float, ...] = (0.1, 0.2, 0.3)
 ) -> dict[float, float]:
-    """Of the money lost (y = 0), the share in the first `shares` of the list ordered by money at risk, (1 − p)·amount."""
+    """Of the money lost (y = 0), the share in the first `shares` of the list by money at risk, (1 −
+    p)·amount.
+    """
     amount = np.nan_to_num(np.asarray(amount, dtype=float))
     lost = amount * (1 - y)
     order = np.argsort(-(1 - p) * amount, kind="stable")
@@ -142,7 +144,7 @@ def bootstrap(
 def bootstrap_gain(
     gain: np.ndarray, groups: np.ndarray, *, times: int = 1000, level: float = 0.9, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Mean of a row-wise gain, such as one model's losses less another's, with an interval by group: (mean, low, high)."""
+    """Mean, low and high of a row-wise gain, such as one model's losses less another's, drawing groups."""
     _, codes = np.unique(groups, return_inverse=True)
     total, size = np.bincount(codes, gain), np.bincount(codes)
     draws = np.array([(counts @ total) / (counts @ size) for counts in _draws(codes, times, seed)])

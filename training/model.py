@@ -1,6 +1,6 @@
-"""The model that is served: log-odds of trees, of a regression or of both, calibrated; kept as JSON and XGBoost's own file.
+"""The model that is served: log-odds of trees, of a regression or of both, calibrated; kept as plain files.
 
-Loading needs numpy, pandas and xgboost alone, and unpickles nothing.
+JSON and XGBoost's own format: loading needs numpy, pandas and xgboost alone, and unpickles nothing.
 """
 
 import json
@@ -33,7 +33,8 @@ class Comparison:
 
     Attributes:
         edges: inner bin edges of a quantity; empty for a category.
-        rates: a rate for each bin (or level), the last for missing; None where fewer than 30 contracts stand behind it.
+        rates: a rate for each bin (or level), the last for missing; None where fewer than 30 contracts stand
+            behind it.
     """
 
     edges: tuple[float, ...]
@@ -112,7 +113,7 @@ class Model:
         return self.intervals.at(p)
 
     def band(self, p: np.ndarray) -> list[str]:
-        """`at risk`/`watch`/`safe`, or `cold`/`warm`/`hot`; all in the middle one when everybody gets the base rate."""
+        """`at risk`/`watch`/`safe` or `cold`/`warm`/`hot`; the middle one when all get the base rate."""
         names = BANDS[self.kind]
         if self.served == "base rate":
             return [names[1]] * len(p)

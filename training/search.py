@@ -1,4 +1,6 @@
-"""Search over boosted trees: Optuna on the mean log loss of folds, pruned, resumable, parallel through its database."""
+"""Search over boosted trees: Optuna on the mean log loss of folds, pruned, resumable, parallel by
+database.
+"""
 
 import time
 import warnings

@@ -1,9 +1,9 @@
 """Which model is served, and how good it is on data that had no say in the choice.
 
-Dated data: parameters, blend, calibration and the choice itself come from forward folds inside the earlier part; the
-later part is touched once, for the report. Undated data: the whole choice is made again inside each of five grouped
-folds (nested), so that every row is judged by a procedure that never saw it. What is served is fitted on all rows,
-with the calibration kept that was chosen before.
+Dated data: parameters, blend, calibration and the choice itself come from forward folds inside the earlier
+part; the later part is touched once, for the report. Undated data: the whole choice is made again inside each
+of five grouped folds (nested), so that every row is judged by a procedure that never saw it. What is served
+is fitted on all rows, with the calibration kept that was chosen before.
 """
 
 import time
@@ -40,7 +40,8 @@ class Selection:
         forward: figures of the served procedure on the later part; None without dates.
         random: the same on random folds that keep contracts (undated: equal rows) together.
         baselines: name → figures on the same rows as `forward` (undated: `random`).
-        test: for those rows their position in the dataset (`row`), `probability`, and a column for each baseline.
+        test: for those rows their position in the dataset (`row`), `probability`, and a column for each
+            baseline.
         study: how the search went.
         calibration: `none`, `platt` or `isotonic`.
         gap: AUC at random less AUC forward; None without dates.
@@ -139,7 +140,7 @@ def _forward(job: _Job, split: Split) -> Selection:
     say(f"chosen: {recipe.why}")
     later = ds.take(split.test)
     test = _judged(job, earlier, later, recipe, split.test)
-    random, at_random = _random_figures(job, recipe)
+    random = _random_figures(job, recipe)
     held = _stack(split.train[recipe.held.rows], recipe.held.probability, split.test, test["probability"])
     forward = figures(later.y, test["probability"].to_numpy())
     return Selection(
@@ -226,7 +227,7 @@ def _threads(ds: Dataset, settings: Settings) -> int:
 
 
 def _judged(job: _Job, earlier: Dataset, later: Dataset, recipe: Recipe, rows: np.ndarray) -> pd.DataFrame:
-    """Probabilities of the later rows by the served procedure and every baseline, all fitted on the earlier ones."""
+    """Probabilities of later rows by the served procedure and the baselines, fitted on the earlier ones."""
     seed, threads = job.settings.seed, _threads(earlier, job.settings)
     model = fit_recipe(earlier, recipe, seed=seed, threads=threads)
     plain = fit_recipe(earlier, recipe.logistic_alone(), seed=seed, threads=threads)
@@ -240,7 +241,7 @@ def _judged(job: _Job, earlier: Dataset, later: Dataset, recipe: Recipe, rows: n
     return pd.DataFrame({"row": rows, **{name: f(later.X) for name, f in predict.items()}})
 
 
-def _random_figures(job: _Job, recipe: Recipe) -> tuple[dict[str, Any], np.ndarray]:
+def _random_figures(job: _Job, recipe: Recipe) -> dict[str, Any]:
     """Figures of the chosen recipe on random folds: what a split that ignores time would have promised."""
     ds = job.ds
     p = np.empty(len(ds))
@@ -249,11 +250,11 @@ def _random_figures(job: _Job, recipe: Recipe) -> tuple[dict[str, Any], np.ndarr
             ds.take(fold.train), recipe, seed=job.settings.seed, threads=_threads(ds, job.settings)
         )
         p[fold.test] = model.probability(ds.X.iloc[fold.test])
-    return figures(ds.y, p), p
+    return figures(ds.y, p)
 
 
 def _final(job: _Job, recipe: Recipe, rows: np.ndarray, p: np.ndarray) -> Model:
-    """The recipe fitted on all rows; intervals and bands come from predictions of rows while not learnt from."""
+    """The recipe fitted on all rows; intervals and bands come from rows predicted while not learnt from."""
     ds = job.ds
     model = fit_recipe(ds, recipe, seed=job.settings.seed, threads=_threads(ds, job.settings))
     cuts = np.quantile(p, BAND_SHARES)

@@ -1,8 +1,9 @@
 """Which rows are learnt from and which are judged on: forward in time and purged, or whole groups at random.
 
-Forward: out of time, accounts on both sides, as in life. A row may be learnt from only if its outcome was known
-(`matured_at`) when the first row judged was scored; the gap this leaves is the label's own horizon, as in
-scikit-lego's TimeGapSplit. Grouped: out of space, all snapshots of a contract (undated: equal rows) on one side.
+Forward: out of time, accounts on both sides, as in life. A row may be learnt from only if its outcome was
+known (`matured_at`) when the first row judged was scored; the gap this leaves is the label's own horizon, as
+in scikit-lego's TimeGapSplit. Grouped: out of space, all snapshots of a contract (undated: equal rows) on one
+side.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ class Split:
 
 
 def forward_split(ds: Dataset, test_share: float = 0.25) -> Split:
-    """The last `test_share` of the rows by as_of for judging; before it, what had matured by then for learning."""
+    """The last `test_share` of the rows by as_of for judging; before it, what had matured by then for
+    learning.
+    """
     as_of = _times(ds, "as_of")
     start = np.sort(as_of)[int(len(as_of) * (1 - test_share))]
     return _since(ds, start, None)
@@ -44,7 +47,9 @@ def forward_folds(ds: Dataset, n: int = 4, first_share: float = 0.4) -> list[Spl
 
 
 def grouped_folds(ds: Dataset, n: int = 5, repeats: int = 1, seed: int = 0) -> list[Split]:
-    """n random folds, `repeats` times over, that never part rows which belong together; outcomes dealt evenly."""
+    """n random folds, `repeats` times over, that never part rows which belong together; outcomes dealt
+    evenly.
+    """
     _, codes = np.unique(ds.together, return_inverse=True)
     rate = np.bincount(codes, ds.y) / np.bincount(codes)
     folds = []

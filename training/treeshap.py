@@ -1,9 +1,10 @@
 """Exact path-dependent SHAP values of shallow trees by table look-up, for many rows at once.
 
-The value of a leaf to a feature on its path depends on a row only through which of the path's features the row
-satisfies (Lundberg et al. 2020, algorithm 2; the subset sums are tabled before, as in Yang 2021, "Fast TreeSHAP").
-Each tree is cut below into subtrees of depth 3; a subtree's 7 decisions and those above it are at most 10 bits, so all
-its leaves' values together are one table row for each pattern of bits, and a row costs one look-up a subtree.
+The value of a leaf to a feature on its path depends on a row only through which of the path's features the
+row satisfies (Lundberg et al. 2020, algorithm 2; the subset sums are tabled before, as in Yang 2021, "Fast
+TreeSHAP"). Each tree is cut below into subtrees of depth 3; a subtree's 7 decisions and those above it are at
+most 10 bits, so all its leaves' values together are one table row for each pattern of bits, and a row costs
+one look-up a subtree.
 """
 
 import json
@@ -39,13 +40,15 @@ Tree = list[Node]
 class Tables:
     """All c subtrees of a booster, padded to the same number of bits b and features f.
 
-    A bit is 1 if `source value < threshold`. Sources are the k columns, then the k columns negated (so that a missing
-    value, which is never less, falls to the left), then one for each category split, -1 where the row goes left.
+    A bit is 1 if `source value < threshold`. Sources are the k columns, then the k columns negated (so that a
+    missing value, which is never less, falls to the left), then one for each category split, -1 where the row
+    goes left.
 
     Attributes:
         source: (b, c) which source a bit reads; threshold: (b, c, 1); a padded bit is 0.
         columns: k.
-        sets: of each category split its column (s,), whether missing goes left (s,), whether each code does (s, l).
+        sets: of each category split its column (s,), whether missing goes left (s,), whether each code does
+            (s, l).
         offset: (c, 1) where a subtree's table begins in `values`.
         values: (rows of all tables, f) float32 contributions to the subtree's features.
         order, starts, targets: how the c · f contributions sum into columns.
@@ -208,7 +211,9 @@ def _fractions(
     bits: np.ndarray,
     bit_of: dict[int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each feature of a path: the share of training weight that follows it, and whether each pattern does."""
+    """For each feature of a path: the share of training weight that follows it, and whether each pattern
+    does.
+    """
     zero, one = np.ones(len(own)), np.ones((len(bits), len(own)), dtype=bool)
     below = [at for at, _ in path[1:]] + [leaf]
     for (at, is_left), child in zip(path, below, strict=True):
@@ -220,7 +225,9 @@ def _fractions(
 
 
 def _shapley(zero: np.ndarray, one: np.ndarray) -> np.ndarray:
-    """(patterns, d) Shapley values of the product game: a feature in the coalition gives one, else zero's share."""
+    """(patterns, d) Shapley values of the product game: a feature in the coalition gives one, else zero's
+    share.
+    """
     d = len(zero)
     out = np.zeros(one.shape)
     for place in range(d):
