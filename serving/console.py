@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 Result = dict[str, Any]
@@ -65,21 +66,31 @@ def quality(result: Result) -> None:
     out.print(
         _table(
             "Data quality",
-            ("table", ">read", ">kept", ">quarantined"),
-            ((name, t["read"], t["kept"], t["quarantined"]) for name, t in tables.items()),
+            ("table", ">read", ">kept", ">quarantined", ">known later", "from", "to"),
+            (
+                (
+                    name,
+                    t["rows"],
+                    t["kept"],
+                    t["quarantined"],
+                    t["left_out"],
+                    _day(t["first"]),
+                    _day(t["last"]),
+                )
+                for name, t in tables.items()
+            ),
         )
     )
     for name, table in tables.items():
-        for reason in table["reasons"]:
-            example = ", ".join(str(part) for part in reason["examples"][:2])
-            out.print(
-                f"  {name}: {reason['count']} × {reason['reason']}"
-                + (f" (e.g. {example})" if example else "")
-            )
-    for warning in result.get("warnings", ()):
-        out.print(f"  [yellow]note[/] {warning}")
-    if result.get("until"):
-        out.print(f"As if today were {str(result['until'])[:10]}.")
+        for reason, found in table["reasons"].items():
+            out.print(f"  {name}: {found['count']} × {reason}, e.g. {found['examples'][0]}", markup=False)
+    for warning in result["warnings"]:
+        out.print(f"[yellow]note[/] {escape(warning)}")
+    out.print(f"{result['rows']} rows read, {result['quarantined']} put aside; nothing was dropped silently.")
+
+
+def _day(moment: str | None) -> str:
+    return (moment or "–")[:10]
 
 
 def features(result: Result) -> None:

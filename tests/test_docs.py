@@ -1,38 +1,33 @@
 """The documentation and the code name the same commands, settings and rooms."""
 
 import re
+import sys
 from pathlib import Path
 
-import typer.main
+import pytest
 
 from features.settings import Settings
-from perennial import app
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
+import generate
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def commands(group=None, before=()):
-    """Every command of the command line as a tuple of words, with its object."""
-    group = group or typer.main.get_command(app)
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from commands(command, (*before, name))
-        else:
-            yield (*before, name), command
-
-
-def documented():
-    table = README.split("<!-- commands -->")[1].split("<!-- /commands -->")[0]
-    return set(re.findall(r"^\| `perennial ([a-z ]+?)(?: [A-Z\[<-].*?)?` ", table, flags=re.MULTILINE))
-
-
-def test_every_command_is_documented_and_every_documented_one_exists():
-    assert documented() == {" ".join(words) for words, _ in commands()}
+@pytest.mark.parametrize("name", generate.GENERATED)
+def test_what_is_generated_is_current(name):
+    assert (ROOT / name).read_text(encoding="utf-8") == generate.GENERATED[name](), (
+        "run python docs/generate.py"
+    )
 
 
 def test_every_command_has_an_example():
-    without = [" ".join(words) for words, command in commands() if "Example: perennial" not in (command.epilog or "")]
+    without = [
+        " ".join(words)
+        for words, command in generate.every_command()
+        if "Example: perennial" not in (command.epilog or "")
+    ]
     assert without == []
 
 

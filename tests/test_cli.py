@@ -1,0 +1,161 @@
+"""The command line as its user meets it: what it prints, how it fails, what it leaves behind."""
+
+import json
+import sys
+
+import pandas as pd
+import pytest
+
+import perennial
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run a command in a home of its own; returns exit status, standard output and standard error."""
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PERENNIAL_THREADS", "1")
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["perennial", *map(str, words)])
+        with pytest.raises(SystemExit) as stopped:
+            perennial.main()
+        printed = capsys.readouterr()
+        return stopped.value.code or 0, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A tiny CRM that holds to the contract."""
+    crm = tmp_path / "crm"
+    crm.mkdir()
+    accounts = pd.DataFrame({"account_id": ["A1", "A2"], "industry": ["Retail", "Health"]})
+    contracts = pd.DataFrame(
+        {
+            "contract_id": ["C1", "C2"],
+            "account_id": ["A1", "A2"],
+            "start_date": ["2024-01-01", "2024-02-01"],
+            "end_date": ["2024-12-31", "2025-01-31"],
+            "annual_value": ["1200.50", "900"],
+            "renewed": ["true", "false"],
+        }
+    )
+    accounts.to_csv(crm / "accounts.csv", index=False)
+    contracts.to_csv(crm / "contracts.csv", index=False)
+    return crm
+
+
+def told_in_one_line(err):
+    return err.startswith("perennial: ") and err.count("\n") == 1
+
+
+def test_check_prints_one_json_object_and_nothing_else(run, folder):
+    status, out, err = run("check", folder, "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["tables"]["contracts"]["kept"] == 2
+
+
+def test_check_for_people_names_tables_and_counts(run, folder):
+    status, out, _ = run("check", "--crm", folder)
+    assert status == 0
+    assert "contracts" in out
+    assert "4 rows read, 0 put aside" in out
+
+
+def test_check_changes_nothing(run, folder, tmp_path):
+    run("check", folder)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["accounts.csv", "contracts.csv", "crm"]
+
+
+def test_ingest_then_no_source_is_needed(run, folder):
+    assert run("ingest", folder)[0] == 0
+    assert run("check")[0] == 0
+
+
+BAD_SOURCES = {
+    "a folder that is not there": lambda crm: crm / "nowhere",
+    "an empty file": lambda crm: ((crm / "contracts.csv").write_text(""), crm)[1],
+    "a missing column": lambda crm: ((crm / "activities.csv").write_text("activity_id,kind\n1,call\n"), crm)[
+        1
+    ],
+    "neither contracts nor opportunities": lambda crm: ((crm / "contracts.csv").unlink(), crm)[1],
+    "a broken SELECT": lambda crm: ((crm / "mapping.yaml").write_text("contracts: SELEC nothing"), crm)[1],
+    "an unknown table": lambda crm: ((crm / "mapping.yaml").write_text("contrats: SELECT 1"), crm)[1],
+    "a mapping that is no mapping": lambda crm: ((crm / "mapping.yaml").write_text("- a\n- b"), crm)[1],
+    "a mapping that reads elsewhere": lambda crm: (
+        (crm / "mapping.yaml").write_text("contracts: SELECT * FROM read_csv('/etc/passwd')"),
+        crm,
+    )[1],
+}
+
+
+@pytest.mark.parametrize("fault", BAD_SOURCES)
+def test_a_bad_source_costs_one_line_and_leaves_nothing(run, folder, tmp_path, fault):
+    source = BAD_SOURCES[fault](folder)
+    for words in (("check", source), ("ingest", source)):
+        status, out, err = run(*words)
+        assert status == 2, err
+        assert out == ""
+        assert told_in_one_line(err)
+        assert "Expected" in err
+        assert "found" in err
+    kept = [path for path in (tmp_path / "home").rglob("*") if path.suffix == ".parquet"]
+    assert kept == []
+
+
+def test_a_failed_ingest_keeps_what_was_ingested(run, folder):
+    run("ingest", folder)
+    before = run("check", "--json")[1]
+    (folder / "contracts.csv").write_text("")
+    assert run("ingest", folder)[0] == 2
+    assert run("check", "--json")[1] == before
+
+
+QUARANTINED = {
+    "a malformed date": ("C3,A1,2024-13-45,2025-01-31,10,", "start_date"),
+    "a duplicate key": ("C1,A1,2024-01-01,2024-12-30,10,", "contract_id"),
+    "an end before its start": ("C3,A1,2024-05-01,2024-04-01,10,", "end_date"),
+    "text for money": ("C3,A1,2024-05-01,2025-04-01,plenty,", "annual_value"),
+}
+
+
+@pytest.mark.parametrize("fault", QUARANTINED)
+def test_a_bad_row_is_put_aside_with_its_reason(run, folder, fault):
+    line, column = QUARANTINED[fault]
+    path = folder / "contracts.csv"
+    path.write_text(path.read_text() + line + "\n")
+    status, out, _ = run("check", folder, "--json")
+    contracts = json.loads(out)["tables"]["contracts"]
+    assert status == 0
+    assert (contracts["kept"], contracts["quarantined"]) == (2, 1)
+    assert any(reason.startswith(column) for reason in contracts["reasons"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "nope"),
+        ("bogus",),
+        ("train", "renewal", "--trials", "x"),
+        ("score", "renewal", "--as-of", "someday"),
+        ("check", "--until", "2025-99-99"),
+        ("check", "--out", "report.docx"),
+        ("score", "renewal", "--rows", "nowhere.csv"),
+        ("train", "renewal"),
+        ("serve", "--port", "99999"),
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_costs_one_line_and_status_2(run, words):
+    status, out, err = run(*words)
+    assert status == 2
+    assert out == ""
+    assert told_in_one_line(err)
+
+
+def test_too_little_to_learn_from_is_refused_with_what_is_missing(run, folder):
+    status, _, err = run("train", "renewal", "--crm", folder)
+    assert status == 2
+    assert told_in_one_line(err)
+    assert "40" in err
