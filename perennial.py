@@ -31,6 +31,7 @@ KindName = Literal["renewal", "win"]
 Kind = Annotated[KindName, typer.Argument(metavar="renewal|win")]
 By = Annotated[str | None, typer.Option(metavar="COLUMN", help="Also for each industry, region, …")]
 Minutes = Annotated[float | None, typer.Option(help="How long to search at most.", min=0.01)]
+Version = Annotated[str, typer.Argument(help="A number, champion or challenger.")]
 Trials = Annotated[int | None, typer.Option(help="How many settings to try.", min=1)]
 
 
@@ -152,7 +153,7 @@ def models(
 @models_app.command("show", epilog="Example: perennial models show renewal --version 3")
 @prints("facts")
 def models_show(
-    kind: Kind, version: Annotated[int | None, typer.Option(help="Default: the one that scores.")] = None
+    kind: Kind, version: Annotated[str | None, typer.Option(help="Default: the one that scores.")] = None
 ) -> Result:
     """Show one version: period, figures, gates, barred columns, card."""
     from training.registry import show
@@ -162,7 +163,7 @@ def models_show(
 
 @models_app.command("compare", epilog="Example: perennial models compare renewal 2 3")
 @prints("facts")
-def models_compare(kind: Kind, first: int, second: int) -> Result:
+def models_compare(kind: Kind, first: Version, second: Version) -> Result:
     """Compare two versions on their figures."""
     from training.registry import compare
 
@@ -175,8 +176,8 @@ def models_compare(kind: Kind, first: int, second: int) -> Result:
 @prints("facts")
 def models_promote(
     kind: Kind,
-    version: int,
-    reason: Annotated[str | None, typer.Option(help="Written waiver for gates that failed.")] = None,
+    version: Version,
+    reason: Annotated[str, typer.Option(help="Written waiver for gates that failed.")] = "",
 ) -> Result:
     """Make a version the champion; gates that failed need a written reason."""
     from training.registry import promote
