@@ -139,7 +139,8 @@ def estimates(rows: pd.DataFrame) -> list[Check]:
     """What AUC, log loss and Brier score of rows without outcome will be if the scores are calibrated.
 
     The expectation of each metric over outcomes drawn with the predicted probabilities, as in
-    confidence-based performance estimation (Białek et al. 2024). It cannot see a calibration that broke, so it is no verdict.
+    confidence-based performance estimation (Białek et al. 2024). It cannot see a calibration that broke, so
+    it is no verdict.
     """
     if rows.empty:
         return []

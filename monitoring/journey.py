@@ -1,0 +1,221 @@
+"""Where along the journey, from reach to recommendation, customers of a segment are lost.
+
+At each stage the groups of an attribute are compared by one test (Wald, errors summed by account), and all
+tests together are held to one error rate (Holm 1979): where nothing is unfair, hardly any stage is named. A
+gap is named where the group also goes on clearly less often than the best one.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from features.crm import Crm
+from monitoring.kpis import cost_of_acquisition, kpis
+from monitoring.shift import holm
+from monitoring.stages import STAGES, reached, stage_rows
+from training.group_metrics import interval
+
+ALPHA = 0.03
+LEAST_ACCOUNTS = 30
+"""Groups with fewer accounts at a stage: their figures are not shown."""
+
+WORST_RATIO = 0.9
+LEVEL = 0.9
+_ACCOUNT_COLUMNS = ("region", "industry", "country")
+
+
+@dataclass(frozen=True)
+class Group:
+    """A segment at a stage.
+
+    Attributes:
+        segment: its value. `accounts`: distinct accounts that came to the stage.
+        n: rows (weighted by the segment's share). `rate`: the share that went on; reach: accounts by people.
+        error: its standard error, summed by account.
+    """
+
+    segment: str
+    accounts: int
+    n: float
+    rate: float
+    error: float
+
+
+def journey(crm: Crm) -> dict[str, Any]:
+    """The journey by segment.
+
+    Args:
+        crm: with a table `segments`; without one, accounts' region, industry and country serve.
+
+    Returns:
+        `rows` (stage, attribute, segment, n, accounts, rate, low, high, ratio to the best, verdict, why),
+        `gaps` (attribute, segment, stage, ratio, p, why; the first of an attribute is where its gap opens),
+        `costs` of acquisition by segment and `kpis` (NPS, CSAT, CES by quarter).
+    """
+    segments, is_audited = _segments(crm)
+    stages = stage_rows(crm)
+    compared: list[tuple[str, str, list[Group]]] = []
+    for attribute, of_attribute in segments.groupby("attribute", sort=True):
+        reach = _reach(crm, str(attribute), of_attribute)
+        if reach:
+            compared.append((str(attribute), "reach", reach))
+        for stage in STAGES[1:]:
+            if stage in stages:
+                compared.append((str(attribute), stage, _groups(stages[stage], of_attribute)))
+    rows = [row for attribute, stage, groups in compared for row in _shown(attribute, stage, groups)]
+    named = [(a, s, g) for a, s, g in compared if a in is_audited]
+    return {
+        "rows": rows,
+        "gaps": _gaps(named),
+        "costs": cost_of_acquisition(crm, segments),
+        "kpis": kpis(crm),
+        "absent": [stage for stage in STAGES if not any(s == stage for _, s, _ in compared)],
+    }
+
+
+def _segments(crm: Crm) -> tuple[pd.DataFrame, set[str]]:
+    """Every account's segments, and the attributes in which a gap is named.
+
+    Those of the table `segments`. What else `population` counts (a region) is shown beside them: wins differ
+    by region for good reasons. Only a CRM without the table has its accounts' own columns judged.
+    """
+    parts = []
+    if crm.has("segments"):
+        parts.append(crm.frame("segments"))
+    audited = set(parts[0]["attribute"]) if parts else set()
+    counted = set(crm.frame("population", ["attribute"])["attribute"]) if crm.has("population") else set()
+    for column in sorted((counted if audited else counted | set(_ACCOUNT_COLUMNS)) - audited):
+        if crm.has("accounts", column):
+            own = crm.frame("accounts", ["account_id", column]).rename(columns={column: "value"})
+            parts.append(own.assign(attribute=column, value=own["value"].astype("string")).dropna())
+    if not parts:
+        return pd.DataFrame(columns=["account_id", "attribute", "value", "share"]), set()
+    found = pd.concat(parts, ignore_index=True)
+    share = found["share"].astype(float) if "share" in found else pd.Series(1.0, found.index)
+    found = found.assign(share=share.fillna(1.0))[["account_id", "attribute", "value", "share"]]
+    return found, audited or set(found["attribute"])
+
+
+def _reach(crm: Crm, attribute: str, segments: pd.DataFrame) -> list[Group]:
+    """Accounts reached for each of the people (or firms) out there, as `population` counts them."""
+    if not crm.has("population"):
+        return []
+    population = crm.frame("population", ["attribute", "value", "people"])
+    people = population[population["attribute"] == attribute].groupby("value")["people"].sum()
+    here = segments[segments["account_id"].isin(reached(crm))]
+    counts = here.groupby("value")["share"].sum()
+    groups = []
+    for value, there in people.items():
+        n = float(counts.get(value, 0.0))
+        if there > 0:
+            groups.append(
+                Group(str(value), round(n), float(there), n / there, float(np.sqrt(max(n, 1.0)) / there))
+            )
+    return groups
+
+
+def _groups(rows: pd.DataFrame, segments: pd.DataFrame) -> list[Group]:
+    joined = rows.merge(segments, on="account_id")
+    return [_group(str(value), part) for value, part in joined.groupby("value", sort=True)]
+
+
+def _group(segment: str, rows: pd.DataFrame) -> Group:
+    """Rate and cluster-robust standard error, at least that of independent rows (Laplace's rate)."""
+    weight, y = rows["share"].to_numpy(float), rows["went_on"].to_numpy(float)
+    n = float(weight.sum())
+    rate = float((weight * y).sum() / n) if n else float("nan")
+    _, account = np.unique(rows["account_id"].to_numpy(str), return_inverse=True)
+    accounts = int(account.max()) + 1
+    summed = np.bincount(account, weight * (y - rate))
+    variance = float((summed**2).sum()) / n**2 * accounts / max(accounts - 1, 1)
+    smooth = (rate * n + 1) / (n + 2)
+    return Group(segment, accounts, n, rate, float(np.sqrt(max(variance, smooth * (1 - smooth) / n))))
+
+
+def _large(groups: list[Group]) -> list[Group]:
+    return [group for group in groups if group.accounts >= LEAST_ACCOUNTS]
+
+
+def _shown(attribute: str, stage: str, groups: list[Group]) -> list[dict[str, Any]]:
+    large = _large(groups)
+    best = max((group.rate for group in large), default=0.0)
+    rows = []
+    for group in groups:
+        row: dict[str, Any] = {"stage": stage, "attribute": attribute, "segment": group.segment}
+        if group not in large:
+            why = f"fewer than {LEAST_ACCOUNTS} accounts: figures are not shown"
+            figures = dict.fromkeys(("n", "accounts", "rate", "low", "high", "ratio"))
+            rows.append({**row, **figures, "verdict": "unknown", "why": why})
+            continue
+        low, high = _interval(stage, group)
+        ratio = group.rate / best if best > 0 else None
+        figures = {
+            "n": round(group.n),
+            "accounts": group.accounts,
+            "rate": group.rate,
+            "low": low,
+            "high": high,
+        }
+        why = f"{group.accounts:,} accounts"
+        rows.append({**row, **figures, "ratio": ratio, "verdict": "ok", "why": why})
+    return rows
+
+
+def _interval(stage: str, group: Group) -> tuple[float, float]:
+    """Wilson's with the number of rows that are worth as much as these; reach: Poisson's, normal."""
+    if stage == "reach":
+        half = stats.norm.ppf((1 + LEVEL) / 2) * group.error
+        return max(group.rate - half, 0.0), group.rate + half
+    worth = min(group.n, max(group.rate * (1 - group.rate), 1e-6) / group.error**2)
+    spread = float(np.sqrt(group.rate * (1 - group.rate)))
+    return interval(group.rate, spread, max(worth, 1.0), True, LEVEL)
+
+
+def _gaps(compared: list[tuple[str, str, list[Group]]]) -> list[dict[str, Any]]:
+    """The stages where a group goes on less often than the best, surely and clearly."""
+    tests = [(a, s, _large(groups)) for a, s, groups in compared if len(_large(groups)) >= 2]
+    corrected = holm([_wald(groups) for _, _, groups in tests])
+    gaps = []
+    for (attribute, stage, groups), p in zip(tests, corrected, strict=True):
+        best = max(groups, key=lambda group: group.rate)
+        for group in sorted(groups, key=lambda group: group.rate):
+            if (
+                p <= ALPHA
+                and best.rate > 0
+                and group.rate / best.rate <= WORST_RATIO
+                and _is_below(group, best)
+            ):
+                gaps.append(_gap(attribute, stage, group, best, float(p)))
+    return gaps
+
+
+def _wald(groups: list[Group]) -> float:
+    """p-value of all groups having one rate."""
+    rate, weight = np.array([g.rate for g in groups]), np.array([g.error**-2 for g in groups])
+    middle = (weight * rate).sum() / weight.sum()
+    return float(stats.chi2.sf((weight * (rate - middle) ** 2).sum(), len(groups) - 1))
+
+
+def _is_below(group: Group, best: Group) -> bool:
+    """The group's own difference from the best is beyond chance too, not only that of all of them."""
+    error = float(np.hypot(group.error, best.error))
+    return (best.rate - group.rate) / error > stats.norm.ppf(0.99)
+
+
+def _gap(attribute: str, stage: str, group: Group, best: Group, p: float) -> dict[str, Any]:
+    ratio = group.rate / best.rate
+    rates = "" if stage == "reach" else f" ({group.rate:.0%} against {best.rate:.0%})"
+    who = f"{attribute}={group.segment} goes on from {stage}"
+    why = f"{who} {ratio:.2f} times as often as {best.segment}{rates}, corrected p {p:.2g}"
+    return {
+        "attribute": attribute,
+        "segment": group.segment,
+        "stage": stage,
+        "ratio": ratio,
+        "best": best.segment,
+        "p": p,
+        "why": why,
+    }
