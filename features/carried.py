@@ -25,7 +25,9 @@ def kinds_of(
     kinds = {name: (_typed(type), 0) for name, type in columns.items() if not is_text(type)}
     words = [name for name in columns if name not in kinds]
     if words:
-        measures = [f"{measure} AS {key}_{i}" for i in range(len(words)) for key, measure in _measures(i).items()]
+        measures = [
+            f"{measure} AS {key}_{i}" for i in range(len(words)) for key, measure in _measures(i).items()
+        ]
         relation = connection.execute(f"SELECT {', '.join(measures)} FROM ({_read(words, source)})")
         names = [column[0] for column in relation.description]
         row = dict(zip(names, relation.fetchone() or (), strict=True))
@@ -35,7 +37,7 @@ def kinds_of(
 
 
 def _read(words: list[str], source: str) -> str:
-    """Each column's given value as g<i>, and that as a plain number as p<i>: in layers, see `features.casting`."""
+    """Each column's given value as g<i>, and that as a plain number as p<i>."""
     given = ", ".join(f"given(CAST({quoted(name)} AS VARCHAR)) AS g{i}" for i, name in enumerate(words))
     plain = ", ".join(f"plain(rtrim(g{i}, '% ')) AS p{i}" for i in range(len(words)))
     return f"SELECT *, {plain} FROM (SELECT {given} FROM {source})"

@@ -1,9 +1,10 @@
 """How one raw value becomes a value of the contract: DuckDB expressions for each `Kind`.
 
-Nothing is rounded but to the stored unit, halves to even. Empty text is missing; so are `null`, `nan`, `n/a` and
-the like where a number, a flag or a moment is expected. What is neither missing nor readable is a fault.
+Nothing is rounded but to the stored unit, halves to even. Empty text is missing; so are `null`, `nan`, `n/a`
+and the like where a number, a flag or a moment is expected. What is neither missing nor readable is a fault.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -51,7 +52,8 @@ CREATE TEMP MACRO bare_money(v) AS trim(regexp_replace(
     '\p{Sc}|^[A-Z]{3}\b|\b[A-Z]{3}$', '', 'g'));
 CREATE TEMP MACRO micro_of(v) AS CAST(TRY_CAST(v AS DECIMAL(30, 6)) * 1000000 AS HUGEINT);
 CREATE TEMP MACRO half_even(n, d) AS TRY_CAST(sign(n) * (abs(n) // d + CASE
-    WHEN 2 * (abs(n) % d) > d OR (2 * (abs(n) % d) = d AND (abs(n) // d) % 2 = 1) THEN 1 ELSE 0 END) AS BIGINT);
+    WHEN 2 * (abs(n) % d) > d OR (2 * (abs(n) % d) = d AND (abs(n) // d) % 2 = 1) THEN 1 ELSE 0
+    END) AS BIGINT);
 CREATE TEMP MACRO clock_seconds(v) AS CAST(split_part(v, ':', 1) AS BIGINT) * 3600
     + CAST(split_part(v, ':', 2) AS BIGINT) * 60 + CAST(split_part(v, ':', 3) AS BIGINT);
 CREATE TEMP MACRO flag_of(v) AS CASE
@@ -63,10 +65,12 @@ CREATE TEMP MACRO moment_of(v) AS CASE WHEN regexp_matches(v, '^\d{4}[-/]\d{1,2}
     THEN timezone('UTC', TRY_CAST(regexp_replace(v, ' ?(Z|UTC|GMT)$', 'Z') AS TIMESTAMPTZ)) END;
 """
 
-# Each reading is a row of steps: `{v}` is the step before, `{g}` the given value. The steps become columns of nested
-# SELECTs, because one expression of it all doubles at every use and takes DuckDB seconds to plan.
+# Each reading is a row of steps: `{v}` is the step before, `{g}` the given value. The steps become columns of
+# nested SELECTs, because one expression of it all doubles at every use and takes DuckDB seconds to plan.
 _UNSIGNED = r"plain(rtrim({v}, '% '))"
-_PER_CENT = r"CASE WHEN {g} LIKE '%\%' ESCAPE '\' THEN TRY_CAST({v} AS DOUBLE) / 100 ELSE TRY_CAST({v} AS DOUBLE) END"
+_PER_CENT = (
+    r"CASE WHEN {g} LIKE '%\%' ESCAPE '\' THEN TRY_CAST({v} AS DOUBLE) / 100 ELSE TRY_CAST({v} AS DOUBLE) END"
+)
 _WHOLE = "CASE WHEN {v} = trunc({v}) THEN TRY_CAST({v} AS BIGINT) END"
 _CLOCK = r"regexp_full_match({g}, '\d+:\d{{2}}:\d{{2}}')"
 _SECONDS = "half_even({v} * 60, 1000000)"
@@ -89,6 +93,12 @@ _FROM_NUMBER = {
     Kind.MONEY: ("micro_of({v})", "half_even({v}, 10000)"),
     Kind.DURATION: ("micro_of({v})", _SECONDS),
     Kind.FLAG: ("CASE {v} WHEN 1 THEN true WHEN 0 THEN false END",),
+}
+_FROM_INTEGER = _FROM_NUMBER | {
+    Kind.NUMBER: ("CAST({v} AS DOUBLE)",),
+    Kind.WHOLE: ("TRY_CAST({v} AS BIGINT)",),
+    Kind.MONEY: ("TRY_CAST(CAST({v} AS HUGEINT) * 100 AS BIGINT)",),
+    Kind.DURATION: ("TRY_CAST(CAST({v} AS HUGEINT) * 60 AS BIGINT)",),
 }
 _FROM_MOMENT = {
     Kind.TIME: ("CAST({v} AS TIMESTAMP)",),
@@ -167,7 +177,7 @@ class Reading:
 
     def _words(self) -> str:
         if self.column.kind is Kind.ID and is_text(self.type):
-            return r"regexp_replace({v}, '^(\d+)\.0$', '\1')"
+            return r"CASE WHEN suffix({v}, '.0') THEN regexp_replace({v}, '^(\d+)\.0$', '\1') ELSE {v} END"
         if self.column.kind is Kind.ID and pa.types.is_floating(self.type):
             whole = "CAST(TRY_CAST({v} AS BIGINT) AS VARCHAR)"
             return f"CASE WHEN {{v}} = trunc({{v}}) THEN {whole} ELSE CAST({{v}} AS VARCHAR) END"
@@ -190,12 +200,14 @@ def is_text(type: pa.DataType) -> bool:
     return pa.types.is_string(type) or pa.types.is_large_string(type) or pa.types.is_string_view(type)
 
 
-def _readings(type: pa.DataType) -> dict[Kind, str]:
+def _readings(type: pa.DataType) -> Mapping[Kind, tuple[str, ...]]:
     if is_text(type):
         return _FROM_TEXT
     if pa.types.is_boolean(type):
         return _FROM_FLAG
-    if pa.types.is_integer(type) or pa.types.is_floating(type) or pa.types.is_decimal(type):
+    if pa.types.is_integer(type):
+        return _FROM_INTEGER
+    if pa.types.is_floating(type) or pa.types.is_decimal(type):
         return _FROM_NUMBER
     if pa.types.is_date(type):
         return _FROM_DAY
@@ -205,7 +217,7 @@ def _readings(type: pa.DataType) -> dict[Kind, str]:
 
 
 def read_in_layers(readings: list[Reading], source: str) -> str:
-    """A SELECT of `source` with, for the i-th reading, the given value as `g<i>` and what it reads as under `v<i>`."""
+    """A SELECT of `source` with the i-th reading's given value as `g<i>` and its reading as `v<i>`."""
     query = "SELECT *" + "".join(f", {reading.given} AS g{i}" for i, reading in enumerate(readings))
     query += f" FROM {source}"
     for depth in range(max((len(reading.steps) for reading in readings), default=0)):

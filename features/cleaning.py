@@ -1,208 +1,16 @@
-"""From raw tables to the contract: read each value, put wrong rows aside with the reason, keep the rest sorted.
-
-Each raw table is a Parquet file. Nothing is held in memory but keys and the numbers of bad rows: a table is read
-once to find what is wrong with it and once more to be sorted and written.
-"""
-
-from dataclasses import dataclass, field
-from pathlib import Path
+"""What only a look across rows and tables shows: duplicate keys, and references to what is not there."""
 
 import duckdb
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from features.carried import kinds_of
-from features.casting import Reading, fault, literal, read_in_layers
+from features.casting import literal
+from features.drafting import DERIVED, Draft
 from features.errors import RenewalError
 from features.known import value_of
 from features.quality import Quality
-from features.tables import SUBJECTS, TABLES, Column, Kind, Table
+from features.tables import SUBJECTS, TABLES, Column
 
-DERIVED = ("accounts", "owners")
-"""Tables whose rows are made where they are only referred to."""
 NAMES_ACCOUNTS = ("contracts", "opportunities", "leads")
-"""Tables whose word is taken that an account exists; events of an account that nobody else knows are orphans."""
-_MADE_IDS = {"contracts": "contract", "opportunities": "opportunity"}
-
-
-@dataclass
-class Draft:
-    """One table on its way: how each column is read, and which of them are carried."""
-
-    table: Table
-    raw: Path
-    readings: list[Reading]
-    carried: dict[str, Kind] = field(default_factory=dict)
-
-    @property
-    def columns(self) -> list[Column]:
-        """The columns the source has, in the order of the contract, carried ones last."""
-        return [reading.column for reading in self.readings]
-
-    @property
-    def stored(self) -> set[str]:
-        """Their names in the clean table, made ids included."""
-        made = {"account_id", self.table.key} if self.table.name in _MADE_IDS else set()
-        return {column.stored for column in self.columns} | {name for name in made if name}
-
-    @property
-    def source(self) -> str:
-        """The raw rows as an SQL relation, numbered from 0 in `__row`."""
-        return f"(SELECT *, file_row_number AS __row FROM read_parquet({literal(self.raw)}, file_row_number = true))"
-
-
-def plain_name(name: str) -> str:
-    """A column's name as the contract would spell it."""
-    return "_".join(name.strip().lower().replace("-", " ").split())
-
-
-def draft(
-    connection: duckdb.DuckDBPyConnection,
-    name: str,
-    raw: Path,
-    quality: Quality,
-    known_kinds: dict[str, Kind] | None = None,
-) -> Draft:
-    """Match a raw table's columns to the contract's.
-
-    Args:
-        connection: with the macros of `features.casting`.
-        name: a table of the contract.
-        raw: its Parquet file.
-        quality: gets the columns that are ignored.
-        known_kinds: kinds of carried columns known beforehand; others are judged by their values.
-
-    Raises:
-        RenewalError: a required column is missing.
-    """
-    table, types = TABLES[name], {column.name: column.type for column in pq.read_schema(raw)}
-    matched = _matched(table, types)
-    missing = [column for column in table.required if column not in matched]
-    if missing:
-        raise RenewalError(
-            expected=f"{name} to have {', '.join(table.required)}",
-            found=f"no {', '.join(missing)} (its columns: {_listed(types)})",
-            do=f"Add {'it' if len(missing) == 1 else 'them'}, or map {name} in mapping.yaml.",
-        )
-    readings = [
-        Reading(table.by_name[column], raw_name, types[raw_name]) for column, raw_name in matched.items()
-    ]
-    further = {column: type for column, type in types.items() if column not in matched.values()}
-    drafted = Draft(table, raw, readings)
-    if further and table.carries:
-        _carry(connection, drafted, further, quality, known_kinds or {})
-    elif further:
-        quality.warn(f"{name}: {_listed(further)} ignored: only {_carriers()} carry further columns")
-    return drafted
-
-
-def _listed(names: dict[str, pa.DataType]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:12]) + (f" and {len(listed) - 12} more" if len(listed) > 12 else "")
-
-
-def _carriers() -> str:
-    return ", ".join(table.name for table in TABLES.values() if table.carries)
-
-
-def _matched(table: Table, types: dict[str, pa.DataType]) -> dict[str, str]:
-    """Contract column → raw column, in the order of the contract; an exact name goes before a similar one."""
-    similar = {plain_name(name): name for name in reversed(types)}
-    spelled = {name: name if name in types else similar.get(name) for name in table.by_name}
-    return {name: raw for name, raw in spelled.items() if raw is not None}
-
-
-def _carry(
-    connection: duckdb.DuckDBPyConnection,
-    drafted: Draft,
-    further: dict[str, pa.DataType],
-    quality: Quality,
-    known_kinds: dict[str, Kind],
-) -> None:
-    name = drafted.table.name
-    kinds = {column: (known_kinds[column], 0) for column in further if column in known_kinds}
-    judged = {column: type for column, type in further.items() if column not in kinds}
-    if judged:
-        kinds |= kinds_of(connection, drafted.source, judged)
-    for column in further:
-        kind, unread = kinds[column]
-        drafted.readings.append(Reading(Column(column, kind), column, further[column], lenient=True))
-        drafted.carried[column] = kind
-        if unread:
-            quality.warn(f"{name}.{column}: {unread} values are no {kind} and count as missing")
-        if kind is Kind.TEXT:
-            quality.warn(f"{name}.{column}: free text or all but unique, carried but not used as a feature")
-
-
-def begin(connection: duckdb.DuckDBPyConnection, drafted: Draft, folder: Path) -> None:
-    """Read every value once: makes `draft_<table>` (`__row`, `__<column>` for each value) and `bad_<table>`.
-
-    Args:
-        connection: with the macros of `features.casting`.
-        drafted: the table.
-        folder: for the draft's Parquet file.
-    """
-    name, path = drafted.table.name, folder / f"{drafted.table.name}.parquet"
-    values = {reading.column.stored: f"v{i}" for i, reading in enumerate(drafted.readings)}
-    values |= _lifted(drafted, values)
-    values |= _made_ids(drafted, values)
-    faults = [told for i, reading in enumerate(drafted.readings) if (told := fault(reading, i))]
-    faults += _span_fault(drafted, values) + _table_fault(drafted, values)
-    reason = f"nullif(concat_ws('; ', {', '.join(faults)}), '')" if faults else "CAST(NULL AS VARCHAR)"
-    selected = ", ".join(f"{value} AS {value_of(column)}" for column, value in values.items())
-    connection.execute(
-        f"COPY (SELECT __row, {reason} AS __reason, {selected}"
-        f" FROM ({read_in_layers(drafted.readings, drafted.source)})) TO {literal(path)} (FORMAT parquet)"
-    )
-    connection.execute(f"CREATE TEMP VIEW draft_{name} AS FROM read_parquet({literal(path)})")
-    connection.execute(
-        f"CREATE TEMP TABLE bad_{name} AS SELECT __row, __reason AS reason FROM draft_{name}"
-        " WHERE __reason IS NOT NULL"
-    )
-
-
-def _lifted(drafted: Draft, values: dict[str, str]) -> dict[str, str]:
-    """A later moment on the day of the first is not before it: one of them was given without its time."""
-    table = drafted.table
-    if table.time not in values or table.by_name[table.time].kind is not Kind.TIME:
-        return {}
-    first = values[table.time]
-    return {
-        name: f"CASE WHEN CAST({at} AS DATE) = CAST({first} AS DATE) THEN greatest({at}, {first}) ELSE {at} END"
-        for name, at in values.items()
-        if name in table.seconds
-    }
-
-
-def _made_ids(drafted: Draft, values: dict[str, str]) -> dict[str, str]:
-    """Ids from the row's number where the source has none; a row without an account is its own."""
-    table = drafted.table
-    if table.name not in _MADE_IDS or table.key is None:
-        return {}
-    made = f"format('{_MADE_IDS[table.name]}-{{:06d}}', __row + 1)"
-    key = f"coalesce({values[table.key]}, {made})" if table.key in values else made
-    account = values.get("account_id", "CAST(NULL AS VARCHAR)")
-    if table.name == "contracts" or "contract_id" not in values:
-        account = f"coalesce({account}, {key})"
-    return {table.key: key, "account_id": account}
-
-
-def _span_fault(drafted: Draft, values: dict[str, str]) -> list[str]:
-    span = drafted.table.span
-    if span is None or not set(span) <= set(values):
-        return []
-    start, end = (f"CAST({values[name]} AS DATE)" for name in span)
-    told = f"{literal(span[1] + ': ')} || chr(39) || {end} || chr(39) || {literal(f' is before {span[0]}')}"
-    return [f"CASE WHEN {end} < {start} THEN {told} END"]
-
-
-def _table_fault(drafted: Draft, values: dict[str, str]) -> list[str]:
-    if drafted.table.name != "history":
-        return []
-    named, known = values["table"], ", ".join(literal(name) for name in TABLES)
-    told = f"'table: ' || chr(39) || {named} || chr(39) || ' is no table of the contract'"
-    return [f"CASE WHEN {named} NOT IN ({known}) THEN {told} END"]
+"""Tables that an account is derived from; events of an account that nobody else knows are orphans."""
 
 
 def put_duplicates_aside(connection: duckdb.DuckDBPyConnection, drafted: Draft, quality: Quality) -> None:
@@ -220,7 +28,8 @@ def put_duplicates_aside(connection: duckdb.DuckDBPyConnection, drafted: Draft, 
             SELECT __row, {key} AS key, hash({told}) AS told,
                 first_value(hash({told})) OVER same AS first, row_number() OVER same AS n
             FROM draft_{name} ANTI JOIN bad_{name} USING (__row)
-            SEMI JOIN (SELECT {key} AS twice FROM draft_{name} GROUP BY ALL HAVING count(*) > 1) ON {key} = twice
+            SEMI JOIN (SELECT {key} AS twice FROM draft_{name} GROUP BY ALL HAVING count(*) > 1)
+                ON {key} = twice
             WINDOW same AS (PARTITION BY {key} ORDER BY __row)
         ) WHERE n > 1"""
     row = connection.execute(query).fetchone()
@@ -266,9 +75,21 @@ def put_orphans_aside(
     connection: duckdb.DuckDBPyConnection, drafts: dict[str, Draft], name: str, quality: Quality
 ) -> None:
     """Put rows aside that refer to what is in no row of a table the source has."""
-    drafted = drafts[name]
+    joins, faults = _history_orphans(drafts) if name == "history" else _orphans(drafts, name)
+    if not faults:
+        return
+    reason = f"nullif(concat_ws('; ', {', '.join(faults)}), '')"
+    row = connection.execute(
+        f"INSERT INTO bad_{name} SELECT __row, reason FROM (SELECT __row, {reason} AS reason"
+        f" FROM (FROM draft_{name} ANTI JOIN bad_{name} USING (__row)) d {' '.join(joins)})"
+        " WHERE reason IS NOT NULL"
+    ).fetchone()
+    quality.of(name).orphans = int(row[0]) if row else 0
+
+
+def _orphans(drafts: dict[str, Draft], name: str) -> tuple[list[str], list[str]]:
     joins, faults = [], []
-    for i, column in enumerate(drafted.columns):
+    for i, column in enumerate(drafts[name].columns):
         if column.refers not in drafts or column.refers in ("owners", name):
             continue
         if column.refers == "accounts" and name in NAMES_ACCOUNTS:
@@ -276,21 +97,12 @@ def put_orphans_aside(
         value = value_of(column.stored)
         joins.append(f"LEFT JOIN ids_{column.refers} r{i} ON r{i}.id = {value}")
         told = f"{literal(column.name + ': ')} || chr(39) || {value} || chr(39) || "
-        faults.append(
-            f"CASE WHEN {value} IS NOT NULL AND r{i}.id IS NULL THEN {told} {literal(f' is in no row of {column.refers}')}"
-            + (f" WHEN NOT r{i}.kept THEN {told} ' is in quarantine itself'" if _hangs_on(column) else "")
-            + " END"
-        )
-    if name == "history":
-        joins, faults = _history_orphans(drafts)
-    if not faults:
-        return
-    row = connection.execute(
-        f"INSERT INTO bad_{name} SELECT __row, reason FROM (SELECT __row, nullif(concat_ws('; ', {', '.join(faults)}),"
-        f" '') AS reason FROM (FROM draft_{name} ANTI JOIN bad_{name} USING (__row)) d {' '.join(joins)})"
-        " WHERE reason IS NOT NULL"
-    ).fetchone()
-    quality.of(name).orphans = int(row[0]) if row else 0
+        absent = literal(f" is in no row of {column.refers}")
+        told_faults = f"WHEN {value} IS NOT NULL AND r{i}.id IS NULL THEN {told} {absent}"
+        if _hangs_on(column):
+            told_faults += f" WHEN NOT r{i}.kept THEN {told} ' is in quarantine itself'"
+        faults.append(f"CASE {told_faults} END")
+    return joins, faults
 
 
 def _hangs_on(column: Column) -> bool:
@@ -315,8 +127,3 @@ def check_subjects(drafts: dict[str, Draft]) -> None:
             found=", ".join(sorted(drafts)) or "no table of the contract",
             do="Add contracts.csv or opportunities.csv, or map one of them in mapping.yaml.",
         )
-
-
-def today() -> pd.Timestamp:
-    """The moment of the load, naive UTC."""
-    return pd.Timestamp.now(tz="UTC").tz_localize(None).as_unit("us")

@@ -1,20 +1,20 @@
 """What was known before `until`: the CRM as if today were that day.
 
-Rows first known at or after it are left out, later moments of a row and what comes with them are made null, and
-outcomes decided at or after it are open again.
+Rows first known at or after it are left out, later moments of a row and what comes with them are made null,
+and outcomes decided at or after it are open again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import duckdb
 import pandas as pd
 
 from features.casting import literal, quoted
 from features.errors import RenewalError
-from features.tables import TABLES, Column, Kind
+from features.tables import TABLES, Column
 
 RENEWAL_KNOWN_AFTER_DAYS = 45
-"""Without `decided_at` a contract's outcome counts as known so many days after its end (design, section 4)."""
+"""Without `decided_at` a contract's outcome counts as known so many days after its end."""
 
 
 def value_of(name: str) -> str:
@@ -34,7 +34,7 @@ def first_known(table: str, present: Iterable[str]) -> str | None:
 
 
 def _recorded(table: str, present: set[str]) -> list[str]:
-    """Moments that prove the CRM was still being kept: not plans, and not contract or expected close dates."""
+    """Moments that prove the CRM was still kept then: not plans, nor contract or expected close dates."""
     if table == "activities":
         unplanned = f"CASE WHEN lower({value_of('kind')}) <> 'meeting' THEN {value_of('occurred_at')} END"
         return [
@@ -83,7 +83,8 @@ def _latest(
 ) -> pd.Timestamp | None:
     before = f"TIMESTAMP {literal(now)}"
     parts = [
-        f"SELECT max({moment}) FILTER ({moment} < {before}) AS moment FROM draft_{table} ANTI JOIN bad_{table} USING (__row)"
+        f"SELECT max({moment}) FILTER ({moment} < {before}) AS moment"
+        f" FROM draft_{table} ANTI JOIN bad_{table} USING (__row)"
         for table, expressions in moments.items()
         for moment in expressions
     ]
@@ -101,7 +102,7 @@ def as_known(table: str, column: Column, present: set[str], until: pd.Timestamp,
         column: of the contract, or carried.
         present: the stored columns of the table.
         until: naive UTC.
-        in_the_past: whether `until` lies before the end of the data, so that an undated decision counts as later.
+        in_the_past: `until` lies before the end of the data, and an undated decision counts as later.
     """
     value, limit = value_of(column.stored), f"TIMESTAMP {literal(until)}"
     if column.name in TABLES[table].seconds:
@@ -144,6 +145,6 @@ def checked_until(until: pd.Timestamp | None) -> pd.Timestamp | None:
     return (moment.tz_convert("UTC").tz_localize(None) if moment.tz else moment).as_unit("us")
 
 
-def moments_of(columns: Sequence[Column]) -> list[str]:
-    """The stored names of the columns that hold moments."""
-    return [column.stored for column in columns if column.kind in (Kind.TIME, Kind.DATE)]
+def today() -> pd.Timestamp:
+    """The moment of the load, naive UTC."""
+    return pd.Timestamp.now(tz="UTC").tz_localize(None).as_unit("us")

@@ -15,19 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.casting import add_macros
-from features.cleaning import (
-    Draft,
-    begin,
-    check_subjects,
-    draft,
-    gather_ids,
-    put_duplicates_aside,
-    put_orphans_aside,
-    today,
-)
+from features.cleaning import check_subjects, gather_ids, put_duplicates_aside, put_orphans_aside
 from features.crm import MANIFEST, Crm, read_crm
+from features.drafting import Draft, begin, draft
 from features.errors import RenewalError
-from features.known import checked_until, first_known, last_midnight
+from features.known import checked_until, first_known, last_midnight, today
 from features.progress import Say, silent
 from features.quality import Quality
 from features.settings import Settings

@@ -1,4 +1,4 @@
-"""Clean tables written: sorted, as known before `until`, with the account of each row; and what was put aside."""
+"""Clean tables written: sorted, as known before `until`, each row with its account; and the quarantine."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from features.casting import literal, quoted
-from features.cleaning import DERIVED, Draft
+from features.drafting import DERIVED, Draft
 from features.known import as_known, first_known, value_of
 from features.quality import Quality
 from features.tables import TABLES, Kind
@@ -68,7 +68,7 @@ def write_table(
 
 
 def _order(drafted: Draft, columns: list[str]) -> list[str]:
-    """account_id, time and key; rows without a key by all they hold, so that their order in the source is nothing."""
+    """account_id, time and key; rows without a key by all they hold: their order in the source is nothing."""
     table = drafted.table
     first = [name for name in ("account_id", table.time, table.key) if name in columns]
     return [name for name in first if name] + (
@@ -103,7 +103,7 @@ def _account_of(drafts: dict[str, Draft], name: str) -> tuple[list[str], str | N
 def write_derived(
     connection: duckdb.DuckDBPyConnection, tables: dict[str, tuple[str, ...]], folder: Path, quality: Quality
 ) -> None:
-    """Add the accounts and owners that are only referred to; accounts are made even where no such table was given."""
+    """Add accounts and owners that are only referred to; accounts are made even if the table is missing."""
     for name in DERIVED:
         key = str(TABLES[name].key)
         if name == "owners" and name not in tables:
@@ -135,7 +135,9 @@ def write_derived(
         tables.setdefault(name, (key,))
         quality.of(name).derived = made
         if there:
-            quality.warn(f"{name}: {made} that other tables refer to are not in it, and were added with their id alone")
+            quality.warn(
+                f"{name}: {made} that other tables refer to are not in it, and were added with their id alone"
+            )
 
 
 def _derived_order(name: str, columns: tuple[str, ...]) -> list[str]:
@@ -159,20 +161,21 @@ def write_quarantine(
     if not told.quarantined:
         return
     reasons = connection.execute(
-        f"SELECT regexp_replace(reason, '''.*''', '…') AS what, count(*), list(reason ORDER BY __row)[1:{_EXAMPLES}]"
-        f" FROM bad_{name} GROUP BY ALL ORDER BY 2 DESC, 1"
+        "SELECT regexp_replace(reason, '''.*''', '…') AS what, count(*),"
+        f" list(reason ORDER BY __row)[1:{_EXAMPLES}] FROM bad_{name} GROUP BY ALL ORDER BY 2 DESC, 1"
     ).fetchall()
     told.reasons = {what: {"count": count, "examples": examples} for what, count, examples in reasons}
     (folder / "quarantine").mkdir(exist_ok=True)
     connection.execute(
-        f"COPY (SELECT * EXCLUDE (__row), reason FROM {drafted.source} JOIN (SELECT __row, string_agg(reason, '; ')"
-        f" AS reason FROM bad_{name} GROUP BY ALL) USING (__row) ORDER BY __row)"
+        f"COPY (SELECT raw.* EXCLUDE (__row), bad.reason FROM {drafted.source} raw JOIN"
+        f" (SELECT __row, string_agg(reason, '; ') AS reason FROM bad_{name} GROUP BY ALL) bad"
+        " USING (__row) ORDER BY __row)"
         f" TO {literal(folder / 'quarantine' / f'{name}.parquet')} ({_FORMAT})"
     )
 
 
 def describe(folder: Path, tables: dict[str, tuple[str, ...]], quality: Quality) -> None:
-    """Read rows kept, shares of nulls and the first and last moment from the Parquet files' own statistics."""
+    """Rows kept, shares of nulls, the first and last moment: from the Parquet files' own statistics."""
     for name, columns in tables.items():
         told, file = quality.of(name), pq.ParquetFile(folder / f"{name}.parquet")
         told.kept = file.metadata.num_rows
@@ -197,10 +200,11 @@ def fingerprint(
     carried: dict[str, dict[str, Kind]],
     until: pd.Timestamp | None,
 ) -> str:
-    """A name for the content: equal rows, wherever they lie and however they were ordered, give an equal one."""
+    """A name for the content: equal rows, wherever they lie and however they were ordered, give the same."""
     parts = [
-        f"SELECT {literal(name)} AS name, count(*) AS n, sum(hash({', '.join(map(quoted, columns))})::HUGEINT)::VARCHAR"
-        f" AS content FROM read_parquet({literal(folder / f'{name}.parquet')})"
+        f"SELECT {literal(name)} AS name, count(*) AS n,"
+        f" sum(hash({', '.join(map(quoted, columns))})::HUGEINT)::VARCHAR AS content"
+        f" FROM read_parquet({literal(folder / f'{name}.parquet')})"
         for name, columns in sorted(tables.items())
     ]
     rows = connection.execute(" UNION ALL ".join(parts) + " ORDER BY name").fetchall()

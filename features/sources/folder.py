@@ -1,6 +1,7 @@
 """A CRM as a folder of CSV or Parquet files: one a table, or other names and shapes with a mapping."""
 
 import difflib
+import gzip
 from pathlib import Path
 
 import duckdb
@@ -54,7 +55,7 @@ def read_folder(
             _read_file(connection, name, path, staging, raw)
     if not raw.tables:
         raise RenewalError(
-            expected=f"files named as the contract's tables ({', '.join(TABLES)}) with the ending .csv or .parquet",
+            expected=f"CSV or Parquet files named as the contract's tables ({', '.join(TABLES)})",
             found=", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "an empty folder",
             do=f"Rename the files, or say in {MAPPING} how each table is selected from them.",
         )
@@ -149,10 +150,7 @@ def _copy_csv(connection: duckdb.DuckDBPyConnection, path: Path, target: Path, m
 
 def _delimiter(path: Path) -> str:
     """The delimiter that the header line has most of, quoted parts aside."""
-    import gzip
-
-    opened = gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
-    with opened as file:
+    with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as file:
         header = file.readline(1_000_000).decode("utf-8", "replace")
     unquoted = "".join(part for i, part in enumerate(header.split('"')) if i % 2 == 0)
     return max(_DELIMITERS, key=unquoted.count)

@@ -1,4 +1,4 @@
-"""`mapping.yaml`: contract table → a SELECT over a folder's files, run with access to nothing but that folder."""
+"""`mapping.yaml`: contract table → a SELECT over a folder's files, run with access to nothing else."""
 
 import re
 from pathlib import Path
@@ -121,7 +121,7 @@ def _add_views(connection: duckdb.DuckDBPyConnection, path: Path, told: str) -> 
 
 
 def _absolute(select: str, folder: Path) -> str:
-    """Relative file names inside `read_csv(...)` and its like, made absolute: DuckDB would look where we run."""
+    """File names inside `read_csv(...)` and its like, made absolute: DuckDB would look where we run."""
 
     def within(call: re.Match[str]) -> str:
         return _STRING.sub(

@@ -15,7 +15,7 @@ _MEMORY_MB = 2048
 
 @dataclass
 class Raw:
-    """Raw tables by contract name. `rejected` counts lines that were no row at all, with examples, by table."""
+    """Raw tables by contract name; `rejected` counts lines that were no row at all, with examples."""
 
     tables: dict[str, Path] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
