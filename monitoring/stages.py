@@ -73,11 +73,31 @@ def top_of_scale(score: pd.Series) -> float:
 
 
 def _responses(crm: Crm) -> pd.DataFrame | None:
-    """Touches; going on is a response. By touch, not by account: who is lost later is touched more often."""
+    """Touches of accounts not yet a lead, up to the first answered one; going on is a response.
+
+    Later touches are left out: whom a later stage loses is touched again and again, and whom it keeps is
+    written to as a customer, so that a gap further on would show here too.
+    """
     if not crm.has("touches", "account_id", "responded_at"):
         return None
-    touches = crm.frame("touches", ["account_id", "responded_at"])
-    return _rows(touches["account_id"], touches["responded_at"].notna())
+    touches = crm.frame("touches", ["account_id", "sent_at", "responded_at"])
+    before = touches["account_id"].map(_first_known(crm))
+    early = touches[before.isna() | (touches["sent_at"] <= before)].sort_values(["account_id", "sent_at"])
+    responded = early["responded_at"].notna()
+    earlier_ones = responded.astype(int).groupby(early["account_id"]).cumsum() - responded
+    first = earlier_ones == 0
+    return _rows(early.loc[first, "account_id"], responded[first])
+
+
+def _first_known(crm: Crm) -> pd.Series:
+    """account_id → when it first was a lead, a deal or a customer."""
+    starts = (("leads", "created_at"), ("opportunities", "created_at"), ("contracts", "start_date"))
+    parts = [
+        crm.frame(table, ["account_id", column]).rename(columns={column: "at"})
+        for table, column in starts
+        if crm.has(table, "account_id", column)
+    ]
+    return pd.concat(parts).groupby("account_id")["at"].min() if parts else pd.Series(dtype="datetime64[us]")
 
 
 def _qualifications(crm: Crm) -> pd.DataFrame | None:
