@@ -6,9 +6,12 @@ from features.simulation import worry
 from features.simulation.frames import Frame, ids, keep, moments, recorded, stack
 from features.simulation.people import People
 from features.simulation.plan import DAY, PRODUCTS, Options, logistic
-from features.simulation.renewals import WIDTH, Contracts, renewal_odds, timing_of
+from features.simulation.renewal_deals import MANAGED_LEAD, managed, renewal_deal_keys
+from features.simulation.renewals import WIDTH, Contracts
 
 OUTCOMES = ("reached", "voicemail", "no answer", "rescheduled")
+FIRST_FORECAST = 0.8
+"""What owners write at the start of every contract."""
 REASONS = ("service", "low usage", "price", "no contact", "budget")
 
 
@@ -21,14 +24,6 @@ def contract_frame(who: People, terms: Contracts, options: Options) -> Frame:
     """The table contracts."""
     rng = options.rng(40)
     decided_day = terms.end_day - terms.decided_lead
-    known = renewal_odds(
-        terms.fixed, terms.felt, timing_of(who, terms, options), terms.discount, options.signal
-    )
-    guess = logistic(
-        np.log(known / (1 - known))
-        + who.owner_bias[who.owner[terms.account]]
-        + rng.normal(0, 1.2, terms.size)
-    )
     return {
         "contract_id": contract_keys(np.arange(terms.size)),
         "account_id": ids("A", terms.account),
@@ -42,7 +37,7 @@ def contract_frame(who: People, terms: Contracts, options: Options) -> Frame:
         "decided_at": moments(decided_day, rng, 14, 17),
         "lost_reason": np.where(terms.renewed == 1, "", _lost_reason(terms, rng)),
         "owner_id": ids("U", who.owner[terms.account], 3),
-        "forecast": np.round(guess, 2),
+        "forecast": np.full(terms.size, FIRST_FORECAST),
         "seats": terms.seats,
         "billing": np.where(terms.monthly, "monthly", "annual"),
     }
@@ -71,11 +66,16 @@ def step_day(terms: Contracts, row: np.ndarray, column: np.ndarray, rng: np.rand
     return terms.end_day[row] - lead + before
 
 
-def _owned(who: People, terms: Contracts, row: np.ndarray, rng: np.random.Generator) -> Frame:
+def _owned(
+    who: People, terms: Contracts, row: np.ndarray, activity: Frame, rng: np.random.Generator
+) -> Frame:
+    """Activities with what they belong to: contract, contact, owner, and the renewal's deal once open."""
     account = terms.account[row]
-    return {
+    known = np.minimum(activity["occurred_at"], activity["recorded_at"])
+    within = managed(who, terms)[row] & (known >= (terms.end_day[row] - MANAGED_LEAD) * DAY)
+    return activity | {
         "account_id": ids("A", account),
-        "opportunity_id": np.full(row.size, "", dtype="U8"),
+        "opportunity_id": np.where(within, renewal_deal_keys(row), ""),
         "contract_id": contract_keys(row),
         "contact_id": ids("P", 2 * account + rng.integers(0, 2, row.size)),
         "owner_id": ids("U", who.owner[account], 3),
@@ -93,27 +93,35 @@ def contacts_made(who: People, terms: Contracts, options: Options) -> tuple[Fram
     row = np.flatnonzero(terms.contact_lead >= 0)
     occurred = moments(terms.end_day[row] - terms.contact_lead[row], rng, 8, 13)
     logged = np.full(terms.size, -1)
-    frame = _owned(who, terms, row, rng) | _call(occurred, rng, outbound=np.ones(row.size, dtype=bool))
+    frame = _owned(who, terms, row, _call(occurred, rng, np.ones(row.size, dtype=bool)), rng)
     logged[row] = frame["recorded_at"]
     return frame, logged
 
 
-def _call(occurred: np.ndarray, rng: np.random.Generator, outbound: np.ndarray) -> Frame:
+def _call(
+    occurred: np.ndarray, rng: np.random.Generator, outbound: np.ndarray, planned: float = 0.0
+) -> Frame:
+    """Calls and meetings; the share `planned` of the meetings was in the CRM days before it took place."""
     n = occurred.size
     meeting = rng.random(n) < 0.35
+    logged = recorded(occurred, rng)
+    ahead = meeting & (rng.random(n) < planned)
+    logged = np.where(ahead, occurred - rng.integers(2 * DAY, 20 * DAY, n), logged)
     minutes = np.where(meeting, rng.choice([30, 45, 60, 90], n), np.round(rng.gamma(2.0, 6.0, n) + 1))
     return {
         "occurred_at": occurred,
         "kind": np.where(meeting, "meeting", "call"),
-        "recorded_at": recorded(occurred, rng),
+        "recorded_at": logged,
         "direction": np.where(outbound, "outbound", "inbound"),
         "duration_minutes": minutes,
         "outcome": np.array(OUTCOMES)[np.where(meeting, 0, rng.choice(4, n, p=[0.6, 0.2, 0.15, 0.05]))],
     }
 
 
-def contract_activities(who: People, terms: Contracts, options: Options) -> list[Frame]:
-    """Emails all along, calls and meetings early in the term and after the first contact of the run-up."""
+def contract_activities(
+    who: People, terms: Contracts, logged_at: np.ndarray, options: Options
+) -> list[Frame]:
+    """Emails all along; calls and meetings early on and again once the run-up's first contact is logged."""
     rng = options.rng(42)
     live, column = live_cells(terms), np.arange(WIDTH)
     mails = rng.poisson(np.where(live, 0.5 + 0.35 * np.exp(0.2 * terms.visible), 0))
@@ -130,15 +138,17 @@ def contract_activities(who: People, terms: Contracts, options: Options) -> list
     }
     early = live & (column < worry.STEPS_BACK)
     row2, cell2 = _spread(rng.poisson(np.where(early, 0.25, 0)))
-    talk = _call(moments(step_day(terms, row2, cell2, rng), rng), rng, rng.random(row2.size) < 0.75)
+    talk_at = moments(step_day(terms, row2, cell2, rng), rng)
+    talk = _call(talk_at, rng, rng.random(row2.size) < 0.75, planned=0.5)
+    talk["recorded_at"] = np.maximum(talk["recorded_at"], terms.start_day[row2] * DAY)
     row3, cell3 = _spread(rng.poisson(np.where(live & (terms.contact_lead >= 0)[:, None] & ~early, 0.4, 0)))
-    day = step_day(terms, row3, cell3, rng)
-    follow = _call(moments(day, rng), rng, rng.random(row3.size) < 0.75)
-    after = day > (terms.end_day - terms.contact_lead)[row3]
+    follow_at = moments(step_day(terms, row3, cell3, rng), rng)
+    follow = _call(follow_at, rng, rng.random(row3.size) < 0.75, planned=0.5)
+    after = np.minimum(follow["recorded_at"], follow_at) > logged_at[row3]
     return [
-        _owned(who, terms, row, rng) | mail,
-        _owned(who, terms, row2, rng) | talk,
-        keep(_owned(who, terms, row3, rng) | follow, after),
+        _owned(who, terms, row, mail, rng),
+        _owned(who, terms, row2, talk, rng),
+        keep(_owned(who, terms, row3, follow, rng), after),
     ]
 
 
@@ -148,7 +158,7 @@ def _spread(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return flat // counts.shape[1], flat % counts.shape[1]
 
 
-def usage_frame(terms: Contracts, options: Options) -> Frame:
+def usage_frame(terms: Contracts) -> Frame:
     """The table usage: one figure a step, dated within it."""
     row, cell = np.nonzero(live_cells(terms))
     step = cell - worry.STEPS_BACK
@@ -243,25 +253,33 @@ def renewal_quotes(terms: Contracts, options: Options) -> Frame:
     }
 
 
-def forecast_history(terms: Contracts, frame: Frame, options: Options) -> Frame:
-    """What the owners forecast at the start, 90 and 30 days before the end; `frame` keeps today's, in place."""
+def forecast_history(who: People, terms: Contracts, frame: Frame, options: Options) -> Frame:
+    """What the owners forecast at the start, 90 and 30 days before the end; `frame` then holds today's.
+
+    A forecast is made of what the CRM shows on that day, with the owner's bias and a lot of noise.
+    """
     rng = options.rng(48)
-    last = frame["forecast"]
-    drift = np.round(np.clip(last + rng.normal(0, 0.08, terms.size), 0.01, 0.99), 2)
-    today, parts = np.full(terms.size, 0.8), []
-    for lead, value in ((None, today), (90, drift), (30, last)):
-        day = terms.start_day if lead is None else terms.end_day - lead
-        happened = np.ones(terms.size, bool) if lead is None else terms.decided_lead < lead
-        happened &= day < options.until_day
+    today = frame["forecast"]
+    every = np.ones(terms.size, dtype=bool)
+    parts = [changes("contracts", "forecast", frame["contract_id"], terms.start_day * DAY, today, every)]
+    for lead in (90, 30):
+        before = worry.STEPS_BACK + int(np.flatnonzero(lead == worry.LEAD_START)[0]) - 1
+        sight = terms.fixed - 0.8 * terms.visible[:, before] + who.owner_bias[who.owner[terms.account]]
+        value = np.round(logistic(sight + rng.normal(0, 1.0, terms.size)), 2)
+        day = terms.end_day - lead
+        happened = (terms.decided_lead < lead) & (day < options.until_day)
         today = np.where(happened, value, today)
-        parts.append(_changes("contracts", "forecast", frame["contract_id"], day * DAY, value, happened))
+        parts.append(
+            changes("contracts", "forecast", frame["contract_id"], day * DAY + 32_400, value, happened)
+        )
     frame["forecast"] = today
     return stack(parts)
 
 
-def _changes(
+def changes(
     table: str, column: str, key: np.ndarray, changed_at: np.ndarray, value: np.ndarray, mask: np.ndarray
 ) -> Frame:
+    """Rows of the table history: what `column` of each row (n,) was from then on, where mask is true."""
     frame = {
         "table": np.full(key.size, table),
         "id": key,

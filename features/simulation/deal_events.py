@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from features.simulation.contract_events import contract_keys
-from features.simulation.deals import CALL_DAYS, REPLY_DAYS, Deals, Leads, win_odds
-from features.simulation.frames import Frame, ids, keep, moments, recorded, stack
+from features.simulation.contract_events import changes, contract_keys
+from features.simulation.deals import CALL_DAYS, REPLY_DAYS, Deals, Leads
+from features.simulation.frames import Frame, ids, moments, recorded, stack
 from features.simulation.oracle import Seen
 from features.simulation.people import CHANNELS, People
 from features.simulation.plan import DAY, SOURCES, Options, logistic
@@ -20,13 +20,10 @@ def deal_keys(rows: np.ndarray) -> np.ndarray:
     return ids("O", rows)
 
 
-def deal_frame(who: People, deals: Deals, created: np.ndarray, options: Options) -> Frame:
-    """The table opportunities, new business and expansions."""
+def deal_frame(who: People, deals: Deals, created: np.ndarray, amount: np.ndarray, options: Options) -> Frame:
+    """The table opportunities, new business and expansions; `amount` is today's."""
     rng = options.rng(50)
-    odds = win_odds(deals.merit, deals.calls, deals.replies, deals.slips, deals.discount, options.signal)
-    guess = logistic(
-        np.log(odds / (1 - odds)) + who.owner_bias[who.owner[deals.account]] + rng.normal(0, 1.2, deals.size)
-    )
+    sight = deals.merit + who.owner_bias[who.owner[deals.account]] + rng.normal(0, 1.0, deals.size)
     return {
         "opportunity_id": deal_keys(np.arange(deals.size)),
         "created_at": created,
@@ -34,12 +31,12 @@ def deal_frame(who: People, deals: Deals, created: np.ndarray, options: Options)
         "kind": np.where(deals.contract >= 0, "expansion", "new"),
         "closed_at": created + deals.length * DAY,
         "is_won": deals.won,
-        "amount": deals.amount,
+        "amount": amount,
         "lead_source": np.array(SOURCES)[deals.source],
         "lost_reason": np.where(deals.won == 1, "", _lost_reason(deals, rng)),
         "owner_id": ids("U", who.owner[deals.account], 3),
         "contract_id": contract_keys(deals.contract),
-        "forecast": np.round(guess, 2),
+        "forecast": np.round(logistic(sight), 2),
         "competitor": np.array(COMPETITORS)[deals.competitor],
         "has_partner": deals.partner,
     }
@@ -133,7 +130,7 @@ def _activities(
 
 
 def stage_frame(
-    deals: Deals, created: np.ndarray, options: Options
+    deals: Deals, created: np.ndarray, first_amount: np.ndarray, changed_at: np.ndarray, options: Options
 ) -> tuple[Frame, tuple[np.ndarray, np.ndarray]]:
     """The table stage_history, and the slips as (deal, moment).
 
@@ -163,7 +160,7 @@ def stage_frame(
         "opportunity_id": deal_keys(rows),
         "changed_at": at,
         "stage": np.where(named == len(STAGES), closed, np.array([*STAGES, ""])[named]),
-        "amount": deals.amount[rows],
+        "amount": np.where(at < changed_at[rows], first_amount[rows], deals.amount[rows]),
         "expected_close_date": expected,
     }
     return frame, (slip_deal, slip_at)
@@ -260,8 +257,15 @@ def touch_frame(
     }
 
 
-def all_activities(frames: list[Frame]) -> Frame:
-    """The table activities, keyed in the order of time."""
-    frame = stack(frames)
-    order = np.argsort(frame["occurred_at"], kind="stable")
-    return {"activity_id": ids("V", np.arange(order.size), 7), **keep(frame, order)}
+def amount_history(
+    deals: Deals, created: np.ndarray, options: Options
+) -> tuple[Frame, np.ndarray, np.ndarray]:
+    """Amounts that changed halfway, as history; first amounts; when they changed (-1: never)."""
+    rng = options.rng(56)
+    changing = (rng.random(deals.size) < 0.25) & (deals.length > 4)
+    first = np.where(changing, np.round(deals.amount * rng.uniform(0.7, 1.3, deals.size), 2), deals.amount)
+    at = np.where(changing, created + deals.length * (DAY // 2), -1)
+    key = deal_keys(np.arange(deals.size))
+    before = changes("opportunities", "amount", key, created, first, changing)
+    after = changes("opportunities", "amount", key, at, deals.amount, changing)
+    return stack([before, after]), first, at

@@ -28,7 +28,7 @@ from features.simulation.renewals import Contracts
 CALL_DAYS, REPLY_DAYS = 30, 45
 CALL_SHAPE = 3.0
 REPLY_MEAN, SLIPS_A_DAY = 1.6, 0.012
-REPLY_EFFECT, SLIP_EFFECT, COMPETITOR_EFFECT, EXPANSION_EFFECT = 0.42, -0.45, -0.6, 0.35
+REPLY_EFFECT, SLIP_EFFECT, COMPETITOR_EFFECT, EXPANSION_EFFECT = 0.5, -0.5, -0.7, 0.35
 QUOTE_SHARE, QUOTE_FIRST, QUOTE_LAST = 0.85, 8, 40
 POOL = 200_000
 
@@ -57,7 +57,8 @@ class Deals:
     competitor: np.ndarray
     partner: np.ndarray
     amount: np.ndarray
-    merit: np.ndarray  # log-odds of what is known when it is created
+    known: np.ndarray  # log-odds above the usual of what is known when it is created, the profile left out
+    merit: np.ndarray  # log-odds, all in
     effort: np.ndarray  # mean number of calls in the first 30 days
     calls: np.ndarray
     replies: np.ndarray
@@ -89,7 +90,7 @@ def win_odds(
     discount: np.ndarray,
     signal: bool,
 ) -> np.ndarray:
-    """P(won) given all that counts: calls in the first 30 days, replies in 45, slips, first quote's discount."""
+    """P(won) given calls in the first 30 days, replies in 45, slips, first quote's discount (NaN: none)."""
     if not signal:
         return np.full(np.shape(calls), WIN_RATE)
     return logistic(
@@ -102,12 +103,13 @@ def win_odds(
 
 
 def deal_discount(
-    merit: np.ndarray, lean: np.ndarray, in_icp: np.ndarray, rng: np.random.Generator
+    known: np.ndarray, lean: np.ndarray, in_icp: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """The discount of a first quote as a share: weak deals and soft owners get more, ideal customers ask for less."""
-    raw = (
-        0.12 - 0.06 * (merit - WIN_BASE) + lean - 0.06 * in_icp + 0.09 * rng.standard_normal(np.shape(merit))
-    )
+    """The discount of a first quote as a share, by the merit beyond the usual (`known`, log-odds).
+
+    Weak deals and soft owners get more, ideal customers ask for less.
+    """
+    raw = 0.12 - 0.06 * known + lean - 0.06 * in_icp + 0.09 * rng.standard_normal(np.shape(known))
     return np.round(np.clip(raw, 0, 0.45), 2)
 
 
@@ -172,7 +174,7 @@ def _deals(
 ) -> Deals:
     n = account.size
     competitor, partner = rng.choice(3, n, p=[0.5, 0.3, 0.2]), rng.random(n) < 0.2
-    in_icp, owner = who.in_icp[account] & options.icp, who.owner[account]
+    in_icp, owner = who.in_icp[account] & options.has_icp, who.owner[account]
     merit = (
         WIN_BASE
         + WIN_INDUSTRY[who.industry[account]]
@@ -181,23 +183,36 @@ def _deals(
         + COMPETITOR_EFFECT * (competitor == 2)
         + 0.1 * who.size[account]
         + 0.8 * who.owner_skill[owner]
-        + ICP_WIN * in_icp
         + EXPANSION_EFFECT * (contract is not None)
     )
-    effort = 3.6 * np.exp(-0.3 * (merit - WIN_BASE) - 0.5 * in_icp)
+    known = (merit - WIN_BASE) * options.signal
+    merit = merit + ICP_WIN * in_icp
+    effort = 3.6 * np.exp(-0.3 * known - 0.5 * in_icp)
     length = pool[rng.integers(0, pool.size, n)]
     rate = rng.gamma(CALL_SHAPE, 1 / CALL_SHAPE, n) * effort
     quote_age = np.where(rng.random(n) < QUOTE_SHARE, rng.integers(QUOTE_FIRST, QUOTE_LAST + 1, n), -99)
     quote_age = np.where(quote_age < length, quote_age, -99)
-    discount = deal_discount(merit, who.owner_discount[owner], in_icp, rng)
+    discount = deal_discount(known, who.owner_discount[owner], in_icp, rng)
     made = Deals(
-        account, np.full(n, -1) if contract is None else contract, day, length, source, competitor, partner,
-        np.round(np.maximum(1500, who.employees[account] * rng.lognormal(4.4, 0.5, n)), 2), merit, effort,
-        rng.poisson(rate * np.minimum(length, CALL_DAYS) / CALL_DAYS),
-        rng.poisson(REPLY_MEAN * np.minimum(length, REPLY_DAYS) / REPLY_DAYS),
-        rng.poisson(SLIPS_A_DAY * length), quote_age, np.where(quote_age > 0, discount, np.nan),
-        rng.random(n), np.zeros(n),
-    )  # fmt: skip
+        account=account,
+        contract=np.full(n, -1) if contract is None else contract,
+        created_day=day,
+        length=length,
+        source=source,
+        competitor=competitor,
+        partner=partner,
+        amount=np.round(np.maximum(1500, who.employees[account] * rng.lognormal(4.4, 0.5, n)), 2),
+        known=known,
+        merit=merit,
+        effort=effort,
+        calls=rng.poisson(rate * np.minimum(length, CALL_DAYS) / CALL_DAYS),
+        replies=rng.poisson(REPLY_MEAN * np.minimum(length, REPLY_DAYS) / REPLY_DAYS),
+        slips=rng.poisson(SLIPS_A_DAY * length),
+        quote_age=quote_age,
+        discount=np.where(quote_age > 0, discount, np.nan),
+        luck=rng.random(n),
+        won=np.zeros(n),
+    )
     odds = win_odds(made.merit, made.calls, made.replies, made.slips, made.discount, options.signal)
     made.won = (made.luck < odds).astype(np.int8)
     return made

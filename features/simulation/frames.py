@@ -16,6 +16,8 @@ Frame = dict[str, np.ndarray]
 def ids(prefix: str, numbers: np.ndarray, width: int = 6) -> np.ndarray:
     """Keys such as A000012 from whole numbers (n,); an empty string where the number is negative."""
     numbers = np.asarray(numbers)
+    if not numbers.size:
+        return np.empty(0, dtype=f"U{len(prefix) + width}")
     texts = np.char.add(prefix, np.char.zfill(np.maximum(numbers, 0).astype(str), width))
     return np.where(numbers < 0, "", texts)
 
@@ -47,7 +49,7 @@ def keep(frame: Frame, mask: np.ndarray) -> Frame:
 
 
 def to_arrow(table: str, frame: Frame) -> pa.Table:
-    """A frame as an Arrow table with the types the CSV writer needs; empty strings and -1 moments become null."""
+    """A frame with the types the CSV writer needs; empty strings and -1 moments become null."""
     return pa.table({name: _arrow(table, name, values) for name, values in frame.items()})
 
 

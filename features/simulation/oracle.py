@@ -94,22 +94,23 @@ def _past(
     Returns the mood at the start of step `first`, the window of the contact (NONE: not yet), and weights;
     all of shape (n, draws). `contact` is the lead of the visible first contact, -99 for none.
     """
-    states = terms.mood[rows]
+    states, weak = terms.mood[rows], terms.weakness[rows, None]
     mood = worry.fresh(shape, options.hidden_share, rng)
     for name, column in (("usage", 0), ("marks", 1), ("felt", 3)):
         setattr(mood, name, np.broadcast_to(states[:, first, column, None], shape).astype(np.float32))
-    hidden_felt = np.zeros(shape, dtype=np.float32)
+    hidden_felt: np.ndarray = np.zeros(shape, dtype=np.float32)
     for _ in range(BURN_IN if options.hidden_share else 0):
         hidden_felt = worry.MOOD_MEMORY * hidden_felt + (1 - worry.MOOD_MEMORY) * mood.hidden
         mood.hidden = worry.ar(mood.hidden, worry.HIDDEN_MEMORY, rng)
-    alive, weight = np.ones(shape), np.zeros(shape)
+    alive: np.ndarray = np.ones(shape)
+    weight: np.ndarray = np.zeros(shape)
     window = np.where(contact > 0, WINDOW_OF_LEAD[np.maximum(contact, 0)], NONE)
     window = np.broadcast_to(window[:, None], shape).copy()
     for step in range(first):
         state = worry.Mood(
             states[:, step, 0, None], states[:, step, 1, None], mood.hidden, mood.felt, options.hidden_share
         )
-        odds = worry.contact_odds(step, state.worry(), terms.habit[rows, None]) * np.ones(shape)
+        odds = worry.contact_odds(step, state.worry(), terms.habit[rows, None], weak) * np.ones(shape)
         middle = (worry.LEAD_START[step] + worry.LEAD_END[step] + 1) / 2
         here = (contact <= worry.LEAD_START[step]) & (contact > worry.LEAD_END[step])
         late = alive * odds * unlogged(np.array(middle - worry.LEAD_START[first]))
@@ -168,7 +169,7 @@ def _future(
     for step in range(first, worry.STEPS):
         high, low = int(worry.LEAD_START[step]), int(worry.LEAD_END[step])
         at = rng.integers(low + 1, high + 1, shape)
-        odds = worry.contact_odds(step, mood.worry(), habit)
+        odds = worry.contact_odds(step, mood.worry(), habit, terms.weakness[rows, None])
         met = (window == NONE) & (rng.random(shape, dtype=np.float32) < odds) & (at > decided)
         window = np.where(met, WINDOW_OF_LEAD[high], window)
         quoted = (quote <= high) & (quote > low) & (quote > decided)
@@ -179,7 +180,7 @@ def _future(
         if step < worry.STEPS - 1:
             worry.advance(mood, step, rng)
     account = terms.account[rows]
-    inside = (who.in_icp[account] & options.icp).astype(np.int64)
+    inside = (who.in_icp[account] & options.has_icp).astype(np.int64)
     timing = timing_table(options)[who.industry[account][:, None], inside[:, None], window]
     return renewal_odds(terms.fixed[rows, None], felt, timing, discount, options.signal)
 
@@ -203,7 +204,7 @@ def win_probability(
     reply_room = np.clip(np.minimum(length, REPLY_DAYS) - age, 0, None)
     replies = seen.replies[:, None] + rng.poisson(REPLY_MEAN * reply_room / REPLY_DAYS)
     slips = seen.slips[:, None] + rng.poisson(SLIPS_A_DAY * np.maximum(length - age, 0))
-    discount = _discount_to_come(who, deals, rows, age, length, options.icp, rng)
+    discount = _discount_to_come(who, deals, rows, age, length, options, rng)
     odds = win_odds(deals.merit[rows, None], calls, replies, slips, discount, options.signal)
     return (odds * (length <= age + horizon)).mean(axis=1), odds.mean(axis=1)
 
@@ -228,7 +229,7 @@ def _discount_to_come(
     rows: np.ndarray,
     age: int,
     length: np.ndarray,
-    icp: bool,
+    options: Options,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """The first quote's discount (n, draws): as seen, or as it may come, NaN for no quote."""
@@ -239,6 +240,7 @@ def _discount_to_come(
     at = rng.integers(max(age, QUOTE_FIRST), max(age, QUOTE_LAST) + 1, length.shape)
     comes = (rng.random(length.shape) < odds) & (at < length)
     account = deals.account[rows]
-    lean, ideal = who.owner_discount[who.owner[account]][:, None], (who.in_icp[account] & icp)[:, None]
-    draw = deal_discount(np.broadcast_to(deals.merit[rows, None], length.shape), lean, ideal, rng)
+    lean, ideal = who.owner_discount[who.owner[account]], who.in_icp[account] & options.has_icp
+    known = np.broadcast_to(deals.known[rows, None], length.shape)
+    draw = deal_discount(known, lean[:, None], ideal[:, None], rng)
     return np.where(quoted[:, None], deals.discount[rows, None], np.where(comes, draw, np.nan))

@@ -56,7 +56,7 @@ def people(options: Options) -> People:
         owner=np.where(owner < owners, owner, owner_region[region]),
         created_day=options.first_day - rng.integers(30, 900, n),
         is_customer=rng.random(n) < (0.45 if span > 700 else 0.6),
-        in_icp=(industry == 0) & (employees >= 100) & (employees < 1000) & np.isin(region, (0, 3)),
+        in_icp=(industry == 0) & (employees >= 50) & (employees < 1000) & np.isin(region, (0, 3)),
         led_by_women=women,
         owner_skill=rng.normal(0, 0.35, owners),
         owner_bias=rng.normal(0.4, 0.4, owners),
@@ -141,6 +141,21 @@ def _segments(who: People, rng: np.random.Generator, keys: np.ndarray) -> dict[s
         "area": np.repeat(["all"], 8),
     }
     return {"segments": segments, "population": population}
+
+
+def owner_history(who: People, keys: np.ndarray, created_at: np.ndarray, options: Options) -> Frame:
+    """Accounts that changed hands: who looked after them first, and from when on today's owner does."""
+    rng = options.rng(5)
+    row = np.flatnonzero(rng.random(keys.size) < 0.06)
+    changed = rng.integers(options.first_day + 30, options.until_day - 30, row.size)
+    first = (who.owner[row] + 1) % who.owner_skill.size
+    return {
+        "table": np.full(2 * row.size, "accounts"),
+        "id": np.concatenate([keys[row], keys[row]]),
+        "changed_at": np.concatenate([created_at[row], changed * DAY + 3 * 3600]),
+        "column": np.full(2 * row.size, "owner_id"),
+        "value": np.concatenate([ids("U", first, 3), ids("U", who.owner[row], 3)]),
+    }
 
 
 def campaign_frame(options: Options) -> tuple[Frame, np.ndarray, np.ndarray]:

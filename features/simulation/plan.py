@@ -28,13 +28,13 @@ RENEWAL_INDUSTRY = np.array([0.35, 0.10, 0.0, -0.55, 0.25, -0.25])
 RENEWAL_REGION = np.array([0.2, 0.0, -0.3, 0.1])
 RENEWAL_TIER = np.array([-0.45, 0.0, 0.45])
 RENEWAL_PRODUCT = np.array([-0.3, 0.0, 0.35])
-WIN_INDUSTRY = np.array([0.3, 0.0, -0.1, -0.5, 0.2, -0.2])
+WIN_INDUSTRY = np.array([0.35, 0.0, -0.15, -0.65, 0.3, -0.3])
 WIN_REGION = np.array([0.15, 0.0, -0.25, 0.1])
-WIN_SOURCE = np.array([0.0, 0.75, 0.1, -0.65, 0.3])
+WIN_SOURCE = np.array([0.0, 0.9, 0.1, -0.8, 0.4])
 
 TIMING_EFFECT = {
-    "peaked": np.array([0.0, 0.30, 1.15, 0.30, 0.0, -0.25, -0.5]),
-    "mild": np.array([0.05, 0.30, 0.65, 0.30, 0.05, -0.15, -0.4]),
+    "peaked": np.array([-0.05, 0.10, 1.65, 0.20, 0.0, -0.3, -0.6]),
+    "mild": np.array([0.0, 0.20, 0.90, 0.25, 0.05, -0.15, -0.4]),
     "none": np.zeros(7),
 }
 EARLY_INDUSTRY = INDUSTRIES.index("manufacturing")
@@ -43,15 +43,15 @@ CALLS_EFFECT = np.array([-0.85, -0.2, 0.5, 0.1, -0.5])
 WIN_DISCOUNT_EFFECT = np.array([0.0, 0.3, 0.75, 0.82, 0.82])
 RENEWAL_DISCOUNT_EFFECT = np.array([0.0, 0.2, 0.5, 0.55, 0.55])
 
-WORRY_EFFECT = -1.15
-RENEWAL_BASE, WIN_BASE = 1.45, -1.15
+WORRY_EFFECT = -1.7
+RENEWAL_BASE, WIN_BASE = 0.85, -1.15
 RENEWAL_RATE, WIN_RATE, QUALIFIED_RATE = 0.78, 0.30, 0.60
 """The constant rates used where there is no signal."""
 
 LATE_SHARE, LATE_DAYS = 0.15, 14.0
-"""Share of calls and meetings logged late, and the mean delay in days of those (exponential, at least one day)."""
+"""Share of calls and meetings logged late, and the mean delay in days of those (one day and exponential)."""
 
-ICP_WIN, ICP_RENEWAL, ICP_NO_CONTACT = 1.4, 0.5, 1.2
+ICP_WIN, ICP_RENEWAL, ICP_NO_CONTACT = 1.6, 0.5, 1.2
 UNFAIR_FACTOR = 0.55
 """Leads of the disadvantaged segment are qualified this much as often, at equal merit."""
 
@@ -90,6 +90,11 @@ class Options:
         return np.random.default_rng([self.seed, stage])
 
     @property
+    def has_icp(self) -> bool:
+        """Whether an ideal customer profile is planted: never without signal."""
+        return self.icp and self.signal
+
+    @property
     def hidden_share(self) -> float:
         """The share of the worry's variance that no recorded signal shows."""
         return 0.5 if self.hidden_worry else 0.0
@@ -111,6 +116,6 @@ def timing_table(options: Options) -> np.ndarray:
     if options.timing != "none":
         early = table[EARLY_INDUSTRY]
         early[:, [1, 2]] = early[:, [2, 1]]
-    if options.icp:
+    if options.has_icp:
         table[:, 1, NONE] += ICP_NO_CONTACT
     return table if options.signal else np.zeros_like(table)

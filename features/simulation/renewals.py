@@ -51,6 +51,7 @@ class Contracts:
     list_value: np.ndarray
     auto_renew: np.ndarray
     monthly: np.ndarray
+    weakness: np.ndarray  # how far below the usual `fixed` is, within -2..2
     fixed: np.ndarray  # log-odds of what is known at the start
     habit: np.ndarray  # log-odds of being contacted that owner and tier explain
     decided_lead: np.ndarray
@@ -87,7 +88,7 @@ def discount_given(visible: np.ndarray, lean: np.ndarray, rng: np.random.Generat
 def renewal_odds(
     fixed: np.ndarray, felt: np.ndarray, timing: np.ndarray, discount: np.ndarray, signal: bool
 ) -> np.ndarray:
-    """P(renewed) given all that counts; timing is the log-odds of the contact's window; discount may be NaN."""
+    """P(renewed) given all that counts: `timing` the contact's log-odds, `discount` NaN for none."""
     if not signal:
         return np.full(np.shape(felt), RENEWAL_RATE)
     price = RENEWAL_DISCOUNT_EFFECT[bucket(np.nan_to_num(discount), DISCOUNT_EDGES)]
@@ -161,15 +162,39 @@ def _terms(
         term = last.term[rows] + 1
     list_value = np.round(seats * np.array([220.0, 340.0, 560.0])[product], 2)
     paid = np.round(list_value * (1 - np.clip(rng.normal(0.08, 0.07, n), 0, 0.4)), 2)
-    empty = np.zeros(n)
+    grid, zeros = (n, WIDTH), np.zeros(n)
     made = Contracts(
-        account, np.full(n, -1), term, start_day, start_day + days, -steps_back, product, seats, paid, list_value,
-        auto_renew, monthly, empty, empty, decided_leads(np.full(n, 180), rng), quote_leads(np.full(n, 180), rng),
-        np.full(n, np.nan), np.full(n, -99), empty.copy(), rng.random(n), empty,
-        *(np.zeros((n, WIDTH), dtype=np.float32) for _ in range(2)), np.zeros((n, worry.STEPS, 4), dtype=np.float32),
-        *(np.zeros((n, WIDTH), dtype=np.int8) for _ in range(3)),
-    )  # fmt: skip
+        account=account,
+        previous=np.full(n, -1),
+        term=term,
+        start_day=start_day,
+        end_day=start_day + days,
+        first_step=-steps_back,
+        product=product,
+        seats=seats,
+        annual_value=paid,
+        list_value=list_value,
+        auto_renew=auto_renew,
+        monthly=monthly,
+        weakness=zeros,
+        fixed=zeros,
+        habit=zeros,
+        decided_lead=decided_leads(np.full(n, 180), rng),
+        quote_lead=quote_leads(np.full(n, 180), rng),
+        discount=np.full(n, np.nan),
+        contact_lead=np.full(n, -99),
+        felt=zeros,
+        luck=rng.random(n),
+        renewed=np.zeros(n, dtype=np.int8),
+        usage=np.zeros(grid, dtype=np.float32),
+        visible=np.zeros(grid, dtype=np.float32),
+        mood=np.zeros((n, worry.STEPS, 4), dtype=np.float32),
+        case=np.zeros(grid, dtype=np.int8),
+        score=np.full(grid, -2, dtype=np.int8),
+        overdue=np.zeros(grid, dtype=np.int8),
+    )
     made.fixed, made.habit = _fixed(who, made, options), _habit(who, made)
+    made.weakness = np.clip(RENEWAL_BASE - made.fixed, -2, 2)
     _live(who, made, before, options, rng)
     odds = renewal_odds(made.fixed, made.felt, timing_of(who, made, options), made.discount, options.signal)
     made.renewed = (made.luck < odds).astype(np.int8)
@@ -189,7 +214,7 @@ def _fixed(who: People, made: Contracts, options: Options) -> np.ndarray:
         - 0.4 * (made.monthly - 0.4)
         + 0.15 * np.minimum(made.term, 3)
         + who.owner_skill[who.owner[account]]
-        + ICP_RENEWAL * options.icp * who.in_icp[account]
+        + ICP_RENEWAL * options.has_icp * who.in_icp[account]
     )
 
 
@@ -200,7 +225,7 @@ def _habit(who: People, made: Contracts) -> np.ndarray:
 
 def timing_of(who: People, made: Contracts, options: Options, window: np.ndarray | None = None) -> np.ndarray:
     """Planted log-odds of each contract's window of first contact, or of another one (n,)."""
-    inside = (who.in_icp[made.account] & options.icp).astype(np.int64)
+    inside = (who.in_icp[made.account] & options.has_icp).astype(np.int64)
     return timing_table(options)[
         who.industry[made.account], inside, made.window if window is None else window
     ]
@@ -241,7 +266,7 @@ def _meet(made: Contracts, mood: worry.Mood, step: int, lean: np.ndarray, rng: n
     made.mood[:, step] = np.stack([mood.usage, mood.marks, mood.hidden, mood.felt], axis=1)
     high, low = worry.LEAD_START[step], worry.LEAD_END[step]
     lead = rng.integers(low + 1, high + 1, made.size)
-    odds = worry.contact_odds(step, mood.worry(), made.habit)
+    odds = worry.contact_odds(step, mood.worry(), made.habit, made.weakness)
     met = (made.contact_lead < 0) & (rng.random(made.size) < odds) & (lead > made.decided_lead)
     made.contact_lead = np.where(met, lead, made.contact_lead)
     quoted = (made.quote_lead <= high) & (made.quote_lead > low) & (made.quote_lead > made.decided_lead)

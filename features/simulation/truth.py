@@ -51,49 +51,68 @@ def _by_group(values: np.ndarray, groups: np.ndarray, names: tuple[str, ...]) ->
 
 
 def _timing(who: People, terms: Contracts, options: Options) -> dict:
-    """P(renewed) if everybody's first contact fell in a window; decided before it means: not contacted."""
+    """P(renewed) by window, for all, by industry and by region, with the raw rate and the share beside it."""
     industry, region = who.industry[terms.account], who.region[terms.account]
-    arms, open_arms = {}, {}
-    raw = terms.renewed == 1
+    arms: dict[str, dict] = {}
+    rates: dict[str, dict[str, float]] = {}
     for code, name in enumerate(WINDOWS):
-        window = np.full(terms.size, code)
-        forced = renewal_odds(
-            terms.fixed, terms.felt, timing_of(who, terms, options, window), terms.discount, options.signal
-        )
-        bare = renewal_odds(
-            terms.fixed,
-            terms.felt,
-            timing_of(who, terms, options, np.full(terms.size, NONE)),
-            terms.discount,
-            options.signal,
-        )
-        low = WINDOW_LEADS[code][0] if code < NONE else -99
-        regime = np.where(terms.decided_lead < low, forced, bare) if code < NONE else forced
-        arms[name] = {
-            "all": round(float(regime.mean()), 5),
-            "industry": _by_group(regime, industry, INDUSTRIES),
-            "region": _by_group(regime, region, REGIONS),
-            "raw": round(float(raw[terms.window == code].mean()), 5)
-            if (terms.window == code).any()
-            else None,
-            "share": round(float((terms.window == code).mean()), 5),
-        }
-        open_arms[name] = round(float(forced.mean()), 5)
-    best = max(arms, key=lambda name: arms[name]["all"])
-    by_industry = {g: max(arms, key=lambda name: arms[name]["industry"].get(g, 0)) for g in INDUSTRIES}
+        forced, mine = forced_contact(who, terms, code, options), terms.window == code
+        found = _groups(forced, industry, region)
+        rates[name] = {"all": float(forced.mean()), **found["industry"], **found["region"]}
+        in_time = _renewed_if(who, terms, np.full(terms.size, code), options)
+        arms[name] = _arm(forced, terms.renewed[mine], mine.mean()) | found | {"if_undecided": _mean(in_time)}
+    planted = options.signal and options.timing != "none"
+
+    def best(group: str) -> str | None:
+        return _best({name: rate.get(group, 0.0) for name, rate in rates.items()}) if planted else None
+
     return {
         "windows": arms,
-        "if_undecided": open_arms,
-        "best": best if options.signal and options.timing != "none" else None,
-        "best_by_industry": by_industry if options.signal and options.timing != "none" else None,
+        "best": best("all"),
+        "best_by_industry": {group: best(group) for group in INDUSTRIES},
+        "best_by_region": {group: best(group) for group in REGIONS},
     }
 
 
+def _renewed_if(who: People, terms: Contracts, window: np.ndarray, options: Options) -> np.ndarray:
+    timing = timing_of(who, terms, options, window)
+    return renewal_odds(terms.fixed, terms.felt, timing, terms.discount, options.signal)
+
+
+def forced_contact(who: People, terms: Contracts, window: int, options: Options) -> np.ndarray:
+    """P(renewed) of each contract (n,) if its first contact fell on a day of the window, each day alike.
+
+    Contact after the decision is none: who has decided by that day renews as if not contacted.
+    """
+    bare = _renewed_if(who, terms, np.full(terms.size, NONE), options)
+    if window == NONE:
+        return bare
+    low, high = WINDOW_LEADS[window]
+    in_time = np.clip((high - np.maximum(terms.decided_lead, low - 1)) / (high - low + 1), 0, 1)
+    return bare + in_time * (_renewed_if(who, terms, np.full(terms.size, window), options) - bare)
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return round(float(values.mean()), 5) if values.size else None
+
+
+def _groups(values: np.ndarray, industry: np.ndarray, region: np.ndarray) -> dict[str, dict[str, float]]:
+    return {
+        "industry": _by_group(values, industry, INDUSTRIES),
+        "region": _by_group(values, region, REGIONS),
+    }
+
+
+def _best(rates: dict[str, float]) -> str:
+    return max(rates, key=lambda name: rates[name])
+
+
 def _calls(who: People, deals: Deals, options: Options) -> dict:
-    """P(won) by calls in the first 30 days, among deals open then."""
+    """P(won) by calls in the first 30 days, among new business and expansions open then."""
     rows = deals.length > 30
-    curve = {}
-    for name, calls in zip(CALLS, CALL_POINTS, strict=True):
+    account = deals.account[rows]
+    curve, rates = {}, {}
+    for code, (name, calls) in enumerate(zip(CALLS, CALL_POINTS, strict=True)):
         odds = win_odds(
             deals.merit,
             np.full(deals.size, calls),
@@ -101,18 +120,12 @@ def _calls(who: People, deals: Deals, options: Options) -> dict:
             deals.slips,
             deals.discount,
             options.signal,
-        )
-        mine = rows & (bucket(deals.calls, CALL_EDGES) == CALLS.index(name))
-        curve[name] = {
-            "all": round(float(odds[rows].mean()), 5),
-            "industry": _by_group(odds[rows], who.industry[deals.account[rows]], INDUSTRIES),
-            "raw": round(float(deals.won[mine].mean()), 5) if mine.any() else None,
-            "share": round(float(mine.sum() / rows.sum()), 5),
-        }
-    return {
-        "buckets": curve,
-        "best": max(curve, key=lambda name: curve[name]["all"]) if options.signal else None,
-    }
+        )[rows]
+        mine = bucket(deals.calls[rows], CALL_EDGES) == code
+        rates[name] = float(odds.mean())
+        curve[name] = _arm(odds, deals.won[rows][mine], mine.mean())
+        curve[name] |= _groups(odds, who.industry[account], who.region[account])
+    return {"buckets": curve, "best": _best(rates) if options.signal else None}
 
 
 def _discounts(who: People, deals: Deals, terms: Contracts, options: Options) -> dict:
@@ -133,16 +146,12 @@ def _discounts(who: People, deals: Deals, terms: Contracts, options: Options) ->
 
 
 def _arm(forced: np.ndarray, raw: np.ndarray, share: float) -> dict:
-    return {
-        "all": round(float(forced.mean()), 5),
-        "raw": round(float(raw.mean()), 5) if raw.size else None,
-        "share": round(float(share), 5),
-    }
+    return {"all": _mean(forced), "raw": _mean(raw), "share": round(float(share), 5)}
 
 
 def _icp(who: People, deals: Deals, terms: Contracts, options: Options) -> dict | None:
     """The planted profile, and the four outcomes inside and outside of it."""
-    if not (options.icp and options.signal):
+    if not options.has_icp:
         return None
     none = np.full(terms.size, NONE)
     bare = renewal_odds(terms.fixed, terms.felt, timing_of(who, terms, options, none), terms.discount, True)
@@ -157,7 +166,7 @@ def _icp(who: People, deals: Deals, terms: Contracts, options: Options) -> dict 
             "renewal_without_contact": float(bare[inside[terms.account]].mean()),
         }
     return {
-        "conditions": {"industry": ["software"], "employees": [100, 999], "region": ["north", "west"]},
+        "conditions": {"industry": ["software"], "employees": [50, 999], "region": ["north", "west"]},
         **found,
     }
 

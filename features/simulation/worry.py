@@ -15,16 +15,17 @@ import numpy as np
 
 STEPS_BACK, STEPS = 36, 12
 LEAD_START = np.array([180, 165, 150, 135, 120, 105, 90, 75, 60, 45, 30, 14])
-"""Days before the end at which steps 0..11 start; what happened in a step is known at the next one's start."""
+"""Days before the end at which steps 0..11 start; what a step brought is known when the next one starts."""
 LEAD_END = np.append(LEAD_START[1:], -1)
 
-USAGE_MEMORY, MARK_MEMORY, HIDDEN_MEMORY, MOOD_MEMORY = 0.82, 0.75, 0.82, 0.70
+USAGE_MEMORY, MARK_MEMORY, HIDDEN_MEMORY, MOOD_MEMORY = 0.82, 0.75, 0.82, 0.85
 MARK_CASE, MARK_ESCALATED, MARK_LOW_SCORE, MARK_OVERDUE = 0.8, 1.6, 0.9, 0.9
 USAGE_WEIGHT, MARK_WEIGHT, MARK_MEAN = 0.75, 0.85, 0.75
 
-CONTACT_BASE = np.array([-3.1] * 4 + [-2.6] * 2 + [-2.6] * 2 + [-2.1] * 2 + [-1.7, -1.7])
-CONTACT_WORRY = np.array([0.4] * 4 + [0.7] * 2 + [1.3] * 2 + [1.2] * 2 + [1.0, 0.9])
-"""Log-odds of the first human contact in each step, and how much each unit of worry adds."""
+CONTACT_BASE = np.array([-2.9] * 4 + [-2.2] * 2 + [-2.3] * 2 + [-1.9] * 2 + [-1.3, -1.2])
+CONTACT_WORRY = np.array([0.1] * 4 + [0.3] * 2 + [1.8] * 2 + [0.7] * 2 + [0.3, 0.2])
+CONTACT_WEAKNESS = np.array([0.0] * 4 + [0.1] * 2 + [0.5] * 2 + [0.2] * 2 + [0.0, 0.0])
+"""Log-odds of the first human contact by step; what a unit of worry adds, and one of standing weakness."""
 
 
 @dataclass
@@ -51,7 +52,10 @@ class Mood:
 
 @dataclass
 class Shocks:
-    """What one step recorded: case 0 none, 1 plain, 2 escalated; score -2 not asked, -1 no answer, 0 fine, 1 low."""
+    """What one step recorded.
+
+    Case: 0 none, 1 plain, 2 escalated. Score: -2 not asked, -1 no answer, 0 fine, 1 low.
+    """
 
     case: np.ndarray
     score: np.ndarray
@@ -104,10 +108,16 @@ def advance(mood: Mood, step: int, rng: np.random.Generator) -> Shocks:
 
 
 def ar(values: np.ndarray, memory: float, rng: np.random.Generator) -> np.ndarray:
+    """One step of a first-order autoregression of unit variance."""
     noise = rng.standard_normal(values.shape, dtype=np.float32)
     return (memory * values + np.sqrt(1 - memory**2) * noise).astype(np.float32)
 
 
-def contact_odds(step: int, worry: np.ndarray, habit: np.ndarray) -> np.ndarray:
-    """The probability that the first human contact falls in this step; habit is the owner's and tier's part."""
-    return _odds(CONTACT_BASE[step] + CONTACT_WORRY[step] * np.clip(worry, -2, 2.5) + habit)
+def contact_odds(step: int, worry: np.ndarray, habit: np.ndarray, weakness: np.ndarray) -> np.ndarray:
+    """P(the first human contact falls in this step | none before); all arrays of one shape.
+
+    `habit` is the owner's and tier's part of the log-odds, `weakness` how much poorer than usual the renewal
+    stands by what is known from the start.
+    """
+    felt = CONTACT_WORRY[step] * np.clip(worry, -1.0, 1.8) + CONTACT_WEAKNESS[step] * weakness
+    return _odds(CONTACT_BASE[step] + felt + habit)
