@@ -23,7 +23,7 @@ def case(n=1500, strength=1.5, seed=0):
     frame = pd.DataFrame({"subject_id": ids, "account_id": ids, "as_of": pd.NaT, "lead_days": np.nan})
     ds = dataset(pd.DataFrame({"x": x}), y, frame, {"x": SimpleNamespace(source="event")}, "win", False)
     rule = np.where(x > 0, y[x > 0].mean(), y[x <= 0].mean())
-    test = pd.DataFrame({"row": np.arange(n), "served": truth, "base rate": y.mean(), "team rule": rule})
+    test = pd.DataFrame({"row": np.arange(n), "probability": truth, "base rate": y.mean(), "team rule": rule})
     return ds, test
 
 
@@ -46,32 +46,32 @@ def test_without_signal_nothing_leads(seed):
     ds, test = case(n=600, strength=0.0, seed=seed)
     noise = np.random.default_rng(seed).normal(0, 0.1, len(test))
     for served in (test["base rate"], test["base rate"] + noise):
-        found = gates(ds, test.assign(served=served.clip(0.01, 0.99)), CLEAN, [])
+        found = gates(ds, test.assign(probability=served.clip(0.01, 0.99)), CLEAN, [])
         assert not found["beats the base rate"].passed
         assert not may_lead(found)
 
 
 def test_overconfidence_fails_the_slope():
     ds, test = case()
-    odds = np.log(test["served"] / (1 - test["served"]))
-    found = gates(ds, test.assign(served=1 / (1 + np.exp(-1.6 * odds))), CLEAN, [])
+    odds = np.log(test["probability"] / (1 - test["probability"]))
+    found = gates(ds, test.assign(probability=1 / (1 + np.exp(-1.6 * odds))), CLEAN, [])
     assert found["calibration slope"].passed is False
     assert not may_lead(found)
 
 
 def test_a_constant_has_no_slope_and_does_not_lead():
     ds, test = case()
-    found = gates(ds, test.assign(served=0.5), CLEAN, [])
+    found = gates(ds, test.assign(probability=0.5), CLEAN, [])
     assert found["calibration slope"].passed is None
     assert not may_lead(found)
 
 
 def test_worse_than_the_best_baseline_fails_and_serving_it_passes():
     ds, test = case()
-    shrunk = 0.5 + (test["served"] - 0.5) * 0.6
-    better = test.assign(logistic=test["served"], served=shrunk)
+    shrunk = 0.5 + (test["probability"] - 0.5) * 0.6
+    better = test.assign(logistic=test["probability"], probability=shrunk)
     assert gates(ds, better, CLEAN, [])["not worse than the best baseline"].passed is False
-    same = test.assign(logistic=test["served"])
+    same = test.assign(logistic=test["probability"])
     assert gates(ds, same, CLEAN, [])["not worse than the best baseline"].passed is True
 
 

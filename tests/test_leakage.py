@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from features.errors import RenewalError
+from training.beside import Beside
 from training.dataset import Dataset, dataset
-from training.leakage import Beside, guard
+from training.leakage import guard
 from training.leakage_rules import is_suspect
 
 SEEDS = range(6)
@@ -133,7 +134,7 @@ def test_planted_leaks_are_barred_and_strong_fair_columns_pass(seed):
             "decided_at": np.repeat(rows.decided, len(LEADS)),
         }
     ).reset_index(drop=True)
-    found = guard(ds, Beside(open_rows=undecided, dates=dates))
+    found = guard(ds, Beside(open_rows=undecided, raw=dates))
     assert set(found.barred) == {name.partition(".")[2] for name in leaks}
     assert set(found.apply(ds).X.columns) == {*fair, "calls_90d"}
 

@@ -36,16 +36,16 @@ def gates(
 
     Args:
         ds: the rows.
-        test: `row` (position in ds), `served` and a column of probabilities for each baseline, `base rate`
-            and `team rule` among them.
+        test: `row` (position in ds), `probability` (of what is served) and a column for each baseline,
+            `base rate` and `team rule` among them.
         guard: the leakage guard's verdicts.
         parity_checks: of the test rows, as `training.parity.parity` gives them.
         waivers: gate → written reason for passing it all the same; only for `parity`.
     """
     rows = test["row"].to_numpy()
     y, accounts = ds.y[rows], ds.groups[rows]
-    served = test["served"].to_numpy(dtype=float)
-    others = {str(name): test[name].to_numpy(float) for name in test.columns.drop(["row", "served"])}
+    served = test["probability"].to_numpy(dtype=float)
+    others = {str(name): test[name].to_numpy(float) for name in test.columns.drop(["row", "probability"])}
     best = min(others, key=lambda name: losses(y, others[name]).mean())
     found = {
         "beats the base rate": _beats(y, served, others[BASE_RATE], accounts, "the base rate"),

@@ -15,11 +15,14 @@ import pandas as pd
 
 from features.errors import RenewalError
 from training import evidence
+from training.beside import Beside
 from training.dataset import Dataset
 from training.leakage_rules import FEWEST_OPEN, RULES, Facts, is_suspect
 
 MOST_ROWS = 20_000
 LEAST_CEILING, MOST_CEILING, HEADROOM = 0.88, 0.95, 0.08
+OF_THE_TERM = {"term_days": "contracts.end_date", "end_month": "contracts.end_date"}
+"""Features that come with the snapshot and are made of a column all the same."""
 
 
 @dataclass(frozen=True)
@@ -43,21 +46,6 @@ class Guard:
         return ds.without(self.dropped)
 
 
-@dataclass(frozen=True)
-class Beside:
-    """What a dataset does not hold and the guard may look at.
-
-    Attributes:
-        open_rows: the same features for rows still undecided, one a contract or deal.
-        dates: raw dates, rows as in the dataset, a column each `table.column`, and `decided_at`.
-        changes_after: `table.column` → share of its recorded changes that came after the decision.
-    """
-
-    open_rows: pd.DataFrame | None = None
-    dates: pd.DataFrame | None = None
-    changes_after: dict[str, float] | None = None
-
-
 def guard(
     ds: Dataset, beside: Beside | None = None, *, bar: Sequence[str] = (), allow: Sequence[str] = ()
 ) -> Guard:
@@ -72,21 +60,24 @@ def guard(
     Raises:
         RenewalError: a name in `bar` or `allow` is no column of the data.
     """
-    columns = columns_of(ds)
+    around = beside or Beside()
+    columns = columns_of(ds, around)
     barred_by_user = {_named(name, columns) for name in bar}
     allowed = {_named(name, columns) for name in allow}
     sample = _each_subject(ds)
-    facts = [_measure(ds, sample, column, names, beside or Beside()) for column, names in columns.items()]
-    limit = ceiling(ds, sample, facts)
+    looks = {column: _looks(ds, sample, column, names, around) for column, names in columns.items()}
+    limit = ceiling(ds, sample, looks)
     reasons, listed = {}, []
-    for fact in facts:
-        found = [words for rule in RULES if (words := rule(fact, limit))]
-        if fact.column in barred_by_user:
+    for column, facts in looks.items():
+        worst = max(facts, key=lambda fact: (len(_broken(fact, limit)), fact.power.auc))
+        found = list(dict.fromkeys(words for fact in (worst, *facts) for words in _broken(fact, limit)))
+        if column in barred_by_user:
             found.insert(0, "barred by the user")
-        verdict = "allowed" if fact.column in allowed else "barred" if found else "passed"
+        verdict = "allowed" if column in allowed else "barred" if found else "passed"
         if verdict == "barred":
-            reasons[fact.column] = found[0]
-        listed.append({**asdict(fact), "ceiling": round(limit, 3), "verdict": verdict, "why": found})
+            reasons[column] = found[0]
+        told = {**asdict(worst), "features": columns[column], "ceiling": round(limit, 3)}
+        listed.append({**told, "verdict": verdict, "why": found})
     short = _short_names(columns)
     return Guard(
         barred={short[column]: reason for column, reason in reasons.items()},
@@ -96,14 +87,31 @@ def guard(
     )
 
 
-def columns_of(ds: Dataset) -> dict[str, list[str]]:
-    """`table.column` → the features made of it, for everything that is not an event."""
+def _broken(fact: Facts, limit: float) -> list[str]:
+    return [words for rule in RULES if (words := rule(fact, limit))]
+
+
+def columns_of(ds: Dataset, around: Beside) -> dict[str, list[str]]:
+    """`table.column` → the features made of it, for everything that is not an event.
+
+    Free text and dates that no feature shows (they lie after every snapshot) are named too, with no features.
+    """
     found: dict[str, list[str]] = {}
     for name in ds.X.columns:
-        info = ds.infos.get(name)
-        if info is not None and info.source == "column":
-            found.setdefault(info.column or name, []).append(name)
+        column = _column_of(ds, str(name))
+        if column:
+            found.setdefault(column, []).append(str(name))
+    if around.raw is not None:
+        for column in around.raw.columns.drop("decided_at"):
+            found.setdefault(str(column), [])
     return found
+
+
+def _column_of(ds: Dataset, name: str) -> str | None:
+    info = ds.infos.get(name)
+    if info is not None and info.source == "column":
+        return info.column or name
+    return OF_THE_TERM.get(name)
 
 
 def _short_names(columns: Collection[str]) -> dict[str, str]:
@@ -128,17 +136,16 @@ def _named(name: str, columns: Collection[str]) -> str:
     )
 
 
-def ceiling(ds: Dataset, sample: "Sample", facts: Sequence[Facts]) -> float:
+def ceiling(ds: Dataset, sample: "Sample", looks: dict[str, list[Facts]]) -> float:
     """The highest one-column AUC that is plausible in this data.
 
     Events are joined as of the snapshot and cannot leak, so the strongest of them, and of the columns that no
     other rule bars, says how predictable these outcomes are from one thing known; a little headroom is added.
     """
-    fair = [fact.power.auc for fact in facts if not any(rule(fact, 1.1) for rule in RULES)]
-    fair = [auc for auc in fair if auc < LEAST_CEILING]
+    clean = [facts for facts in looks.values() if not any(_broken(fact, 1.1) for fact in facts)]
+    fair = [fact.power.auc for facts in clean for fact in facts if fact.power.auc < LEAST_CEILING]
     for name in ds.X.columns:
-        info = ds.infos.get(name)
-        if info is not None and info.source == "event":
+        if _column_of(ds, str(name)) is None:
             levels = evidence.cut(ds.X[name].iloc[sample.rows])
             fair.append(evidence.power(levels, sample.y, sample.groups).auc)
     return min(MOST_CEILING, max([LEAST_CEILING, *[auc + HEADROOM for auc in fair]]))
@@ -197,22 +204,21 @@ def _each_account(ds: Dataset, sample: Sample) -> Sample:
     return Sample(sample.rows[at], sample.y[at], sample.groups[at], sample.moment[at], account[at])
 
 
-def _measure(ds: Dataset, sample: Sample, column: str, names: list[str], beside: Beside) -> Facts:
-    """The worst that the features of a column show; an account's column is also asked once an account."""
-    looks = [_look(ds, sample, column, name, beside.open_rows) for name in names]
+def _looks(ds: Dataset, sample: Sample, column: str, names: list[str], around: Beside) -> list[Facts]:
+    """What the features of a column show, and its raw dates or text; an account's also once an account."""
+    samples = [sample]
     if column.startswith("accounts."):
         last = _each_account(ds, sample)
         if min(last.y.sum(), (1 - last.y).sum()) >= FEWEST_OPEN:
-            looks += [_look(ds, last, column, n, beside.open_rows) for n in names if not _is_age(ds, n)]
-    worst = max(
-        looks, key=lambda fact: (sum(bool(rule(fact, MOST_CEILING)) for rule in RULES), fact.power.auc)
-    )
-    return replace(
-        worst,
-        features=tuple(names),
-        dates_after=_dates_after(beside.dates, column, sample.rows),
-        changes_after=(beside.changes_after or {}).get(column),
-    )
+            samples.append(last)
+    looks = []
+    for chosen in samples:
+        for name in names:
+            if chosen is sample or not _is_age(ds, name):
+                looks.append(_look(ds, chosen, column, name, around))
+        if around.raw is not None and column in around.raw:
+            looks.append(_raw_look(ds, chosen, column, around))
+    return looks
 
 
 def _is_age(ds: Dataset, name: str) -> bool:
@@ -220,29 +226,60 @@ def _is_age(ds: Dataset, name: str) -> bool:
     return ds.infos[name].unit.startswith(("day", "date", "month", "year"))
 
 
-def _look(ds: Dataset, sample: Sample, column: str, name: str, open_rows: pd.DataFrame | None) -> Facts:
-    values, y = ds.X[name].iloc[sample.rows], sample.y
+def _look(ds: Dataset, sample: Sample, column: str, name: str, around: Beside) -> Facts:
+    """A feature as the model would see it."""
+    values = ds.X[name].iloc[sample.rows]
+    is_text = not pd.api.types.is_numeric_dtype(values)
+    fact = replace(
+        _facts(ds, sample, column, values),
+        unique=evidence.unique_share(values, sample.entity) if is_text else 0.0,
+        running=None if _is_age(ds, name) else _running(values, sample),
+        changes_after=(around.changes_after or {}).get(column),
+    )
+    undecided = around.open_rows
+    return fact if undecided is None or name not in undecided else _beside_open(fact, values, undecided[name])
+
+
+def _raw_look(ds: Dataset, sample: Sample, column: str, around: Beside) -> Facts:
+    """Where a date or a text is filled today, for what a model does not read itself."""
+    assert around.raw is not None
+    raw = around.raw[column].iloc[sample.rows]
+    decided_at = around.raw["decided_at"].iloc[sample.rows]
+    is_date = pd.api.types.is_datetime64_any_dtype(raw)
+    filled = raw.notna().astype(float).where(raw.notna())
+    fact = replace(
+        _facts(ds, sample, column, filled),
+        running=None if is_date else _running(raw, sample),
+        dates_after=_dates_after(raw, decided_at) if is_date else None,
+    )
+    if around.raw_open is None:
+        return fact
+    undecided = around.raw_open[column]
+    return _beside_open(fact, filled, undecided.notna().astype(float).where(undecided.notna()))
+
+
+def _running(values: pd.Series, sample: Sample) -> evidence.Running:
+    return evidence.running_number(values, sample.entity, sample.moment, sample.y)
+
+
+def _facts(ds: Dataset, sample: Sample, column: str, values: pd.Series) -> Facts:
+    y = sample.y
     levels = evidence.cut(values)
     counts = np.sort(np.bincount(levels.codes))[::-1]
     pure = evidence.pure_levels(levels, y)
     good, bad, filled_p = evidence.fill_rates(values, y)
-    is_age, is_text = _is_age(ds, name), not pd.api.types.is_numeric_dtype(values)
-    fact = Facts(
+    return Facts(
         column=column,
-        features=(name,),
         kind=ds.kind,
         n=len(y),
         power=evidence.power(levels, y, sample.groups),
         few_levels=bool(counts[:3].sum() >= 0.85 * len(y)),
         suspect_name=is_suspect(column),
-        unique=evidence.unique_share(values, sample.entity) if is_text else 0.0,
-        running=None if is_age else evidence.running_number(values, sample.entity, sample.moment, y),
         pure=pure[0] if pure else None,
         filled_good=good,
         filled_bad=bad,
         filled_p=filled_p,
     )
-    return fact if open_rows is None or name not in open_rows else _beside_open(fact, values, open_rows[name])
 
 
 def _beside_open(fact: Facts, decided: pd.Series, undecided: pd.Series) -> Facts:
@@ -259,8 +296,6 @@ def _beside_open(fact: Facts, decided: pd.Series, undecided: pd.Series) -> Facts
     )
 
 
-def _dates_after(dates: pd.DataFrame | None, column: str, rows: np.ndarray) -> float | None:
-    if dates is None or column not in dates:
-        return None
-    both = dates[[column, "decided_at"]].iloc[rows].dropna()
-    return float((both[column] >= both["decided_at"]).mean()) if len(both) >= FEWEST_OPEN else None
+def _dates_after(dates: pd.Series, decided_at: pd.Series) -> float | None:
+    both = dates.notna() & decided_at.notna()
+    return float((dates[both] >= decided_at[both]).mean()) if both.sum() >= FEWEST_OPEN else None

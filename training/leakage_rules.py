@@ -38,18 +38,17 @@ class Facts:
     """
 
     column: str
-    features: tuple[str, ...]
     kind: str
     n: int
     power: Power
     few_levels: bool
     suspect_name: bool
-    unique: float
-    running: Running | None
     pure: Pure | None
     filled_good: float
     filled_bad: float
     filled_p: float
+    unique: float = 0.0
+    running: Running | None = None
     pure_in_open: float | None = None
     open_n: int = 0
     filled_decided: float | None = None

@@ -1,0 +1,401 @@
+"""The model registry: versions, aliases and what each was made of, kept in MLflow.
+
+A version is a plain folder (JSON and XGBoost's own file); nothing is ever unpickled. The alias moves last,
+after everything is uploaded: a reader finds the old champion or the new one, and a killed run leaves no half.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
+
+from features.errors import RenewalError
+from features.settings import Settings
+from training.model import Model
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+KINDS = ("renewal", "win")
+MODEL_FOLDER, RESULT_FILE = "model", "result.json"
+_PARAM_LENGTH = 500
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version: `alias` is champion, challenger or None."""
+
+    name: str
+    version: str
+    alias: str | None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that may be served, and the version it is."""
+
+    model: Model
+    version: str
+    alias: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of a training beside its files.
+
+    Attributes:
+        params: settings and parameters, by name.
+        metrics: figures, by name; those not finite are left out.
+        gates: gate → {passed, why}.
+        fingerprint: of data, code, lock and settings together: the same fingerprint trains the same model.
+        tags: further words, by name.
+    """
+
+    params: Mapping[str, object]
+    metrics: Mapping[str, float]
+    gates: Mapping[str, Mapping[str, Any]]
+    fingerprint: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def model_name(kind: str) -> str:
+    """The registered model of a kind: `renewal`, `win`, or the full name itself.
+
+    Raises:
+        RenewalError: no such kind.
+    """
+    short = kind.removeprefix("perennial-")
+    if short not in KINDS:
+        raise RenewalError(expected="renewal or win", found=repr(kind), do="Name one of the two models.")
+    return f"perennial-{short}"
+
+
+def register(kind: str, folder: Path, record: Record, settings: Settings, *, lead: bool) -> Version:
+    """Upload a folder (`model/`, card, result.json) as a new version, then move the alias.
+
+    Args:
+        kind: `renewal` or `win`.
+        folder: what to upload, whole.
+        record: what to keep on the run.
+        settings: where the registry is.
+        lead: whether it becomes champion; otherwise it is challenger.
+    """
+    client, name = _client(settings), model_name(kind)
+    _drop_unfinished(client, name, record.fingerprint)
+    run = client.create_run(_experiment(client, name, settings), tags={"fingerprint": record.fingerprint})
+    run_id = run.info.run_id
+    _log(client, run_id, record)
+    client.log_artifacts(run_id, str(folder))
+    _ensure_model(client, name)
+    source = f"{run.info.artifact_uri}/{MODEL_FOLDER}"
+    tags = {**record.tags, "fingerprint": record.fingerprint, "gates": json.dumps(record.gates)}
+    version = client.create_model_version(name, source=source, run_id=run_id, tags=tags)
+    client.set_terminated(run_id)
+    alias = CHAMPION if lead else CHALLENGER
+    if lead:
+        _crown(client, name, version.version)
+    else:
+        client.set_registered_model_alias(name, CHALLENGER, version.version)
+    client.set_model_version_tag(name, version.version, "complete", "true")
+    return Version(name, str(version.version), alias)
+
+
+def champion(kind: str, settings: Settings) -> Loaded | None:
+    """The model to score with: the champion, without one the challenger, else None."""
+    if not _exists(settings):
+        return None
+    client, name = _client(settings), model_name(kind)
+    aliases = _aliases(client, name)
+    for alias in (CHAMPION, CHALLENGER):
+        if alias in aliases:
+            version = client.get_model_version(name, aliases[alias])
+            return Loaded(Model.load(_folder(version, settings)), str(version.version), alias)
+    return None
+
+
+def standing(kind: str, settings: Settings) -> Version | None:
+    """Which version `champion` would load, without loading it: what a service asks every few seconds."""
+    if not _exists(settings):
+        return None
+    name = model_name(kind)
+    aliases = _aliases(_client(settings), name)
+    alias = next((one for one in (CHAMPION, CHALLENGER) if one in aliases), None)
+    return None if alias is None else Version(name, aliases[alias], alias)
+
+
+def load_version(kind: str, version: str | int, settings: Settings) -> Model:
+    """One version's model.
+
+    Raises:
+        RenewalError: there is none.
+    """
+    client, name = _open(settings), model_name(kind)
+    return Model.load(_folder(_version(client, name, version), settings))
+
+
+def promote(
+    kind: str, version: str | int, settings: Settings, *, reason: str | None = None
+) -> dict[str, Any]:
+    """Make a version (number or alias) the champion.
+
+    Raises:
+        RenewalError: there is no such version, or a gate failed and no reason is given in writing.
+    """
+    client, name = _open(settings), model_name(kind)
+    found = _version(client, name, version)
+    gates = json.loads(found.tags.get("gates", "{}"))
+    failed = [gate for gate, told in gates.items() if told["passed"] is False]
+    written = (reason or "").strip()
+    if failed and not written:
+        raise RenewalError(
+            expected="every gate passed, or a written reason to promote all the same",
+            found=f"failed: {', '.join(failed)}",
+            do="Give --reason TEXT; it is kept with the version.",
+        )
+    if failed:
+        client.set_model_version_tag(name, found.version, "waiver", written)
+    before = _crown(client, name, found.version, written)
+    return {
+        "model": name,
+        "version": str(found.version),
+        "alias": CHAMPION,
+        "before": before,
+        "waived": failed,
+    }
+
+
+def rollback(kind: str, settings: Settings, *, reason: str | None = None) -> dict[str, Any]:
+    """Make the champion before this one champion again.
+
+    Raises:
+        RenewalError: there is no champion, or none before it.
+    """
+    client, name = _open(settings), model_name(kind)
+    current = _aliases(client, name).get(CHAMPION)
+    before = client.get_model_version(name, current).tags.get("previous_champion") if current else None
+    if not before:
+        raise RenewalError(
+            expected="an earlier champion to go back to",
+            found=f"version {current} with none before it" if current else "no champion",
+            do="See `perennial models list` and promote a version.",
+        )
+    client.set_registered_model_alias(name, CHAMPION, before)
+    client.set_model_version_tag(name, current, "rolled_back", f"{_now()} {reason or ''}".strip())
+    return {"model": name, "version": before, "alias": CHAMPION, "before": str(current)}
+
+
+def listing(settings: Settings) -> list[dict[str, Any]]:
+    """Every version of every model, newest first."""
+    if not _exists(settings):
+        return []
+    client = _client(settings)
+    rows = []
+    for kind in KINDS:
+        name = model_name(kind)
+        aliases = _aliases(client, name)
+        for version in client.search_model_versions(f"name='{name}'"):
+            rows.append(_summary(version, aliases))
+    return sorted(rows, key=lambda row: (row["model"], -int(row["version"])))
+
+
+def show(kind: str, settings: Settings, version: str | int | None = None) -> dict[str, Any]:
+    """All that is kept of a version (number or alias); without one, of the champion or challenger.
+
+    Raises:
+        RenewalError: there is none.
+    """
+    client, name = _open(settings), model_name(kind)
+    aliases = _aliases(client, name)
+    wanted = version or aliases.get(CHAMPION) or aliases.get(CHALLENGER)
+    if wanted is None:
+        raise _nothing_trained(name)
+    found = _version(client, name, wanted)
+    run = client.get_run(str(found.run_id))
+    folder = _folder(found, settings).parent
+    result = json.loads((folder / RESULT_FILE).read_text()) if (folder / RESULT_FILE).is_file() else {}
+    kept = ("waiver", "rolled_back", "previous_champion", "promoted")
+    told: dict[str, Any] = {key: found.tags[key] for key in kept if key in found.tags}
+    return {
+        **_summary(found, aliases),
+        **told,
+        "params": dict(run.data.params),
+        "metrics": dict(run.data.metrics),
+        "result": result,
+        "folder": str(folder),
+    }
+
+
+def compare(kind: str, one: str | int, other: str | int, settings: Settings) -> dict[str, Any]:
+    """Two versions side by side: each figure in both and its change, and the parameters that differ."""
+    a, b = show(kind, settings, one), show(kind, settings, other)
+    figures = sorted({*a["metrics"], *b["metrics"]})
+    params = sorted({*a["params"], *b["params"]})
+    return {
+        "model": a["model"],
+        "versions": [a["version"], b["version"]],
+        "metrics": {
+            name: {
+                "one": (x := a["metrics"].get(name)),
+                "other": (y := b["metrics"].get(name)),
+                "change": _less(y, x),
+            }
+            for name in figures
+        },
+        "params": {
+            name: [a["params"].get(name), b["params"].get(name)]
+            for name in params
+            if a["params"].get(name) != b["params"].get(name)
+        },
+        "gates": [a["gates"], b["gates"]],
+        "same_data": a["data_fingerprint"] == b["data_fingerprint"],
+    }
+
+
+def _less(y: float | None, x: float | None) -> float | None:
+    return None if x is None or y is None else y - x
+
+
+def _summary(version: "ModelVersion", aliases: Mapping[str, str]) -> dict[str, Any]:
+    tags = version.tags
+    return {
+        "model": version.name,
+        "version": str(version.version),
+        "alias": next((a for a, v in aliases.items() if str(v) == str(version.version)), None),
+        "trained_at": datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(
+            timespec="seconds"
+        ),
+        "served": tags.get("served"),
+        "data_fingerprint": tags.get("data_fingerprint"),
+        "gates": json.loads(tags.get("gates", "{}")),
+    }
+
+
+def _crown(client: "MlflowClient", name: str, version: str, reason: str = "") -> str | None:
+    """Move the champion alias, keeping on the version who was champion before."""
+    aliases = _aliases(client, name)
+    before = aliases.get(CHAMPION)
+    if before is not None and str(before) != str(version):
+        client.set_model_version_tag(name, version, "previous_champion", str(before))
+    client.set_model_version_tag(name, version, "promoted", f"{_now()} {reason}".strip())
+    client.set_registered_model_alias(name, CHAMPION, version)
+    if str(aliases.get(CHALLENGER)) == str(version):
+        client.delete_registered_model_alias(name, CHALLENGER)
+    return before
+
+
+def _client(settings: Settings) -> "MlflowClient":
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    return MlflowClient(tracking_uri=settings.mlflow_url, registry_uri=settings.mlflow_url)
+
+
+def _exists(settings: Settings) -> bool:
+    """Whether there is a registry to ask: a question must not make one."""
+    url = settings.mlflow_url
+    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).is_file()
+
+
+def _open(settings: Settings) -> "MlflowClient":
+    if not _exists(settings):
+        raise _nothing_trained("any kind")
+    return _client(settings)
+
+
+def _nothing_trained(name: str) -> RenewalError:
+    return RenewalError(
+        expected=f"a trained model of {name}",
+        found="none",
+        do="Run `perennial train renewal` or `train win`.",
+    )
+
+
+def _experiment(client: "MlflowClient", name: str, settings: Settings) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return found.experiment_id
+    place = (settings.home.resolve() / "artifacts").as_uri()
+    return client.create_experiment(name, artifact_location=place)
+
+
+def _ensure_model(client: "MlflowClient", name: str) -> None:
+    if not client.search_registered_models(f"name='{name}'"):
+        client.create_registered_model(name)
+
+
+def _aliases(client: "MlflowClient", name: str) -> dict[str, str]:
+    found = client.search_registered_models(f"name='{name}'")
+    return {alias: str(version) for alias, version in found[0].aliases.items()} if found else {}
+
+
+def _version(client: "MlflowClient", name: str, wanted: str | int) -> "ModelVersion":
+    number = _aliases(client, name).get(str(wanted), wanted)
+    versions = {str(v.version): v for v in client.search_model_versions(f"name='{name}'")}
+    if str(number) not in versions:
+        raise RenewalError(
+            expected=f"a version or alias of {name}",
+            found=repr(wanted),
+            do=f"There are: {', '.join(sorted(versions, key=int)) or 'none'}.",
+        )
+    return versions[str(number)]
+
+
+def _folder(version: "ModelVersion", settings: Settings) -> Path:
+    """Where a version's files are; a home that was moved as a whole is followed."""
+    source = urlparse(version.source)
+    if source.scheme in ("", "file"):
+        told = Path(unquote(source.path))
+        if told.is_dir():
+            return told
+        moved = settings.home.resolve() / "artifacts" / Path(*told.parts[-3:])
+        if moved.is_dir():
+            return moved
+        raise RenewalError(
+            expected=f"the files of {version.name} version {version.version}",
+            found=f"nothing at {told}",
+            do="Restore the folder `artifacts` of PERENNIAL_HOME, or train again.",
+        )
+    from mlflow.artifacts import download_artifacts
+
+    kept = settings.home / "downloads" / version.name / str(version.version)
+    kept.mkdir(parents=True, exist_ok=True)
+    return Path(download_artifacts(artifact_uri=version.source, dst_path=str(kept)))
+
+
+def _log(client: "MlflowClient", run_id: str, record: Record) -> None:
+    from math import isfinite
+
+    from mlflow.entities import Metric, Param
+
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    metrics = [Metric(_key(k), float(v), now, 0) for k, v in record.metrics.items() if isfinite(v)]
+    params = [Param(_key(k), str(v)[:_PARAM_LENGTH]) for k, v in record.params.items()]
+    client.log_batch(run_id, metrics=metrics, params=params)
+
+
+def _key(name: str) -> str:
+    """A name with only the characters MLflow allows."""
+    return "".join(c if c.isalnum() or c in "_-./ " else "_" for c in name)
+
+
+def _drop_unfinished(client: "MlflowClient", name: str, fingerprint: str) -> None:
+    """Remove the version that a killed run of this very training may have left behind."""
+    held = set(_aliases(client, name).values())
+    for version in client.search_model_versions(f"name='{name}'"):
+        same = version.tags.get("fingerprint") == fingerprint and "complete" not in version.tags
+        if same and str(version.version) not in held:
+            client.delete_model_version(name, version.version)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

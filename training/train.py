@@ -1,0 +1,243 @@
+"""From a CRM to a registered model and its card: build, guard, select, judge, register."""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from features.progress import Say, silent
+from features.settings import Settings
+from training import provenance
+from training.beside import beside
+from training.dataset import Dataset, build
+from training.gates import Gate, gates, may_lead
+from training.leakage import Guard, guard
+from training.parity import DECLARED, parity, segment_rows
+from training.registry import MODEL_FOLDER, RESULT_FILE, Record, register
+from training.select import Selection, select
+
+if TYPE_CHECKING:
+    from features.crm import Crm
+
+TRIALS = 40
+PROUD_AUC = 0.9
+FEW = 600
+DEFAULT_XGBOOST = "xgboost default"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Everything a training found out, for the card."""
+
+    kind: str
+    ds: Dataset
+    guard: Guard
+    selection: Selection
+    parity: list[dict[str, Any]]
+    gates: dict[str, Gate]
+
+
+def train(
+    kind: str,
+    crm: "Crm",
+    settings: Settings,
+    *,
+    trials: int | None = None,
+    minutes: float | None = None,
+    bar: Sequence[str] = (),
+    allow: Sequence[str] = (),
+    waivers: Mapping[str, str] | None = None,
+    say: Say = silent,
+) -> dict[str, Any]:
+    """Train, judge on later data and register a model; champion if every gate passes, else challenger.
+
+    Args:
+        kind: `renewal` or `win`.
+        crm: the cleaned CRM.
+        settings: seed, threads, home and the least number of outcomes.
+        trials: of the search (default 40).
+        minutes: time for the search.
+        bar: columns to leave out.
+        allow: columns to use whatever the guard says.
+        waivers: `parity` → a written reason to pass that gate.
+        say: told of progress.
+
+    Returns:
+        model, version, alias, rows, snapshots, positives, forward, random, baselines, served, barred, period,
+        gates, warnings, card (path), horizon_days and more; JSON values only.
+
+    Raises:
+        RenewalError: too few outcomes, no such table, or an unknown column in `bar` or `allow`.
+    """
+    trained = learn(
+        kind, crm, settings, trials=trials, minutes=minutes, bar=bar, allow=allow, waivers=waivers, say=say
+    )
+    result = summary(trained, crm)
+    lead = may_lead(trained.gates)
+    with tempfile.TemporaryDirectory(prefix="perennial-") as work:
+        folder = Path(work)
+        about = {"period": result["period"], "data_fingerprint": crm.fingerprint}
+        replace(trained.selection.model, about=about).save(folder / MODEL_FOLDER)
+        (folder / RESULT_FILE).write_text(json.dumps(result, indent=1))
+        version = register(kind, folder, _record(trained, crm, settings, result, trials), settings, lead=lead)
+    say(f"registered {version.name} version {version.version} as {version.alias}")
+    return {"model": version.name, "version": version.version, "alias": version.alias, **result}
+
+
+def learn(
+    kind: str,
+    crm: "Crm",
+    settings: Settings,
+    *,
+    trials: int | None,
+    minutes: float | None,
+    bar: Sequence[str],
+    allow: Sequence[str],
+    waivers: Mapping[str, str] | None,
+    say: Say,
+) -> Trained:
+    """Everything but keeping it."""
+    from features.snapshots import win_horizon_days
+
+    horizon = win_horizon_days(crm) if kind == "win" and crm.dated(kind) else None
+    if horizon is not None:
+        say(f"a deal counts as won if it is won within {horizon} days")
+    ds = build(crm, kind, settings, say)
+    found = guard(ds, beside(crm, ds, settings), bar=bar, allow=allow)
+    for column, reason in found.barred.items():
+        say(f"barred {column}: {reason}")
+    clean = found.apply(ds)
+    selection = select(
+        clean, settings, trials=trials or TRIALS, minutes=minutes, say=say, horizon_days=horizon
+    )
+    checks = parity_of_test(crm, clean, selection)
+    judged = gates(clean, selection.test, found, checks, waivers)
+    for name, gate in judged.items():
+        say(f"{name}: {_PASSED[gate.passed]} ({gate.why})")
+    return Trained(kind, clean, found, selection, checks, judged)
+
+
+_PASSED = {True: "passed", False: "failed", None: "unknown"}
+
+
+def parity_of_test(crm: "Crm", ds: Dataset, selection: Selection) -> list[dict[str, Any]]:
+    """Parity of the test rows; none where the CRM has no segments."""
+    if not crm.has("segments", "account_id", "attribute", "value"):
+        return []
+    rows = selection.test["row"].to_numpy()
+    segments = segment_rows(ds.snapshots["account_id"].iloc[rows], crm.frame("segments"))
+    cut = selection.model.cuts[0 if DECLARED[ds.kind].selected_below else 1]
+    p = selection.test["probability"].to_numpy()
+    return parity(ds.y[rows], p, cut, segments, kind=ds.kind, subjects=ds.subjects[rows])
+
+
+def summary(trained: Trained, crm: "Crm") -> dict[str, Any]:
+    """What a training found, as JSON values."""
+    ds, selection = trained.ds, trained.selection
+    good, bad = ds.outcome_counts()
+    seen = ds.snapshots["as_of"].dropna()
+    return _plain(
+        {
+            "kind": trained.kind,
+            "rows": len(np.unique(ds.subjects)),
+            "snapshots": len(ds),
+            "positives": good,
+            "negatives": bad,
+            "base_rate": ds.base_rate,
+            "period": {"from": str(seen.min().date()), "to": str(seen.max().date())} if len(seen) else None,
+            "until": str(crm.until.date()),
+            "horizon_days": selection.model.horizon_days,
+            "forward": selection.forward,
+            "random": selection.random,
+            "gap": selection.gap,
+            "by_lead_time": selection.by_lead_time,
+            "unseen_accounts": selection.unseen_accounts,
+            "baselines": selection.baselines,
+            "served": selection.served,
+            "why": selection.why,
+            "calibration": selection.calibration,
+            "barred": trained.guard.barred,
+            "allowed": trained.guard.allowed,
+            "parity": trained.parity,
+            "gates": {name: asdict(gate) for name, gate in trained.gates.items()},
+            "warnings": warnings(trained),
+        }
+    )
+
+
+def warnings(trained: Trained) -> list[str]:
+    """What a reader of the figures should know before believing them."""
+    ds, selection = trained.ds, trained.selection
+    shown = selection.forward or selection.random
+    told = []
+    if selection.forward is None:
+        told.append("No usable dates: judged on grouped folds, not on later data; life may be harder.")
+    if shown["auc"] > PROUD_AUC:
+        told.append(f"AUC {shown['auc']:.2f} is unusually high: look for a column that knows the end.")
+    if selection.served == "base rate":
+        told.append("No signal found: everybody gets the base rate.")
+    elif selection.served == "logistic":
+        told.append("The boosted trees did not win; the regression is served.")
+    if selection.gap is not None and selection.gap > 0.05:
+        told.append(f"A random split would have promised an AUC higher by {selection.gap:.2f}.")
+    if min(ds.outcome_counts()) < FEW / 4 or len(np.unique(ds.subjects)) < FEW:
+        told.append("Little data: intervals are wide, and small differences mean nothing.")
+    if trained.guard.allowed:
+        told.append(f"Allowed by hand: {', '.join(trained.guard.allowed)}.")
+    return told
+
+
+def _record(
+    trained: Trained, crm: "Crm", settings: Settings, result: Mapping[str, Any], trials: int | None
+) -> Record:
+    code, lock = provenance.code_version(), provenance.lock_hash()
+    kept = {"seed": settings.seed, "trials": trials or TRIALS, "min_positives": settings.min_positives}
+    params = {
+        **kept,
+        "data_fingerprint": crm.fingerprint,
+        "dataset_fingerprint": trained.ds.fingerprint,
+        "code_version": code,
+        "lock_hash": lock,
+        "until": str(crm.until),
+        "served": trained.selection.served,
+        "calibration": trained.selection.calibration,
+        "features": len(trained.selection.model.features),
+        "barred": ", ".join(trained.guard.barred),
+        "allowed": ", ".join(trained.guard.allowed),
+        **{f"best_{k}": v for k, v in (trained.selection.study.get("best") or {}).items()},
+    }
+    return Record(
+        params=params,
+        metrics=_metrics(result),
+        gates=result["gates"],
+        fingerprint=provenance.fingerprint_of(trained.kind, trained.ds.fingerprint, code, lock, kept),
+        tags={"served": trained.selection.served, "data_fingerprint": crm.fingerprint},
+    )
+
+
+def _metrics(result: Mapping[str, Any]) -> dict[str, float]:
+    parts = {"forward": result["forward"], "random": result["random"]}
+    parts |= {f"baseline.{name}": figures for name, figures in result["baselines"].items()}
+    parts |= {f"lead_{row['lead_days']}": row for row in result["by_lead_time"]}
+    return {
+        f"{part}.{name}": float(value)
+        for part, figures in parts.items()
+        if figures
+        for name, value in figures.items()
+        if value is not None and name != "lead_days"
+    }
+
+
+def _plain(value: Any) -> Any:
+    """JSON values only: numpy's numbers made Python's, what is not finite made null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value
