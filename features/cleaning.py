@@ -11,6 +11,7 @@ from features.tables import SUBJECTS, TABLES, Column
 
 NAMES_ACCOUNTS = ("contracts", "opportunities", "leads")
 """Tables that an account is derived from; events of an account that nobody else knows are orphans."""
+_LINKS = {"contract_id": "contracts", "opportunity_id": "opportunities", "lead_id": "leads"}
 
 
 def put_duplicates_aside(connection: duckdb.DuckDBPyConnection, drafted: Draft, quality: Quality) -> None:
@@ -48,14 +49,16 @@ def gather_ids(
     """
     wanted = {column.refers for drafted in drafts.values() for column in drafted.columns if column.refers}
     wanted |= set(SUBJECTS.values()) | {"leads", "accounts"}
-    for name in sorted(wanted & set(drafts) - {"owners"}):
+    linked = [table for table in _LINKS.values() if table in drafts]
+    for name in [*linked, *sorted(wanted & set(drafts) - {"owners", *linked})]:
         key = value_of(TABLES[name].key or "")
-        account = value_of("account_id") if "account_id" in drafts[name].stored else "CAST(NULL AS VARCHAR)"
+        joins, account = account_of(drafts, name)
         connection.execute(
             f"CREATE TEMP TABLE ids_{name} AS SELECT {key} AS id, bool_or(reason IS NULL) AS kept,"
             f" min({first[name] or 'CAST(NULL AS TIMESTAMP)'}) AS known_at,"
-            f" any_value({account}) FILTER (reason IS NULL) AS account_id"
-            f" FROM draft_{name} LEFT JOIN bad_{name} USING (__row) WHERE {key} IS NOT NULL GROUP BY ALL"
+            f" any_value({account or 'CAST(NULL AS VARCHAR)'}) FILTER (reason IS NULL) AS account_id"
+            f" FROM draft_{name} LEFT JOIN bad_{name} USING (__row) {' '.join(joins)}"
+            f" WHERE {key} IS NOT NULL GROUP BY ALL"
         )
     if "accounts" in drafts:
         named = [
@@ -69,6 +72,30 @@ def gather_ids(
                 f" FROM ({' UNION ALL '.join(named)}) WHERE __account_id IS NOT NULL"
                 " AND __account_id NOT IN (SELECT id FROM ids_accounts)"
             )
+
+
+def account_of(drafts: dict[str, Draft], name: str) -> tuple[list[str], str | None]:
+    """Joins, and the row's account: its own, else that of what it belongs to."""
+    drafted = drafts[name]
+    stored = {column.stored for column in drafted.columns}
+    links = {column: table for column, table in _LINKS.items() if column in stored and table in drafts}
+    links.pop(drafted.table.key or "", None)
+    joins = [
+        f"LEFT JOIN ids_{table} to_{table} ON to_{table}.id = {value_of(c)}" for c, table in links.items()
+    ]
+    ways = [value_of("account_id")] if "account_id" in drafted.stored else []
+    ways += [f"to_{table}.account_id" for table in links.values()]
+    if name == "opportunities":
+        ways.append(value_of("opportunity_id"))
+    if name == "history":
+        owned = [table for table in (*_LINKS.values(), "accounts") if table in drafts]
+        joins = [
+            f"LEFT JOIN ids_{table} to_{table} ON to_{table}.id = __id AND __table = {literal(table)}"
+            for table in owned
+        ]
+        ways = [f"to_{table}.account_id" for table in owned if table != "accounts"]
+        ways.append("CASE WHEN __table = 'accounts' THEN __id END")
+    return joins, f"coalesce({', '.join(ways)})" if ways else None
 
 
 def put_orphans_aside(

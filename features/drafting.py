@@ -46,7 +46,7 @@ class Draft:
     def source(self) -> str:
         """The raw rows as an SQL relation, numbered from 0 in `__row`."""
         numbered = f"read_parquet({literal(self.raw)}, file_row_number = true)"
-        return f"(SELECT *, file_row_number AS __row FROM {numbered})"
+        return f"(SELECT * EXCLUDE (file_row_number), file_row_number AS __row FROM {numbered})"
 
 
 def plain_name(name: str) -> str:

@@ -9,12 +9,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from features.casting import literal, quoted
+from features.cleaning import account_of
 from features.drafting import DERIVED, Draft
 from features.known import as_known, first_known, value_of
 from features.quality import Quality
 from features.tables import TABLES, Kind
 
-_LINKS = {"contract_id": "contracts", "opportunity_id": "opportunities", "lead_id": "leads"}
 _EXAMPLES = 3
 _FORMAT = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880"
 
@@ -38,7 +38,7 @@ def write_table(
         folder: where to.
     """
     drafted, limit = drafts[name], f"TIMESTAMP {literal(until)}"
-    joins, account = _account_of(drafts, name)
+    joins, account = account_of(drafts, name)
     values = {
         column.stored: as_known(name, column, drafted.stored, until, in_the_past)
         for column in drafted.columns
@@ -74,30 +74,6 @@ def _order(drafted: Draft, columns: list[str]) -> list[str]:
     return [name for name in first if name] + (
         [] if table.key else [name for name in columns if name not in first]
     )
-
-
-def _account_of(drafts: dict[str, Draft], name: str) -> tuple[list[str], str | None]:
-    """Joins, and the row's account: its own, else that of what it belongs to."""
-    drafted = drafts[name]
-    stored = {column.stored for column in drafted.columns}
-    links = {column: table for column, table in _LINKS.items() if column in stored and table in drafts}
-    links.pop(drafted.table.key or "", None)
-    joins = [
-        f"LEFT JOIN ids_{table} to_{table} ON to_{table}.id = {value_of(c)}" for c, table in links.items()
-    ]
-    ways = [value_of("account_id")] if "account_id" in drafted.stored else []
-    ways += [f"to_{table}.account_id" for table in links.values()]
-    if name == "opportunities":
-        ways.append(value_of("opportunity_id"))
-    if name == "history":
-        owned = [table for table in (*_LINKS.values(), "accounts") if table in drafts]
-        joins = [
-            f"LEFT JOIN ids_{table} to_{table} ON to_{table}.id = __id AND __table = {literal(table)}"
-            for table in owned
-        ]
-        ways = [f"to_{table}.account_id" for table in owned if table != "accounts"]
-        ways.append("CASE WHEN __table = 'accounts' THEN __id END")
-    return joins, f"coalesce({', '.join(ways)})" if ways else None
 
 
 def write_derived(
