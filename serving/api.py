@@ -1,0 +1,184 @@
+"""What programs call: the routes under /v1, health, metrics and the documentation's source."""
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from fastapi.security import HTTPBearer
+from pydantic_core import to_json
+from starlette.concurrency import run_in_threadpool
+
+from serving.auth import Principal
+from serving.batch import hide_held_out
+from serving.problems import ProblemError
+from serving.schema import (
+    Answer,
+    EventsSent,
+    Listed,
+    OpportunitiesAsked,
+    RecordsAsked,
+    RenewalsAsked,
+    Taken,
+)
+from serving.schema import Problem as ProblemShape
+
+SELLERS = ("sales", "admin")
+SCORERS = ("sales", "mlops", "admin")
+KEEPERS = ("mlops", "admin")
+_INLINE_ROWS = 16
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemShape, "content": {"application/problem+json": {}}}
+    for status in (400, 401, 403, 404, 409, 422, 503)
+}
+router = APIRouter(responses=_ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
+
+
+def allow(*roles: str) -> Any:
+    """A dependency that lets these roles in and gives the handler its principal."""
+
+    async def principal(request: Request) -> Principal:
+        found = request.app.state.running.door.admit(request)
+        if found.role not in roles:
+            raise ProblemError(403, f"A {found.role} key may not do this; it takes {' or '.join(roles)}.")
+        return found
+
+    return Depends(principal)
+
+
+Seller = Annotated[Principal, allow(*SELLERS)]
+Scorer = Annotated[Principal, allow(*SCORERS)]
+Keeper = Annotated[Principal, allow(*KEEPERS)]
+
+
+def answer(value: Any, status: int = 200) -> Response:
+    """`value` as JSON; what is missing or not a number is null."""
+    return Response(to_json(value, inf_nan_mode="null"), status_code=status, media_type="application/json")
+
+
+@router.get("/livez", tags=["health"])
+async def livez() -> dict[str, str]:
+    """Whether the process answers."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", tags=["health"])
+async def readyz(request: Request) -> Response:
+    """Whether models and store are open; which model versions are held."""
+    running = request.app.state.running
+    return answer({"status": "ready", "models": running.models.versions()})
+
+
+@router.get("/metrics", tags=["health"])
+async def metrics(request: Request, principal: Keeper) -> Response:
+    """Counts and times in Prometheus' text format."""
+    return Response(request.app.state.running.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+@router.post("/v1/renewals/score", response_model=Answer, tags=["score"])
+async def score_renewals(body: RenewalsAsked, request: Request, principal: Seller) -> Response:
+    """Score contracts of the stored CRM data, with reasons."""
+    return await _score(request, principal, "renewal", body.contract_ids, body.as_of)
+
+
+@router.post("/v1/opportunities/score", response_model=Answer, tags=["score"])
+async def score_opportunities(body: OpportunitiesAsked, request: Request, principal: Seller) -> Response:
+    """Score opportunities of the stored CRM data, with reasons."""
+    return await _score(request, principal, "win", body.opportunity_ids, body.as_of)
+
+
+async def _score(request: Request, principal: Principal, kind: str, ids: list[str], as_of: Any) -> Response:
+    running = request.app.state.running
+    if len(ids) <= _INLINE_ROWS and as_of is None:
+        rows = running.live.stored(kind, ids, principal)
+    else:
+        rows = await run_in_threadpool(running.live.stored, kind, ids, principal, as_of)
+    held = running.models.need(kind)
+    running.metrics.scored.labels(kind, held.version).inc(len(rows))
+    return answer({"model_version": held.version, "rows": rows})
+
+
+@router.post("/v1/score/records", response_model=Answer, tags=["score"])
+async def score_records(body: RecordsAsked, request: Request, principal: Scorer) -> Response:
+    """Score the caller's own rows; nothing is stored."""
+    running = request.app.state.running
+    rows = await run_in_threadpool(running.live.records, body.model, body.crm, body.as_of)
+    held = running.models.need(body.model)
+    running.metrics.scored.labels(body.model, held.version).inc(len(rows))
+    return answer({"model_version": held.version, "rows": rows})
+
+
+@router.post("/v1/events", response_model=Taken, tags=["events"])
+async def take_events(body: EventsSent, request: Request, principal: Seller) -> Response:
+    """Store what just happened, once, and score the accounts concerned anew before answering."""
+    running = request.app.state.running
+    return answer(await run_in_threadpool(running.live.take, body.table, body.rows, principal))
+
+
+@router.get("/v1/renewals", response_model=Listed, tags=["lists"])
+async def renewals(
+    request: Request,
+    principal: Seller,
+    owner: str | None = None,
+    region: str | None = None,
+    band: Literal["at risk", "watch", "safe"] | None = None,
+    before: Annotated[
+        date | None, Query(description="Ends before this day.", examples=["2026-06-30"])
+    ] = None,
+    order: Literal["at_risk", "amount", "probability", "end_date"] = "at_risk",
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    cursor: str | None = None,
+) -> Response:
+    """Running contracts by money at risk."""
+    wanted = {"owner": owner, "region": region, "band": band, "before": before}
+    return await _listed(request, principal, "renewal", wanted, order, limit, cursor)
+
+
+@router.get("/v1/opportunities", response_model=Listed, tags=["lists"])
+async def opportunities(
+    request: Request,
+    principal: Seller,
+    owner: str | None = None,
+    region: str | None = None,
+    band: Literal["cold", "warm", "hot"] | None = None,
+    order: Literal["expected", "amount", "probability"] = "expected",
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    cursor: str | None = None,
+) -> Response:
+    """Open opportunities by expected money."""
+    wanted = {"owner": owner, "region": region, "band": band}
+    return await _listed(request, principal, "win", wanted, order, limit, cursor)
+
+
+async def _listed(
+    request: Request,
+    principal: Principal,
+    kind: str,
+    wanted: dict[str, Any],
+    order: str,
+    limit: int,
+    cursor: str | None,
+) -> Response:
+    store = request.app.state.running.store
+    narrowed = narrow(principal, wanted)
+    page = await run_in_threadpool(store.scores, kind, **narrowed, order=order, limit=limit, cursor=cursor)
+    totals = await run_in_threadpool(store.score_totals, kind, **narrowed)
+    rows = [hide_held_out(row) for row in page.rows]
+    return answer({"rows": rows, "next_cursor": page.cursor, "total": totals["rows"]})
+
+
+def narrow(principal: Principal, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The filters asked for within the principal's scope.
+
+    Raises:
+        ProblemError: 403 where another owner's or region's rows are asked for.
+    """
+    narrowed = {name: value for name, value in wanted.items() if value}
+    for name, own in (("owner", principal.owner_id), ("region", principal.region)):
+        if own is None:
+            continue
+        if narrowed.get(name, own) != own:
+            raise ProblemError(403, f"This key sees {name} {own!r} only.")
+        narrowed[name] = own
+    return narrowed

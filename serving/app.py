@@ -1,0 +1,102 @@
+"""The ASGI application: programs' routes, people's pages, and what they share while the service runs."""
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.staticfiles import StaticFiles
+
+from features.settings import Settings
+from monitoring.store import Store, open_store
+from serving import api, problems
+from serving.auth import Doorkeeper
+from serving.front import Front, Metrics
+from serving.held import HeldModels
+from serving.live import Live
+from serving.pages import site
+
+STATIC = Path(__file__).parent / "static"
+POLL_SECONDS = 3.0
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+@dataclass
+class Running:
+    """What the handlers share: opened when the service starts, closed when it stops."""
+
+    settings: Settings
+    store: Store
+    door: Doorkeeper
+    models: HeldModels
+    live: Live
+    metrics: Metrics
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; nothing is opened before it starts.
+
+    Args:
+        settings: default: those of the environment, read at the start.
+    """
+    metrics = Metrics()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        chosen = settings or getattr(app.state, "settings", None) or Settings.from_env()
+        app.state.running = running = await asyncio.to_thread(_open, chosen, metrics)
+        gc.collect()
+        gc.freeze()  # models and routes live as long as the process: the collector need not walk them again
+        watch = asyncio.create_task(_watch(running))
+        try:
+            yield
+        finally:
+            watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch
+            running.store.engine.dispose()
+
+    app = FastAPI(
+        title="Perennial",
+        description="Odds of renewal and of winning, with reasons. Errors are RFC 9457 problem details.",
+        version="1",
+        docs_url=None,  # the stock page loads its scripts from elsewhere; ours is drawn here
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        lifespan=lifespan,
+    )
+    problems.install(app, site.error_page)
+    app.include_router(api.router)
+    app.include_router(site.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_api_route(
+        "/{path:path}", _nowhere, include_in_schema=False, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]
+    )
+    app.add_middleware(GZipMiddleware, minimum_size=2_000, compresslevel=4)
+    app.add_middleware(Front, metrics=metrics)
+    return app
+
+
+async def _nowhere(request: Request) -> Response:
+    raise problems.ProblemError(404, f"There is nothing at {request.url.path}.")
+
+
+def _open(settings: Settings, metrics: Metrics) -> Running:
+    store = open_store(settings)
+    models = HeldModels(settings, metrics)
+    models.refresh()
+    return Running(
+        settings, store, Doorkeeper(store, settings.home), models, Live(settings, store, models), metrics
+    )
+
+
+async def _watch(running: Running) -> None:
+    """Look for a moved alias every few seconds; what is being answered keeps the model it began with."""
+    while True:
+        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.to_thread(running.models.refresh)

@@ -1,0 +1,92 @@
+"""What a list can be narrowed by, and its figures: owners, regions, bands and money, within a scope."""
+
+from datetime import datetime, time
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+
+from monitoring.schema import scores
+from monitoring.store import Store
+
+MOST_FOUND = 200
+
+
+def choices(store: Store, kind: str, scope: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """Owners and regions that occur in a list: (value, name shown), by name.
+
+    Args:
+        store: holds the current scores.
+        kind: `renewal` or `win`.
+        scope: `owner` and `region` the visitor is bound to.
+    """
+    name = scores.c.details["owner_name"].as_string()
+    owners = select(scores.c.owner_id, func.max(name)).where(
+        *_within(kind, scope), scores.c.owner_id.is_not(None)
+    )
+    regions = select(scores.c.region).where(*_within(kind, scope), scores.c.region.is_not(None)).distinct()
+    with store.engine.connect() as connection:
+        found = connection.execute(owners.group_by(scores.c.owner_id)).fetchall()
+        places = connection.execute(regions).scalars().all()
+    named = [(owner, shown or owner) for owner, shown in found]
+    return {
+        "owners": sorted(named, key=lambda pair: pair[1].casefold()),
+        "regions": [(place, place) for place in sorted(places)],
+    }
+
+
+def found_by_name(store: Store, kind: str, text: str, scope: dict[str, Any]) -> list[str]:
+    """Ids of open subjects whose account's name, account id or own id holds `text`, at most 200."""
+    like = f"%{text.strip().replace('!', '!!').replace('%', '!%').replace('_', '!_')}%"
+    names = scores.c.details["account_name"].as_string(), scores.c.account_id, scores.c.subject_id
+    hit = names[0].ilike(like, escape="!")
+    for name in names[1:]:
+        hit = hit | name.ilike(like, escape="!")
+    query = select(scores.c.subject_id).where(*_within(kind, scope), hit)
+    with store.engine.connect() as connection:
+        return list(
+            connection.execute(query.order_by(scores.c.rank_value.desc()).limit(MOST_FOUND)).scalars()
+        )
+
+
+def band_totals(store: Store, kind: str, wanted: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Rows, `amount`, `at_risk` and `expected` (money) of each band; those without a band under ''."""
+    sums = [
+        func.coalesce(func.sum(scores.c[name]), 0.0).label(name) for name in ("amount", "at_risk", "expected")
+    ]
+    query = select(func.coalesce(scores.c.band, "").label("band"), func.count().label("rows"), *sums)
+    query = query.where(*_within(kind, wanted)).group_by("band")
+    with store.engine.connect() as connection:
+        return {row["band"]: dict(row) for row in connection.execute(query).mappings()}
+
+
+def freshness(store: Store, kind: str) -> dict[str, Any] | None:
+    """As of when, by which model version and when the current list was made; None: nothing is scored."""
+    newest = select(scores.c.as_of, scores.c.model_version, scores.c.scored_at, scores.c.details)
+    query = newest.where(*_within(kind, {})).order_by(scores.c.scored_at.desc()).limit(1)
+    with store.engine.connect() as connection:
+        row = connection.execute(query).mappings().first()
+    return None if row is None else {**row, "alias": (row["details"] or {}).get("alias")}
+
+
+def _within(kind: str, wanted: dict[str, Any]) -> list[ColumnElement[bool]]:
+    here = [scores.c.kind == kind, scores.c.gone_at.is_(None)]
+    for name, column in (("owner", scores.c.owner_id), ("region", scores.c.region), ("band", scores.c.band)):
+        if wanted.get(name):
+            here.append(column == wanted[name])
+    if wanted.get("before"):
+        here.append(scores.c.end_date < datetime.combine(wanted["before"], time.min))
+    return here
+
+
+def of_account(store: Store, account_id: str) -> list[dict[str, Any]]:
+    """Current scores of an account's open contracts and opportunities."""
+    query = select(scores.c.kind, scores.c.subject_id).where(
+        scores.c.account_id == account_id, scores.c.gone_at.is_(None)
+    )
+    with store.engine.connect() as connection:
+        found = connection.execute(query.order_by(scores.c.kind, scores.c.end_date)).fetchall()
+    rows = []
+    for kind in ("renewal", "win"):
+        ids = [subject for of, subject in found if of == kind]
+        rows += store.scores(kind, ids=ids).rows if ids else []
+    return rows

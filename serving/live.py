@@ -1,0 +1,112 @@
+"""Scores while somebody waits: stored subjects, the caller's own rows, accounts where something happened."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from features.errors import RenewalError
+from features.load import from_rows, opened
+from features.settings import Settings
+from features.snapshots import asked, to_score
+from features.tables import SUBJECTS
+from monitoring.database import records as plain_rows
+from monitoring.store import Store
+from serving.auth import Principal
+from serving.batch import ID_COLUMNS, about, features_of, hide_held_out, scored
+from serving.held import HeldModels
+from serving.problems import ProblemError
+from serving.schema import MAX_RECORDS
+from training.registry import Loaded
+
+NOUN = {"renewal": "contract", "win": "opportunity"}
+
+
+class Live:
+    """Answers one request at a time from the store, the ingested CRM and the held models."""
+
+    def __init__(self, settings: Settings, store: Store, models: HeldModels) -> None:
+        self.settings, self.store, self.models = settings, store, models
+
+    def stored(
+        self, kind: str, ids: list[str], principal: Principal, as_of: datetime | None = None
+    ) -> list[dict[str, Any]]:
+        """Scores of stored subjects, in the order asked for.
+
+        Args:
+            kind: `renewal` or `win`.
+            ids: contract or opportunity ids.
+            principal: whose scope holds; what lies outside it is answered as if it were not there.
+            as_of: default: the current scores; else the ids are scored as things stood then.
+
+        Raises:
+            ProblemError: 409 where there is no model.
+        """
+        loaded = self.models.need(kind)
+        if as_of is not None:
+            rows = self._as_they_stood(kind, ids, _naive(as_of), loaded)
+        else:
+            rows = self.store.scores(kind, ids=list(dict.fromkeys(ids))).rows
+            stale = [row["subject_id"] for row in rows if row["model_version"] != str(loaded.version)]
+            if stale:
+                rows = [row for row in rows if row["subject_id"] not in set(stale)]
+                rows += self._as_they_stood(kind, stale, None, loaded)
+        found = {row[ID_COLUMNS[kind]]: row for row in rows if principal.sees(row)}
+        return [hide_held_out(found[one]) if one in found else _unknown(kind, one) for one in ids]
+
+    def _as_they_stood(
+        self, kind: str, ids: list[str], as_of: pd.Timestamp | None, loaded: Loaded
+    ) -> list[dict[str, Any]]:
+        with opened(self.settings) as crm:
+            wanted = pd.DataFrame({ID_COLUMNS[kind]: list(dict.fromkeys(ids))})
+            wanted["as_of"] = pd.Series([as_of or crm.until] * len(wanted), dtype="datetime64[us]")
+            return self._scored(kind, crm, asked(crm, kind, wanted), loaded)
+
+    def _scored(self, kind: str, crm: Any, snapshots: pd.DataFrame, loaded: Loaded) -> list[dict[str, Any]]:
+        features = features_of(crm, snapshots, kind, self.settings)
+        frame = scored(loaded, snapshots, features, about(crm, kind, snapshots), self.settings)
+        return plain_rows(frame)
+
+    def records(
+        self, kind: str, crm: Mapping[str, list[dict[str, Any]]], as_of: datetime | None
+    ) -> list[dict[str, Any]]:
+        """Scores of the caller's own rows: every running contract or open opportunity among them.
+
+        Raises:
+            ProblemError: 409 without a model, 413 for more rows than fit one request.
+            RenewalError: the rows do not hold to the CRM data contract.
+        """
+        loaded = self.models.need(kind)
+        subjects = crm.get(SUBJECTS[kind], [])
+        if not subjects:
+            raise RenewalError(
+                expected=f"rows of {SUBJECTS[kind]} in crm", found="none", do="Send the rows to score."
+            )
+        if len(subjects) > MAX_RECORDS:
+            raise ProblemError(413, f"Send at most {MAX_RECORDS:,} {SUBJECTS[kind]} in one request.")
+        until = None if as_of is None else _naive(as_of)
+        cleaned = from_rows(crm, until)
+        rows = self._scored(kind, cleaned, to_score(cleaned, kind, until), loaded)
+        scored_ids = {row[ID_COLUMNS[kind]] for row in rows}
+        asked_ids = [str(one[ID_COLUMNS[kind]]) for one in subjects if one.get(ID_COLUMNS[kind]) is not None]
+        return rows + [_unscorable(kind, one) for one in asked_ids if one not in scored_ids]
+
+
+def _naive(moment: datetime) -> pd.Timestamp:
+    """A moment as naive UTC."""
+    moment = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    return pd.Timestamp(moment).as_unit("us")
+
+
+def _unknown(kind: str, subject: str) -> dict[str, Any]:
+    return {
+        ID_COLUMNS[kind]: subject,
+        "reasons": [],
+        "problem": f"There is no {NOUN[kind]} {subject!r} to score.",
+    }
+
+
+def _unscorable(kind: str, subject: str) -> dict[str, Any]:
+    problem = "Not open at that moment: ended, decided, not begun, or put aside because it does not fit."
+    return {ID_COLUMNS[kind]: subject, "reasons": [], "problem": problem}

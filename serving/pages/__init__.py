@@ -1,0 +1,1 @@
+"""People's pages: a handler and a template each."""

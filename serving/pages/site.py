@@ -1,0 +1,21 @@
+"""All pages: their routes joined, where each role starts, and how errors look to a browser."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from serving.pages import account, docs, models, pipeline, renewals, signing
+from serving.pages.view import Anybody, error_page
+
+__all__ = ["error_page", "router"]
+
+START = {"sales": "/renewals", "marketing": "/docs", "mlops": "/models", "admin": "/renewals"}
+
+router = APIRouter(include_in_schema=False)
+for part in (signing, renewals, account, pipeline, models, docs):
+    router.include_router(part.router)
+
+
+@router.get("/")
+async def start(request: Request, principal: Anybody) -> Response:
+    """Send everybody to the page they come for."""
+    return RedirectResponse(START[principal.role], 303)

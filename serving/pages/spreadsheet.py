@@ -1,0 +1,68 @@
+"""Lists as files for spreadsheets and programs, with columns that stay."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from fastapi.responses import Response
+
+from monitoring.store import Store
+from serving.auth import Principal
+from serving.batch import ID_COLUMNS, hide_held_out
+from serving.export import write
+from serving.problems import ProblemError
+
+MOST_ROWS = 200_000
+TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "parquet": "application/vnd.apache.parquet",
+}
+_NAMES = ("account_id", "account_name", "owner_id", "owner_name", "region")
+_SCORE = ("as_of", "probability", "low", "high", "band", "amount")
+COLUMNS = {
+    "renewal": ("contract_id", *_NAMES, "product", "end_date", *_SCORE, "at_risk"),
+    "win": ("opportunity_id", *_NAMES, "deal_kind", "created_at", *_SCORE, "expected", "forecast"),
+}
+_LAST = ("reason_1", "reason_2", "reason_3", "model_version", "alias", "problem")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def sheet(rows: list[dict[str, Any]], kind: str) -> pd.DataFrame:
+    """Score rows in the documented columns, reasons in words in columns of their own."""
+    for row in rows:
+        words = [reason["words"] for reason in row.get("reasons") or []]
+        row.update({f"reason_{at}": words[at - 1] if len(words) >= at else None for at in (1, 2, 3)})
+    frame = pd.DataFrame(rows).reindex(columns=[*COLUMNS[kind], *_LAST])
+    for name in frame.columns:
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            frame[name] = [_inert(value) for value in frame[name]]
+    return frame
+
+
+def _inert(value: Any) -> Any:
+    """Text that a spreadsheet would run as a formula is marked as text."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def download(store: Store, kind: str, wanted: dict[str, Any], ending: str, principal: Principal) -> Response:
+    """The list as a file to save; that it was taken is noted in the audit.
+
+    Raises:
+        ProblemError: 404 for another ending than csv, xlsx or parquet.
+    """
+    if ending not in TYPES:
+        raise ProblemError(404, f"Lists come as {', '.join(TYPES)}, not {ending!r}.")
+    rows = [hide_held_out(row) for row in store.scores(kind, **wanted, limit=MOST_ROWS).rows]
+    noted = {name: str(value) for name, value in wanted.items()}
+    store.audit(
+        principal.label or principal.key_id, "export", kind, {**noted, "rows": len(rows), "as": ending}
+    )
+    with tempfile.TemporaryDirectory(prefix="perennial-") as folder:
+        path = Path(folder) / f"list.{ending}"
+        write(path, {}, sheet(rows, kind))
+        body = path.read_bytes()
+    name = "renewals" if ID_COLUMNS[kind] == "contract_id" else "pipeline"
+    headers = {"content-disposition": f'attachment; filename="{name}.{ending}"'}
+    return Response(body, media_type=TYPES[ending], headers=headers)

@@ -1,0 +1,115 @@
+"""What happened with one customer, in words, from the ingested CRM and from live arrivals."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from features.crm import Crm
+from features.tables import TABLES
+
+MOST = 80
+_SOURCES = ("activities", "quotes", "surveys", "cases", "invoices", "opportunities", "contracts")
+
+
+def customer(crm: Crm, account_id: str) -> dict[str, Any] | None:
+    """The account's row, money in units; None: the CRM has no such account."""
+    rows = _rows(crm, "accounts", account_id)
+    if not rows:
+        return None
+    row = rows[0]
+    if row.get("annual_revenue") is not None:
+        row["annual_revenue"] /= 100
+    return row
+
+
+def happened(crm: Crm | None, account_id: str, live: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Events of an account, newest first, at most 80: `at`, `words`, `table`, `is_live`."""
+    found = []
+    for table in _SOURCES if crm is not None else ():
+        if crm is not None and table in crm.tables:
+            found += [_event(table, row, False) for row in _rows(crm, table, account_id)]
+    found += [_event(each["crm_table"], each["payload"], True) for each in live]
+    dated = [event for event in found if event is not None]
+    return sorted(dated, key=lambda event: event["at"], reverse=True)[:MOST]
+
+
+def _rows(crm: Crm, table: str, account_id: str) -> list[dict[str, Any]]:
+    """An account's rows; the files are sorted by account, so that little of them is read."""
+    if not crm.has(table, "account_id"):
+        return []
+    return pq.read_table(crm.path(table), filters=[("account_id", "==", account_id)]).to_pylist()
+
+
+def _event(table: str, row: Mapping[str, Any], is_live: bool) -> dict[str, Any] | None:
+    at = (
+        pd.to_datetime(row.get(TABLES[table].time or ""), errors="coerce", utc=True)
+        if table in TABLES
+        else None
+    )
+    if at is None or pd.isna(at):
+        return None
+    words = _WORDS[table](row) if table in _WORDS else table.replace("_", " ")
+    return {"at": at.tz_localize(None).to_pydatetime(), "words": words, "table": table, "is_live": is_live}
+
+
+def _activity(row: Mapping[str, Any]) -> str:
+    kind = str(row.get("kind") or "activity").replace("_", " ")
+    parts = [kind.capitalize()]
+    if row.get("direction"):
+        parts.append(
+            {"inbound": "from them", "outbound": "by us"}.get(row["direction"], str(row["direction"]))
+        )
+    seconds = row.get("duration_seconds") or 60 * float(row.get("duration_minutes") or 0)
+    if seconds:
+        parts.append(f"{seconds / 60:.0f} minutes")
+    if row.get("outcome"):
+        parts.append(str(row["outcome"]).replace("_", " "))
+    return ", ".join(parts)
+
+
+def _quote(row: Mapping[str, Any]) -> str:
+    listed, net = row.get("list_amount"), row.get("net_amount")
+    if not listed or net is None:
+        return "Quote"
+    cut = 100 * (1 - float(net) / float(listed))
+    return f"Quote, {cut:.0f} % off list" if cut >= 0.5 else "Quote at list price"
+
+
+def _survey(row: Mapping[str, Any]) -> str:
+    name = str(row.get("kind") or "survey").upper()
+    return f"{name} survey: {row['score']:g}" if row.get("score") is not None else f"{name} survey, no answer"
+
+
+def _case(row: Mapping[str, Any]) -> str:
+    parts = ["Support case", *(str(row[name]) for name in ("priority",) if row.get(name))]
+    return ", ".join([*parts, *(["escalated"] if row.get("escalated") else [])])
+
+
+def _invoice(row: Mapping[str, Any]) -> str:
+    paid, due = row.get("paid_at"), row.get("due_at")
+    if paid is None:
+        return "Invoice, not paid"
+    late = (pd.Timestamp(paid) - pd.Timestamp(due)).days if due is not None else 0
+    return f"Invoice, paid {late} days late" if late > 0 else "Invoice, paid in time"
+
+
+def _opportunity(row: Mapping[str, Any]) -> str:
+    state = {True: ", won", False: ", lost"}.get(row.get("is_won"), "")  # type: ignore[call-overload]
+    return f"Opportunity {row.get('opportunity_id', '')} opened{state}"
+
+
+def _contract(row: Mapping[str, Any]) -> str:
+    return f"Contract {row.get('contract_id', '')} began"
+
+
+_WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "activities": _activity,
+    "quotes": _quote,
+    "surveys": _survey,
+    "cases": _case,
+    "invoices": _invoice,
+    "opportunities": _opportunity,
+    "contracts": _contract,
+}

@@ -1,0 +1,160 @@
+"""The shapes of the HTTP interface, with an example each; the documentation at /docs is made of them."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_IDS = 10_000
+MAX_RECORDS = 20_000
+
+Id = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Body(BaseModel):
+    """A request: an unknown member is an error, not silence."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class RenewalsAsked(Body):
+    """Contracts to score."""
+
+    contract_ids: list[Id] = Field(min_length=1, max_length=MAX_IDS, examples=[["C-1042", "C-1077"]])
+    as_of: datetime | None = Field(
+        None,
+        description="Score as things stood then (UTC where no zone is given). Default: the latest data.",
+        examples=["2026-03-01T00:00:00"],
+    )
+
+
+class OpportunitiesAsked(Body):
+    """Opportunities to score."""
+
+    opportunity_ids: list[Id] = Field(min_length=1, max_length=MAX_IDS, examples=[["O-311"]])
+    as_of: datetime | None = Field(None, description="As in renewals.", examples=["2026-03-01T00:00:00"])
+
+
+class RecordsAsked(Body):
+    """The caller's own rows, scored without being stored."""
+
+    model: Literal["renewal", "win"] = Field(examples=["renewal"])
+    crm: dict[str, list[dict[str, Any]]] = Field(
+        description="Table name → rows, in the columns of the CRM data contract.",
+        examples=[
+            {
+                "accounts": [{"account_id": "A-1", "industry": "software", "region": "north"}],
+                "contracts": [
+                    {
+                        "contract_id": "C-1",
+                        "account_id": "A-1",
+                        "start_date": "2026-01-01",
+                        "end_date": "2026-12-31",
+                        "annual_value": 12000,
+                    }
+                ],
+                "activities": [
+                    {
+                        "activity_id": "E-1",
+                        "account_id": "A-1",
+                        "kind": "call",
+                        "occurred_at": "2026-09-01T10:00:00",
+                    }
+                ],
+            }
+        ],
+    )
+    as_of: datetime | None = Field(
+        None,
+        description="Score as things stood then. Default: the midnight after the last event.",
+        examples=["2026-10-01T00:00:00"],
+    )
+
+
+class EventsSent(Body):
+    """Rows of one table as they happen; a row sent twice changes nothing."""
+
+    table: Literal[
+        "activities", "quotes", "touches", "surveys", "cases", "usage", "invoices", "stage_history", "leads"
+    ] = Field(examples=["activities"])
+    rows: list[dict[str, Any]] = Field(
+        min_length=1,
+        max_length=1_000,
+        examples=[
+            [
+                {
+                    "activity_id": "E-90210",
+                    "account_id": "A-1",
+                    "kind": "call",
+                    "direction": "outbound",
+                    "occurred_at": "2026-10-01T10:00:00",
+                    "duration_minutes": 12,
+                }
+            ]
+        ],
+    )
+
+
+class Reason(BaseModel):
+    """One cause of a score: a feature's exact contribution in log-odds, and the same in words."""
+
+    feature: str = Field(examples=["days_since_meeting"])
+    words: str = Field(examples=["no meeting in 94 days"])
+    value: float | str | bool | None = Field(examples=[94])
+    log_odds: float = Field(examples=[-0.41])
+
+
+class Scored(BaseModel):
+    """One scored contract or opportunity; the command line's `--json` holds the same."""
+
+    model_config = ConfigDict(extra="allow")
+
+    contract_id: str | None = Field(None, examples=["C-1042"])
+    opportunity_id: str | None = Field(None, examples=[None])
+    account_id: str | None = Field(None, examples=["A-88"])
+    as_of: datetime | None = Field(None, examples=["2026-03-01T00:00:00"])
+    probability: float | None = Field(None, ge=0, le=1, examples=[0.71])
+    low: float | None = Field(None, description="Lower end of the 90 % interval.", examples=[0.62])
+    high: float | None = Field(None, description="Upper end of the 90 % interval.", examples=[0.79])
+    band: str | None = Field(None, examples=["watch"])
+    amount: float | None = Field(None, description="Annual value, or the deal's amount.", examples=[24000.0])
+    at_risk: float | None = Field(None, description="(1 − probability) × annual value.", examples=[6960.0])
+    expected: float | None = Field(None, description="probability × amount; win only.", examples=[None])
+    reasons: list[Reason] = []
+    model_version: str | None = Field(None, examples=["3"])
+    alias: str | None = Field(None, description="`champion`, or `challenger` where none serves.")
+    problem: str | None = Field(None, description="Why this row could not be scored.", examples=[None])
+
+
+class Answer(BaseModel):
+    """Scored rows in the order asked for."""
+
+    model_version: str | None = Field(examples=["3"])
+    rows: list[Scored]
+
+
+class Listed(BaseModel):
+    """A page of a list; `next_cursor` fetches the next, null on the last."""
+
+    rows: list[Scored]
+    next_cursor: str | None = Field(examples=["eyJ2IjoxMjAwMC4wfQ"])
+    total: int = Field(examples=[214])
+
+
+class Taken(BaseModel):
+    """What became of sent events."""
+
+    stored: int = Field(examples=[1])
+    repeated: int = Field(description="Rows that were stored before.", examples=[0])
+    refused: list[dict[str, Any]] = Field(description="Rows that do not fit, each with its reason.")
+    rows: list[Scored] = Field(description="New scores of the accounts concerned.")
+    alerts: list[dict[str, Any]] = Field(description="Alerts raised by these events.")
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(examples=["Not found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no contract C-9."])

@@ -1,0 +1,100 @@
+"""The BentoML service: the application mounted in it, and `serve`, which runs it in this process."""
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterator
+
+import bentoml
+import uvicorn
+
+from features.errors import RenewalError
+from features.progress import Say, silent
+from features.settings import Settings
+from monitoring.store import open_store
+from serving.app import create_app
+from serving.auth import require_key_beyond_loopback
+
+GRACE_SECONDS = 10
+NO_TELEMETRY = {"BENTOML_DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+APP = create_app()
+
+
+@bentoml.service(
+    name="perennial",
+    workers=1,
+    traffic={
+        "timeout": 5
+    },  # a request's context lives so long: 60 s, the default, makes memory grow and p99 jump
+    metrics={"enabled": False},  # its series carry raw paths, without end; ours go by route
+    logging={"access": {"enabled": False}},
+    http={"host": "127.0.0.1"},
+    monitoring={"enabled": False},
+    envs=[{"name": name, "value": value} for name, value in NO_TELEMETRY.items()],
+)
+@bentoml.asgi_app(APP, path="/")
+class Perennial:
+    """Odds of renewal and of winning, with reasons: programs' routes and people's pages."""
+
+    def __is_ready__(self) -> bool:
+        """Ready once models and store are open."""
+        return hasattr(APP.state, "running")
+
+
+def serve(host: str, port: int, settings: Settings, say: Say = silent) -> None:
+    """Run the service in this process until SIGTERM or SIGINT; requests being answered are finished first.
+
+    It is what a BentoML worker runs, without the supervisor above it.
+
+    Raises:
+        RenewalError: the port is taken, the host is not this machine's, or others could reach the service
+            while no key exists.
+    """
+    os.environ.update(NO_TELEMETRY)
+    store = open_store(settings)
+    require_key_beyond_loopback(host, store.has_keys())
+    store.engine.dispose()
+    listening = _listen(host, port)
+    APP.state.settings = settings
+    config = uvicorn.Config(
+        Perennial.to_asgi(is_main=False),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=30,
+    )
+    shown = f"[{host}]" if ":" in host else host
+    say(f"Perennial answers on http://{shown}:{listening.getsockname()[1]} (stop with Ctrl-C)")
+    with _quiet_signals():
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket bound before anything is loaded, so that a taken port is told at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(2048)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise RenewalError(
+            expected=f"a free port {port} on {host}",
+            found=getattr(error, "strerror", None) or str(error),
+            do="Stop what listens there, or choose another with --port or --host.",
+        ) from error
+    return listening
+
+
+@contextlib.contextmanager
+def _quiet_signals() -> Iterator[None]:
+    """Uvicorn raises once more the signal that stopped it; a stop in good order ends with 0."""
+    before = {one: signal.signal(one, lambda *_: None) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
