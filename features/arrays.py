@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 from features.as_of import MISSING
 
 
+def plain(level: str) -> str:
+    """A category as filters compare it: lower case, single spaces, no dashes."""
+    return " ".join(str(level).lower().replace("_", " ").replace("-", " ").split())
+
+
 @dataclass(frozen=True)
 class Coded:
     """A column of strings: (n,) int32 `codes` into `levels`, -1 where there is none."""
@@ -23,7 +28,7 @@ class Coded:
 
     @cached_property
     def plain(self) -> list[str]:
-        """The levels as filters compare them: lower case, single spaces, no dashes."""
+        """The levels as filters compare them."""
         return [
             " ".join(str(level).lower().replace("_", " ").replace("-", " ").split()) for level in self.levels
         ]

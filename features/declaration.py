@@ -1,7 +1,7 @@
 """How a feature is declared: which events, which aggregate, which window, and a sentence for people."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -9,27 +9,43 @@ from numpy.typing import NDArray
 
 EVER, TERM, RUNUP = "ever", "term", "runup"
 Window = int | Literal["ever", "term", "runup"]
-Scope = Literal["account", "contract", "opportunity"]
+Scope = Literal["account", "contract", "opportunity", "owner", "industry", "everyone"]
 Aggregate = Literal[
     "count", "sum", "mean", "last", "previous", "first",
     "days_since", "days_since_first", "days_until", "gap_days", "distinct",
 ]  # fmt: skip
+BOTH, RENEWAL, WIN = ("renewal", "win"), ("renewal",), ("win",)
 OWN_SCOPE: dict[str, Scope] = {"renewal": "contract", "win": "opportunity"}
+SCOPE_COLUMN: dict[str, str] = {
+    "account": "account_id",
+    "contract": "contract_id",
+    "opportunity": "opportunity_id",
+    "owner": "owner_id",
+    "industry": "industry",
+}
+"""The column that says to which account, contract, … a row belongs; `everyone` needs none."""
 PHRASES = {EVER: "so far", TERM: "since the term or deal began", RUNUP: "since 180 days before the end"}
 
 
 @dataclass(frozen=True)
 class Test:
-    """A condition on one column of an event. `words`: any of them (as `Coded.plain` writes them);
-    `flag`: true or false; `given`: not null; `least`/`most`: bounds of a number.
-    """  # fmt: skip
+    """A condition on one column of an event: exactly one of these.
+
+    Args:
+        column: the column.
+        words: any of them (as `Coded.plain` writes them).
+        flag: true or false.
+        least: not below.
+        most: not above.
+        given: not null.
+    """
 
     column: str
     words: frozenset[str] | None = None
     flag: bool | None = None
-    given: bool = False
     least: float | None = None
     most: float | None = None
+    given: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,9 +56,17 @@ class Events:
     at: str
     where: tuple[Test, ...] = ()
 
-    def where_also(self, *tests: Test) -> "Events":
+    def having(self, *tests: Test) -> "Events":
         """The same events, further filtered."""
         return replace(self, where=(*self.where, *tests))
+
+    def among(self, column: str, words: Iterable[str]) -> "Events":
+        """Those whose `column` is one of `words`."""
+        return self.having(Test(column, words=frozenset(words)))
+
+    def given(self, column: str) -> "Events":
+        """Those whose `column` is not null."""
+        return self.having(Test(column, given=True))
 
 
 @dataclass(frozen=True)
@@ -74,7 +98,7 @@ class Info:
 
 @dataclass(frozen=True)
 class Feature:
-    """One aggregate of events within one window, seen from a snapshot's account, contract or opportunity.
+    """One aggregate of events within one window, seen from a snapshot's account, contract, opportunity, owner, ….
 
     `value` names the column summed, taken or told apart; `divide` turns stored units into those of `info`. `kinds` are
     the models it is for. A feature that is only a part of others is not `shown`.
@@ -86,14 +110,13 @@ class Feature:
     window: Window = EVER
     value: str | None = None
     scope: Scope = "account"
-    kinds: tuple[str, ...] = ("renewal", "win")
+    kinds: tuple[str, ...] = BOTH
     divide: int = 1
     shown: bool = True
+    name: str = field(init=False)
 
-    @property
-    def name(self) -> str:
-        """The feature's name."""
-        return self.info.name
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.info.name)
 
 
 @dataclass(frozen=True)
@@ -103,12 +126,154 @@ class Derived:
     info: Info
     needs: tuple[str, ...]
     formula: Callable[..., NDArray[np.float64]]
-    kinds: tuple[str, ...] = ("renewal", "win")
+    scope: Scope = "account"
+    kinds: tuple[str, ...] = BOTH
+    name: str = field(init=False)
 
-    @property
-    def name(self) -> str:
-        """The feature's name."""
-        return self.info.name
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.info.name)
+
+
+Declared = Feature | Derived
+ACROSS: frozenset[str] = frozenset({"owner", "industry", "everyone"})
+"""Scopes that span accounts; they are answered as of the previous midnight, in a pass of their own."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What most declarations leave as it is."""
+
+    windows: tuple[Window, ...] = (EVER,)
+    own: bool = False
+    scope: Scope = "account"
+    kinds: tuple[str, ...] = BOTH
+    better: int = 0
+    divide: int = 1
+    shown: bool = True
+    group: str = ""
+
+
+_OWN_NAMES = {"contract": ("contract_", " (this contract)"), "opportunity": ("deal_", " (this deal)")}
+
+
+@dataclass(frozen=True)
+class Page:
+    """Writes the declarations of one touchpoint. Names may hold `{w}` for a window's ending, words for its phrase.
+
+    Keyword options of every method are those of `Options`: `own` makes one feature for contracts and one for
+    opportunities, their names starting with `contract_` and `deal_`; `better` is the direction.
+    """
+
+    touchpoint: str
+
+    def count(
+        self, name: str, events: Events, words: str, unit: str = "count", **options: object
+    ) -> tuple[Feature, ...]:
+        """How many."""
+        return self._make(name, events, "count", None, words, unit, options)
+
+    def distinct(
+        self, name: str, events: Events, value: str, words: str, unit: str, **options: object
+    ) -> tuple[Feature, ...]:
+        """How many different values."""
+        return self._make(name, events, "distinct", value, words, unit, options)
+
+    def total(
+        self, name: str, events: Events, value: str, words: str, unit: str, **options: object
+    ) -> tuple[Feature, ...]:
+        """The sum of a whole number."""
+        return self._make(name, events, "sum", value, words, unit, options)
+
+    def mean(
+        self, name: str, events: Events, value: str, words: str, unit: str, **options: object
+    ) -> tuple[Feature, ...]:
+        """The mean of a whole number."""
+        return self._make(name, events, "mean", value, words, unit, options)
+
+    def last(
+        self, name: str, events: Events, value: str, words: str, unit: str, **options: object
+    ) -> tuple[Feature, ...]:
+        """The last value given."""
+        return self._make(name, events, "last", value, words, unit, options)
+
+    def previous(
+        self, name: str, events: Events, value: str, words: str, unit: str, **options: object
+    ) -> tuple[Feature, ...]:
+        """The value before the last."""
+        return self._make(name, events, "previous", value, words, unit, options)
+
+    def first(
+        self, name: str, events: Events, value: str, words: str, unit: str, **options: object
+    ) -> tuple[Feature, ...]:
+        """The first value given."""
+        return self._make(name, events, "first", value, words, unit, options)
+
+    def until(
+        self, name: str, events: Events, value: str, words: str, **options: object
+    ) -> tuple[Feature, ...]:
+        """Days from the snapshot to the last moment given."""
+        return self._make(name, events, "days_until", value, words, "days", options)
+
+    def since(self, name: str, events: Events, words: str, **options: object) -> tuple[Feature, ...]:
+        """Days since the last one."""
+        return self._make(name, events, "days_since", None, words, "days", options)
+
+    def since_first(self, name: str, events: Events, words: str, **options: object) -> tuple[Feature, ...]:
+        """Days since the first one."""
+        return self._make(name, events, "days_since_first", None, words, "days", options)
+
+    def gap(self, name: str, events: Events, words: str, **options: object) -> tuple[Feature, ...]:
+        """Mean days between one and the next."""
+        return self._make(name, events, "gap_days", None, words, "days", options)
+
+    def _make(
+        self, name: str, events: Events, take: Aggregate, value: str | None, words: str, unit: str, options: dict
+    ) -> tuple[Feature, ...]:  # fmt: skip
+        opted = Options(**options)
+        made = []
+        for window in opted.windows:
+            for scope, kinds in _places(opted):
+                prefix, of = _OWN_NAMES.get(scope, ("", ""))
+                info = Info(
+                    name=prefix + name.format(w=tail(window)),
+                    words=words.format(w=phrase(window)) + of,
+                    unit=unit,
+                    touchpoint=self.touchpoint,
+                    collected=f"{events.table}.{value or events.at}",
+                    group=prefix + (opted.group or name.replace("_{w}", "")),
+                    direction=opted.better,
+                )
+                made.append(
+                    Feature(info, events, take, window, value, scope, kinds, opted.divide, opted.shown)
+                )
+        return tuple(made)
+
+    def derived(
+        self, name: str, needs: str, formula: Callable[..., NDArray[np.float64]], words: str, unit: str, **options: object
+    ) -> tuple[Derived, ...]:  # fmt: skip
+        """Calculated from the features named in `needs`; if `own`, `~` there stands for the names' beginning."""
+        opted = Options(**options)  # type: ignore[arg-type]
+        made = []
+        for scope, kinds in _places(opted):
+            prefix, of = _OWN_NAMES.get(scope, ("", ""))
+            full = tuple(need.replace("~", prefix) for need in needs.split())
+            info = Info(
+                name=prefix + name,
+                words=words + of,
+                unit=unit,
+                touchpoint=self.touchpoint,
+                collected="from " + ", ".join(full),
+                group=prefix + (opted.group or name),
+                direction=opted.better,
+            )
+            made.append(Derived(info, full, formula, scope, kinds))
+        return tuple(made)
+
+
+def _places(opted: Options) -> list[tuple[Scope, tuple[str, ...]]]:
+    if not opted.own:
+        return [(opted.scope, opted.kinds)]
+    return [(OWN_SCOPE[kind], (kind,)) for kind in opted.kinds]
 
 
 def phrase(window: Window) -> str:
@@ -121,89 +286,6 @@ def tail(window: Window) -> str:
     return window if isinstance(window, str) else f"{window}d"
 
 
-@dataclass(frozen=True)
-class Page:
-    """What the features of one touchpoint share; its methods write declarations."""
-
-    touchpoint: str
-
-    def over(
-        self,
-        windows: tuple[Window, ...],
-        name: str,
-        events: Events,
-        take: Aggregate,
-        *,
-        words: str,
-        unit: str,
-        value: str | None = None,
-        scope: Literal["account", "own"] = "account",
-        divide: int = 1,
-        direction: int = 0,
-        group: str = "",
-        shown: bool = True,
-        kinds: tuple[str, ...] = ("renewal", "win"),
-    ) -> tuple[Feature, ...]:
-        """One feature for each window; `own` scope makes one for contracts and one for opportunities.
-
-        `name` may hold `{w}` for the window's ending, `words` `{w}` for its phrase; own names start with
-        `contract_` or `deal_`.
-        """
-        made = []
-        for window in windows:
-            for place, kind_list in self._places(scope, kinds):
-                prefix, of = _OWN_NAMES[place]
-                info = Info(
-                    name=prefix + name.format(w=tail(window)),
-                    words=words.format(w=phrase(window)) + of,
-                    unit=unit,
-                    touchpoint=self.touchpoint,
-                    collected=f"{events.table}.{value or events.at}",
-                    group=prefix + (group or name.replace("_{w}", "")),
-                    direction=direction,
-                )
-                made.append(Feature(info, events, take, window, value, place, kind_list, divide, shown))
-        return tuple(made)
-
-    @staticmethod
-    def _places(scope: str, kinds: tuple[str, ...]) -> list[tuple[Scope, tuple[str, ...]]]:
-        if scope == "account":
-            return [("account", kinds)]
-        return [(OWN_SCOPE[kind], (kind,)) for kind in kinds]
-
-    def derived(
-        self,
-        name: str,
-        needs: tuple[str, ...],
-        formula: Callable[..., NDArray[np.float64]],
-        *,
-        words: str,
-        unit: str,
-        scope: Literal["account", "own"] = "account",
-        direction: int = 0,
-        group: str = "",
-        kinds: tuple[str, ...] = ("renewal", "win"),
-    ) -> tuple[Derived, ...]:
-        """A feature calculated from others; in `own` scope `{own}` in `needs` stands for the names' beginning."""
-        made = []
-        for place, kind_list in self._places(scope, kinds):
-            prefix, of = _OWN_NAMES[place]
-            full = tuple(need.format(own=prefix) for need in needs)
-            info = Info(
-                name=prefix + name,
-                words=words + of,
-                unit=unit,
-                touchpoint=self.touchpoint,
-                collected="from " + ", ".join(full),
-                group=prefix + (group or name),
-                direction=direction,
-            )
-            made.append(Derived(info, full, formula, kind_list))
-        return tuple(made)
-
-
-_OWN_NAMES = {
-    "account": ("", ""),
-    "contract": ("contract_", " (this contract)"),
-    "opportunity": ("deal_", " (this deal)"),
-}
+def flat(*groups: tuple[Declared, ...]) -> tuple[Declared, ...]:
+    """Declarations of several calls as one."""
+    return tuple(declared for group in groups for declared in group)

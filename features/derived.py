@@ -11,18 +11,13 @@ def share(part: Floats, whole: Floats) -> Floats:
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
 
 
-def per(amount: Floats, count: Floats) -> Floats:
-    """`amount / count`, NaN where nothing was counted."""
-    return share(amount, count)
-
-
 def trend(recent: Floats, both: Floats) -> Floats:
-    """How the recent window compares with the equally long one before it, in [-1, 1]: (r - e) / (r + e + 1).
+    """How the recent window compares with the equally long one before it, in [-1, 1]: (r - e) / (|r| + |e| + 1).
 
     `both` covers the two windows together. 0 where nothing happened in either.
     """
     earlier = both - recent
-    return (recent - earlier) / (recent + earlier + 1.0)
+    return (recent - earlier) / (np.abs(recent) + np.abs(earlier) + 1.0)
 
 
 def difference(now: Floats, before: Floats) -> Floats:
@@ -48,3 +43,20 @@ def discount_pct(net: Floats, full: Floats) -> Floats:
 def overdue(days_since: Floats, gap_days: Floats) -> Floats:
     """Silence measured in usual gaps: above 1 the next contact is late."""
     return share(days_since, gap_days)
+
+
+SMOOTHING = 10
+"""How many average outcomes an owner's own record is mixed with."""
+
+
+def smoothed_share(part: Floats, whole: Floats, part_of_all: Floats, whole_of_all: Floats) -> Floats:
+    """`part / whole` drawn to the share of all, as if `SMOOTHING` more outcomes of the average had been seen.
+
+    The mean of a beta-binomial with that prior; NaN where nobody has any outcome yet.
+    """
+    return share(part + SMOOTHING * share(part_of_all, whole_of_all), whole + SMOOTHING)
+
+
+def mean_age_days(opened: Floats, closed: Floats, still_open: Floats, as_of: Floats) -> Floats:
+    """Mean age of what is open, in days, from sums of opening moments (s) of all and of those closed again."""
+    return share(as_of * still_open - (opened - closed), still_open) / 86_400

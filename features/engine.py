@@ -3,22 +3,33 @@
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 
 import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.catalog import SUBJECT_INFOS, Plan, plan
+from features.arrays import Columns, columns_of, plain
+from features.catalog import OWN_LEVELS, SUBJECT_INFOS, Plan, known_levels, plan
 from features.columns import BEGINS, KEYS, CrmColumn, crm_columns
 from features.crm import Crm
 from features.declaration import Info
 from features.partition import partition_rows
+from features.peers import peer_rows
 from features.settings import Settings
 from features.tables import TABLES
 
 ACCOUNTS_A_PARTITION = 8_192
-SNAPSHOT_COLUMNS = ("account_id", "contract_id", "opportunity_id", "as_of", "lead_days", "ends_at")
+SNAPSHOT_COLUMNS = (
+    "account_id",
+    "contract_id",
+    "opportunity_id",
+    "owner_id",
+    "as_of",
+    "lead_days",
+    "ends_at",
+)
 
 
 @dataclass(frozen=True)
@@ -40,17 +51,42 @@ class Work:
     def infos(self) -> dict[str, Info]:
         """What each column is, by name."""
         found = {info.name: info for info in SUBJECT_INFOS[self.plan.kind]}
-        found |= {feature.name: feature.info for feature in self.plan.features if feature.shown}
-        found |= {derived.name: derived.info for derived in self.plan.derived}
+        found |= {declared.name: declared.info for declared in self.plan.shown}
         return found | {column.name: column.info for column in self.columns}
 
 
 def work_for(crm: Crm, kind: str) -> Work:
     """The features a CRM can answer, and the columns to read for them."""
     schema = {table: (*columns, *_joined(table, crm)) for table, columns in crm.tables.items()}
-    planned = plan(schema, kind) if crm.dated(kind) else Plan(kind, (), (), frozenset())
+    planned = plan(schema, kind, _own_levels(crm)) if crm.dated(kind) else EMPTY[kind]
     columns = crm_columns(schema, crm.carried, kind, in_history=_in_history(crm))
     return Work(planned, columns, _reads(planned, columns, schema))
+
+
+EMPTY = {kind: plan({}, kind) for kind in SUBJECT_INFOS}
+"""What undated data can answer: no event feature."""
+
+
+def _own_levels(crm: Crm) -> dict[str, tuple[str, ...]]:
+    """The commonest values of the columns that have features of their own, ties by name."""
+    found = {}
+    for name, most in OWN_LEVELS.items():
+        table, column = name.split(".")
+        if crm.has(table, column):
+            counts = crm.sql(
+                f'SELECT "{column}" AS level, count(*) AS n FROM "{table}" GROUP BY ALL'
+            ).to_pylist()
+            found[name] = _commonest([(row["level"], row["n"]) for row in counts], known_levels(name), most)
+    return found
+
+
+def _commonest(counts: list[tuple[str | None, int]], known: frozenset[str], most: int) -> tuple[str, ...]:
+    total: dict[str, int] = {}
+    for level, n in counts:
+        name = plain(level) if level is not None else ""
+        if name and name not in known:
+            total[name] = total.get(name, 0) + n
+    return tuple(sorted(sorted(total), key=lambda name: -total[name])[:most])
 
 
 def _in_history(crm: Crm) -> frozenset[str]:
@@ -84,7 +120,7 @@ def _reads(
     needed = set(planned.columns) | {column.name for column in columns}
     if any(column.has_history for column in columns):
         needed |= {f"history.{column}" for column in ("table", "id", "column", "changed_at", "value")}
-    tables = {name.split(".")[0] for name in needed}
+    tables = {_table_of(name) for name in needed}
     for table in tables:
         always = {"account_id", "opportunity_id", KEYS.get(table), TABLES[table].key, BEGINS.get(table)}
         needed |= {f"{table}.{column}" for column in always if column in schema[table]}
@@ -118,6 +154,8 @@ def feature_rows(crm: Crm, snapshots: pd.DataFrame, kind: str, settings: Setting
     account = rows["account_id"].to_numpy(object).astype(str)
     order = np.argsort(account, kind="stable")
     asked = pa.Table.from_pandas(rows.iloc[order], preserve_index=False)
+    for name, values in _across(crm, work, asked).items():
+        asked = asked.append_column(name, pa.array(values))
     with _opened(crm, work) as connection:
         answers = list(_answers(connection, work, asked, account[order], settings.threads))
     position = np.full(len(snapshots), -1, np.int64)
@@ -128,10 +166,27 @@ def feature_rows(crm: Crm, snapshots: pd.DataFrame, kind: str, settings: Setting
     return _framed(pa.concat_tables(answers), position, snapshots.index, infos)
 
 
+def _across(crm: Crm, work: Work, asked: pa.Table) -> Columns:
+    """Columns of what spans accounts, for the snapshots asked for."""
+    if not work.plan.across:
+        return {}
+    names = sorted(work.plan.across_columns)
+    tables = {table: [name.split(".")[1] for name in group] for table, group in groupby(names, _table_of)}
+    return peer_rows(
+        work.plan,
+        {table: columns_of(crm.arrow(table, columns)) for table, columns in tables.items()},
+        columns_of(asked),
+    )
+
+
+def _table_of(name: str) -> str:
+    return name.split(".")[0]
+
+
 def _empty(crm: Crm, work: Work) -> dict[str, pa.Table]:
     with _opened(crm, work) as connection:
         return {
-            table: connection.execute(f"SELECT {_list(columns)} FROM {_view(table)} LIMIT 0").to_arrow_table()
+            table: connection.sql(f"SELECT {_list(columns)} FROM {_view(table)} LIMIT 0").to_arrow_table()
             for table, columns in work.reads.items()
         }
 
@@ -181,7 +236,7 @@ def _read(
     cursor: duckdb.DuckDBPyConnection, table: str, columns: tuple[str, ...], bounds: list[str]
 ) -> pa.Table:
     query = f"SELECT {_list(columns)} FROM {_view(table)} WHERE account_id BETWEEN ? AND ?"
-    return cursor.execute(query, bounds).to_arrow_table()
+    return cursor.sql(query, params=bounds).to_arrow_table()
 
 
 def _framed(table: pa.Table, position: np.ndarray, index: pd.Index, infos: dict[str, Info]) -> Features:

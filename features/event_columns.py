@@ -99,25 +99,70 @@ def _outcome_at(tables: Tables) -> Column:
     return np.where(renewed == MISSING, MISSING, np.where(decided == MISSING, late, decided))
 
 
+def _between(table: str, late: str, early: str, unit: int) -> Computed:
+    """Whole units from one moment of a row to another."""
+    return Computed(
+        (f"{table}.{late}", f"{table}.{early}"),
+        lambda tables: _minus(tables[table][late], tables[table][early], unit),
+    )
+
+
+def _milli(table: str, column: str) -> Computed:
+    """A number as whole thousandths."""
+
+    def make(tables: Tables) -> Column:
+        values = _moments(tables[table][column]).astype(np.float64)
+        gone = ~np.isfinite(values)
+        return np.where(gone, MISSING, np.rint(np.where(gone, 0.0, values) * 1_000).astype(np.int64))
+
+    return Computed((f"{table}.{column}",), make)
+
+
+def _overdue_at(tables: Tables) -> Column:
+    issued, due = _moments(tables["invoices"]["issued_at"]), _moments(tables["invoices"]["due_at"])
+    return np.where(due == MISSING, MISSING, np.maximum(due + DAY, issued))
+
+
+def _settled_overdue_at(tables: Tables) -> Column:
+    paid, overdue = _moments(tables["invoices"]["paid_at"]), _moments(_overdue_at(tables))
+    return np.where((paid == MISSING) | (overdue == MISSING), MISSING, np.maximum(paid, overdue))
+
+
+def _industry(tables: Tables) -> Column:
+    accounts = tables["accounts"]
+    return look_up(tables["quotes"]["account_id"], accounts["account_id"], accounts["industry"])
+
+
+SECOND = 1_000_000
 _STAGES = ("stage_history.opportunity_id", "stage_history.changed_at", "stage_history.stage")
+_DUE = ("invoices.issued_at", "invoices.due_at")
 
 COMPUTED: dict[tuple[str, str], Computed] = {
     ("activities", "seniority"): Computed(
         ("activities.contact_id", "contacts.contact_id", "contacts.seniority"), _seniority
     ),
     ("quotes", "discount_pct"): Computed(("quotes.list_amount", "quotes.net_amount"), _discount_pct),
+    ("quotes", "industry"): Computed(
+        ("quotes.account_id", "accounts.account_id", "accounts.industry"), _industry
+    ),
     ("stage_history", "slip_days"): Computed(
         (*_STAGES, "stage_history.expected_close_date"), _difference("expected_close_date", DAY)
     ),
     ("stage_history", "amount_step"): Computed((*_STAGES, "stage_history.amount"), _difference("amount", 1)),
     ("stage_history", "is_new_stage"): Computed(_STAGES, _is_new_stage),
     ("contracts", "outcome_at"): Computed(("contracts.end_date", "contracts.renewed"), _outcome_at),
-    ("opportunities", "seconds_to_close"): Computed(
-        ("opportunities.created_at", "opportunities.closed_at"),
-        lambda tables: _minus(
-            tables["opportunities"]["closed_at"], tables["opportunities"]["created_at"], 1_000_000
-        ),
+    ("opportunities", "seconds_to_close"): _between("opportunities", "closed_at", "created_at", SECOND),
+    ("cases", "seconds_open"): _between("cases", "closed_at", "opened_at", SECOND),
+    ("cases", "opened_second"): Computed(
+        ("cases.opened_at",), lambda tables: _moments(tables["cases"]["opened_at"]) // SECOND
     ),
+    ("cases", "csat_milli"): _milli("cases", "csat"),
+    ("surveys", "score_milli"): _milli("surveys", "score"),
+    ("surveys", "seconds_to_answer"): _between("surveys", "answered_at", "asked_at", SECOND),
+    ("leads", "seconds_to_qualify"): _between("leads", "qualified_at", "created_at", SECOND),
+    ("invoices", "days_late"): _between("invoices", "paid_at", "due_at", DAY),
+    ("invoices", "overdue_at"): Computed(_DUE, _overdue_at),
+    ("invoices", "settled_overdue_at"): Computed((*_DUE, "invoices.paid_at"), _settled_overdue_at),
 }
 """(table, column) → how it is calculated."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from features.arrays import Coded, Column, Columns, codes_in, columns_of, sortable
 from features.as_of import DAY, MISSING, Ints, Stream, View, elapsed_days, take, timeline
-from features.catalog import Plan
+from features.catalog import ITSELF, Plan
 from features.columns import (
     BEGINS,
     KEYS,
@@ -20,7 +20,7 @@ from features.columns import (
     values_stood,
     values_today,
 )
-from features.declaration import EVER, RUNUP, TERM, Events, Feature, Test
+from features.declaration import EVER, RUNUP, SCOPE_COLUMN, TERM, Events, Feature, Test
 from features.event_columns import COMPUTED
 from features.tables import SUBJECTS, TABLES
 
@@ -57,15 +57,22 @@ class Partition:
     def known(self) -> dict[str, dict[str, int]]:
         """Scope → id → number, over the ids the snapshots name."""
         found = {}
-        for scope in ("account", "contract", "opportunity"):
-            ids = self.snapshots[f"{scope}_id"]
+        for scope, column in SCOPE_COLUMN.items():
+            ids = self.snapshots.get(column)
             levels = ids.levels if isinstance(ids, Coded) else ()
             found[scope] = {level: number for number, level in enumerate(levels)}
-        return found
+        return found | {"everyone": {"": 0}}
 
     def group_of_snapshots(self, scope: str) -> Ints:
-        """(m,) each snapshot's account, contract or opportunity, -1 for none."""
-        return codes_in(self.snapshots[f"{scope}_id"], self.known[scope])
+        """(m,) each snapshot's account, contract, …, -1 for none."""
+        if ("", scope) not in self._groups:
+            self._groups["", scope] = self._codes(self.snapshots, scope, len(self.as_of))
+        return self._groups["", scope]
+
+    def _codes(self, columns: Columns, scope: str, rows: int) -> Ints:
+        if scope == "everyone":
+            return np.zeros(rows, np.int64)
+        return codes_in(columns[SCOPE_COLUMN[scope]], self.known[scope])
 
     def column(self, table: str, name: str) -> Column:
         """A column of a table, calculated if need be."""
@@ -76,9 +83,13 @@ class Partition:
         return self._computed[table, name]
 
     def group(self, table: str, scope: str) -> Ints:
-        """(n,) each row's account, contract or opportunity, -1 if no snapshot asks for it."""
+        """(n,) each row's account, contract, …, -1 if no snapshot asks for it."""
         if (table, scope) not in self._groups:
-            self._groups[table, scope] = codes_in(self.tables[table][f"{scope}_id"], self.known[scope])
+            columns = self.tables[table]
+            rows = len(next(iter(columns.values())))
+            if scope in SCOPE_COLUMN and SCOPE_COLUMN[scope] not in columns:
+                columns = {SCOPE_COLUMN[scope]: self.column(table, SCOPE_COLUMN[scope])}
+            self._groups[table, scope] = self._codes(columns, scope, rows)
         return self._groups[table, scope]
 
     def view(self, table: str, at: str, scope: str) -> View:
@@ -141,9 +152,10 @@ class Partition:
     def subject_column(self, name: str) -> Ints:
         """(m,) a moment of each snapshot's contract or opportunity; the end as it was known at `as_of`."""
         table = SUBJECTS[self.kind]
-        lead = self.snapshots.get("ends_at")
-        if name == "end_date" and isinstance(lead, np.ndarray):
-            return lead
+        if name == "end_date":
+            end = self.snapshots["ends_at"]
+            assert isinstance(end, np.ndarray)
+            return end
         values = self.tables[table][name]
         assert isinstance(values, np.ndarray)
         return take(values, self.rows_of_snapshots(table), MISSING)
@@ -186,7 +198,7 @@ def answer(part: Partition, feature: Feature) -> Column:
     """(m,) one feature: float64 with NaN where nothing can be said, or categories."""
     events = feature.events
     if feature.value and feature.take != "distinct":
-        events = events.where_also(Test(feature.value, given=True))
+        events = events.given(feature.value)
     stream = part.stream(events, feature.scope)
     start = part.start(stream.view, feature.window)
     found = _aggregate(part, feature, stream, start)
@@ -265,27 +277,33 @@ def _value(part: Partition, feature: Feature, stream: Stream, rank: Ints) -> Col
 
 
 def event_rows(part: Partition, plan: Plan) -> Columns:
-    """Every event feature of the plan, and what the snapshot says about itself."""
-    found: Columns = _about_itself(part)
+    """Every event feature of the plan, and what the snapshot says about itself.
+
+    Features that span accounts stand in the snapshots' columns already (`features.peers`).
+    """
+    across = {one.name for one in (*plan.across, *plan.across_derived)}
+    found = {**_about_itself(part), **{name: part.snapshots[name] for name in across}}
     for feature in plan.features:
         found[feature.name] = answer(part, feature)
     for derived in plan.derived:
         found[derived.name] = derived.formula(*(found[need] for need in derived.needs))
-    hidden = {feature.name for feature in plan.features if not feature.shown}
-    return {name: values for name, values in found.items() if name not in hidden}
+    given = [name for name in found if name in ITSELF[plan.kind] and name != "as_of_seconds"]
+    return {name: found[name] for name in (*given, *(one.name for one in plan.shown))}
 
 
 def _about_itself(part: Partition) -> Columns:
     lead = part.snapshots["lead_days"]
+    found: Columns = {"as_of_seconds": part.as_of / 1_000_000}
     if part.kind == "win":
-        return {"days_open": lead}
-    found: Columns = {"days_to_end": lead}
-    if "start_date" in part.tables["contracts"]:
+        return {"days_open": lead, **found}
+    found["days_to_end"] = lead
+    if "start_date" in part.tables.get("contracts", {}):
         start, end = part.subject_column("start_date"), part.subject_column("end_date")
         gone = (start == MISSING) | (end == MISSING)
         found["term_days"] = np.where(gone, np.nan, (end - start) / DAY)
-        month = end.view("datetime64[us]").astype("datetime64[M]").astype(np.int64) % 12 + 1
-        found["end_month"] = np.where(end == MISSING, np.nan, month.astype(np.float64))
+    end = part.subject_column("end_date")
+    month = end.view("datetime64[us]").astype("datetime64[M]").astype(np.int64) % 12 + 1
+    found["end_month"] = np.where(end == MISSING, np.nan, month.astype(np.float64))
     return found
 
 

@@ -1,45 +1,96 @@
-"""What the account did before: contracts and opportunities that came and went."""
+"""What the account, and the owner, did before: contracts and opportunities that came and went."""
 
-from features.declaration import EVER, Events, Page, Test
-from features.derived import difference, share, total
+from features.declaration import Events, Page, Test, flat
+from features.derived import difference, share, smoothed_share, total
 
 STARTED = Events("contracts", "start_date")
 ENDED = Events("contracts", "end_date")
 RENEWED = Events("contracts", "outcome_at", (Test("renewed", flag=True),))
 LOST = Events("contracts", "outcome_at", (Test("renewed", flag=False),))
+DECIDED = Events("contracts", "outcome_at")
 CREATED = Events("opportunities", "created_at")
-CLOSED = Events("opportunities", "closed_at", (Test("is_won", given=True),))
+CLOSED = Events("opportunities", "closed_at").given("is_won")
 WON = Events("opportunities", "closed_at", (Test("is_won", flag=True),))
 DEAL_LOST = Events("opportunities", "closed_at", (Test("is_won", flag=False),))
 EXPANSION_WORDS = frozenset({"expansion", "upsell", "up sell", "cross sell", "add on", "existing business"})
 
-_contracts, _deals = Page("contract"), Page("pipeline")
+contract, deals, owner = Page("contract"), Page("pipeline"), Page("owner")
 
-_CONTRACTS = (
-    *_contracts.over((EVER,), "contracts_started", STARTED, "count", words="contracts so far", unit="count", direction=1),
-    *_contracts.over((EVER,), "contracts_ended", ENDED, "count", words="contracts ended so far", unit="count", shown=False),
-    *_contracts.derived("contracts_running", ("contracts_started", "contracts_ended"), difference, words="contracts running", unit="count"),
-    *_contracts.over((EVER,), "tenure_days", STARTED, "days_since_first", words="days as a customer", unit="days", direction=1),
-    *_contracts.over((EVER,), "renewals", RENEWED, "count", words="earlier renewals", unit="count", direction=1),
-    *_contracts.over((EVER,), "contracts_lost", LOST, "count", words="contracts lost before", unit="count", direction=-1),
-    *_contracts.derived("contracts_decided", ("renewals", "contracts_lost"), total, words="contracts decided before", unit="count"),
-    *_contracts.derived("renewal_share", ("renewals", "contracts_decided"), share, words="share of earlier contracts renewed", unit="share", direction=1),
-    *_contracts.over((EVER,), "days_since_renewal", RENEWED, "days_since", words="days since the last renewal", unit="days"),
-    *_contracts.over((EVER,), "days_since_contract_lost", LOST, "days_since", words="days since a contract was lost", unit="days"),
+_CONTRACTS = flat(
+    contract.count("contracts_started", STARTED, "contracts so far", better=1),
+    contract.count("contracts_ended", ENDED, "contracts ended so far", shown=False),
+    contract.derived(
+        "contracts_running", "contracts_started contracts_ended", difference, "contracts running", "count"
+    ),
+    contract.since_first("tenure_days", STARTED, "days as a customer", better=1),
+    contract.count("renewals", RENEWED, "earlier renewals", better=1),
+    contract.count("contracts_lost", LOST, "contracts lost before", better=-1),
+    contract.derived(
+        "contracts_decided", "renewals contracts_lost", total, "contracts decided before", "count"
+    ),
+    contract.derived(
+        "renewal_share",
+        "renewals contracts_decided",
+        share,
+        "share of earlier contracts renewed",
+        "share",
+        better=1,
+    ),
+    contract.since("days_since_renewal", RENEWED, "days since the last renewal"),
+    contract.since("days_since_contract_lost", LOST, "days since a contract was lost"),
+)
+
+_DEALS = flat(
+    deals.count("deals_created_{w}", CREATED, "deals opened {w}", windows=(365, "ever")),
+    deals.count("deals_won_{w}", WON, "deals won {w}", windows=(365, "ever"), better=1),
+    deals.count("deals_lost_{w}", DEAL_LOST, "deals lost {w}", windows=(365, "ever"), better=-1),
+    deals.count("deals_closed", CLOSED, "deals closed", shown=False),
+    deals.derived("deals_open", "deals_created_ever deals_closed", difference, "deals open now", "count"),
+    deals.derived(
+        "win_share", "deals_won_ever deals_closed", share, "share of earlier deals won", "share", better=1
+    ),
+    deals.since("days_since_deal", CREATED, "days since the last deal was opened"),
+    deals.since("days_since_win", WON, "days since the last deal won"),
+    deals.since("days_since_deal_lost", DEAL_LOST, "days since the last deal lost"),
+    deals.total("won_amount", WON, "amount", "amount won so far", "money", divide=100, better=1),
+    deals.mean("won_days_mean", WON, "seconds_to_close", "usual days to win", "days", divide=86_400),
+    deals.count(
+        "expansions_won_{w}",
+        WON.among("kind", EXPANSION_WORDS),
+        "expansions won {w}",
+        windows=(365,),
+        better=1,
+    ),
+)
+
+_OWNER = flat(
+    owner.count("owner_contracts_started", STARTED, "the owner's contracts so far", scope="owner", shown=False),
+    owner.count("owner_contracts_ended", ENDED, "the owner's contracts ended", scope="owner", shown=False),
+    owner.derived(
+        "owner_contracts_running", "owner_contracts_started owner_contracts_ended", difference,
+        "contracts the owner looks after", "count", scope="owner",
+    ),
+    owner.count("owner_renewals", RENEWED, "contracts renewed with the owner", scope="owner", shown=False),
+    owner.count("owner_decided", DECIDED, "contracts decided with the owner", scope="owner"),
+    owner.count("all_renewals", RENEWED, "contracts renewed in all", scope="everyone", shown=False),
+    owner.count("all_decided", DECIDED, "contracts decided in all", scope="everyone", shown=False),
+    owner.derived(
+        "owner_renewal_share", "owner_renewals owner_decided all_renewals all_decided", smoothed_share,
+        "share the owner renewed, drawn to the average of all", "share", scope="owner", better=1,
+    ),
+    owner.count("owner_deals_created", CREATED, "the owner's deals so far", scope="owner", shown=False),
+    owner.count("owner_deals_closed", CLOSED, "deals closed by the owner", scope="owner"),
+    owner.derived(
+        "owner_deals_open", "owner_deals_created owner_deals_closed", difference,
+        "deals open with the owner", "count", scope="owner",
+    ),
+    owner.count("owner_deals_won", WON, "deals won by the owner", scope="owner", shown=False),
+    owner.count("all_deals_won", WON, "deals won by all", scope="everyone", shown=False),
+    owner.count("all_deals_closed", CLOSED, "deals closed by all", scope="everyone", shown=False),
+    owner.derived(
+        "owner_win_share", "owner_deals_won owner_deals_closed all_deals_won all_deals_closed", smoothed_share,
+        "share of deals the owner won, drawn to the average of all", "share", scope="owner", better=1,
+    ),
 )  # fmt: skip
 
-_DEALS = (
-    *_deals.over((365, EVER), "deals_created_{w}", CREATED, "count", words="deals opened {w}", unit="count"),
-    *_deals.over((365, EVER), "deals_won_{w}", WON, "count", words="deals won {w}", unit="count", direction=1),
-    *_deals.over((365, EVER), "deals_lost_{w}", DEAL_LOST, "count", words="deals lost {w}", unit="count", direction=-1),
-    *_deals.over((EVER,), "deals_closed", CLOSED, "count", words="deals closed", unit="count", shown=False),
-    *_deals.derived("deals_open", ("deals_created_ever", "deals_closed"), difference, words="deals open now", unit="count"),
-    *_deals.derived("win_share", ("deals_won_ever", "deals_closed"), share, words="share of earlier deals won", unit="share", direction=1),
-    *_deals.over((EVER,), "days_since_win", WON, "days_since", words="days since the last deal won", unit="days"),
-    *_deals.over((EVER,), "days_since_deal_lost", DEAL_LOST, "days_since", words="days since the last deal lost", unit="days"),
-    *_deals.over((EVER,), "won_amount", WON, "sum", value="amount", divide=100, words="amount won so far", unit="money", direction=1),
-    *_deals.over((EVER,), "won_days_mean", WON, "mean", value="seconds_to_close", divide=86_400, words="usual days to win", unit="days"),
-    *_deals.over((365,), "expansions_won_{w}", WON.where_also(Test("kind", words=EXPANSION_WORDS)), "count", words="expansions won {w}", unit="count", direction=1),
-)  # fmt: skip
-
-RECORD = (*_CONTRACTS, *_DEALS)
+RECORD = flat(_CONTRACTS, _DEALS, _OWNER)
