@@ -22,6 +22,7 @@ class Settings(BaseSettings):
     seed: int = 0
     holdout_share: float = Field(default=0.0, ge=0, lt=1)
     min_positives: int = Field(default=40, ge=1)
+    alert_urls: str = ""
 
     @classmethod
     def from_env(cls) -> "Settings":

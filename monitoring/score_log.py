@@ -210,7 +210,10 @@ class ScoreLog:
         frame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
         if since is not None:
             frame = frame[frame["as_of"].isna() | (frame["as_of"] >= _moment(since))]
-        texts = [n for n in frame.columns[len(ABOUT) :] if not pd.api.types.is_numeric_dtype(frame[n])]
+        features = frame.columns[len(ABOUT) :]
+        empty = [name for name in features if frame[name].isna().all()]
+        frame = frame.astype(dict.fromkeys(empty, float))
+        texts = [name for name in features if not pd.api.types.is_numeric_dtype(frame[name])]
         return frame.astype(dict.fromkeys(texts, "category")).reset_index(drop=True)
 
 
@@ -284,9 +287,9 @@ def _log_features(
     about["lead_days"] = rows["lead_days"].to_numpy(float) if "lead_days" in rows else float("nan")
     about["run_id"] = run_id
     about["model_version"] = version
-    table = pa.Table.from_pandas(
-        pd.concat([about, features.reset_index(drop=True)], axis=1), preserve_index=False
-    )
+    seen = features.reset_index(drop=True)
+    blank = {name: None for name in seen if seen[name].isna().all()}
+    table = pa.Table.from_pandas(pd.concat([about, seen.assign(**blank)], axis=1), preserve_index=False)
     dated = about["as_of"].dropna()
     batch = {
         "kind": kind,

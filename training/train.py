@@ -17,6 +17,7 @@ from training.dataset import Dataset, build
 from training.gates import Gate, gates, may_lead
 from training.leakage import Guard, guard
 from training.parity import DECLARED, parity, segment_rows
+from training.reference import save_reference
 from training.registry import MODEL_FOLDER, RESULT_FILE, Record, register
 from training.select import Selection, select
 
@@ -83,6 +84,7 @@ def train(
         about = {"period": result["period"], "data_fingerprint": crm.fingerprint}
         replace(trained.selection.model, about=about).save(folder / MODEL_FOLDER)
         (folder / RESULT_FILE).write_text(json.dumps(result, indent=1))
+        save_reference(folder, trained.ds, trained.selection.test, settings.seed)
         version = register(kind, folder, _record(trained, crm, settings, result, trials), settings, lead=lead)
     say(f"registered {version.name} version {version.version} as {version.alias}")
     return {"model": version.name, "version": version.version, "alias": version.alias, **result}
