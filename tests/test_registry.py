@@ -11,7 +11,8 @@ from features.errors import RenewalError
 from training import registry
 from training.encode import learn_encoding
 from training.model import Model
-from training.registry import Record, register
+from training.registry import register
+from training.versions import Record
 
 PASSED = {"beats the base rate": {"passed": True, "why": ""}, "parity": {"passed": None, "why": "unknown"}}
 FAILED = {**PASSED, "beats the base rate": {"passed": False, "why": "no signal"}}

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,64 +16,15 @@ from urllib.parse import unquote, urlparse
 from features.errors import RenewalError
 from features.settings import Settings
 from training.model import Model
+from training.versions import KINDS, Loaded, Record, Version, allowed_name, model_name, side_by_side
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-KINDS = ("renewal", "win")
 MODEL_FOLDER, RESULT_FILE = "model", "result.json"
 _PARAM_LENGTH = 500
-
-
-@dataclass(frozen=True)
-class Version:
-    """A registered version: `alias` is champion, challenger or None."""
-
-    name: str
-    version: str
-    alias: str | None
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A model that may be served, and the version it is."""
-
-    model: Model
-    version: str
-    alias: str
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is kept of a training beside its files.
-
-    Attributes:
-        params: settings and parameters, by name.
-        metrics: figures, by name; those not finite are left out.
-        gates: gate → {passed, why}.
-        fingerprint: of data, code, lock and settings together: the same fingerprint trains the same model.
-        tags: further words, by name.
-    """
-
-    params: Mapping[str, object]
-    metrics: Mapping[str, float]
-    gates: Mapping[str, Mapping[str, Any]]
-    fingerprint: str
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-
-def model_name(kind: str) -> str:
-    """The registered model of a kind: `renewal`, `win`, or the full name itself.
-
-    Raises:
-        RenewalError: no such kind.
-    """
-    short = kind.removeprefix("perennial-")
-    if short not in KINDS:
-        raise RenewalError(expected="renewal or win", found=repr(kind), do="Name one of the two models.")
-    return f"perennial-{short}"
 
 
 def register(kind: str, folder: Path, record: Record, settings: Settings, *, lead: bool) -> Version:
@@ -107,27 +57,23 @@ def register(kind: str, folder: Path, record: Record, settings: Settings, *, lea
     return Version(name, str(version.version), alias)
 
 
-def champion(kind: str, settings: Settings) -> Loaded | None:
-    """The model to score with: the champion, without one the challenger, else None."""
+def standing(kind: str, settings: Settings) -> Version | None:
+    """Which version `champion` would load, without loading it."""
     if not _exists(settings):
         return None
     client, name = _client(settings), model_name(kind)
     aliases = _aliases(client, name)
-    for alias in (CHAMPION, CHALLENGER):
-        if alias in aliases:
-            version = client.get_model_version(name, aliases[alias])
-            return Loaded(Model.load(_folder(version, settings)), str(version.version), alias)
-    return None
+    alias = next((alias for alias in (CHAMPION, CHALLENGER) if alias in aliases), None)
+    return Version(name, aliases[alias], alias) if alias else None
 
 
-def standing(kind: str, settings: Settings) -> Version | None:
-    """Which version `champion` would load, without loading it: what a service asks every few seconds."""
-    if not _exists(settings):
+def champion(kind: str, settings: Settings) -> Loaded | None:
+    """The model to score with: the champion, without one the challenger, else None."""
+    stands = standing(kind, settings)
+    if stands is None:
         return None
-    name = model_name(kind)
-    aliases = _aliases(_client(settings), name)
-    alias = next((one for one in (CHAMPION, CHALLENGER) if one in aliases), None)
-    return None if alias is None else Version(name, aliases[alias], alias)
+    assert stands.alias is not None
+    return Loaded(load_version(kind, stands.version, settings), stands.version, stands.alias)
 
 
 def load_version(kind: str, version: str | int, settings: Settings) -> Model:
@@ -235,31 +181,7 @@ def show(kind: str, settings: Settings, version: str | int | None = None) -> dic
 def compare(kind: str, one: str | int, other: str | int, settings: Settings) -> dict[str, Any]:
     """Two versions side by side: each figure in both and its change, and the parameters that differ."""
     a, b = show(kind, settings, one), show(kind, settings, other)
-    figures = sorted({*a["metrics"], *b["metrics"]})
-    params = sorted({*a["params"], *b["params"]})
-    return {
-        "model": a["model"],
-        "versions": [a["version"], b["version"]],
-        "metrics": {
-            name: {
-                "one": (x := a["metrics"].get(name)),
-                "other": (y := b["metrics"].get(name)),
-                "change": _less(y, x),
-            }
-            for name in figures
-        },
-        "params": {
-            name: [a["params"].get(name), b["params"].get(name)]
-            for name in params
-            if a["params"].get(name) != b["params"].get(name)
-        },
-        "gates": [a["gates"], b["gates"]],
-        "same_data": a["data_fingerprint"] == b["data_fingerprint"],
-    }
-
-
-def _less(y: float | None, x: float | None) -> float | None:
-    return None if x is None or y is None else y - x
+    return side_by_side(a, b)
 
 
 def _summary(version: "ModelVersion", aliases: Mapping[str, str]) -> dict[str, Any]:
@@ -378,14 +300,9 @@ def _log(client: "MlflowClient", run_id: str, record: Record) -> None:
     from mlflow.entities import Metric, Param
 
     now = int(datetime.now(UTC).timestamp() * 1000)
-    metrics = [Metric(_key(k), float(v), now, 0) for k, v in record.metrics.items() if isfinite(v)]
-    params = [Param(_key(k), str(v)[:_PARAM_LENGTH]) for k, v in record.params.items()]
+    metrics = [Metric(allowed_name(k), float(v), now, 0) for k, v in record.metrics.items() if isfinite(v)]
+    params = [Param(allowed_name(k), str(v)[:_PARAM_LENGTH]) for k, v in record.params.items()]
     client.log_batch(run_id, metrics=metrics, params=params)
-
-
-def _key(name: str) -> str:
-    """A name with only the characters MLflow allows."""
-    return "".join(c if c.isalnum() or c in "_-./ " else "_" for c in name)
 
 
 def _drop_unfinished(client: "MlflowClient", name: str, fingerprint: str) -> None:

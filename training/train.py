@@ -18,8 +18,9 @@ from training.gates import Gate, gates, may_lead
 from training.leakage import Guard, guard
 from training.parity import DECLARED, parity, segment_rows
 from training.reference import save_reference
-from training.registry import MODEL_FOLDER, RESULT_FILE, Record, register
+from training.registry import MODEL_FOLDER, RESULT_FILE, register
 from training.select import Selection, select
+from training.versions import Record
 
 if TYPE_CHECKING:
     from features.crm import Crm
