@@ -21,7 +21,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from training.effects_nuisance import (
-    Hazard,
     arm_regression,
     cross_fit_logistic,
     design,
@@ -46,7 +45,8 @@ def estimate_strategies(
     """Estimate P(y = 1) under every strategy: first contact in window k, for each k, and none.
 
     Args:
-        windows: in the order of time, all over the same n persons, everybody at risk in the first.
+        windows: in the order of time, all over the same n persons, everybody at risk in the first. Neighbours of
+            one name are stages of one bucket (worry that arises inside a long window is seen at the next stage).
         y: (n,) 0 or 1.
         cluster: (n,) account of each person; folds and standard errors go by it.
         seed: of the folds.
@@ -63,7 +63,9 @@ def estimate_strategies(
     made = stages(windows, found)
     poor = poor_shares(windows, bases, found, made)
     everybody = {"all": np.ones(len(y), dtype=bool), **(groups or {})}
-    return {name: _targeted(windows, made, Q, poor, y, cluster, who) for name, who in everybody.items()}
+    return {
+        name: merged(_targeted(windows, made, Q, poor, y, cluster, who)) for name, who in everybody.items()
+    }
 
 
 def _targeted(
@@ -75,6 +77,7 @@ def _targeted(
     cluster: np.ndarray,
     who: np.ndarray,
 ) -> Strategies:
+    """One column a stage and one for none: the estimates among `who`."""
     followed = np.column_stack(
         [w.at_risk & w.outbound.hit for w in windows]
         + [~np.any([w.at_risk & w.any_contact.hit for w in windows], axis=0)]
@@ -88,6 +91,40 @@ def _targeted(
     raw = np.array([y[who & f].mean() if (who & f).any() else np.nan for f in followed.T])
     names = (*(w.name for w in windows), NONE)
     return Strategies(names, estimate, influence, weight, raw, count, poor[who].mean(axis=0), cluster[who])
+
+
+def merged(found: Strategies) -> Strategies:
+    """Stages of one bucket as one strategy: the contact falls in a stage drawn as contacts were seen to fall.
+
+    With shares π of the bucket's contacts, estimate and influence are the π-weighted sums; stages without an
+    estimate (fewer than 20 contacts) are left out of the draw.
+    """
+    names = tuple(dict.fromkeys(found.names))
+    share = np.zeros((len(found.names), len(names)))
+    for b, name in enumerate(names):
+        inside = np.array([other == name for other in found.names])
+        usable = inside & np.isfinite(found.estimate)
+        counts = np.where(usable if usable.any() else inside, np.maximum(found.n, 1), 0)
+        share[:, b] = counts / counts.sum()
+    member = np.array([[other == name for name in names] for other in found.names])
+    used = share > 0
+
+    def mixed(values: np.ndarray) -> np.ndarray:
+        columns = [values[..., used[:, b]] @ share[used[:, b], b] for b in range(len(names))]
+        return np.stack(columns, axis=-1)
+
+    n = found.n @ member
+    raw = np.where(n > 0, (np.nan_to_num(found.raw) * found.n) @ member / np.maximum(n, 1), np.nan)
+    return Strategies(
+        names,
+        mixed(found.estimate),
+        mixed(found.influence),
+        mixed(found.weight),
+        raw,
+        n,
+        mixed(found.poor),
+        found.cluster,
+    )
 
 
 def estimate_arms(
@@ -121,7 +158,9 @@ def estimate_arms(
         [cross_fit_logistic(A, w.outbound.hit * 1.0, np.ones(n), everyone, fold) for w in levels]
     )
     P = P / P.sum(axis=1, keepdims=True)
-    rare = np.column_stack([(p < 0.01) | rarely(A, w.outbound.hit, everyone) for w, p in zip(levels, P.T)])
+    rare = np.column_stack(
+        [(p < 0.01) | rarely(A, w.outbound.hit, everyone) for w, p in zip(levels, P.T, strict=True)]
+    )
     answers: dict[str, list[Strategies]] = {}
     for a, w in enumerate(levels):
         Q = _held_out_arm(A, y, w.outbound.hit, fold)
@@ -152,6 +191,3 @@ def _side_by_side(names: Sequence[str], found: Sequence[Strategies]) -> Strategi
 
     fields = ("estimate", "influence", "weight", "raw", "n", "poor")
     return Strategies(tuple(names), *(first(field) for field in fields), cluster=found[0].cluster)
-
-
-__all__ = ["Hazard", "estimate_arms", "estimate_strategies"]

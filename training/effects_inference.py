@@ -24,10 +24,13 @@ LEAST_FREEDOM = 4.0
 
 @dataclass(frozen=True)
 class Errors:
-    """The joint error of m estimates: covariance (m, m) and the accounts' summed influences (clusters, m)."""
+    """The joint error of m estimates: covariance (m, m) and the accounts' summed influences (clusters, m).
+
+    Without the sums (a posterior) the errors count as normal.
+    """
 
     covariance: np.ndarray
-    sums: np.ndarray
+    sums: np.ndarray | None
 
     @classmethod
     def of(cls, influence: np.ndarray, cluster: np.ndarray) -> "Errors":
@@ -39,8 +42,15 @@ class Errors:
         clusters = len(sums)
         return cls(sums.T @ sums * clusters / max(clusters - 1, 1), sums)
 
+    def part(self, which: np.ndarray) -> "Errors":
+        """The errors of some of the estimates, by index or mask."""
+        sums = None if self.sums is None else self.sums[:, which]
+        return Errors(self.covariance[np.ix_(which, which)], sums)
+
     def freedom(self, contrast: np.ndarray) -> np.ndarray:
         """Degrees of freedom of the variance of contrasts (m, q): 2c / (kurtosis − 1), by Satterthwaite."""
+        if self.sums is None:
+            return np.full(contrast.shape[1], 1e6)
         values = self.sums @ contrast
         second, fourth = (values**2).sum(axis=0), (values**4).sum(axis=0)
         kurtosis = len(values) * fourth / np.maximum(second**2, 1e-300)
@@ -103,9 +113,14 @@ def may_be_best(estimate: np.ndarray, errors: Errors, seed: int = 0, level: floa
     return keep
 
 
-def set_of_best(estimate: np.ndarray, errors: Errors, seed: int = 0, level: float = LEVEL) -> np.ndarray:
-    """(m,) bool: all of them unless some difference is sure, then `may_be_best`."""
-    if len(estimate) < 2 or not any_difference(estimate, errors, seed, level):
+def set_of_best(estimate: np.ndarray, errors: Errors, seed: int = 0, families: int = 1) -> np.ndarray:
+    """(m,) bool: all of them unless some difference is sure, then `may_be_best`.
+
+    With several `families` (groups) asked at once, the test of any difference is shared out among them, so that
+    where nothing differs anywhere a difference is claimed anywhere in at most 5 %.
+    """
+    level = LEVEL
+    if len(estimate) < 2 or not any_difference(estimate, errors, seed, level / families):
         return np.ones(len(estimate), dtype=bool)
     keep = may_be_best(estimate, errors, seed, level)
     keep[int(np.argmax(estimate))] = True

@@ -1,0 +1,122 @@
+"""Cause, not correlation: what contact timing, calls and discounts change, beside what raw rates say.
+
+Each answer is a dict: `rows` (outcome, group, bucket, estimate, low, high, raw, n, overlap_ok, effective_n, margin,
+why), `best` (group or `all` → bucket, None where none stands out), `indistinguishable` (group or `all` → every bucket
+that may be the best), `sensitivity`, `notes`. `low` and `high` are 95 % for all rows together; `margin` is how far an
+estimate could be off if an unseen worry were as strong as everything recorded.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from features.crm import Crm
+from features.progress import Say, silent
+from features.settings import Settings
+from training.effects_answer import ALL, Answer, answer
+from training.effects_deals import CALLS, DISCOUNTS, Question, calls_question, discount_questions
+from training.effects_estimate import estimate_arms, estimate_strategies
+from training.effects_frame import NAMES, timing_trial
+from training.effects_groups import groups_by
+from training.effects_sensitivity import without_covariates
+
+TIMING = tuple(reversed(NAMES))
+
+
+def timing(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent) -> dict[str, Any]:
+    """P(renewed) had the first human contact fallen in each window before the end, or never.
+
+    Raises:
+        RenewalError: no dates, no contacts, too few matured contracts, or no such attribute.
+    """
+    trial = timing_trial(crm, settings, say)
+    groups = groups_by(crm, by, trial.contracts)
+    say("estimating every window in sequence")
+    found = estimate_strategies(trial.windows, trial.y, trial.cluster, seed=settings.seed, groups=groups)
+    bare = estimate_strategies(without_covariates(trial.windows), trial.y, trial.cluster, seed=settings.seed)
+    told = answer("renewal", TIMING, found, bare[ALL], missing=trial.missing, seed=settings.seed)
+    told["notes"] = [
+        *trial.notes,
+        "an inbound contact before a window breaks 'no contact before'; contact after the decision is no treatment",
+        *told["notes"],
+        *_robustness(told, "window"),
+    ]
+    return told
+
+
+def calls(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent) -> dict[str, Any]:
+    """P(won) by calls in a deal's first 30 days, among deals open then; with calls until won as description.
+
+    Raises:
+        RenewalError: no dates or outcomes, no activities, too few decided deals, or no such attribute.
+    """
+    from training.effects_competing import calls_until_won
+
+    question = calls_question(crm, settings)
+    told = _one_moment(crm, "win", CALLS, question, settings, by, say)
+    told["notes"] += _robustness(told, "number of calls")
+    told["calls_until_won"] = calls_until_won(crm, by)
+    return told
+
+
+def discount(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent) -> dict[str, Any]:
+    """P(won) and P(renewed) by the discount of the first quote, and the lowest band that does as well as the best.
+
+    With both outcomes, `best` and `indistinguishable` are told for wins under the group's name and for renewals
+    under `renewal: group`; `enough` holds the lowest band not distinguishable from the best.
+
+    Raises:
+        RenewalError: no quotes, too few with a decided outcome, or no such attribute.
+    """
+    told: dict[str, Any] = {"rows": [], "best": {}, "indistinguishable": {}, "enough": {}, "sensitivity": {}, "notes": []}
+    for outcome, question in discount_questions(crm, settings).items():
+        one = _one_moment(crm, outcome, DISCOUNTS, question, settings, by, say)
+        one["notes"] += _robustness(one, "band")
+        prefix = f"{outcome}: " if told["rows"] else ""
+        told["rows"] += one["rows"]
+        told["sensitivity"][outcome] = one["sensitivity"]
+        told["notes"] += [f"{outcome}: {note}" for note in one["notes"]]
+        for group, best in one["best"].items():
+            alike = one["indistinguishable"][group]
+            told["best"][prefix + group] = best
+            told["indistinguishable"][prefix + group] = alike
+            told["enough"][prefix + group] = _lowest_known(one, group, alike)
+    return told
+
+
+def _lowest_known(one: Answer, group: str, alike: list[str]) -> str | None:
+    known = {r["bucket"] for r in one["rows"] if r["group"] == group and r["overlap_ok"]}
+    return next((band for band in DISCOUNTS if band in alike and band in known), None)
+
+
+def _one_moment(
+    crm: Crm,
+    outcome: str,
+    names: tuple[str, ...],
+    question: Question,
+    settings: Settings,
+    by: str | None,
+    say: Say,
+) -> Answer:
+    groups = groups_by(crm, by, question.rows)
+    say(f"{outcome}: {len(question.y):,} rows")
+    levels, y, cluster = question.arm, question.y, question.cluster
+    found = estimate_arms(question.X, levels, names, y, cluster, seed=settings.seed, groups=groups)
+    nothing = np.empty((len(y), 0))
+    bare = estimate_arms(nothing, levels, names, y, cluster, seed=settings.seed)
+    told = answer(outcome, names, found, bare[ALL], seed=settings.seed)
+    told["notes"] = [*question.notes, *told["notes"]]
+    return told
+
+
+def _robustness(told: Answer, unit: str) -> list[str]:
+    """How strong an unseen confounder would have to be to undo the best bucket's lead, in words."""
+    lead, best = told["sensitivity"], told["best"].get(ALL)
+    if best is None or lead is None:
+        return [f"no {unit} stands out from all others"]
+    times = lead["times_recorded"]
+    strength = "" if times is None else f" about {times:.1f} times as strong as everything recorded, or"
+    return [
+        f"the lead of {lead['best']} over {lead['second']} is {100 * lead['lead']:.1f} points; an unseen confounder "
+        f"would undo it if it were{strength} tied to both choice and outcome by a risk ratio of {lead['e_value']:.2f}"
+    ]

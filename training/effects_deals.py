@@ -1,0 +1,212 @@
+"""From a CRM to the questions of one moment: calls in a deal's first 30 days, and the discount of a first quote.
+
+Calls: among opportunities still open 30 days after creation (a landmark, so that quick wins do not look like few
+calls), the calls linked to each in those 30 days, inbound ones left out where a direction is given; confounders are
+what was known at creation. Discount: the first quote of each deal, and of each contract's run-up; confounders are
+what was known when it was made. Outcomes are final ones of decided deals and matured contracts.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from features.as_of import DAY, MISSING, Ints
+from features.catalogue.contact import CALL_WORDS, INBOUND_WORDS
+from features.crm import Crm
+from features.errors import RenewalError
+from features.settings import Settings
+from features.snapshots import win_horizon_days
+from training.effects_contacts import FOREVER, micros, plain
+from training.effects_frame import accounts_as_codes, covariates_of, matured_contracts, snapshots_at
+
+LANDMARK_DAYS = 30
+CALLS = ("0", "1-2", "3-4", "5-7", "8+")
+CALL_EDGES = np.array([1, 3, 5, 8])
+DISCOUNTS = ("0", "0-10", "10-20", "20-30", "30+")
+DISCOUNT_EDGES = np.array([0.5, 10.0, 20.0, 30.0])
+RUNUP_DAYS = 365
+LEAST_ROWS = 50
+
+
+@dataclass(frozen=True)
+class Question:
+    """n subjects, each with one treatment level and one outcome, arrays aligned with `rows`.
+
+    `rows` holds account_id and contract_id or opportunity_id; `arm` indexes the buckets; X is what was known before.
+    """
+
+    rows: pd.DataFrame
+    X: np.ndarray
+    arm: np.ndarray
+    y: np.ndarray
+    notes: list[str]
+
+    @property
+    def cluster(self) -> np.ndarray:
+        """(n,) account codes."""
+        return accounts_as_codes(self.rows)
+
+
+def decided_deals(crm: Crm) -> tuple[pd.DataFrame, list[str]]:
+    """Deals that had time to be decided and were: ids, account, created and closed (µs), label; and who is left out.
+
+    Raises:
+        RenewalError: deals have no dates or no outcomes.
+    """
+    crm.need("win")
+    if not crm.dated("win") or not crm.has("opportunities", "is_won"):
+        raise RenewalError(
+            expected="opportunities with created_at and is_won",
+            found="deals without usable dates or outcomes",
+            do="Map created_at, closed_at and is_won of opportunities.",
+        )
+    wanted = ("opportunity_id", "account_id", "created_at", "closed_at", "is_won", "owner_id", "contract_id", "kind")
+    deals = crm.frame("opportunities", [c for c in wanted if crm.has("opportunities", c)])
+    none = pd.Series(pd.NaT, index=deals.index, dtype="datetime64[us]")
+    created, closed = micros(deals["created_at"]), micros(deals.get("closed_at", none))
+    horizon = win_horizon_days(crm)
+    ripe = (created != MISSING) & (created + horizon * DAY <= int(pd.Timestamp(crm.until).as_unit("us").value))
+    known = deals["is_won"].notna().to_numpy(bool)
+    notes = []
+    if (count := int((ripe & ~known).sum())) > 0:
+        notes.append(f"{count:,} deals older than {horizon} days are left out: they are still open")
+    renewal = np.zeros(len(deals), dtype=bool)
+    if "kind" in deals:
+        renewal = plain(deals["kind"]).str.contains("renew").to_numpy(bool)
+    if renewal.any():
+        notes.append(f"{int(renewal.sum()):,} renewal deals are left out: this is about new business and expansion")
+    deals = deals.assign(created=created, closed=closed, label=deals["is_won"].astype("Float64"))
+    return deals[ripe & known & ~renewal].reset_index(drop=True), notes
+
+
+def calls_question(crm: Crm, settings: Settings) -> Question:
+    """Does a deal open after 30 days get won, by the calls made in them?"""
+    if not crm.has("activities"):
+        raise RenewalError(
+            expected="a table activities with calls",
+            found="none",
+            do="Add activities (activity_id, account_id, occurred_at, kind) to the CRM data.",
+        )
+    deals, notes = decided_deals(crm)
+    logged_from = micros(crm.frame("activities", ["occurred_at"])["occurred_at"]).min()
+    landmark = deals["created"] + LANDMARK_DAYS * DAY
+    is_open = (deals["closed"] == MISSING) | (deals["closed"] >= landmark)
+    covered = deals["created"] >= logged_from
+    notes.append(
+        f"among deals open {LANDMARK_DAYS} days after creation; {int((~is_open).sum()):,} of {len(deals):,} "
+        "were decided before and are left out"
+    )
+    if (~covered).any():
+        notes.append(f"{int((is_open & ~covered).sum()):,} deals are left out: created before activities were logged")
+    deals = _enough(deals[is_open & covered].reset_index(drop=True), "deals open 30 days after creation")
+    count = calls_within(crm, deals, notes)
+    X, _, barred = covariates_of(crm, snapshots_at(deals, deals["created"].to_numpy()), "win", settings)
+    notes += [f"not adjusted for {column}: {reason}" for column, reason in barred.items()]
+    arm = np.searchsorted(CALL_EDGES, count, side="right")
+    return Question(deals, X, arm, deals["label"].to_numpy(float), notes)
+
+
+def calls_within(crm: Crm, deals: pd.DataFrame, notes: list[str]) -> np.ndarray:
+    """(n,) calls we made for each deal in its first 30 days."""
+    wanted = ("account_id", "opportunity_id", "occurred_at", "kind", "direction")
+    made = crm.frame("activities", [c for c in wanted if crm.has("activities", c)])
+    kept = plain(made["kind"]).isin(CALL_WORDS)
+    if "direction" in made:
+        kept &= ~plain(made["direction"]).isin(INBOUND_WORDS)
+        notes.append("inbound calls are not counted")
+    made = made[kept.to_numpy(bool)]
+    key = "opportunity_id"
+    if key not in made or not made[key].isin(deals[key]).any():
+        key = "account_id"
+        notes.append("calls name no deal: those of the deal's account count")
+    rows = pd.DataFrame({key: deals[key], "row": np.arange(len(deals)), "created": deals["created"]})
+    met = rows.merge(made.assign(at=micros(made["occurred_at"]))[[key, "at"]].dropna(subset=key), on=key)
+    inside = (met["at"] >= met["created"]) & (met["at"] < met["created"] + LANDMARK_DAYS * DAY)
+    return np.bincount(met.loc[inside, "row"], minlength=len(deals))
+
+
+def discount_questions(crm: Crm, settings: Settings) -> dict[str, Question]:
+    """`win` and `renewal`, where the CRM has the quotes for it: the outcome by the first quote's discount.
+
+    Raises:
+        RenewalError: there are no quotes, or too few with a decided outcome.
+    """
+    if not crm.has("quotes"):
+        raise RenewalError(
+            expected="a table quotes with list and net amounts",
+            found="none",
+            do="Add quotes (quote_id, quoted_at, list_amount, net_amount, opportunity_id) to the CRM data.",
+        )
+    quotes = _quotes(crm)
+    found: dict[str, Question] = {}
+    if crm.has("opportunities") and crm.dated("win") and quotes["opportunity_id"].notna().any():
+        deals, notes = decided_deals(crm)
+        stop = np.where(deals["closed"] == MISSING, FOREVER, deals["closed"]).astype(np.int64)
+        found["win"] = _quoted(crm, "win", "opportunity_id", deals.assign(start=0, stop=stop), quotes, notes, settings)
+    if crm.has("contracts") and crm.dated("renewal") and quotes["contract_id"].notna().any():
+        contracts, notes = matured_contracts(crm)
+        start = np.maximum(contracts["begin"], contracts["end"] - RUNUP_DAYS * DAY)
+        stop = np.where(contracts["decided"] == MISSING, contracts["end"] + DAY, contracts["decided"])
+        ours = contracts.assign(start=start, stop=stop)
+        found["renewal"] = _quoted(crm, "renewal", "contract_id", ours, quotes, notes, settings)
+    found = {outcome: one for outcome, one in found.items() if len(one.y) >= LEAST_ROWS and 0 < one.y.mean() < 1}
+    if not found:
+        raise RenewalError(
+            expected=f"at least {LEAST_ROWS} first quotes linked to decided deals or contracts, won and lost",
+            found=f"{len(quotes)} quotes with amounts, too few of them linked",
+            do="Fill opportunity_id or contract_id of quotes.",
+        )
+    return found
+
+
+def _quotes(crm: Crm) -> pd.DataFrame:
+    """Quotes with a discount in per cent: opportunity_id, contract_id (also through the opportunity), at (µs)."""
+    wanted = ("quote_id", "quoted_at", "list_amount", "net_amount", "opportunity_id", "contract_id")
+    quotes = crm.frame("quotes", [c for c in wanted if crm.has("quotes", c)])
+    for column in ("opportunity_id", "contract_id"):
+        if column not in quotes:
+            quotes[column] = pd.Series(pd.NA, index=quotes.index, dtype="string")
+    if crm.has("opportunities", "opportunity_id", "contract_id"):
+        deals = crm.frame("opportunities", ["opportunity_id", "contract_id"]).drop_duplicates("opportunity_id")
+        through = quotes["opportunity_id"].map(deals.set_index("opportunity_id")["contract_id"]).astype("string")
+        quotes["contract_id"] = quotes["contract_id"].fillna(through)
+    full, net = (quotes[c].astype("Float64").to_numpy(float, na_value=np.nan) for c in ("list_amount", "net_amount"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        discount = 100.0 * (full - net) / full
+    quotes = quotes.assign(at=micros(quotes["quoted_at"]), discount_pct=discount)
+    return quotes[np.isfinite(discount) & (full > 0) & (quotes["at"] != MISSING)]
+
+
+def _quoted(
+    crm: Crm,
+    kind: str,
+    key: str,
+    subjects: pd.DataFrame,
+    quotes: pd.DataFrame,
+    notes: list[str],
+    settings: Settings,
+) -> Question:
+    """The question for subjects (key, account_id, start, stop, label) that got a quote within [start, stop)."""
+    linked = subjects.merge(quotes[[key, "at", "discount_pct", "quote_id"]].dropna(subset=key), on=key)
+    linked = linked[(linked["at"] >= linked["start"]) & (linked["at"] < linked["stop"])]
+    first = linked.sort_values([key, "at", "quote_id"], kind="stable").drop_duplicates(key).reset_index(drop=True)
+    notes = [*notes, f"{len(first):,} of {len(subjects):,} were quoted before they were decided"]
+    arm = np.searchsorted(DISCOUNT_EDGES, np.round(first["discount_pct"].to_numpy(float), 6), side="right")
+    y = first["label"].to_numpy(float)
+    if len(first) < LEAST_ROWS:
+        return Question(first, np.empty((len(first), 0)), arm, y, notes)
+    at = first["at"].to_numpy()
+    X, _, barred = covariates_of(crm, snapshots_at(first, at), kind, settings)
+    notes += [f"not adjusted for {column}: {reason}" for column, reason in barred.items()]
+    return Question(first, X, arm, y, notes)
+
+
+def _enough(rows: pd.DataFrame, words: str) -> pd.DataFrame:
+    if len(rows) < LEAST_ROWS or rows["label"].nunique() < 2:
+        raise RenewalError(
+            expected=f"at least {LEAST_ROWS} {words}, won and lost",
+            found=f"{len(rows)}, {int(rows['label'].sum())} of them won",
+            do="Add older deals and activities, or wait until more are decided.",
+        )
+    return rows
