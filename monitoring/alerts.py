@@ -1,0 +1,234 @@
+"""Alerts: what opens one, what closes one, and how it reaches a person.
+
+An alert is opened once for each cause (`dedupe_key`) and stays until somebody closes it or its cause is gone;
+seen again meanwhile, it is not sent again. A check that has become unknown is no proof that a cause is gone.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from features.progress import Say, silent
+from features.settings import Settings
+from monitoring.checks import Check, Verdict
+from monitoring.store import Store
+
+Send = Callable[[str, str, str], None]
+"""Deliver (url, title, body); raises `DeliveryError` if it could not."""
+
+RISK_JUMP = 0.2
+"""A probability of renewal that falls by so much from one score to the next."""
+
+LOW_SCORES = {"nps": (10, 4), "csat": (5, 2), "ces": (7, 2)}
+"""Survey kind → (end of the scale, highest score that raises an alert)."""
+
+LEASE = timedelta(minutes=10)
+
+
+class DeliveryError(Exception):
+    """An alert could not be handed to its channel; it stays in the ledger and is tried again."""
+
+
+def settle(store: Store, settings: Settings, kind: str, checks: Sequence[Check]) -> dict[str, Any]:
+    """Open an alert for each check that alerts, and close those whose cause is gone.
+
+    Args:
+        store: of the alerts.
+        settings: where they are sent.
+        kind: `renewal` or `win`.
+        checks: of one monitoring run. A family of checks (the part of the name before the colon) closes
+            alerts only if this run has any of it and none essential of it is unknown.
+
+    Returns:
+        `opened` (id, title), `standing` and `closed` (how many).
+    """
+    opened, standing = [], 0
+    for check in checks:
+        if check.verdict is Verdict.ALERT:
+            alert_id, is_new = _open_for(store, settings, kind, check)
+            standing += not is_new
+            opened += [{"alert_id": alert_id, "title": _title(kind, check)}] if is_new else []
+    closed = 0
+    for family in sorted({_family(check) for check in checks}):
+        own = [check for check in checks if _family(check) == family]
+        if any(check.verdict is Verdict.UNKNOWN and check.is_essential for check in own):
+            continue
+        keep = [_key(kind, check) for check in own if check.verdict is not Verdict.OK]
+        closed += store.close_gone(f"monitor: {family}", kind, keep, "the cause is gone")
+    return {"opened": opened, "standing": standing, "closed": closed}
+
+
+def survey_alerts(
+    store: Store, settings: Settings, rows: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Open an alert for each account that gave a low survey score; one at a time for an account and kind.
+
+    Args:
+        store: of the alerts.
+        settings: where they are sent.
+        rows: of the CRM's `surveys`: `account_id`, `kind`, `score`, perhaps `owner_id`, `touchpoint`.
+    """
+    opened = []
+    for row in rows:
+        survey, score = str(row.get("kind") or "").lower(), row.get("score")
+        if survey not in LOW_SCORES or score is None or float(score) > LOW_SCORES[survey][1]:
+            continue
+        account, limit = str(row["account_id"]), LOW_SCORES[survey][1]
+        told = f"{survey.upper()} {float(score):g}" + (
+            f" on {row['touchpoint']}" if row.get("touchpoint") else ""
+        )
+        opened += _instant(
+            store,
+            settings,
+            key=f"survey:{survey}:{account}",
+            rule="low survey score",
+            title=f"{account}: {told}",
+            reasons=[f"a score of {limit} or less calls for a call the same day"],
+            account_id=account,
+            value=float(score),
+            threshold=float(limit),
+            owner=row.get("owner_id"),
+        )
+    return opened
+
+
+def risk_alerts(
+    store: Store, settings: Settings, kind: str, rows: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Open an alert for each contract or deal whose odds fell by 20 points or more since the score before.
+
+    Args:
+        store: of the alerts.
+        settings: where they are sent.
+        kind: `renewal` or `win`.
+        rows: current scores as `Store.scores` gives them, with `previous_probability`.
+    """
+    opened = []
+    for row in rows:
+        before, after = row.get("previous_probability"), row.get("probability")
+        if before is None or after is None or before - after < RISK_JUMP or row.get("held_out"):
+            continue
+        reasons = [reason["words"] for reason in (row.get("reasons") or []) if reason.get("log_odds", 0) < 0]
+        opened += _instant(
+            store,
+            settings,
+            key=f"risk:{kind}:{row['subject_id']}",
+            rule="jump in risk",
+            title=f"{row['subject_id']}: odds of {_GOOD[kind]} fell from {before:.0%} to {after:.0%}",
+            reasons=reasons[:3],
+            kind=kind,
+            subject_id=row["subject_id"],
+            account_id=row.get("account_id"),
+            value=after,
+            threshold=before - RISK_JUMP,
+            owner=row.get("owner_id"),
+        )
+    return opened
+
+
+def model_alert(
+    store: Store, settings: Settings, kind: str, version: str, *, rule: str, reasons: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Open an alert about a model; `rule`: `champion changed`, `gate failed`, `former champion is better`."""
+    title = f"{kind} model {version}: {rule}"
+    return _instant(
+        store,
+        settings,
+        key=f"model:{kind}:{rule}:{version}",
+        rule=rule,
+        title=title,
+        reasons=reasons,
+        kind=kind,
+    )
+
+
+def channels(settings: Settings) -> dict[str, str]:
+    """Channel id → Apprise URL of the settings. URLs hold secrets, so the ledger knows them by hash."""
+    urls = settings.alert_urls.replace(",", " ").split()
+    return {f"{url.split(':', 1)[0]}-{hashlib.sha256(url.encode()).hexdigest()[:12]}": url for url in urls}
+
+
+def send_due(
+    store: Store, settings: Settings, *, send: Send | None = None, lease: timedelta = LEASE, say: Say = silent
+) -> dict[str, int]:
+    """Send what waits in the ledger.
+
+    Each send is claimed, delivered, then marked. Killed between delivery and mark, it is delivered again
+    after the lease; the alert's id stands in the message so that the receiver can tell.
+
+    Returns:
+        `sent` and `failed`; what failed is tried again after the lease, five times in all.
+    """
+    urls = channels(settings)
+    deliver = send or by_apprise
+    counts = {"sent": 0, "failed": 0}
+    while (due := store.claim_send(lease=lease)) is not None:
+        error = None
+        try:
+            if due["channel"] not in urls:
+                raise DeliveryError("the channel is no longer among PERENNIAL_ALERT_URLS")
+            deliver(urls[due["channel"]], f"[Perennial] {due['title']}", _body(due))
+        except DeliveryError as failure:
+            error = str(failure)
+            say(f"alert {due['alert_id']} was not sent: {error}")
+        store.mark_send(due["alert_id"], due["channel"], error)
+        counts["failed" if error else "sent"] += 1
+    return counts
+
+
+def by_apprise(url: str, title: str, body: str) -> None:
+    """Deliver by Apprise (Slack, Teams, mail, webhook and others).
+
+    Raises:
+        DeliveryError: the URL is none, or the receiver did not take the message.
+    """
+    from apprise import Apprise
+
+    post = Apprise()
+    if not post.add(url):
+        raise DeliveryError("not an Apprise URL")
+    if not post.notify(title=title, body=body):
+        raise DeliveryError("the receiver did not take it")
+
+
+_GOOD = {"renewal": "renewal", "win": "winning"}
+
+
+def _instant(store: Store, settings: Settings, *, key: str, title: str, **more: Any) -> list[dict[str, Any]]:
+    alert_id, is_new = store.open_alert(key, title=title, channels=list(channels(settings)), **more)
+    return [{"alert_id": alert_id, "rule": more["rule"], "title": title}] if is_new else []
+
+
+def _open_for(store: Store, settings: Settings, kind: str, check: Check) -> tuple[str, bool]:
+    return store.open_alert(
+        _key(kind, check),
+        rule=f"monitor: {_family(check)}",
+        title=_title(kind, check),
+        reasons=[check.why],
+        kind=kind,
+        segment=check.segment or None,
+        value=check.value,
+        threshold=check.threshold,
+        channels=list(channels(settings)),
+    )
+
+
+def _family(check: Check) -> str:
+    return check.name.split(":", 1)[0]
+
+
+def _key(kind: str, check: Check) -> str:
+    return f"monitor:{kind}:{check.name}:{check.segment}"
+
+
+def _title(kind: str, check: Check) -> str:
+    where = f" ({check.segment})" if check.segment else ""
+    return f"{kind} model, {check.name}{where}"
+
+
+def _body(alert: Mapping[str, Any]) -> str:
+    lines = [*alert["reasons"], f"opened {alert['opened_at']:%Y-%m-%d %H:%M} UTC, alert {alert['alert_id']}"]
+    if alert["attempts"] > 1:
+        lines.append(f"attempt {alert['attempts']}; it may have reached you before")
+    return "\n".join(lines)
