@@ -15,7 +15,7 @@ from features.casting import Reading, fault, literal, read_in_layers
 from features.errors import RenewalError
 from features.known import value_of
 from features.quality import Quality
-from features.tables import TABLES, Column, Kind, Table
+from features.tables import TABLES, Column, Kind, Table, plain_name
 
 DERIVED = ("accounts", "owners")
 """Tables whose rows are made where they are only referred to."""
@@ -47,11 +47,6 @@ class Draft:
         """The raw rows as an SQL relation, numbered from 0 in `__row`."""
         numbered = f"read_parquet({literal(self.raw)}, file_row_number = true)"
         return f"(SELECT * EXCLUDE (file_row_number), file_row_number AS __row FROM {numbered})"
-
-
-def plain_name(name: str) -> str:
-    """A column's name as the contract would spell it."""
-    return "_".join(name.strip().lower().replace("-", " ").split())
 
 
 def draft(

@@ -62,7 +62,7 @@ def load(
     with tempfile.TemporaryDirectory(
         prefix=f".{into.name}-", dir=into.parent, ignore_cleanup_errors=True
     ) as work:
-        crm = _clean(_read(source, mapping, Path(work)), until, Path(work), {}, say)
+        crm = _clean(_read(source, mapping, until, Path(work)), until, Path(work), {}, say)
         crm.write_manifest()
         return _moved(crm, into, durable)
 
@@ -175,13 +175,13 @@ def _as_text(value: Any) -> str | None:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _read(source: str | Path, mapping: Path | None, work: Path) -> Raw:
+def _read(source: str | Path, mapping: Path | None, until: pd.Timestamp | None, work: Path) -> Raw:
     staging = work / "raw"
     staging.mkdir()
     if "://" in str(source):
         from features.sources.database import read_database
 
-        return read_database(str(source), mapping, staging)
+        return read_database(str(source), mapping, until, staging)
     return read_folder(Path(source), mapping, staging)
 
 

@@ -371,3 +371,8 @@ _DECLARED = (
 
 TABLES: dict[str, Table] = {table.name: table for table in _DECLARED}
 """Every table of the contract, by name."""
+
+
+def plain_name(name: str) -> str:
+    """A column's name as the contract would spell it."""
+    return "_".join(name.strip().lower().replace("-", " ").split())

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from postgres import postgres_server, postgres_url  # noqa: F401  (fixtures)
 
 from features.settings import Settings
 

@@ -5,12 +5,13 @@ import gzip
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
 from features.casting import literal
 from features.errors import RenewalError
 from features.sources.mapping import read_mapping, run_mapping
 from features.sources.raw import Raw, connect
-from features.tables import TABLES
+from features.tables import TABLES, plain_name
 
 MAPPING = "mapping.yaml"
 _ENDINGS = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -53,6 +54,8 @@ def read_folder(
             if name in selects or (wanted and name not in wanted):
                 continue
             _read_file(connection, name, path, staging, raw)
+            if selects:
+                drop_foreign(name, path.name, raw)
     if not raw.tables:
         raise RenewalError(
             expected=f"CSV or Parquet files named as the contract's tables ({', '.join(TABLES)})",
@@ -60,6 +63,17 @@ def read_folder(
             do=f"Rename the files, or say in {MAPPING} how each table is selected from them.",
         )
     return raw
+
+
+def drop_foreign(name: str, called: str, raw: Raw) -> None:
+    """Beside a mapping, a file that only happens to bear a contract table's name is not taken for it."""
+    columns = {plain_name(column) for column in pq.read_schema(raw.tables[name]).names}
+    missing = [column for column in TABLES[name].required if column not in columns]
+    if missing:
+        raw.warnings.append(
+            f"{called} lacks {', '.join(missing)} and is ignored: the mapping does not say how to read it"
+        )
+        del raw.tables[name]
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:
@@ -102,7 +116,7 @@ def _read_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path, sta
         )
     target = staging / f"{name}.parquet"
     try:
-        _copy_csv(connection, path, target, "")
+        copy_csv(connection, path, target, "")
     except duckdb.Error as error:
         # Not strict: the lines that break the table's shape are put aside; the rest is read.
         encoding = (
@@ -113,7 +127,7 @@ def _read_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path, sta
         if encoding:
             raw.warnings.append(f"{path.name} is not UTF-8 and was read as Latin-1")
         try:
-            _copy_csv(connection, path, target, f", store_rejects = true{encoding}")
+            copy_csv(connection, path, target, f", store_rejects = true{encoding}")
         except duckdb.Error as again:
             raise RenewalError(
                 expected=f"{path.name} to be a CSV file", found=_first_line(again), do="Export it again."
@@ -140,7 +154,15 @@ def _parquet(connection: duckdb.DuckDBPyConnection, name: str, path: Path, stagi
     return path
 
 
-def _copy_csv(connection: duckdb.DuckDBPyConnection, path: Path, target: Path, more: str) -> None:
+def copy_csv(connection: duckdb.DuckDBPyConnection, path: Path, target: Path, more: str) -> None:
+    """Turn a CSV file into Parquet, every value as text.
+
+    Args:
+        connection: any DuckDB.
+        path: the file, with a header line.
+        target: the Parquet file.
+        more: further options of `read_csv`, each after a comma.
+    """
     form = f"delim = {literal(_delimiter(path))}, quote = '\"', escape = '\"', header = true, skip = 0"
     connection.execute(
         f"COPY (FROM read_csv({literal(path)}, all_varchar = true, {form}, null_padding = false{more}))"

@@ -1,0 +1,42 @@
+"""The quality report: every row read is accounted for, and the report survives being written."""
+
+from pathlib import Path
+
+from features.crm import read_crm
+from features.load import load
+from features.quality import Quality
+
+
+def test_every_row_read_is_kept_put_aside_or_left_out(simulated_crm):
+    for name, told in simulated_crm.quality.tables.items():
+        assert told.rows + told.derived == told.kept + told.quarantined + told.left_out, name
+        assert told.kept == simulated_crm.arrow(name).num_rows, name
+
+
+def test_shares_of_nulls_and_the_range_are_those_of_the_rows_kept(simulated_crm):
+    contracts = simulated_crm.frame("contracts")
+    told = simulated_crm.quality.tables["contracts"]
+    for column, share in told.null_share.items():
+        assert abs(share - contracts[column].isna().mean()) < 1e-6
+    assert told.first == str(contracts["start_date"].min())
+    assert told.last == str(contracts["start_date"].max())
+
+
+def test_the_report_is_the_same_after_a_round_trip(simulated_crm):
+    told = simulated_crm.quality.as_dict()
+    assert Quality.from_dict(told).as_dict() == told
+    assert read_crm(simulated_crm.folder).quality.as_dict() == told
+
+
+def test_reasons_are_counted_with_examples(tmp_path: Path):
+    (tmp_path / "contracts.csv").write_text(
+        "contract_id,annual_value\nc1,1\n" + "".join(f"d{i},x{i}\n" for i in range(5))
+    )
+    told = load(tmp_path, into=tmp_path / "clean").quality.as_dict()
+    assert (told["rows"], told["quarantined"]) == (6, 5)
+    assert told["tables"]["contracts"]["reasons"] == {
+        "annual_value: … is not an amount of money": {
+            "count": 5,
+            "examples": [f"annual_value: 'x{i}' is not an amount of money" for i in range(3)],
+        }
+    }
