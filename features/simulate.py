@@ -35,7 +35,7 @@ def simulate(
     timing: Timing = "peaked",
     until: date = UNTIL,
     faults: bool = True,
-    draws: int = 32,
+    draws: int = 96,
     say: Say = silent,
 ) -> dict:
     """Write a CRM folder with its truth, and return that truth.

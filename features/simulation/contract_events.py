@@ -159,16 +159,16 @@ def _spread(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def usage_frame(terms: Contracts) -> Frame:
-    """The table usage: one figure a step, dated within it."""
+    """The table usage: one figure a step, dated within it: how many in a hundred seats were active."""
     row, cell = np.nonzero(live_cells(terms))
     step = cell - worry.STEPS_BACK
     lead = worry.LEAD_END[np.clip(step, 0, None)] + 6 - np.minimum(step, 0) * 15
-    value = terms.seats[row] * 9.0 * np.exp(0.28 * terms.usage[row, cell].astype(np.float64))
+    value = 100 * logistic(0.2 + 0.7 * terms.usage[row, cell].astype(np.float64))
     return {
         "account_id": ids("A", terms.account[row]),
         "used_on": terms.end_day[row] - lead,
-        "metric": np.full(row.size, "sessions"),
-        "value": np.round(value, 1),
+        "metric": np.full(row.size, "active_seats_pct"),
+        "value": np.round(value, 2),
     }
 
 
@@ -191,8 +191,8 @@ def case_frame(terms: Contracts, options: Options) -> Frame:
     }
 
 
-def survey_frame(terms: Contracts, options: Options) -> Frame:
-    """The table surveys: NPS of the worry, CSAT and CES beside it; most stay unanswered."""
+def survey_frame(terms: Contracts, cases: Frame, options: Options) -> Frame:
+    """The table surveys: NPS of the worry, CSAT after cases, CES after the start; most stay unanswered."""
     rng = options.rng(45)
     row, cell = np.nonzero(terms.score > -2)
     asked, got = step_day(terms, row, cell, rng), terms.score[row, cell]
@@ -202,7 +202,22 @@ def survey_frame(terms: Contracts, options: Options) -> Frame:
     ces = np.where(answered, np.clip(np.round(rng.normal(5.2, 1.2, terms.size)), 1, 7), np.nan)
     first = np.arange(terms.size)
     onboarding = _survey("ces", "onboarding", terms, first, terms.start_day + 20, ces, rng)
-    return stack([nps, onboarding])
+    return stack([nps, onboarding, _after_cases(cases, rng)])
+
+
+def _after_cases(cases: Frame, rng: np.random.Generator) -> Frame:
+    """CSAT asked when a case closes; the score is the one the case carries."""
+    asked = cases["closed_at"] + 300
+    answered = np.isfinite(cases["csat"])
+    return {
+        "account_id": cases["account_id"],
+        "kind": np.full(asked.size, "csat"),
+        "asked_at": asked,
+        "answered_at": np.where(answered, asked + rng.integers(600, 2 * DAY, asked.size), -1),
+        "score": cases["csat"],
+        "contact_id": np.full(asked.size, "", dtype="U7"),
+        "touchpoint": np.full(asked.size, "case"),
+    }
 
 
 def _survey(

@@ -89,8 +89,11 @@ def records(of: World) -> Records:
     frames["leads"] = deal_events.lead_frame(leads, of.created, options)
     frames["touches"] = deal_events.touch_frame(who, leads, campaign_day, channel, options)
     frames["usage"] = contract_events.usage_frame(terms)
-    frames["cases"] = _keyed("case_id", "K", contract_events.case_frame(terms, options), "opened_at")
-    frames["surveys"] = _keyed("response_id", "R", contract_events.survey_frame(terms, options), "asked_at")
+    cases = contract_events.case_frame(terms, options)
+    frames["cases"] = _keyed("case_id", "K", cases, "opened_at")
+    frames["surveys"] = _keyed(
+        "response_id", "R", contract_events.survey_frame(terms, cases, options), "asked_at"
+    )
     frames["invoices"] = _keyed("invoice_id", "I", contract_events.invoice_frame(terms, options), "issued_at")
     return Records(frames, logged_at, marks, slips)
 
