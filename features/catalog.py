@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from features.catalogue.contact import CONTACT, KNOWN_KINDS, other_kind
 from features.catalogue.marketing import MARKETING
@@ -60,6 +61,12 @@ class Plan:
     across_derived: tuple[Derived, ...]
     columns: frozenset[str]
     across_columns: frozenset[str]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """What rows of the plan give out, in order; what the subjects can't say of themselves is left out of them."""
+        itself = (info.name for info in SUBJECT_INFOS[self.kind])
+        return (*itself, *(declared.name for declared in self.shown))
 
     @property
     def shown(self) -> tuple[Declared, ...]:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.arrays import Coded, Column, Columns, codes_in, sortable
-from features.as_of import MISSING, Stream, View, elapsed_days, take, timeline
+from features.as_of import MISSING, Selection, Stream, Timeline, View, elapsed_days, take
 from features.declaration import Info
 from features.tables import TABLES, Kind
 
@@ -37,12 +38,22 @@ _YES, _NO = frozenset({"true", "t", "yes", "y", "1", "1.0"}), frozenset({"false"
 
 @dataclass(frozen=True)
 class CrmColumn:
-    """A column as a feature. `has_history`: rows of `history` speak of it."""
+    """A column as a feature.
+
+    `history` tells how rows of `history` speak of it: not at all (None); as `states` from when a row was made, so that
+    today's value holds where they say nothing; or as `changes` only. Then a cell without a change so far is
+    missing: to fill it with today's value would tell which cells are going to change.
+    """
 
     table: str
     column: str
     kind: Kind
-    has_history: bool
+    history: Literal["states", "changes"] | None = None
+
+    @property
+    def today_counts(self) -> bool:
+        """Whether today's value may stand in where history says nothing."""
+        return self.history != "changes" and self.name not in ONLY_FROM_HISTORY
 
     @property
     def name(self) -> str:
@@ -66,7 +77,7 @@ class CrmColumn:
             words=f"days since {words}" if dated else words,
             unit="days" if dated else units.get(self.kind, "number"),
             touchpoint=self.table,
-            collected=self.name + (", history" if self.has_history else ""),
+            collected=self.name + (", history" if self.history else ""),
             source="column",
             column=self.name,
             group=self.name,
@@ -78,7 +89,7 @@ def crm_columns(
     carried: Mapping[str, Mapping[str, Kind]],
     kind: str,
     *,
-    in_history: frozenset[str] = frozenset(),
+    in_history: Mapping[str, Literal["states", "changes"]] | None = None,
 ) -> tuple[CrmColumn, ...]:
     """The columns of a CRM that are features of a model: neither ids nor free text nor the outcome."""
     found = []
@@ -90,8 +101,9 @@ def crm_columns(
             name = f"{table}.{column}"
             what = carried.get(table, {}).get(column) or core.get(column)
             usable = what not in (None, Kind.ID, Kind.TEXT) and name not in NEVER
-            if usable and (name not in ONLY_FROM_HISTORY or name in in_history):
-                found.append(CrmColumn(table, column, Kind(what), name in in_history))
+            spoken_of = (in_history or {}).get(name)
+            if usable and (name not in ONLY_FROM_HISTORY or spoken_of):
+                found.append(CrmColumn(table, column, Kind(str(what)), spoken_of))
     return tuple(found)
 
 
@@ -139,8 +151,8 @@ def history_rows(
     covered = np.zeros(len(known) + 1, bool)
     covered[codes[codes >= 0]] = True
     before = int(as_of.max()) if len(as_of) else 0
-    line = timeline(codes, at, groups=len(known), before=before, ties=lambda: (sortable(history["value"]),))
-    stream = Stream(View(line, group, as_of), None)
+    line = Timeline(codes, at, groups=len(known), before=before, ties=lambda: (sortable(history["value"]),))
+    stream = Stream(View(line, group, as_of), Selection(line, None))
     return take(line.rows, stream.last(stream.view.begin), -1), covered[group]
 
 

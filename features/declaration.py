@@ -27,8 +27,21 @@ SCOPE_COLUMN: dict[str, str] = {
 PHRASES = {EVER: "so far", TERM: "since the term or deal began", RUNUP: "since 180 days before the end"}
 
 
-@dataclass(frozen=True)
-class Test:
+class Hashed:
+    """Hashes once: these are keys of look-ups on the live path."""
+
+    _hash: int
+
+    def __post_init__(self) -> None:
+        parts = tuple(getattr(self, name) for name in self.__dataclass_fields__)  # type: ignore[attr-defined]
+        object.__setattr__(self, "_hash", hash(parts))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+@dataclass(frozen=True, eq=True)
+class Test(Hashed):
     """A condition on one column of an event: exactly one of these.
 
     Args:
@@ -47,14 +60,18 @@ class Test:
     most: float | None = None
     given: bool = False
 
+    __hash__ = Hashed.__hash__
+
 
 @dataclass(frozen=True)
-class Events:
+class Events(Hashed):
     """Rows of one table, placed in time by one of their moments (or a computed one), that pass every test."""
 
     table: str
     at: str
     where: tuple[Test, ...] = ()
+
+    __hash__ = Hashed.__hash__
 
     def having(self, *tests: Test) -> "Events":
         """The same events, further filtered."""
@@ -101,7 +118,8 @@ class Feature:
     """One aggregate of events within one window, seen from a snapshot's account, contract, opportunity, owner, ….
 
     `value` names the column summed, taken or told apart; `divide` turns stored units into those of `info`. `kinds` are
-    the models it is for. A feature that is only a part of others is not `shown`.
+    the models it is for. A feature that is only a part of others is not `shown`. `source` are the events that count: those
+    whose value is given.
     """
 
     info: Info
@@ -114,9 +132,12 @@ class Feature:
     divide: int = 1
     shown: bool = True
     name: str = field(init=False)
+    source: Events = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.info.name)
+        needs_value = self.value is not None and self.take != "distinct"
+        object.__setattr__(self, "source", self.events.given(str(self.value)) if needs_value else self.events)
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,19 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Literal
 
 import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from features.answers import partition_rows
 from features.arrays import Columns, columns_of, plain
 from features.catalog import OWN_LEVELS, SUBJECT_INFOS, Plan, known_levels, plan
 from features.columns import BEGINS, KEYS, CrmColumn, crm_columns
 from features.crm import Crm
 from features.declaration import Info
-from features.partition import partition_rows
 from features.peers import peer_rows
 from features.settings import Settings
 from features.tables import TABLES
@@ -89,11 +90,26 @@ def _commonest(counts: list[tuple[str | None, int]], known: frozenset[str], most
     return tuple(sorted(sorted(total), key=lambda name: -total[name])[:most])
 
 
-def _in_history(crm: Crm) -> frozenset[str]:
+def _in_history(crm: Crm) -> dict[str, Literal["states", "changes"]]:
+    """How history speaks of each column: as states, if at least half of its cells were written when the row was made."""
     if not crm.has("history", "table", "column", "id", "changed_at", "value"):
-        return frozenset()
-    found = crm.sql('SELECT DISTINCT "table" || \'.\' || "column" AS name FROM history')
-    return frozenset(found["name"].to_pylist())
+        return {}
+    found: dict[str, Literal["states", "changes"]] = {}
+    for row in crm.sql('SELECT DISTINCT "table", "column" FROM history').to_pylist():
+        table, column = row["table"], row["column"]
+        if table in BEGINS and crm.has(table, column):
+            begin = BEGINS[table] if crm.has(table, BEGINS[table]) else "NULL"
+            early = crm.sql(f"""
+                SELECT count(*) FILTER (first <= {begin} + INTERVAL 1 DAY) * 2 >= count(*) AS states FROM (
+                    SELECT id, min(changed_at) AS first FROM history
+                    WHERE "table" = {_text(table)} AND "column" = {_text(column)} GROUP BY id
+                ) JOIN "{table}" ON id = {KEYS[table]}""")
+            found[f"{table}.{column}"] = "states" if early["states"][0].as_py() else "changes"
+    return found
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _joined(table: str, crm: Crm) -> tuple[str, ...]:
@@ -118,7 +134,7 @@ def _reads(
 ) -> dict[str, tuple[str, ...]]:
     """Table → columns to read: what features need, ids, what orders ties, and the moments that place a subject."""
     needed = set(planned.columns) | {column.name for column in columns}
-    if any(column.has_history for column in columns):
+    if any(column.history for column in columns):
         needed |= {f"history.{column}" for column in ("table", "id", "column", "changed_at", "value")}
     tables = {_table_of(name) for name in needed}
     for table in tables:

@@ -1,6 +1,6 @@
 """Columns of events that are calculated from others before the kernel sees them (each row from what it knew itself)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,10 @@ class Computed:
 
     needs: tuple[str, ...]
     make: Callable[[Tables], Column]
+
+    def reads(self, tables: Iterable[str]) -> bool:
+        """Whether it is calculated from one of these tables."""
+        return any(need.split(".")[0] in tables for need in self.needs)
 
 
 def _moments(column: Column) -> NDArray[np.int64]:

@@ -6,11 +6,12 @@ it the same in nightly and live scoring.
 
 import numpy as np
 
+from features.answers import Asked, answer, known_ids
 from features.arrays import Columns
 from features.as_of import DAY, MISSING
 from features.catalog import Plan
 from features.event_columns import look_up
-from features.partition import Partition, answer
+from features.ledger import Ledger
 
 
 def peer_rows(plan: Plan, tables: dict[str, Columns], snapshots: Columns) -> Columns:
@@ -30,8 +31,8 @@ def peer_rows(plan: Plan, tables: dict[str, Columns], snapshots: Columns) -> Col
     if "industry" in tables.get("accounts", {}):
         accounts = tables["accounts"]
         asked["industry"] = look_up(snapshots["account_id"], accounts["account_id"], accounts["industry"])
-    part = Partition(plan.kind, tables, asked)
-    found = {feature.name: answer(part, feature) for feature in plan.across}
+    put = Asked(plan.kind, Ledger(tables, known_ids(asked)), asked)
+    found = {feature.name: answer(put, feature) for feature in plan.across}
     for derived in plan.across_derived:
         found[derived.name] = derived.formula(*(found[need] for need in derived.needs))
     return found
