@@ -155,9 +155,7 @@ class AlertLog:
             here = and_(send.alert_id == row.alert_id, send.channel == row.channel)
             claim = {"state": "sending", "claimed_at": moment, "attempts": send.attempts + 1}
             connection.execute(update(alert_sends).where(here).values(**claim))
-            joined = select(alerts, send.channel, send.attempts).where(
-                here, alerts.c.alert_id == row.alert_id
-            )
+            joined = select(alerts, send.channel, send.attempts).join(alert_sends).where(here)
             return dict(connection.execute(joined).mappings().one())
 
     def mark_send(self, alert_id: str, channel: str, error: str | None = None) -> None:

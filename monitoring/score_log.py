@@ -288,7 +288,7 @@ def _log_features(
     about["run_id"] = run_id
     about["model_version"] = version
     seen = features.reset_index(drop=True)
-    blank = {name: None for name in seen if seen[name].isna().all()}
+    blank: dict[str, Any] = {str(name): None for name in seen if seen[name].isna().all()}
     table = pa.Table.from_pandas(pd.concat([about, seen.assign(**blank)], axis=1), preserve_index=False)
     dated = about["as_of"].dropna()
     batch = {

@@ -1,0 +1,51 @@
+"""Joins logged predictions with what became of them: from the CRM, and from outcomes told to the store."""
+
+import numpy as np
+import pandas as pd
+
+from features.columns import KEYS
+from features.crm import Crm
+from features.snapshots import asked, win_horizon_days
+from features.tables import SUBJECTS
+from monitoring.performance import Outcomes, split_decided
+from monitoring.windows import one_per_lead
+
+
+def judged(crm: Crm, kind: str, log: pd.DataFrame, told: pd.DataFrame) -> Outcomes:
+    """One prediction a subject and lead time, with its outcome where that may be judged.
+
+    Args:
+        crm: its own outcomes go first.
+        kind: `renewal` or `win`.
+        log: predictions as `Store.predictions` gives them.
+        told: outcomes as `Store.outcomes` gives them. A deal counts as won only within
+            the horizon of its score.
+    """
+    rows = log[log["probability"].notna()]
+    if not crm.has(SUBJECTS[kind]):
+        known = pd.DataFrame({"label": np.nan, "matured_at": pd.NaT}, index=rows.index)
+    else:
+        wanted = pd.DataFrame({KEYS[SUBJECTS[kind]]: rows["subject_id"], "as_of": rows["as_of"]})
+        wanted = wanted if rows["as_of"].notna().any() else wanted.drop(columns="as_of")
+        known = asked(crm, kind, wanted)
+    rows = rows.assign(
+        p=rows["probability"],
+        label=known["label"].to_numpy(float),
+        matured_at=pd.to_datetime(known["matured_at"]).to_numpy("datetime64[us]"),
+    )
+    rows["label"] = rows["label"].where(rows["label"].notna(), _told_label(crm, kind, rows, told))
+    latest = told["decided_at"].max() if len(told) else pd.NaT
+    until = max(crm.until, latest) if pd.notna(latest) else crm.until
+    return split_decided(one_per_lead(rows, kind), until)
+
+
+def _told_label(crm: Crm, kind: str, rows: pd.DataFrame, told: pd.DataFrame) -> pd.Series:
+    """(n,) the label that outcomes sent to the store give each prediction; NaN where they tell nothing."""
+    by_subject = told.set_index("subject_id")
+    outcome = rows["subject_id"].map(by_subject["outcome"]).astype(float)
+    if kind == "renewal":
+        return outcome
+    decided = rows["subject_id"].map(by_subject["decided_at"])
+    horizon = pd.Timedelta(days=win_horizon_days(crm)) if crm.has("opportunities") else pd.Timedelta(0)
+    is_late = decided.notna() & rows["as_of"].notna() & (decided > rows["as_of"] + horizon)
+    return outcome.where(~(is_late & (outcome == 1)), 0.0)

@@ -1,0 +1,299 @@
+"""Can the served models still be trusted, and by everybody? Runs every check, keeps and sends the alerts."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from features.errors import RenewalError
+from features.progress import Say, silent
+from features.settings import Settings
+from monitoring.alerts import send_due, settle
+from monitoring.checks import Check, Verdict, overall
+from monitoring.judged import judged
+from monitoring.performance import Outcomes, performance
+from monitoring.shift import ALPHA, LEAST_ACCOUNTS, Shift, shifts
+from monitoring.store import Store, open_store
+from monitoring.windows import Windows, windows
+from training.explain import contributions
+from training.parity import DECLARED
+from training.reference import load_reference
+from training.registry import Loaded, champion, show
+
+if TYPE_CHECKING:
+    from features.crm import Crm
+    from monitoring.drift import ParityRows
+
+WINDOW_DAYS = 90
+"""Without `since`, drift looks at scores of the newest 90 days; performance at all there are."""
+
+ALPHA_SCORES = 0.005
+SCORE = "probability"
+NEGLIGIBLE = 0.01
+"""A column that carries less than 1 % of the score may move: it is shown, and no alert."""
+
+MOST_QUARANTINED = 0.1
+_SAMPLE = 300
+_WITHOUT_OUTCOME = ("selection rate", "mean score")
+
+
+def monitor(
+    crm: "Crm",
+    settings: Settings,
+    kind: str | None = None,
+    *,
+    since: pd.Timestamp | None = None,
+    say: Say = silent,
+) -> dict[str, Any]:
+    """Check drift, data quality, performance and parity of the served models.
+
+    Args:
+        crm: what became of the subjects scored, and their segments.
+        settings: where store, registry and reports are.
+        kind: `renewal` or `win`; None: each there is a model of.
+        since: look at scores of an `as_of` from then on.
+        say: told of each step.
+
+    Returns:
+        `verdict`, `checks` (kind, name, segment, value, threshold, verdict, why), `html` (path of the
+        Evidently report; None where nothing could be compared), `reports` by kind, `alerts` (opened, standing, closed).
+
+    Raises:
+        RenewalError: there is no model.
+    """
+    store = open_store(settings)
+    models = {each: champion(each, settings) for each in ([kind] if kind else ["renewal", "win"])}
+    served = {each: loaded for each, loaded in models.items() if loaded is not None}
+    if not served:
+        raise RenewalError(
+            expected="a trained model", found="none", do=f"Run `perennial train {kind or 'renewal'}` first."
+        )
+    looked = [Look(each, loaded, crm, settings, store, since, say) for each, loaded in served.items()]
+    told = [_of_kind(look) for look in looked]
+    sent = send_due(store, settings, say=say)
+    checks = [check for found in told for check in found["found"]]
+    reports = {look.kind: found["paths"] for look, found in zip(looked, told, strict=True) if found["paths"]}
+    return {
+        "verdict": str(min((found["verdict"] for found in told), key=_WORST_FIRST.index)),
+        "checks": checks,
+        "html": next((paths["html"] for paths in reports.values()), None),
+        "reports": reports,
+        "alerts": {
+            "opened": [alert for found in told for alert in found["alerts"]["opened"]],
+            "standing": sum(found["alerts"]["standing"] for found in told),
+            "closed": sum(found["alerts"]["closed"] for found in told),
+            **sent,
+        },
+    }
+
+
+_WORST_FIRST = [Verdict.ALERT, Verdict.UNKNOWN, Verdict.OK]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at one model needs."""
+
+    kind: str
+    loaded: Loaded
+    crm: "Crm"
+    settings: Settings
+    store: Store
+    since: pd.Timestamp | None
+    say: Say
+
+    @property
+    def version(self) -> str:
+        """The served model's version."""
+        return str(self.loaded.version)
+
+
+def _of_kind(look: Look) -> dict[str, Any]:
+    """All checks of one model, its report, and the alerts that follow."""
+    details = show(look.kind, look.settings, look.version)
+    log = look.store.predictions(look.kind, look.since)
+    log = log[log["model_version"] == look.version]
+    look.say(f"{look.kind}: {len(log):,} predictions of model {look.version}")
+    compared, tested, checks = _drift(look, load_reference(Path(details["folder"])), log)
+    outcomes = judged(look.crm, look.kind, log, look.store.outcomes(look.kind))
+    checks += performance(outcomes, (details["result"].get("forward") or {}).get("auc"), look.settings.seed)
+    checks += _quality(look.crm)
+    tables = _parity_rows(look, outcomes)
+    checks += _parity(look, details["result"], tables)
+    verdict = overall(checks)
+    paths: dict[str, str] = {}
+    if compared is not None:
+        from monitoring.drift import drift_report
+
+        look.say("writing the Evidently report")
+        into = look.settings.home / "reports" / _report_name(look, log)
+        paths = drift_report(look.kind, compared, tested, ALPHA, checks, tables, into)
+    alerts = settle(look.store, look.settings, look.kind, checks)
+    found = [{"kind": look.kind, **check.as_dict()} for check in checks]
+    summary = {"verdict": str(verdict), "version": look.version, "checks": found, "reports": paths}
+    look.store.record_run(_report_name(look, log), "monitor", look.kind, summary)
+    return {"verdict": verdict, "found": found, "paths": paths, "alerts": alerts}
+
+
+def _drift(
+    look: Look, reference: pd.DataFrame | None, log: pd.DataFrame
+) -> tuple[Windows | None, list[Shift], list[Check]]:
+    """Compare features and scores logged lately with the rows the model was judged on."""
+    if reference is None:
+        why = f"model {look.version} was kept without reference rows; train again"
+        return None, [], _unknown_drift(why)
+    current = _logged(look, log)
+    if current.empty:
+        return (
+            None,
+            [],
+            _unknown_drift(f"no scores of model {look.version} are logged; run `perennial score`"),
+        )
+    compared = windows(reference, current, look.kind, look.settings.seed)
+    if compared.accounts < LEAST_ACCOUNTS:
+        why = (
+            f"{len(compared.current)} accounts scored and {len(compared.reference)} to compare with, "
+            f"{LEAST_ACCOUNTS} of each are needed"
+        )
+        return None, [], _unknown_drift(why)
+    columns = [name for name in look.loaded.model.features if name in reference]
+    seen = {name: set(levels) for name, levels in look.loaded.model.encoding.levels.items()}
+    weights = importance(look.loaded, compared.reference)
+    tested = shifts(compared, columns, importance=weights, seen=seen)
+    scores = shifts(compared, [SCORE], alpha=ALPHA_SCORES)
+    return compared, [*scores, *tested], [*drift_checks(tested), *score_checks(scores)]
+
+
+def _logged(look: Look, log: pd.DataFrame) -> pd.DataFrame:
+    """Feature rows of the served model with the score each got."""
+    rows = look.store.logged_features(look.kind, look.since)
+    rows = rows[rows["model_version"] == look.version]
+    if look.since is None and rows["as_of"].notna().any():
+        rows = rows[rows["as_of"] > rows["as_of"].max() - pd.Timedelta(days=WINDOW_DAYS)]
+    rows = rows.drop_duplicates(["subject_id", "as_of"], keep="last")
+    return rows.merge(log[["subject_id", "as_of", SCORE]], on=["subject_id", "as_of"])
+
+
+def importance(loaded: Loaded, rows: pd.DataFrame) -> dict[str, float]:
+    """Column → mean |contribution| to the score, in log-odds, over a sample of rows."""
+    sample = rows.iloc[np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).astype(int)]
+    found = contributions(loaded.model, sample)
+    return dict(zip(found.names, np.abs(found.values).mean(axis=0).tolist(), strict=True))
+
+
+def drift_checks(tested: Sequence[Shift]) -> list[Check]:
+    """One check for the whole and one for each column that moved; an alert where the score rests on it.
+
+    A column gone missing or a category never seen is a fault of the data, whatever it carries.
+    """
+    moved = [shift for shift in tested if shift.has_moved]
+    grave = [shift for shift in moved if _is_grave(shift)]
+    columns = len({shift.column for shift in tested})
+    share = len({shift.column for shift in moved}) / columns if columns else None
+    why = f"{len({shift.column for shift in moved})} of {columns} columns moved, {len(grave)} of weight"
+    verdict = Verdict.ALERT if grave else Verdict.OK
+    whole = Check("drift: features", "", share, None, verdict, why, is_essential=True)
+    return [whole, *[_moved_check(shift) for shift in moved]]
+
+
+def _is_grave(shift: Shift) -> bool:
+    return shift.aspect != "values" or np.isnan(shift.weight) or shift.weight >= NEGLIGIBLE
+
+
+def _moved_check(shift: Shift) -> Check:
+    carried = "" if np.isnan(shift.weight) else f"; it carries {shift.weight:.1%} of the score"
+    family = "drift" if shift.aspect == "values" else "data quality"
+    name = f"{family}: {shift.column}" + ("" if shift.aspect == "values" else f" {shift.aspect}")
+    verdict = Verdict.ALERT if _is_grave(shift) else Verdict.OK
+    why = f"{shift.detail} (corrected p {shift.p_holm:.1g}){carried}"
+    return Check(name, "", shift.effect, shift.least, verdict, why)
+
+
+def score_checks(tested: Sequence[Shift]) -> list[Check]:
+    """Whether the scores themselves moved."""
+    values = next((shift for shift in tested if shift.aspect == "values"), None)
+    if values is None:
+        return [_unknown("drift: scores", "too few scores")]
+    verdict = Verdict.ALERT if values.has_moved else Verdict.OK
+    why = f"{values.detail} (p {values.p:.1g})"
+    return [Check("drift: scores", "", values.effect, values.least, verdict, why, is_essential=True)]
+
+
+def _quality(crm: "Crm") -> list[Check]:
+    """The share of rows of each table that did not hold to the contract."""
+    checks = []
+    for name, table in crm.quality.tables.items():
+        if table.rows:
+            share = table.quarantined / table.rows
+            why = f"{table.quarantined:,} of {table.rows:,} rows of {name} are in quarantine"
+            verdict = Verdict.ALERT if share > MOST_QUARANTINED else Verdict.OK
+            checks.append(Check("data quality: quarantine", name, share, MOST_QUARANTINED, verdict, why))
+    return checks
+
+
+def _parity_rows(look: Look, outcomes: Outcomes) -> list["ParityRows"]:
+    """Live predictions to compare by segment: those with an outcome, and all of them for what needs none."""
+    from monitoring.drift import ParityRows
+    from training.group_metrics import METRICS
+
+    if not look.crm.has("segments", "account_id", "attribute", "value"):
+        return []
+    segments = look.crm.frame("segments")
+    cuts = look.loaded.model.cuts
+    threshold = cuts[0 if DECLARED[look.kind].selected_below else 1]
+    every = pd.concat([outcomes.decided, outcomes.undecided.assign(y=0.0)])
+    parts = (("live, with outcome", outcomes.decided, tuple(METRICS)), ("live, all", every, _WITHOUT_OUTCOME))
+    return [
+        ParityRows(
+            title,
+            rows[["account_id", "subject_id", "y", "p"]].reset_index(drop=True),
+            segments,
+            threshold,
+            names,
+        )
+        for title, rows, names in parts
+        if len(rows)
+    ]
+
+
+def _parity(look: Look, result: dict[str, Any], tables: Sequence["ParityRows"]) -> list[Check]:
+    """The declared primary metric by segment, on the model's test data and on live predictions."""
+    primary = DECLARED[look.kind].primary
+    sources = [("test data", result.get("parity") or [])]
+    if tables:
+        from monitoring.drift import parity_checks
+
+        live = [table for table in tables if primary in table.metrics]
+        for table in live:
+            found = parity_checks(look.kind, table.rows, table.segments, table.threshold, (primary,))
+            sources.append((table.title, found))
+    checks = []
+    for source, found in sources:
+        for row in found:
+            if row["metric"] == primary:
+                name = f"parity ({source}): {primary}"
+                verdict = Verdict(row["verdict"])
+                checks.append(
+                    Check(name, row["segment"], row["value"], row["threshold"], verdict, row["why"])
+                )
+    return checks or [_unknown("parity: segments", "the CRM has no segments to compare")]
+
+
+def _report_name(look: Look, log: pd.DataFrame) -> str:
+    """Equal for an equal look, so that a repeated run replaces its report."""
+    newest = str(log["as_of"].max()) if len(log) else ""
+    told = json.dumps([look.kind, look.version, newest, len(log), str(look.since), look.crm.fingerprint])
+    return f"monitor-{look.kind}-{look.version}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+
+
+def _unknown_drift(why: str) -> list[Check]:
+    return [_unknown("drift: features", why), _unknown("drift: scores", why)]
+
+
+def _unknown(name: str, why: str) -> Check:
+    return Check(name, "", None, None, Verdict.UNKNOWN, why, is_essential=not name.startswith("parity"))
