@@ -11,9 +11,12 @@ MAPPINGS = Path(__file__).parents[1] / "examples" / "mappings"
 
 
 @pytest.fixture
-def crm(real_data: Path, tmp_path: Path, request: pytest.FixtureRequest):
-    mapping = MAPPINGS / f"{real_data.name}.yaml"
-    return load(real_data, mapping=mapping, into=tmp_path / "clean")
+def crm(real_data: Path, tmp_path: Path):
+    return load(real_data, mapping=mapping_of(real_data.name), into=tmp_path / "clean")
+
+
+def mapping_of(data: str) -> Path:
+    return MAPPINGS / f"{data.removeprefix('dbt_').removesuffix('_seeds')}.yaml"
 
 
 salvirt = pytest.mark.parametrize("real_data", ["salvirt_b2b"], indirect=True)
@@ -84,3 +87,61 @@ def test_ravenstack_is_cut_into_terms(crm, real_data):
     assert crm.until == pd.Timestamp("2025-01-01")
     assert crm.dated("renewal")
     assert crm.quality.quarantined == 0
+
+
+@salesforce
+def test_salesforce_objects_make_a_crm(real_data, tmp_path):
+    """The few rows are mostly deleted and of accounts that are not among them: here they are neither."""
+    source = tmp_path / "crm"
+    source.mkdir()
+    account = "0015500000Xyy06AAB"
+    for path in real_data.glob("sf_*.csv"):
+        rows = pd.read_csv(path, dtype=str)
+        for name, value in {"is_deleted": "false", "account_id": account}.items():
+            if name in rows:
+                rows[name] = value
+        rows.to_csv(source / path.name, index=False)
+    crm = load(source, mapping=mapping_of(real_data.name), into=tmp_path / "clean")
+    given = pd.read_csv(source / "sf_opportunity_data.csv", parse_dates=["created_date", "close_date"])
+    late = given["close_date"].dt.normalize() < given["created_date"].dt.normalize()
+    told = crm.quality.tables["opportunities"]
+    assert (told.rows, told.quarantined) == (len(given), (late & given["is_closed"]).sum())
+    deals = crm.frame("opportunities")
+    assert deals["is_won"].notna().eq(deals["closed_at"].notna()).all()
+    assert deals.loc[deals["is_won"].notna(), "forecast"].isna().all()
+    calls = crm.frame("activities")
+    assert len(calls) == sum(len(pd.read_csv(source / f"sf_{name}_data.csv")) for name in ("task", "event"))
+    assert {"call", "meeting"} <= set(calls["kind"])
+    assert calls["recorded_at"].notna().all()
+    assert len(crm.frame("contacts")) == len(pd.read_csv(source / "sf_contact_data.csv"))
+    assert crm.frame("leads")["qualified_at"].notna().all()
+
+
+@hubspot
+def test_hubspot_objects_make_a_crm(real_data, tmp_path):
+    source = tmp_path / "crm"
+    source.mkdir()
+    for path in real_data.glob("*.csv"):
+        (source / path.name).write_bytes(path.read_bytes())
+    deals = pd.read_csv(source / "deal_data.csv", dtype=str)
+    stages = pd.read_csv(source / "deal_pipeline_stage_data.csv", dtype=str)
+    won = stages[stages["closed_won"].str.lower() == "true"]["stage_id"].iloc[0]
+    company = pd.read_csv(source / "company_data.csv", dtype=str)["id"].iloc[0]
+    deals.loc[0, ["deal_pipeline_stage_id", "property_closedate"]] = [won, "2020-03-01 10:00:00"]
+    deals.to_csv(source / "deal_data.csv", index=False)
+    first = deals["deal_id"].iloc[0]
+    links = {"company_id": [company], "deal_id": [first], "type_id": [1], "category": ["x"]}
+    pd.DataFrame(links).to_csv(source / "deal_company_data.csv", index=False)
+    meetings = pd.read_csv(source / "engagement_meeting_data.csv", dtype=str)["engagement_id"]
+    held = {"company_id": company, "engagement_id": meetings, "engagement_type": "MEETING"}
+    pd.DataFrame(held).to_csv(source / "engagement_company_data.csv", index=False)
+    crm = load(source, mapping=mapping_of(real_data.name), into=tmp_path / "clean")
+    frame = crm.frame("opportunities").set_index("opportunity_id")
+    assert len(frame) == len(deals)
+    assert frame["is_won"].notna().sum() == 1
+    assert frame.loc[first, "is_won"]
+    assert frame.loc[first, "account_id"] == company
+    assert frame.loc[first, "closed_at"] == pd.Timestamp("2020-03-01 10:00")
+    calls = crm.frame("activities")
+    assert set(calls["kind"]) == {"meeting"}
+    assert len(calls) == meetings.nunique()
