@@ -1,10 +1,9 @@
 """A 90 % interval for the event rate among rows scored alike, from predictions for rows not learnt from.
 
-Around each score stands a window of the nearest rows holding enough contracts. The window's rate is taken as
-the score plus the mean residual (so that the window's own slope does not bias it), its standard error from
-residuals summed by contract (so that seven snapshots of a contract are not seven contracts). The two give an
-effective number of rows, and with it Jeffreys' interval, which has its promised coverage near 0 and 1 too
-(Brown, Cai & DasGupta 2001). The limits are then made monotone in the score.
+Around each score stands a window of the nearest rows holding enough contracts. The rate there is the score plus the
+window's mean residual (so that the window's own slope does not bias it), made to rise with the score. How sure that
+is comes from drawing contracts, not snapshots, with replacement: the variance gives an effective number of rows, and
+with it Jeffreys' interval, which keeps its coverage near 0 and 1 too (Brown, Cai & DasGupta 2001).
 """
 
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ LEVEL = 0.9
 GRID = 41
 LEAST_CONTRACTS = 60
 SHARE = 0.15
+DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -27,66 +27,68 @@ class Intervals:
     low: tuple[float, ...]
     high: tuple[float, ...]
 
+    def limits(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Limits (low, high) of the rate among rows scored p (n,), as past outcomes alone have them."""
+        logit = to_logit(np.asarray(p, dtype=float))
+        return np.interp(logit, self.logits, self.low), np.interp(logit, self.logits, self.high)
+
     def at(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Limits (low, high) of probabilities (n,); the probability itself lies inside."""
-        p = np.asarray(p, dtype=float)
-        logit = to_logit(p)
-        low = np.minimum(np.interp(logit, self.logits, self.low), p)
-        high = np.maximum(np.interp(logit, self.logits, self.high), p)
-        return low, high
+        """Those limits, widened where need be to hold the probability itself, which is an estimate too."""
+        low, high = self.limits(p)
+        return np.minimum(low, p), np.maximum(high, p)
 
 
-def fit_intervals(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, level: float = LEVEL) -> Intervals:
-    """Limits from probabilities p of rows not learnt from, their outcomes y and their contracts' codes, all
-    (n,).
-    """
+def fit_intervals(
+    p: np.ndarray, y: np.ndarray, subjects: np.ndarray, level: float = LEVEL, seed: int = 0
+) -> Intervals:
+    """Limits from probabilities p of rows not learnt from, their outcomes y and their contracts' codes, all (n,)."""
     order = np.argsort(p, kind="stable")
-    p, y, subjects = p[order], y[order], subjects[order]
-    size = _window(subjects)
-    middles = np.unique(np.linspace(0, len(p) - 1, GRID).astype(int))
-    points, low, high = [], [], []
-    for middle in middles:
-        start = int(np.clip(middle - size // 2, 0, max(len(p) - size, 0)))
-        near = slice(start, start + size)
-        limits = _jeffreys(p[middle], p[near], y[near], subjects[near], level)
-        points.append(float(to_logit(p[middle : middle + 1])[0]))
-        low.append(limits[0])
-        high.append(limits[1])
-    return _monotone(np.array(points), np.array(low), np.array(high))
+    p, y = p[order], y[order]
+    _, contract = np.unique(subjects[order], return_inverse=True)
+    middle = np.unique(np.linspace(0, len(p) - 1, GRID).astype(int))
+    size = _window(contract)
+    start = np.clip(middle - size // 2, 0, len(p) - size)
+    rate = _rates(p, y, np.ones(len(p)), middle, start, size)
+    rng = np.random.default_rng(seed)
+    n = contract.max() + 1
+    drawn = [
+        _rates(p, y, np.bincount(rng.integers(0, n, n), minlength=n)[contract].astype(float), middle, start, size)
+        for _ in range(DRAWS)
+    ]
+    contracts = np.array([len(np.unique(contract[at : at + size])) for at in start])
+    low, high = _jeffreys(rate, np.var(drawn, axis=0), contracts, level)
+    logits, first = np.unique(to_logit(p[middle]), return_index=True)
+    return Intervals(tuple(logits.tolist()), tuple(_rising(low[first]).tolist()), tuple(_rising(high[first]).tolist()))
 
 
-def _window(subjects: np.ndarray) -> int:
+def _window(contract: np.ndarray) -> int:
     """Rows in a window: 15 % of all, and at least 60 contracts' worth where there are as many."""
-    n, contracts = len(subjects), len(np.unique(subjects))
+    n, contracts = len(contract), contract.max() + 1
     return min(n, int(np.ceil(n * max(SHARE, min(1.0, LEAST_CONTRACTS / contracts)))))
 
 
+def _rates(
+    p: np.ndarray, y: np.ndarray, weight: np.ndarray, middle: np.ndarray, start: np.ndarray, size: int
+) -> np.ndarray:
+    """The rate at each window's middle, rising."""
+    residual = np.concatenate([[0.0], np.cumsum(weight * (y - p))])
+    count = np.concatenate([[0.0], np.cumsum(weight)])
+    bias = (residual[start + size] - residual[start]) / np.maximum(count[start + size] - count[start], 1.0)
+    return _rising(np.clip(p[middle] + bias, 0.0, 1.0))
+
+
 def _jeffreys(
-    at: float, p: np.ndarray, y: np.ndarray, subjects: np.ndarray, level: float
-) -> tuple[float, float]:
+    rate: np.ndarray, variance: np.ndarray, contracts: np.ndarray, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Limits of rates with these variances; no window is worth more than three times its contracts."""
     from scipy.stats import beta
 
-    residual = y - p
-    bias = float(residual.mean())
-    _, codes = np.unique(subjects, return_inverse=True)
-    contracts = codes.max() + 1
-    summed = np.bincount(codes, residual - bias)
-    variance = float((summed**2).sum()) / len(y) ** 2 * contracts / max(contracts - 1, 1)
-    rate = float(np.clip(at + bias, 0.25 / contracts, 1 - 0.25 / contracts))
-    expected = float((p * (1 - p)).mean())
-    independent = expected / contracts if expected > 0 else 0.25 / contracts
-    # A few contracts can agree by chance; no window is worth more than twice its contracts.
-    variance = max(variance, independent / 2)
-    n = max(rate * (1 - rate) / variance, 1.0)
+    rate = np.clip(rate, 0.25 / contracts, 1 - 0.25 / contracts)
+    spread = rate * (1 - rate)
+    n = spread / np.maximum(variance, spread / (3 * contracts))
     tail = (1 - level) / 2
     good, bad = rate * n + 0.5, (1 - rate) * n + 0.5
-    return float(beta.ppf(tail, good, bad)), float(beta.ppf(1 - tail, good, bad))
-
-
-def _monotone(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> Intervals:
-    points, first = np.unique(points, return_index=True)
-    low, high = _rising(low[first]), _rising(high[first])
-    return Intervals(tuple(points.tolist()), tuple(low.tolist()), tuple(high.tolist()))
+    return beta.ppf(tail, good, bad), beta.ppf(1 - tail, good, bad)
 
 
 def _rising(values: np.ndarray) -> np.ndarray:

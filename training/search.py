@@ -18,7 +18,6 @@ from training.split import Split
 if TYPE_CHECKING:
     import optuna
 
-SPACE_VERSION = 1
 PATIENCE = 25
 SEARCH_ROWS = 30_000
 EVERYTHING = "all"
@@ -213,8 +212,9 @@ def _objective(rows: Rows, folds: list[Split], seed: int, threads: int) -> Calla
         settings = booster_params(params, directions, seed=seed, threads=threads)
         curves: list[np.ndarray] = []
         for number in range(len(kept)):
-            curves.append(_curve(settings, *data(number, params["features"])))
-            trial.report(float(np.mean([curve.min() for curve in curves])), number)
+            grown = max((len(curve) for curve in curves), default=0)
+            curves.append(_curve(settings, *data(number, params["features"]), least=grown))
+            trial.report(float(_mean_curve(curves).min()), number)
             if number + 1 < len(kept) and trial.should_prune():
                 raise optuna.TrialPruned
         mean = _mean_curve(curves)
@@ -235,15 +235,28 @@ def _fold_matrices(
     return train, test
 
 
-def _curve(settings: dict[str, Any], train: xgb.QuantileDMatrix, test: xgb.QuantileDMatrix) -> np.ndarray:
-    """Log loss on the judged rows after each tree, until it has not fallen for a while."""
+class _Stop(xgb.callback.TrainingCallback):
+    """Ends boosting once the loss has not fallen for a while, but not before `least` trees."""
+
+    def __init__(self, least: int) -> None:
+        self.least = least
+
+    def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
+        losses = evals_log["judged"]["logloss"]
+        return epoch + 1 >= self.least and epoch - int(np.argmin(losses)) >= PATIENCE
+
+
+def _curve(
+    settings: dict[str, Any], train: xgb.QuantileDMatrix, test: xgb.QuantileDMatrix, least: int
+) -> np.ndarray:
+    """Log loss on the judged rows after each tree."""
     seen: dict[str, dict[str, list[float]]] = {}
     xgb.train(
         settings,
         train,
         num_boost_round=MAX_TREES,
         evals=[(test, "judged")],
-        early_stopping_rounds=PATIENCE,
+        callbacks=[_Stop(least)],
         evals_result=seen,  # type: ignore[arg-type]
         verbose_eval=False,
     )
@@ -251,9 +264,9 @@ def _curve(settings: dict[str, Any], train: xgb.QuantileDMatrix, test: xgb.Quant
 
 
 def _mean_curve(curves: list[np.ndarray]) -> np.ndarray:
-    """The folds' mean, a curve that stopped early going on at its last value."""
-    length = max(len(curve) for curve in curves)
-    return np.mean([np.pad(curve, (0, length - len(curve)), mode="edge") for curve in curves], axis=0)
+    """The folds' mean loss after each number of trees that all of them have grown."""
+    length = min(len(curve) for curve in curves)
+    return np.mean([curve[:length] for curve in curves], axis=0)
 
 
 def _sample(at: np.ndarray, seed: int) -> np.ndarray:
