@@ -33,7 +33,7 @@ WIN_REGION = np.array([0.15, 0.0, -0.25, 0.1])
 WIN_SOURCE = np.array([0.0, 0.9, 0.1, -0.8, 0.4])
 
 TIMING_EFFECT = {
-    "peaked": np.array([-0.05, 0.10, 1.65, 0.20, 0.0, -0.3, -0.6]),
+    "peaked": np.array([-0.05, 0.10, 1.50, 0.20, 0.0, -0.3, -0.6]),
     "mild": np.array([0.0, 0.20, 0.90, 0.25, 0.05, -0.15, -0.4]),
     "none": np.zeros(7),
 }
@@ -44,7 +44,7 @@ WIN_DISCOUNT_EFFECT = np.array([0.0, 0.3, 0.75, 0.82, 0.82])
 RENEWAL_DISCOUNT_EFFECT = np.array([0.0, 0.2, 0.5, 0.55, 0.55])
 
 WORRY_EFFECT = -1.7
-RENEWAL_BASE, WIN_BASE = 0.85, -1.15
+RENEWAL_BASE, WIN_BASE = 0.95, -1.15
 RENEWAL_RATE, WIN_RATE, QUALIFIED_RATE = 0.78, 0.30, 0.60
 """The constant rates used where there is no signal."""
 
