@@ -176,6 +176,21 @@ def test_an_amount_set_to_zero_for_some_of_the_lost():
     assert "annual_value" in guard(snapshots(rows, values, infos_of(values))).barred
 
 
+@pytest.mark.parametrize(("share", "leaves_out"), [(0.3, False), (0.06, True)])
+def test_an_account_that_is_only_linked_at_the_close(share, leaves_out):
+    rng = np.random.default_rng(6)
+    rows = contracts(6, 900, 0.5)
+    unlinked = (rows.y == 0) & (rng.random(900) < 2 * share)
+    rows.loc[unlinked, "account"] = [f"c{i}" for i in np.flatnonzero(unlinked)]
+    size = pd.Series(rng.normal(size=900)).mask(unlinked)
+    ds = snapshots(rows, pd.DataFrame({"accounts.size": size}), {"accounts.size": info("accounts.size")})
+    found = guard(ds)
+    assert list(found.barred) == ["account_id"]
+    clean = found.apply(ds)
+    assert ("accounts.size" in clean.X) is leaves_out
+    assert len(clean) == (3 * (~unlinked).sum() if leaves_out else len(ds))
+
+
 def test_evidence_is_listed_for_what_passed_too():
     rows = contracts(3)
     values = fair_columns(rows, np.random.default_rng(3))

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from features.errors import RenewalError
-from training import evidence
+from training import account_link, evidence
 from training.beside import Beside
 from training.dataset import Dataset
 from training.leakage_rules import FEWEST_OPEN, RULES, Facts, is_suspect
@@ -34,16 +34,19 @@ class Guard:
         evidence: one dict a column judged: the facts, `verdict` (passed, barred, allowed) and `why`.
         allowed: columns kept at the user's word.
         dropped: names of the features that go with the barred columns.
+        left_out: (n,) rows to leave out, those of an account that few rows lack; None: none.
     """
 
     barred: dict[str, str]
     evidence: list[dict[str, Any]]
     allowed: tuple[str, ...]
     dropped: frozenset[str]
+    left_out: np.ndarray | None = None
 
     def apply(self, ds: Dataset) -> Dataset:
         """The dataset without the features of barred columns."""
-        return ds.without(self.dropped)
+        kept = ds if self.left_out is None else ds.take(np.flatnonzero(~self.left_out))
+        return kept.without(self.dropped)
 
 
 def guard(
@@ -79,11 +82,14 @@ def guard(
         told = {**asdict(worst), "features": columns[column], "ceiling": round(limit, 3)}
         listed.append({**told, "verdict": verdict, "why": found})
     short = _short_names(columns)
+    link = account_link.link_column(ds)
+    few = link in reasons and (~account_link.is_linked(ds)).mean() < account_link.LEAVE_OUT_BELOW
     return Guard(
         barred={short[column]: reason for column, reason in reasons.items()},
         evidence=listed,
         allowed=tuple(sorted(short[column] for column in allowed)),
-        dropped=frozenset(name for column in reasons for name in columns[column]),
+        dropped=frozenset(name for c in reasons for name in columns[c] if not (few and c == link)),
+        left_out=~account_link.is_linked(ds) if few else None,
     )
 
 
@@ -104,6 +110,8 @@ def columns_of(ds: Dataset, around: Beside) -> dict[str, list[str]]:
     if around.raw is not None:
         for column in around.raw.columns.drop("decided_at"):
             found.setdefault(str(column), [])
+    if account_link.is_asked(ds):
+        found[account_link.link_column(ds)] = account_link.features_of_the_account(ds)
     return found
 
 
@@ -169,6 +177,10 @@ class Sample:
     moment: np.ndarray
     entity: np.ndarray
 
+    def take(self, at: np.ndarray) -> "Sample":
+        """Some of the rows."""
+        return Sample(self.rows[at], self.y[at], self.groups[at], self.moment[at], self.entity[at])
+
 
 def _each_subject(ds: Dataset) -> Sample:
     """The first snapshot of each subject, where age tells least of the end, with how it ended at last."""
@@ -201,11 +213,15 @@ def _each_account(ds: Dataset, sample: Sample) -> Sample:
         .sort_values()
         .to_numpy()
     )
-    return Sample(sample.rows[at], sample.y[at], sample.groups[at], sample.moment[at], account[at])
+    return replace(sample.take(at), entity=account[at])
 
 
 def _looks(ds: Dataset, sample: Sample, column: str, names: list[str], around: Beside) -> list[Facts]:
     """What the features of a column show, and its raw dates or text; an account's also once an account."""
+    if column == account_link.link_column(ds):
+        return [_facts(ds, sample, column, account_link.as_column(ds).iloc[sample.rows])]
+    if column.startswith("accounts."):
+        sample = sample.take(account_link.is_linked(ds)[sample.rows])
     samples = [sample]
     if column.startswith("accounts."):
         last = _each_account(ds, sample)
