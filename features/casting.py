@@ -59,10 +59,13 @@ CREATE TEMP MACRO clock_seconds(v) AS CAST(split_part(v, ':', 1) AS BIGINT) * 36
 CREATE TEMP MACRO flag_of(v) AS CASE
     WHEN lower(v) IN ('true', 't', 'yes', 'y', '1', '1.0', 'won', 'renewed') THEN true
     WHEN lower(v) IN ('false', 'f', 'no', 'n', '0', '0.0', 'lost', 'churned') THEN false END;
-CREATE TEMP MACRO is_day(v) AS regexp_full_match(v, '\d{4}[-/]\d{1,2}[-/]\d{1,2}');
+CREATE TEMP MACRO is_day(v) AS length(v) <= 10 AND regexp_full_match(v, '\d{4}[-/]\d{1,2}[-/]\d{1,2}');
 CREATE TEMP MACRO day_of(v) AS CAST(TRY_CAST(v AS DATE) AS TIMESTAMP);
-CREATE TEMP MACRO moment_of(v) AS CASE WHEN regexp_matches(v, '^\d{4}[-/]\d{1,2}[-/]\d{1,2}[ T]')
-    THEN timezone('UTC', TRY_CAST(regexp_replace(v, ' ?(Z|UTC|GMT)$', 'Z') AS TIMESTAMPTZ)) END;
+CREATE TEMP MACRO moment_of(v) AS CASE
+    WHEN (length(v) = 19 OR length(v) = 20 AND v[20] = 'Z') AND v[5] = '-' AND v[14] = ':' AND v[17] = ':'
+        THEN TRY_CAST(v AS TIMESTAMP)
+    WHEN regexp_matches(v, '^\d{4}[-/]\d{1,2}[-/]\d{1,2}[ T]')
+        THEN timezone('UTC', TRY_CAST(regexp_replace(v, ' ?(Z|UTC|GMT)$', 'Z') AS TIMESTAMPTZ)) END;
 """
 
 # Each reading is a row of steps: `{v}` is the step before, `{g}` the given value. The steps become columns of

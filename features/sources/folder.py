@@ -166,7 +166,7 @@ def copy_csv(connection: duckdb.DuckDBPyConnection, path: Path, target: Path, mo
     form = f"delim = {literal(_delimiter(path))}, quote = '\"', escape = '\"', header = true, skip = 0"
     connection.execute(
         f"COPY (FROM read_csv({literal(path)}, all_varchar = true, {form}, null_padding = false{more}))"
-        f" TO {literal(target)} (FORMAT parquet, COMPRESSION snappy)"
+        f" TO {literal(target)} (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 40960)"
     )
 
 
