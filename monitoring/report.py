@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,9 @@ from monitoring.alerts import send_due, settle
 from monitoring.checks import Check, Verdict, overall
 from monitoring.judged import judged
 from monitoring.performance import Outcomes, performance
-from monitoring.shift import ALPHA, LEAST_ACCOUNTS, Shift, shifts
+from monitoring.shift import ALPHA, Shift, shifts
 from monitoring.store import Store, open_store
-from monitoring.windows import Windows, windows
+from monitoring.windows import LEAST_ACCOUNTS, Windows, windows
 from training.explain import contributions
 from training.parity import DECLARED
 from training.reference import load_reference
@@ -61,7 +61,8 @@ def monitor(
 
     Returns:
         `verdict`, `checks` (kind, name, segment, value, threshold, verdict, why), `html` (path of the
-        Evidently report; None where nothing could be compared), `reports` by kind, `alerts` (opened, standing, closed).
+        Evidently report; None where nothing could be compared), `reports` by kind, `alerts` (opened,
+        standing, closed, sent, failed).
 
     Raises:
         RenewalError: there is no model.
@@ -154,7 +155,9 @@ def _drift(
             [],
             _unknown_drift(f"no scores of model {look.version} are logged; run `perennial score`"),
         )
-    compared = windows(reference, current, look.kind, look.settings.seed)
+    is_judged = reference[SCORE].notna()
+    history = reference[~is_judged].drop(columns=SCORE)
+    compared = windows(reference[is_judged], current, look.kind, look.settings.seed, history)
     if compared.accounts < LEAST_ACCOUNTS:
         why = (
             f"{len(compared.current)} accounts scored and {len(compared.reference)} to compare with, "
@@ -165,7 +168,7 @@ def _drift(
     seen = {name: set(levels) for name, levels in look.loaded.model.encoding.levels.items()}
     weights = importance(look.loaded, compared.reference)
     tested = shifts(compared, columns, importance=weights, seen=seen)
-    scores = shifts(compared, [SCORE], alpha=ALPHA_SCORES)
+    scores = shifts(replace(compared, pasts=()), [SCORE], alpha=ALPHA_SCORES)
     return compared, [*scores, *tested], [*drift_checks(tested), *score_checks(scores)]
 
 

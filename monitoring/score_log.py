@@ -214,7 +214,7 @@ class ScoreLog:
         empty = [name for name in features if frame[name].isna().all()]
         frame = frame.astype(dict.fromkeys(empty, float))
         texts = [name for name in features if not pd.api.types.is_numeric_dtype(frame[name])]
-        return frame.astype(dict.fromkeys(texts, "category")).reset_index(drop=True)
+        return frame.astype(dict.fromkeys(texts, "category")).reset_index(drop=True).copy()
 
 
 def _prepared(

@@ -3,29 +3,26 @@
 Numbers are compared by the two-sample Kolmogorov-Smirnov test, categories by the chi-square test of
 homogeneity, missing shares and new categories by Fisher's exact test. Holm (1979) holds the chance that
 anything unmoved is called moved, over all columns and tests together, at `alpha`. A difference must also be
-large enough to care about, and larger than the column's own trend inside the reference would have it by now:
-an account's age grows every month, and nothing is wrong.
+large enough to care about, and larger than the column moves by itself, as windows of the past show: an
+account's age grows every month, a campaign's channel changes with the campaign, and nothing is wrong.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from monitoring.windows import Windows
+from monitoring.windows import LEAST_ACCOUNTS, Past, Windows
 
 ALPHA = 0.02
-LEAST_ACCOUNTS = 100
-"""Fewer independent accounts on either side: unknown."""
-
 LEAST_EFFECT = {"values": 0.1, "missing": 0.1, "new category": 0.01}
 """KS distance or total variation; change of the missing share; share of rows in categories never seen."""
 
 _TREND_P = 0.01
-_TREND_SLACK = 1.25
-_MOST_TREND = 4.0
+_TREND_SLACK = 1.5
+_GONE = 0.01
 _LEAST_EXPECTED = 5
 
 
@@ -75,11 +72,10 @@ def shifts(
     Returns:
         A row a test, those that moved first, heaviest first.
     """
-    halves = _halves(windows)
     found: list[Shift] = []
     for column in columns:
         known = None if seen is None else seen.get(column)
-        found += _of_column(windows, column, halves, known)
+        found += _of_column(windows, column, known)
     total = sum(importance.values()) if importance else 0.0
     corrected = holm([shift.p for shift in found])
     judged = [
@@ -142,89 +138,81 @@ def is_category(column: pd.Series) -> bool:
     return not pd.api.types.is_numeric_dtype(column)
 
 
-@dataclass(frozen=True)
-class _Halves:
-    """The reference's earlier and later half, and how much further away the current rows lie."""
-
-    early: pd.DataFrame
-    late: pd.DataFrame
-    stretch: float
+Measure = Callable[[pd.Series, pd.Series], tuple[float, float]]
+"""Two columns → how far apart they are, and the p-value of their being alike."""
 
 
-def _halves(windows: Windows) -> _Halves | None:
-    """None where the reference is undated or too small to show a trend."""
-    reference, moments = windows.reference, windows.reference["as_of"]
-    if moments.isna().any() or windows.current["as_of"].isna().any() or len(reference) < 2 * LEAST_ACCOUNTS:
-        return None
-    is_early = moments <= moments.median()
-    early, late = reference[is_early], reference[~is_early]
-    if min(len(early), len(late)) < LEAST_ACCOUNTS:
-        return None
-    apart = late["as_of"].mean() - early["as_of"].mean()
-    away = windows.current["as_of"].mean() - moments.mean()
-    return _Halves(early, late, float(np.clip(away / apart, 1.0, _MOST_TREND)))
-
-
-def _of_column(windows: Windows, column: str, halves: _Halves | None, seen: set | None) -> list[Shift]:
+def _of_column(windows: Windows, column: str, seen: set | None) -> list[Shift]:
     before = windows.reference[column]
     now = windows.current[column] if column in windows.current else pd.Series(np.nan, windows.current.index)
     found = []
     if min(before.notna().sum(), now.notna().sum()) >= LEAST_ACCOUNTS:
-        found.append(_values(column, before.dropna(), now.dropna(), halves))
-    found.append(_missing(column, before, now, halves))
+        measure = _category_measure if is_category(before) else _number_measure
+        effect, p = measure(before, now)
+        least = _least(windows.pasts, column, "values", measure)
+        found.append(Shift(column, "values", effect, least, p, _moved_words(before.dropna(), now.dropna())))
+    found.append(_missing(windows.pasts, column, before, now))
     if is_category(before):
-        found.append(_new_category(column, before, now, seen))
+        found.append(_new_category(windows.pasts, column, before, now, seen))
     return found
 
 
-def _values(column: str, before: pd.Series, now: pd.Series, halves: _Halves | None) -> Shift:
-    measure = _category_measure if is_category(before) else _number_measure
-    effect, p = measure(before, now)
-    least = LEAST_EFFECT["values"]
-    if halves is not None:
-        parts = halves.early[column].dropna(), halves.late[column].dropna()
-        least = max(least, _trend(*measure(*parts), halves.stretch)) if min(map(len, parts)) else least
-    return Shift(column, "values", effect, least, p, _moved_words(before, now))
+def _least(pasts: Sequence[Past], column: str, aspect: str, measure: Measure) -> float:
+    """The effect from which on a move counts: more than the column moves by itself in such a time."""
+    least = LEAST_EFFECT[aspect]
+    for past in pasts:
+        effect, p = measure(past.before[column], past.after[column])
+        if p < _TREND_P / len(pasts):
+            least = max(least, min(1.0, _TREND_SLACK * past.stretch * effect))
+    return least
 
 
 def _number_measure(before: pd.Series, now: pd.Series) -> tuple[float, float]:
-    return number_shift(before.to_numpy(float), now.to_numpy(float))
+    return number_shift(before.dropna().to_numpy(float), now.dropna().to_numpy(float))
 
 
 def _category_measure(before: pd.Series, now: pd.Series) -> tuple[float, float]:
-    return category_shift(before.astype(str).to_numpy(), now.astype(str).to_numpy())
+    return category_shift(before.dropna().astype(str).to_numpy(), now.dropna().astype(str).to_numpy())
 
 
-def _trend(effect: float, p: float, stretch: float) -> float:
-    """What a trend already there in the reference leads one to expect by now."""
-    return min(1.0, _TREND_SLACK * stretch * effect) if p < _TREND_P else 0.0
-
-
-def _missing(column: str, before: pd.Series, now: pd.Series, halves: _Halves | None) -> Shift:
-    effect, p = _share_shift(before.isna(), now.isna())
-    least = LEAST_EFFECT["missing"]
-    if halves is not None:
-        trend = _share_shift(halves.early[column].isna(), halves.late[column].isna())
-        least = max(least, _trend(*trend, halves.stretch))
+def _missing(pasts: Sequence[Past], column: str, before: pd.Series, now: pd.Series) -> Shift:
+    effect, p = _missing_measure(before, now)
+    is_gone = now.notna().mean() < _GONE
+    least = LEAST_EFFECT["missing"] if is_gone else _least(pasts, column, "missing", _missing_measure)
     words = f"missing in {now.isna().mean():.0%} of rows, was {before.isna().mean():.0%}"
-    return Shift(column, "missing", effect, min(least, 0.95), p, words)
+    return Shift(column, "missing", effect, least, p, words)
 
 
-def _share_shift(before: pd.Series, now: pd.Series) -> tuple[float, float]:
-    table = [[before.sum(), (~before).sum()], [now.sum(), (~now).sum()]]
-    return abs(float(now.mean() - before.mean())), float(stats.fisher_exact(table).pvalue)
+def _missing_measure(before: pd.Series, now: pd.Series) -> tuple[float, float]:
+    was, is_ = before.isna(), now.isna()
+    table = [[was.sum(), (~was).sum()], [is_.sum(), (~is_).sum()]]
+    return abs(float(is_.mean() - was.mean())), float(stats.fisher_exact(table).pvalue)
 
 
-def _new_category(column: str, before: pd.Series, now: pd.Series, seen: set | None) -> Shift:
+def _new_category(
+    pasts: Sequence[Past], column: str, before: pd.Series, now: pd.Series, seen: set | None
+) -> Shift:
+    """Open vocabularies (a postal code) bring new categories all the time; that is their trend."""
     known = set(before.dropna().astype(str)) | {str(value) for value in seen or ()}
+    effect, p = _novelty(known, len(before), now)
+    least = _least(pasts, column, "new category", _novelty_measure)
     present = now.dropna().astype(str)
     fresh = present[~present.isin(known)]
-    table = [[0, len(before)], [len(fresh), len(now) - len(fresh)]]
-    p = float(stats.fisher_exact(table, alternative="less").pvalue)
     common = ", ".join(fresh.value_counts().index[:3])
     words = f"never seen before: {common} ({len(fresh)} of {len(now)} rows)" if len(fresh) else "none new"
-    share = len(fresh) / len(now) if len(now) else 0.0
-    return Shift(column, "new category", share, LEAST_EFFECT["new category"], p, words)
+    return Shift(column, "new category", effect, least, p, words)
+
+
+def _novelty(known: set[str], rows_before: int, now: pd.Series) -> tuple[float, float]:
+    present = now.dropna().astype(str)
+    fresh = int((~present.isin(known)).sum())
+    table = [[0, rows_before], [fresh, len(now) - fresh]]
+    p = float(stats.fisher_exact(table, alternative="less").pvalue)
+    return (fresh / len(now) if len(now) else 0.0), p
+
+
+def _novelty_measure(before: pd.Series, now: pd.Series) -> tuple[float, float]:
+    return _novelty(set(before.dropna().astype(str)), len(before), now)
 
 
 def _moved_words(before: pd.Series, now: pd.Series) -> str:

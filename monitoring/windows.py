@@ -16,9 +16,27 @@ LEADS = {"renewal": (180, 150, 120, 90, 60, 30, 14), "win": (0, 7, 14, 30, 60, 9
 MAX_ROWS = 5_000
 """A sample of so many rows a side tells any difference worth an alert."""
 
+LEAST_ACCOUNTS = 100
+"""Fewer independent accounts on either side: unknown."""
+
+PASTS = 4
+_ROWS_IN_PAST = 400
+_MOST_STRETCH = 4.0
 _LEAST_IN_BUCKET = 20
 _MONTHS_FOR_SEASONS = 12
 _LEAST_IN_SEASON = 500
+
+
+@dataclass(frozen=True)
+class Past:
+    """Two windows of the past: how far columns move by themselves.
+
+    `stretch`: how many times further apart than these two the reference and the current rows lie, 1 or more.
+    """
+
+    before: pd.DataFrame
+    after: pd.DataFrame
+    stretch: float
 
 
 @dataclass(frozen=True)
@@ -27,6 +45,7 @@ class Windows:
 
     reference: pd.DataFrame
     current: pd.DataFrame
+    pasts: tuple[Past, ...] = ()
 
     @property
     def accounts(self) -> int:
@@ -50,7 +69,9 @@ def one_per_lead(rows: pd.DataFrame, kind: str) -> pd.DataFrame:
     return ranked.drop_duplicates(["subject_id", "lead_bucket"]).drop(columns="_away").sort_index()
 
 
-def windows(reference: pd.DataFrame, current: pd.DataFrame, kind: str, seed: int) -> Windows:
+def windows(
+    reference: pd.DataFrame, current: pd.DataFrame, kind: str, seed: int, history: pd.DataFrame | None = None
+) -> Windows:
     """Make two sets of rows comparable.
 
     Args:
@@ -58,6 +79,8 @@ def windows(reference: pd.DataFrame, current: pd.DataFrame, kind: str, seed: int
         current: rows logged since, likewise.
         kind: `renewal` or `win`.
         seed: of the sampling.
+        history: rows from before the reference, likewise; what moved between them and the reference moves
+            by itself. Without them, the reference's own halves are compared.
 
     Returns:
         At most one row an account and `MAX_ROWS` rows on each side. The reference is taken from seasons of
@@ -69,11 +92,49 @@ def windows(reference: pd.DataFrame, current: pd.DataFrame, kind: str, seed: int
     reference = _same_season(reference, current)
     counts = reference.groupby("lead_bucket")["account_id"].nunique()
     current = current[current["lead_bucket"].isin(counts.index[counts >= _LEAST_IN_BUCKET])]
-    current = _one_per_account(current, np.ones(len(current)), generator)
+    current = _sample(_one_per_account(current, np.ones(len(current)), generator), MAX_ROWS, generator)
     mix = current["lead_bucket"].value_counts(normalize=True)
-    weight = reference["lead_bucket"].map(mix).fillna(0.0).to_numpy()
-    reference = _one_per_account(reference[weight > 0], weight[weight > 0], generator)
-    return Windows(_in_mix(reference, mix, generator), _sample(current, MAX_ROWS, generator))
+    reference = _like(reference, mix, generator)
+    earlier = None if history is None else one_per_lead(history, kind)
+    return Windows(reference, current, _pasts(reference, current, earlier, mix, generator))
+
+
+def _pasts(
+    reference: pd.DataFrame,
+    current: pd.DataFrame,
+    history: pd.DataFrame | None,
+    mix: pd.Series,
+    generator: np.random.Generator,
+) -> tuple[Past, ...]:
+    """Windows of the past against the reference; none where rows are undated or too few."""
+    if reference["as_of"].isna().any() or current["as_of"].isna().any() or not len(reference):
+        return ()
+    away = _days_apart(reference, current)
+    if history is None or history.empty:
+        is_early = reference["as_of"] <= reference["as_of"].median()
+        pairs = [(reference[is_early], reference[~is_early])]
+    else:
+        whole = history[history["as_of"] < reference["as_of"].min()].sort_values("as_of", kind="stable")
+        parts = np.array_split(np.arange(len(whole)), max(1, min(PASTS, len(whole) // _ROWS_IN_PAST)))
+        pairs = [(_like(whole.iloc[part], mix, generator), reference) for part in parts]
+    large = [(one, other) for one, other in pairs if min(len(one), len(other)) >= LEAST_ACCOUNTS]
+    return tuple(Past(one, other, _stretch(away, one, other)) for one, other in large)
+
+
+def _stretch(away: float, before: pd.DataFrame, after: pd.DataFrame) -> float:
+    apart = _days_apart(before, after)
+    return float(np.clip(away / apart, 1.0, _MOST_STRETCH)) if apart > 0 else 1.0
+
+
+def _days_apart(before: pd.DataFrame, after: pd.DataFrame) -> float:
+    origin, day = before["as_of"].min(), pd.Timedelta(days=1)
+    return float(((after["as_of"] - origin) / day).mean() - ((before["as_of"] - origin) / day).mean())
+
+
+def _like(rows: pd.DataFrame, mix: pd.Series, generator: np.random.Generator) -> pd.DataFrame:
+    """One row an account, in this mix of lead times."""
+    weight = rows["lead_bucket"].map(mix).fillna(0.0).to_numpy()
+    return _in_mix(_one_per_account(rows[weight > 0], weight[weight > 0], generator), mix, generator)
 
 
 def _same_season(reference: pd.DataFrame, current: pd.DataFrame) -> pd.DataFrame:
