@@ -10,6 +10,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 
 from features.settings import Settings
@@ -83,6 +84,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 async def _nowhere(request: Request) -> Response:
+    """The answer where no route fits: 405 where one would, asked in another way; else 404."""
+    allowed = [
+        method
+        for route in request.app.routes
+        if route.matches(request.scope)[0] is Match.PARTIAL
+        for method in getattr(route, "methods", None) or ()
+    ]
+    if allowed:
+        detail = f"Method {request.method} does nothing here; {' and '.join(allowed)} would."
+        raise problems.ProblemError(405, detail, headers={"Allow": ", ".join(allowed)})
     raise problems.ProblemError(404, f"There is nothing at {request.url.path}.")
 
 

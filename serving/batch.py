@@ -105,6 +105,7 @@ def scored(
     """
     frame = snapshots[_kept_columns(snapshots)].join(known)
     frame["amount"] = snapshots["amount"].astype("Float64").to_numpy(float, na_value=np.nan) / 100
+    frame[ID_COLUMNS[loaded.model.kind]] = frame["subject_id"]
     if "problem" not in frame:
         frame["problem"] = None
     starts = range(0, max(len(features), 1), ROWS_AT_ONCE)

@@ -29,7 +29,6 @@ APP = create_app()
     },  # a request's context lives so long: 60 s, the default, makes memory grow and p99 jump
     metrics={"enabled": False},  # its series carry raw paths, without end; ours go by route
     logging={"access": {"enabled": False}},
-    http={"host": "127.0.0.1"},
     monitoring={"enabled": False},
     envs=[{"name": name, "value": value} for name, value in NO_TELEMETRY.items()],
 )

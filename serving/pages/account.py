@@ -51,7 +51,7 @@ def _page(account_id: str, request: Request, principal: Any) -> Response:
 
 
 def _from_crm(running: Any, account_id: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """The customer as the ingested CRM has it, and what happened, newest first; nothing where none was ingested."""
+    """The customer as the ingested CRM has it, and what happened; nothing where none was ingested."""
     live = running.store.events(account_id=account_id)
     try:
         with opened(running.settings) as crm:
