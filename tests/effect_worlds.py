@@ -1,7 +1,7 @@
 """Small worlds whose answer is known: contracts, worry that comes and goes, contacts, decisions, renewals.
 
-They share no code with the shipped simulator. `World.draw` gives arrays as the estimator takes them, `World.truth`
-the probability of renewal under each strategy, by forcing it upon many contracts of the same world.
+They share no code with the shipped simulator. `World.draw` gives arrays as the estimator takes them,
+`World.truth` the probability of renewal under each strategy, by forcing it upon many contracts of the world.
 """
 
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,6 @@ from scipy.special import expit
 from training.effects_trial import Clock, Window
 
 NAMES = ("121-180", "91-120", "61-90", "31-60", "15-30", "0-14")
-LENGTHS = np.array([60, 30, 30, 30, 16, 15])
 FLAT = (0.0,) * 6
 
 
@@ -22,7 +21,7 @@ class World:
 
     Attributes:
         effect: log-odds of renewal added by a first contact in each window (none: 0).
-        worry: how strongly visible signals drive contacts (log-odds per unit).
+        worry: how strongly visible signals drive contacts in each window (log-odds per unit).
         hidden: how strongly a signal nobody records drives them.
         base: log-odds of a contact in each window of average worry.
         harm: how strongly bad health lowers renewal.
@@ -35,10 +34,10 @@ class World:
     """
 
     effect: tuple[float, ...] = FLAT
-    worry: float = 1.2
+    worry: tuple[float, ...] = (0.5, 0.8, 2.4, 1.6, 1.0, 0.8)
     hidden: float = 0.0
     base: tuple[float, ...] = (-2.0, -1.9, -1.6, -1.4, -1.5, -1.4)
-    harm: float = 1.0
+    harm: float = 1.5
     level: float = 0.9
     group_effect: tuple[float, ...] = FLAT
     rule: str = "chance"
@@ -48,7 +47,7 @@ class World:
     per_account: float = 1.0
 
     def draw(self, n: int, seed: int, strategy: int | None = None) -> "Drawn":
-        """n contracts; with `strategy` (0–5, 6 for none) forced upon all, by forbidding and forcing contacts."""
+        """n contracts; with `strategy` (0–5, 6 for none) forced upon all."""
         rng = np.random.default_rng(seed)
         accounts = max(int(n / self.per_account), 1)
         cluster = np.sort(rng.integers(0, accounts, n)) if self.per_account > 1 else np.arange(n)
@@ -61,14 +60,14 @@ class World:
         first = np.full(n, 6)
         final = np.full(n, np.nan)
         windows = []
-        for k, length in enumerate(LENGTHS):
+        for k in range(len(NAMES)):
             health = 0.8 * health + 0.6 * rng.normal(size=n)
             unseen = 0.8 * unseen + 0.6 * rng.normal(size=n)
             signal = health + 0.5 * rng.normal(size=n)
             usage = np.exp(0.5 * health + 0.3 * rng.normal(size=n))
             cases = rng.poisson(np.exp(-0.7 * health - 0.3))
             seen = np.clip(-0.5 * signal + 0.35 * (cases - 1) - 0.3 * (usage < 0.7), -2.5, 2.5)
-            score = self.base[k] + self.worry * seen - self.hidden * unseen + 0.3 * size
+            score = self.base[k] + self.worry[k] * seen - self.hidden * unseen + 0.3 * size
             if self.rule == "rule":
                 score = np.where(seen > 0.0, 30.0, -30.0)
             p_out = expit(score)
@@ -125,8 +124,10 @@ def _clock(at: np.ndarray, decided_at: np.ndarray) -> Clock:
 
 
 NO_EFFECT = World()
-PEAK = World(effect=(0.15, 0.3, 0.75, 0.35, 0.1, -0.1))
-SEVERE = replace(PEAK, worry=1.8)
+PEAK = World(effect=(0.2, 0.45, 0.9, 0.45, 0.2, -0.1))
+GAP = replace(PEAK, effect=(0.2, 0.45, 1.22, 0.5, 0.2, -0.1))
+SEVERE = replace(PEAK, worry=(1.0, 1.4, 3.0, 2.2, 1.6, 1.2))
 BY_GROUP = World(effect=(0.0, 0.1, 0.8, 0.1, 0.0, 0.0), group_effect=(0.0, 0.0, -0.8, 0.0, 0.8, 0.0))
 NO_OVERLAP = World(effect=PEAK.effect, rule="rule")
 HIDDEN = replace(PEAK, hidden=0.7)
+SHARED = replace(PEAK, per_account=3.0)

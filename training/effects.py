@@ -1,9 +1,10 @@
 """Cause, not correlation: what contact timing, calls and discounts change, beside what raw rates say.
 
-Each answer is a dict: `rows` (outcome, group, bucket, estimate, low, high, raw, n, overlap_ok, effective_n, margin,
-why), `best` (group or `all` → bucket, None where none stands out), `indistinguishable` (group or `all` → every bucket
-that may be the best), `sensitivity`, `notes`. `low` and `high` are 95 % for all rows together; `margin` is how far an
-estimate could be off if an unseen worry were as strong as everything recorded.
+Each answer is a dict: `rows` (outcome, group, bucket, estimate, low, high, raw, n, overlap_ok, effective_n,
+margin, why), `best` (group or `all` → bucket, None where none stands out), `indistinguishable` (group or
+`all` → every bucket that may be the best), `sensitivity`, `notes`. `low` and `high` are 95 % for all rows
+together; `margin` is how far an estimate could be off if an unseen worry were as strong as everything
+recorded.
 """
 
 from typing import Any
@@ -32,12 +33,14 @@ def timing(crm: Crm, settings: Settings, by: str | None = None, say: Say = silen
     trial = timing_trial(crm, settings, say)
     groups = groups_by(crm, by, trial.contracts)
     say("estimating every window in sequence")
-    found = estimate_strategies(trial.windows, trial.y, trial.cluster, seed=settings.seed, groups=groups)
+    whole = estimate_strategies(trial.windows, trial.y, trial.cluster, seed=settings.seed)
     bare = estimate_strategies(without_covariates(trial.windows), trial.y, trial.cluster, seed=settings.seed)
-    told = answer("renewal", TIMING, found, bare[ALL], missing=trial.missing, seed=settings.seed)
+    found = {ALL: whole} | {name: whole.among(who) for name, who in groups.items()}
+    told = answer("renewal", TIMING, found, bare, missing=trial.missing, seed=settings.seed)
     told["notes"] = [
         *trial.notes,
-        "an inbound contact before a window breaks 'no contact before'; contact after the decision is no treatment",
+        "an inbound contact before a window breaks 'no contact before'",
+        "contact after the decision is no treatment",
         *told["notes"],
         *_robustness(told, "window"),
     ]
@@ -60,15 +63,22 @@ def calls(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent
 
 
 def discount(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent) -> dict[str, Any]:
-    """P(won) and P(renewed) by the discount of the first quote, and the lowest band that does as well as the best.
+    """P(won) and P(renewed) by the first quote's discount, and the lowest band not told from the best.
 
-    With both outcomes, `best` and `indistinguishable` are told for wins under the group's name and for renewals
-    under `renewal: group`; `enough` holds the lowest band not distinguishable from the best.
+    With both outcomes, `best` and `indistinguishable` are told for wins under the group's name and for
+    renewals under `renewal: group`; `enough` holds the lowest band not distinguishable from the best.
 
     Raises:
         RenewalError: no quotes, too few with a decided outcome, or no such attribute.
     """
-    told: dict[str, Any] = {"rows": [], "best": {}, "indistinguishable": {}, "enough": {}, "sensitivity": {}, "notes": []}
+    told: dict[str, Any] = {
+        "rows": [],
+        "best": {},
+        "indistinguishable": {},
+        "enough": {},
+        "sensitivity": {},
+        "notes": [],
+    }
     for outcome, question in discount_questions(crm, settings).items():
         one = _one_moment(crm, outcome, DISCOUNTS, question, settings, by, say)
         one["notes"] += _robustness(one, "band")
@@ -101,10 +111,10 @@ def _one_moment(
     groups = groups_by(crm, by, question.rows)
     say(f"{outcome}: {len(question.y):,} rows")
     levels, y, cluster = question.arm, question.y, question.cluster
-    found = estimate_arms(question.X, levels, names, y, cluster, seed=settings.seed, groups=groups)
-    nothing = np.empty((len(y), 0))
-    bare = estimate_arms(nothing, levels, names, y, cluster, seed=settings.seed)
-    told = answer(outcome, names, found, bare[ALL], seed=settings.seed)
+    whole = estimate_arms(question.X, levels, names, y, cluster, seed=settings.seed)
+    bare = estimate_arms(np.empty((len(y), 0)), levels, names, y, cluster, seed=settings.seed)
+    found = {ALL: whole} | {name: whole.among(who) for name, who in groups.items()}
+    told = answer(outcome, names, found, bare, seed=settings.seed)
     told["notes"] = [*question.notes, *told["notes"]]
     return told
 
@@ -117,6 +127,7 @@ def _robustness(told: Answer, unit: str) -> list[str]:
     times = lead["times_recorded"]
     strength = "" if times is None else f" about {times:.1f} times as strong as everything recorded, or"
     return [
-        f"the lead of {lead['best']} over {lead['second']} is {100 * lead['lead']:.1f} points; an unseen confounder "
-        f"would undo it if it were{strength} tied to both choice and outcome by a risk ratio of {lead['e_value']:.2f}"
+        f"the lead of {lead['best']} over {lead['second']} is {100 * lead['lead']:.1f} points; an unseen "
+        f"confounder would undo it if it were{strength} tied to both choice and outcome by a risk ratio of "
+        f"{lead['e_value']:.2f}"
     ]

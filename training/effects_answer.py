@@ -1,6 +1,7 @@
 """Estimates as an answer: rows, the best bucket, and every bucket that cannot be told from it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,28 @@ LEAST_CELLS = 3
 Answer = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Inferred:
+    """What is said of one group's m buckets: estimates, ends, who may be the best, why nothing is said."""
+
+    estimate: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    keep: np.ndarray
+    why: list[str | None]
+
+    @property
+    def usable(self) -> np.ndarray:
+        """(m,) bool."""
+        return np.array([w is None for w in self.why])
+
+    @classmethod
+    def nothing(cls, why: list[str | None]) -> "Inferred":
+        """No bucket told."""
+        none = np.full(len(why), np.nan)
+        return cls(none, none.copy(), none.copy(), np.ones(len(why), dtype=bool), why)
+
+
 def answer(
     outcome: str,
     order: Sequence[str],
@@ -27,8 +50,8 @@ def answer(
 ) -> Answer:
     """Rows of §11, `best`, `indistinguishable`, `sensitivity` and `notes` for everybody and each group.
 
-    A bucket of which nothing can be told stays in the set of those not distinguishable from the best: it may be the
-    best. Where no bucket stands out, `best` is None and the set is the whole family.
+    A bucket of which nothing can be told stays in the set of those not distinguishable from the best: it
+    may be the best. Where no bucket stands out, `best` is None and the set is the whole family.
 
     Args:
         outcome: `renewal` or `win`.
@@ -39,135 +62,120 @@ def answer(
         seed: of the simultaneous critical values.
     """
     whole = found[ALL]
-    why = reasons(whole)
-    usable = np.array([w is None for w in why])
+    said = {ALL: infer(whole, seed)}
+    usable = said[ALL].usable
     margin = margins(whole.estimate, unadjusted.estimate, usable)
-    low, high, keep = _inferred(whole, usable, seed)
-    told: Answer = {"rows": [], "best": {}, "indistinguishable": {}, "sensitivity": None, "notes": []}
-    _tell(told, outcome, order, ALL, whole, whole.estimate, low, high, keep, why, margin, dict(missing or {}))
-    told["sensitivity"] = lead_of_best(whole.names, whole.estimate, margin, usable)
     groups = {name: one for name, one in found.items() if name != ALL}
+    notes: list[str] = []
     if groups:
-        _tell_groups(told, outcome, order, groups, usable, why, margin, dict(missing or {}), seed)
+        said |= infer_groups(groups, said[ALL].why, notes, seed)
+    told: Answer = {
+        "rows": [],
+        "best": {},
+        "indistinguishable": {},
+        "sensitivity": lead_of_best(whole.names, whole.estimate, margin, usable),
+        "notes": notes,
+    }
+    for group, one in said.items():
+        place = {name: b for b, name in enumerate(whole.names)}
+        for bucket in order:
+            row = {"outcome": outcome, "group": group, "bucket": bucket}
+            row |= (
+                _row(found[group], one, margin, place[bucket])
+                if bucket in place
+                else _empty_row((missing or {}).get(bucket))
+            )
+            told["rows"].append(row)
+        told["best"][group] = _best(whole.names, one)
+        told["indistinguishable"][group] = [b for b in order if b not in place or one.keep[place[b]]]
     return told
 
 
-def _inferred(
-    one: Strategies, usable: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    m = len(one.names)
-    low, high, keep = np.full(m, np.nan), np.full(m, np.nan), np.ones(m, dtype=bool)
-    if usable.any():
-        errors = Errors.of(one.influence[:, usable], one.cluster)
-        low[usable], high[usable] = simultaneous(one.estimate[usable], errors, seed)
-        keep[usable] = set_of_best(one.estimate[usable], errors, seed)
-    return low, high, keep
+def infer(one: Strategies, seed: int) -> Inferred:
+    """Simultaneous intervals and the set of the best for everybody."""
+    said = Inferred.nothing(reasons(one))
+    ok = said.usable
+    if not ok.any():
+        return said
+    errors = Errors.of(one.influence[:, ok], one.cluster)
+    said.estimate[ok] = one.estimate[ok]
+    said.low[ok], said.high[ok] = simultaneous(one.estimate[ok], errors, seed)
+    said.keep[ok] = set_of_best(one.estimate[ok], errors, seed)
+    return said
 
 
-def _tell_groups(
-    told: Answer,
-    outcome: str,
-    order: Sequence[str],
-    groups: Mapping[str, Strategies],
-    usable: np.ndarray,
-    why_all: list[str | None],
-    margin: np.ndarray,
-    missing: dict[str, str],
-    seed: int,
-) -> None:
-    """Rows of every group; groups with at least three estimable buckets are pooled, smaller ones left open."""
-    seen = {name: np.array([w is None for w in reasons(one)]) & usable for name, one in groups.items()}
-    large = [name for name in groups if seen[name].sum() >= min(LEAST_CELLS, usable.sum()) and usable.sum() > 1]
-    estimates = np.full((len(large), int(usable.sum())), np.nan)
-    covariances = []
-    for g, name in enumerate(large):
-        here = seen[name][usable]
-        estimates[g, here] = groups[name].estimate[usable][here]
-        influence = np.where(here, groups[name].influence[:, usable], 0.0)
-        covariances.append(Errors.of(influence, groups[name].cluster).covariance)
-    pooled = pool(estimates, covariances) if len(large) > 1 else None
-    if pooled is not None:
-        low, high = simultaneous(pooled.estimate.ravel(), pooled.errors, seed)
-        told["notes"].append(
-            f"groups are pooled: their effects differ by about {pooled.tau:.3f} (standard deviation, probability)"
-        )
+def infer_groups(
+    groups: Mapping[str, Strategies], why_all: list[str | None], notes: list[str], seed: int
+) -> dict[str, Inferred]:
+    """Groups with at least three estimable buckets, partially pooled; smaller ones are left open.
+
+    A bucket too few of a group chose takes the pooled curve at the group's level; one that a group hardly
+    ever could choose is left open.
+    """
+    ok = np.array([w is None for w in why_all])
+    seen = {name: np.array([w is None for w in reasons(one)]) & ok for name, one in groups.items()}
+    large = [name for name in groups if seen[name].sum() >= min(LEAST_CELLS, ok.sum()) > 1]
+    said = {}
     for name, one in groups.items():
-        m = len(one.names)
-        value, ends, keep = np.full(m, np.nan), np.full((2, m), np.nan), np.ones(m, dtype=bool)
-        why: list[str | None] = [
-            w or f"can't tell: too few here ({len(one.cluster)}); see all" for w in why_all
-        ]
-        if name in large and pooled is not None:
-            g, width = large.index(name), int(usable.sum())
-            value[usable] = pooled.estimate[g]
-            ends[:, usable] = low[g * width : (g + 1) * width], high[g * width : (g + 1) * width]
-            keep[usable] = set_of_best(pooled.estimate[g], pooled.of_group(g), seed, len(large))
-            why = _group_reasons(one, why_all)
-            value, ends = _blank(value, ends, why)
-            keep |= np.isnan(value)
-        _tell(told, outcome, order, name, one, value, *ends, keep, why, margin, missing)
+        small = f"can't tell: too few here ({len(one.cluster):,}), see all"
+        said[name] = Inferred.nothing([w or small for w in why_all])
+    if len(large) < 2:
+        return said
+    estimate = np.array([np.where(seen[name], groups[name].estimate, np.nan)[ok] for name in large])
+    covariances = [
+        Errors.of(np.where(seen[name], groups[name].influence, 0.0)[:, ok], groups[name].cluster).covariance
+        for name in large
+    ]
+    pooled = pool(estimate, covariances)
+    notes.append(
+        f"groups are pooled; between them effects differ by about {100 * pooled.tau:.1f} points (sd)"
+    )
+    low, high = (
+        ends.reshape(estimate.shape) for ends in simultaneous(pooled.estimate.ravel(), pooled.errors, seed)
+    )
+    for g, name in enumerate(large):
+        one = Inferred.nothing(_why_in_group(groups[name], why_all))
+        one.estimate[ok], one.low[ok], one.high[ok] = pooled.estimate[g], low[g], high[g]
+        one.keep[ok] = set_of_best(pooled.estimate[g], pooled.of_group(g), seed, len(large))
+        said[name] = replace(one, keep=one.keep | ~one.usable)
+    return said
 
 
-def _group_reasons(one: Strategies, why_all: list[str | None]) -> list[str | None]:
-    """Why a group's bucket stays open: what holds for all, or that this group hardly ever does so."""
-    own = reasons(one)
-    lacking = [w if w is not None and "hardly" in w else None for w in own]
+def _why_in_group(one: Strategies, why_all: list[str | None]) -> list[str | None]:
+    lacking = [w if w is not None and "hardly" in w else None for w in reasons(one)]
     return [a or b for a, b in zip(why_all, lacking, strict=True)]
 
 
-def _blank(value: np.ndarray, ends: np.ndarray, why: list[str | None]) -> tuple[np.ndarray, np.ndarray]:
-    told = np.array([w is None for w in why])
-    return np.where(told, value, np.nan), np.where(told, ends, np.nan)
+def _best(names: Sequence[str], one: Inferred) -> str | None:
+    ok = one.usable
+    if ok.sum() < 2 or one.keep[ok].all():
+        return None
+    return names[int(np.nanargmax(np.where(ok, one.estimate, np.nan)))]
 
 
-def _tell(
-    told: Answer,
-    outcome: str,
-    order: Sequence[str],
-    group: str,
-    one: Strategies,
-    estimate: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    keep: np.ndarray,
-    why: list[str | None],
-    margin: np.ndarray,
-    missing: dict[str, str],
-) -> None:
-    """Add one group's rows, best bucket and set."""
-    place = {name: b for b, name in enumerate(one.names)}
-    effective = one.effective_n()
-    for bucket in order:
-        row: dict[str, Any] = {"outcome": outcome, "group": group, "bucket": bucket}
-        if bucket in place:
-            b = place[bucket]
-            ok = why[b] is None
-            row |= {
-                "estimate": _number(estimate[b] if ok else np.nan),
-                "low": _number(low[b] if ok else np.nan),
-                "high": _number(high[b] if ok else np.nan),
-                "raw": _number(one.raw[b]),
-                "n": int(one.n[b]),
-                "overlap_ok": ok,
-                "effective_n": round(float(effective[b]), 1),
-                "margin": _number(margin[b] if ok else np.nan),
-                "why": why[b],
-            }
-        else:
-            row |= dict.fromkeys(("estimate", "low", "high", "raw", "margin")) | {
-                "n": 0,
-                "overlap_ok": False,
-                "effective_n": 0.0,
-                "why": missing.get(bucket, "can't tell: nobody did so"),
-            }
-        told["rows"].append(row)
-    ok = np.array([w is None for w in why])
-    stands_out = bool(ok.sum() > 1 and not keep[ok].all())
-    best = one.names[int(np.nanargmax(np.where(ok, estimate, np.nan)))] if stands_out else None
-    told["best"][group] = best
-    told["indistinguishable"][group] = [
-        bucket for bucket in order if bucket not in place or keep[place[bucket]]
-    ]
+def _row(one: Strategies, said: Inferred, margin: np.ndarray, b: int) -> dict[str, Any]:
+    ok = bool(said.usable[b])
+    return {
+        "estimate": _number(said.estimate[b]) if ok else None,
+        "low": _number(said.low[b]) if ok else None,
+        "high": _number(said.high[b]) if ok else None,
+        "raw": _number(one.raw[b]),
+        "n": int(one.n[b]),
+        "overlap_ok": ok,
+        "effective_n": round(float(one.effective_n()[b]), 1),
+        "margin": _number(margin[b]) if ok else None,
+        "why": said.why[b],
+    }
+
+
+def _empty_row(why: str | None) -> dict[str, Any]:
+    empty: dict[str, Any] = dict.fromkeys(("estimate", "low", "high", "raw", "margin"))
+    return empty | {
+        "n": 0,
+        "overlap_ok": False,
+        "effective_n": 0.0,
+        "why": why or "can't tell: nobody did so",
+    }
 
 
 def _number(value: float) -> float | None:

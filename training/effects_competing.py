@@ -1,7 +1,7 @@
-"""Calls until won, as description: cumulative incidence over the number of calls, with loss as competing risk.
+"""Calls until won, as description: cumulative incidence over calls, with loss as the competing risk.
 
-The clock is the number of calls made, not days: after how many calls had which share of deals been won, or lost?
-Open deals are censored at the calls they have had (Aalen & Johansen 1978).
+The clock is the number of calls made, not days: after how many calls had which share of deals been won, or
+lost? Open deals are censored at the calls they have had (Aalen & Johansen 1978).
 """
 
 from typing import Any
@@ -29,11 +29,14 @@ def cumulative_incidence(time: np.ndarray, event: np.ndarray, last: int) -> dict
         last: the largest number to tell, inclusive.
 
     Returns:
-        `at_risk`, `won`, `lost` (last + 1,) and `won_error`, its standard error (Gaynor et al. 1993's delta form).
+        `at_risk`, `won`, `lost` (last + 1,) and `won_error`, its standard error (Gaynor et al. 1993's delta
+        form).
     """
     grid = np.arange(last + 1)
     at_risk = np.array([(time >= t).sum() for t in grid], dtype=float)
-    counts = [np.array([((time == t) & (event == kind)).sum() for t in grid], dtype=float) for kind in (WON, LOST)]
+    counts = [
+        np.array([((time == t) & (event == kind)).sum() for t in grid], dtype=float) for kind in (WON, LOST)
+    ]
     safe = np.maximum(at_risk, 1.0)
     hazard = (counts[0] + counts[1]) / safe
     before = np.concatenate([[1.0], np.cumprod(1 - hazard)[:-1]])
@@ -41,9 +44,7 @@ def cumulative_incidence(time: np.ndarray, event: np.ndarray, last: int) -> dict
     return {"at_risk": at_risk, "won": won, "lost": lost, "won_error": _error(at_risk, counts, before, won)}
 
 
-def _error(
-    at_risk: np.ndarray, counts: list[np.ndarray], before: np.ndarray, won: np.ndarray
-) -> np.ndarray:
+def _error(at_risk: np.ndarray, counts: list[np.ndarray], before: np.ndarray, won: np.ndarray) -> np.ndarray:
     """Standard errors of the first cumulative incidence."""
     both, safe = counts[0] + counts[1], np.maximum(at_risk, 1.0)
     left = np.maximum(safe * (safe - both), 1e-12)
@@ -52,7 +53,9 @@ def _error(
         ahead = won[t] - won[: t + 1]
         n, d, s = safe[: t + 1], counts[0][: t + 1], before[: t + 1]
         died = np.where(safe[: t + 1] > both[: t + 1], both[: t + 1] / left[: t + 1], 0.0)
-        variance = np.sum(ahead**2 * died) + np.sum(s**2 * d * (n - d) / n**3) - 2 * np.sum(ahead * s * d / n**2)
+        variance = (
+            np.sum(ahead**2 * died) + np.sum(s**2 * d * (n - d) / n**3) - 2 * np.sum(ahead * s * d / n**2)
+        )
         errors[t] = np.sqrt(max(variance, 0.0))
     return errors
 
@@ -63,7 +66,9 @@ def calls_until_won(crm: Crm, by: str | None = None) -> list[dict[str, Any]]:
         return []
     deals = _deals(crm)
     count = _calls(crm, deals)
-    event = np.where(deals["is_won"].isna(), OPEN, np.where(deals["is_won"].fillna(False), WON, LOST)).astype(int)
+    event = np.where(deals["is_won"].isna(), OPEN, np.where(deals["is_won"].fillna(False), WON, LOST)).astype(
+        int
+    )
     groups = {"all": np.ones(len(deals), dtype=bool), **groups_by(crm, by, deals)}
     rows: list[dict[str, Any]] = []
     for name, who in groups.items():

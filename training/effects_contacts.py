@@ -1,15 +1,15 @@
 """Human contacts of contracts: which calls and meetings count, whose they are, and who made them.
 
-A call or meeting counts whether or not it reached anybody: making it is what a team decides. It belongs to the
-contract it is linked to, itself or through its opportunity; without such a link to every contract of the account.
-One that is linked to another contract, or to a new or expansion deal, is about something else. It is inbound only if
-it says so.
+A call or meeting counts whether or not it reached anybody: making it is what a team decides. It belongs to
+the contract it is linked to, itself or through its opportunity; without such a link to every contract of
+the account. One that is linked to another contract, or to a new or expansion deal, is about something else.
+It is inbound only if it says so.
 """
 
 import numpy as np
 import pandas as pd
 
-from features.as_of import DAY, MISSING, Ints
+from features.as_of import Ints
 from features.catalogue.contact import CALL_WORDS, INBOUND_WORDS, MEETING_WORDS
 from features.crm import Crm
 from features.errors import RenewalError
@@ -115,6 +115,3 @@ def _earliest(met: pd.DataFrame, n: int) -> Ints:
     found = np.full(n, FOREVER)
     np.minimum.at(found, met["row"].to_numpy(np.int64), met["at"].to_numpy(np.int64))
     return found
-
-
-__all__ = ["DAY", "FOREVER", "MISSING", "first_contacts", "human_contacts", "micros", "plain"]

@@ -1,10 +1,10 @@
 """What the nuisance models of the effect estimates see: few, well scaled columns out of many raw features.
 
 Adjusting for everything a CRM records drowns small samples in noise, adjusting for what predicts the outcome
-alone misses confounders. Columns are therefore chosen by double selection (Belloni, Chernozhukov & Hansen 2014):
-those that help predict the outcome, united with those that help predict the treatment, each found by forward
-selection on the pooled rows. The chosen numeric columns get hinges at their terciles, so that a threshold
-("usage fell by half") can be learnt by a linear model.
+alone misses confounders. Columns are therefore chosen by double selection (Belloni, Chernozhukov & Hansen
+2014): those that help predict the outcome, united with those that help predict the treatment, each found by
+forward selection on the pooled rows. The chosen numeric columns get hinges at their terciles, so that a
+threshold ("usage fell by half") can be learnt by a linear model.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ LEAST_T_SQUARED = 4.0
 
 
 def encode(frame: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
-    """A frame of numbers and categories as one float matrix (n, d) with NaN for missing, and its column names.
+    """Numbers and categories as one float matrix (n, d) with NaN for missing, and its column names.
 
     A category becomes one indicator a level; levels under 2 % of the rows stay together as the reference.
     """
@@ -75,7 +75,7 @@ class Scaling:
         )
 
     def apply(self, X: np.ndarray) -> np.ndarray:
-        """Clipped, imputed by the median and scaled columns (n, d), then one missing flag a flagged column."""
+        """Clipped, imputed by the median and scaled columns (n, d), then flags of missing values."""
         known = np.clip(np.where(np.isfinite(X), X, self.middle), self.low, self.high)
         flags = np.isnan(X[:, self.flagged]).astype(float)
         return np.hstack([(known - self.middle) / self.scale, flags])

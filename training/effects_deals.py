@@ -1,9 +1,10 @@
-"""From a CRM to the questions of one moment: calls in a deal's first 30 days, and the discount of a first quote.
+"""From a CRM to the questions of one moment: calls in a deal's first 30 days, a first quote's discount.
 
-Calls: among opportunities still open 30 days after creation (a landmark, so that quick wins do not look like few
-calls), the calls linked to each in those 30 days, inbound ones left out where a direction is given; confounders are
-what was known at creation. Discount: the first quote of each deal, and of each contract's run-up; confounders are
-what was known when it was made. Outcomes are final ones of decided deals and matured contracts.
+Calls: among opportunities still open 30 days after creation (a landmark, so that quick wins do not look
+like few calls), the calls linked to each in those 30 days, inbound ones left out where a direction is
+given; confounders are what was known at creation. Discount: the first quote of each deal, and of each
+contract's run-up; confounders are what was known when it was made. Outcomes are final ones of decided deals
+and matured contracts.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from features.as_of import DAY, MISSING, Ints
+from features.as_of import DAY, MISSING
 from features.catalogue.contact import CALL_WORDS, INBOUND_WORDS
 from features.crm import Crm
 from features.errors import RenewalError
@@ -33,7 +34,8 @@ LEAST_ROWS = 50
 class Question:
     """n subjects, each with one treatment level and one outcome, arrays aligned with `rows`.
 
-    `rows` holds account_id and contract_id or opportunity_id; `arm` indexes the buckets; X is what was known before.
+    `rows` holds account_id and contract_id or opportunity_id; `arm` indexes the buckets; X is what was
+    known before.
     """
 
     rows: pd.DataFrame
@@ -49,7 +51,7 @@ class Question:
 
 
 def decided_deals(crm: Crm) -> tuple[pd.DataFrame, list[str]]:
-    """Deals that had time to be decided and were: ids, account, created and closed (µs), label; and who is left out.
+    """Deals that had time to be decided and were: ids, created and closed (µs), label; and who is left out.
 
     Raises:
         RenewalError: deals have no dates or no outcomes.
@@ -61,12 +63,23 @@ def decided_deals(crm: Crm) -> tuple[pd.DataFrame, list[str]]:
             found="deals without usable dates or outcomes",
             do="Map created_at, closed_at and is_won of opportunities.",
         )
-    wanted = ("opportunity_id", "account_id", "created_at", "closed_at", "is_won", "owner_id", "contract_id", "kind")
+    wanted = (
+        "opportunity_id",
+        "account_id",
+        "created_at",
+        "closed_at",
+        "is_won",
+        "owner_id",
+        "contract_id",
+        "kind",
+    )
     deals = crm.frame("opportunities", [c for c in wanted if crm.has("opportunities", c)])
     none = pd.Series(pd.NaT, index=deals.index, dtype="datetime64[us]")
     created, closed = micros(deals["created_at"]), micros(deals.get("closed_at", none))
     horizon = win_horizon_days(crm)
-    ripe = (created != MISSING) & (created + horizon * DAY <= int(pd.Timestamp(crm.until).as_unit("us").value))
+    ripe = (created != MISSING) & (
+        created + horizon * DAY <= int(pd.Timestamp(crm.until).as_unit("us").value)
+    )
     known = deals["is_won"].notna().to_numpy(bool)
     notes = []
     if (count := int((ripe & ~known).sum())) > 0:
@@ -75,7 +88,9 @@ def decided_deals(crm: Crm) -> tuple[pd.DataFrame, list[str]]:
     if "kind" in deals:
         renewal = plain(deals["kind"]).str.contains("renew").to_numpy(bool)
     if renewal.any():
-        notes.append(f"{int(renewal.sum()):,} renewal deals are left out: this is about new business and expansion")
+        notes.append(
+            f"{int(renewal.sum()):,} renewal deals are left out: this is about new business and expansion"
+        )
     deals = deals.assign(created=created, closed=closed, label=deals["is_won"].astype("Float64"))
     return deals[ripe & known & ~renewal].reset_index(drop=True), notes
 
@@ -98,7 +113,9 @@ def calls_question(crm: Crm, settings: Settings) -> Question:
         "were decided before and are left out"
     )
     if (~covered).any():
-        notes.append(f"{int((is_open & ~covered).sum()):,} deals are left out: created before activities were logged")
+        notes.append(
+            f"{int((is_open & ~covered).sum()):,} deals are left out: created before activities were logged"
+        )
     deals = _enough(deals[is_open & covered].reset_index(drop=True), "deals open 30 days after creation")
     count = calls_within(crm, deals, notes)
     X, _, barred = covariates_of(crm, snapshots_at(deals, deals["created"].to_numpy()), "win", settings)
@@ -143,14 +160,18 @@ def discount_questions(crm: Crm, settings: Settings) -> dict[str, Question]:
     if crm.has("opportunities") and crm.dated("win") and quotes["opportunity_id"].notna().any():
         deals, notes = decided_deals(crm)
         stop = np.where(deals["closed"] == MISSING, FOREVER, deals["closed"]).astype(np.int64)
-        found["win"] = _quoted(crm, "win", "opportunity_id", deals.assign(start=0, stop=stop), quotes, notes, settings)
+        found["win"] = _quoted(
+            crm, "win", "opportunity_id", deals.assign(start=0, stop=stop), quotes, notes, settings
+        )
     if crm.has("contracts") and crm.dated("renewal") and quotes["contract_id"].notna().any():
         contracts, notes = matured_contracts(crm)
         start = np.maximum(contracts["begin"], contracts["end"] - RUNUP_DAYS * DAY)
         stop = np.where(contracts["decided"] == MISSING, contracts["end"] + DAY, contracts["decided"])
         ours = contracts.assign(start=start, stop=stop)
         found["renewal"] = _quoted(crm, "renewal", "contract_id", ours, quotes, notes, settings)
-    found = {outcome: one for outcome, one in found.items() if len(one.y) >= LEAST_ROWS and 0 < one.y.mean() < 1}
+    found = {
+        outcome: one for outcome, one in found.items() if len(one.y) >= LEAST_ROWS and 0 < one.y.mean() < 1
+    }
     if not found:
         raise RenewalError(
             expected=f"at least {LEAST_ROWS} first quotes linked to decided deals or contracts, won and lost",
@@ -161,17 +182,23 @@ def discount_questions(crm: Crm, settings: Settings) -> dict[str, Question]:
 
 
 def _quotes(crm: Crm) -> pd.DataFrame:
-    """Quotes with a discount in per cent: opportunity_id, contract_id (also through the opportunity), at (µs)."""
+    """Quotes: discount_pct, at (µs), opportunity_id, contract_id (its own or the opportunity's)."""
     wanted = ("quote_id", "quoted_at", "list_amount", "net_amount", "opportunity_id", "contract_id")
     quotes = crm.frame("quotes", [c for c in wanted if crm.has("quotes", c)])
     for column in ("opportunity_id", "contract_id"):
         if column not in quotes:
             quotes[column] = pd.Series(pd.NA, index=quotes.index, dtype="string")
     if crm.has("opportunities", "opportunity_id", "contract_id"):
-        deals = crm.frame("opportunities", ["opportunity_id", "contract_id"]).drop_duplicates("opportunity_id")
-        through = quotes["opportunity_id"].map(deals.set_index("opportunity_id")["contract_id"]).astype("string")
+        deals = crm.frame("opportunities", ["opportunity_id", "contract_id"]).drop_duplicates(
+            "opportunity_id"
+        )
+        through = (
+            quotes["opportunity_id"].map(deals.set_index("opportunity_id")["contract_id"]).astype("string")
+        )
         quotes["contract_id"] = quotes["contract_id"].fillna(through)
-    full, net = (quotes[c].astype("Float64").to_numpy(float, na_value=np.nan) for c in ("list_amount", "net_amount"))
+    full, net = (
+        quotes[c].astype("Float64").to_numpy(float, na_value=np.nan) for c in ("list_amount", "net_amount")
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         discount = 100.0 * (full - net) / full
     quotes = quotes.assign(at=micros(quotes["quoted_at"]), discount_pct=discount)
@@ -187,10 +214,12 @@ def _quoted(
     notes: list[str],
     settings: Settings,
 ) -> Question:
-    """The question for subjects (key, account_id, start, stop, label) that got a quote within [start, stop)."""
+    """The question for subjects (key, start, stop, label) that got a quote within [start, stop)."""
     linked = subjects.merge(quotes[[key, "at", "discount_pct", "quote_id"]].dropna(subset=key), on=key)
     linked = linked[(linked["at"] >= linked["start"]) & (linked["at"] < linked["stop"])]
-    first = linked.sort_values([key, "at", "quote_id"], kind="stable").drop_duplicates(key).reset_index(drop=True)
+    first = (
+        linked.sort_values([key, "at", "quote_id"], kind="stable").drop_duplicates(key).reset_index(drop=True)
+    )
     notes = [*notes, f"{len(first):,} of {len(subjects):,} were quoted before they were decided"]
     arm = np.searchsorted(DISCOUNT_EDGES, np.round(first["discount_pct"].to_numpy(float), 6), side="right")
     y = first["label"].to_numpy(float)

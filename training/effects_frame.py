@@ -1,14 +1,15 @@
-"""From a CRM to the target trial of contact timing: who was in it, when they were met or decided, what was known.
+"""From a CRM to the trial of contact timing: who was in it, when met or decided, what was known.
 
-The trial starts 180 days before each contract's end as it was known then (later, where most contracts are shorter
-than that). In it are contracts whose outcome has matured, that had begun and were undecided at the start, and whose
-run-up lies wholly inside the logged activities. Windows go by calendar days: day 0 is the end date itself. A window
-of 30 days or more is cut into stages of about 15 where contacts are many enough, because worry does not wait for the
-next window.
+The trial starts 180 days before each contract's end as it was known then (later, where most contracts are
+shorter than that). In it are contracts whose outcome has matured, that had begun and were undecided at the
+start, and whose run-up lies wholly inside the logged activities. Windows go by calendar days: day 0 is the
+end date itself. A window of 30 days or more is cut into stages of about 15 where contacts are many enough,
+because worry does not wait for the next window.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -101,7 +102,7 @@ def timing_trial(crm: Crm, settings: Settings, say: Say = silent) -> Trial:
 
 
 def matured_contracts(crm: Crm) -> tuple[pd.DataFrame, list[str]]:
-    """Contracts with a matured outcome: ids, account, label, begin, decided and end as known 180 days before it."""
+    """Matured contracts: ids, label, begin, decided, and end as known 180 days before it (µs); and notes."""
     crm.need("renewal")
     if not crm.dated("renewal"):
         raise RenewalError(
@@ -167,7 +168,7 @@ def _eligible(crm: Crm, decided: pd.DataFrame, days: int, notes: list[str]) -> p
     trial = decided.assign(entry=entry, stop=stop)[keep].reset_index(drop=True)
     if len(trial) < LEAST_CONTRACTS or trial["label"].nunique() < 2:
         raise RenewalError(
-            expected=f"at least {LEAST_CONTRACTS} decided contracts, renewed and lost, observed {days} days long",
+            expected=f"at least {LEAST_CONTRACTS} decided contracts, renewed and lost, seen {days} days long",
             found=f"{len(trial)}, {int(trial['label'].sum())} of them renewed",
             do="Add older contracts and activities, or wait until more are decided.",
         )
@@ -182,7 +183,7 @@ def _stages(trial: pd.DataFrame, out_at: Ints, buckets: Sequence[tuple[str, int,
     for name, low, high in buckets:
         parts = max((high - low + 1) // STAGE_DAYS, 1)
         edges = np.linspace(low - 1, high, parts + 1).round().astype(int)
-        cut = [Stage(name, int(a) + 1, int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        cut = [Stage(name, int(a) + 1, int(b)) for a, b in pairwise(edges)]
         fewest = min(int(((lead >= s.low) & (lead <= s.high)).sum()) for s in cut)
         stages += reversed(cut if fewest >= LEAST_STAGE_CONTACTS else [Stage(name, low, high)])
     return stages
@@ -208,7 +209,7 @@ def _clock(at: Ints, decided: Ints, start: Ints, length: int, at_risk: np.ndarra
 def _known(
     crm: Crm, trial: pd.DataFrame, stages: list[Stage], windows: list[Window], settings: Settings
 ) -> tuple[list[np.ndarray], list[str], dict[str, str]]:
-    """What was known of everybody at risk at each stage's start: one (n, d) array a stage, and the columns' names."""
+    """What was known of those at risk at each stage's start: an (n, d) array a stage, and its columns."""
     rows = [np.flatnonzero(w.at_risk) for w in windows]
     parts = [
         snapshots_at(trial.iloc[r], trial["end"].to_numpy()[r] - s.high * DAY)
@@ -225,7 +226,7 @@ def _known(
 
 
 def snapshots_at(rows: pd.DataFrame, as_of: Ints) -> pd.DataFrame:
-    """Snapshots of contracts (contract_id, end) or deals (opportunity_id, created) at moments of their own (µs).
+    """Snapshots of contracts (contract_id, end) or deals (opportunity_id, created) at own moments (µs).
 
     `rows` also hold account_id and label, and owner_id where known.
     """

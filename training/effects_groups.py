@@ -1,4 +1,4 @@
-"""The groups an effect is asked for: an attribute of accounts, contracts or opportunities, in bands if it is a number."""
+"""Groups an effect is asked for: an attribute of accounts, contracts or opportunities, numbers in bands."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,8 @@ def groups_by(crm: Crm, by: str | None, rows: pd.DataFrame) -> dict[str, np.ndar
 
     Args:
         crm: the CRM.
-        by: a column name, `industry` or `contracts.product`; looked for in accounts, contracts, opportunities.
+        by: a column name, `industry` or `contracts.product`; looked for in accounts, contracts,
+        opportunities.
         rows: with account_id and contract_id or opportunity_id.
 
     Raises:

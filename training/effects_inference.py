@@ -1,15 +1,15 @@
 """Simultaneous intervals, and the set of buckets that cannot be told from the best.
 
 Given estimates θ with influence functions, the joint law of their errors is normal with the account-clustered
-covariance (the Gaussian multiplier bootstrap of Chernozhukov, Chetverikov & Kato 2013 in closed form); each standard
-error has degrees of freedom of its own, read off the kurtosis of its influence values, since a few heavy weights make
-a variance estimate unsure.
+covariance (the Gaussian multiplier bootstrap of Chernozhukov, Chetverikov & Kato 2013 in closed form); each
+standard error has degrees of freedom of its own, read off the kurtosis of its influence values, since a few
+heavy weights make a variance estimate unsure.
 
 - Intervals: all buckets together at 95 %, on the log-odds scale.
-- Set: first a test of any difference over all pairs at 5 %. Unless it rejects, nothing is told from the best. If it
-  does, Hsu's (1984) multiple comparisons with the best: a bucket leaves the set when some other is better by more
-  than the one-sided simultaneous margin. So the set holds the true best in at least 95 %, and where nothing differs
-  a difference is claimed in at most 5 %.
+- Set: first a test of any difference over all pairs at 5 %. Unless it rejects, nothing is told from the
+  best. If it does, Hsu's (1984) multiple comparisons with the best: a bucket leaves the set when some other
+  is better by more than the one-sided simultaneous margin. So the set holds the true best in at least 95 %,
+  and where nothing differs a difference is claimed in at most 5 %.
 """
 
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ def simultaneous(
 
 
 def _draws(contrast: np.ndarray, errors: Errors, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Studentised errors (DRAWS, q) of contrasts (m, q) as they would fall by chance, and their freedom (q,)."""
+    """Studentised errors (DRAWS, q) of contrasts (m, q) as chance would have them, and their freedom (q,)."""
     rng = np.random.default_rng(seed)
     spread = np.sqrt(np.maximum(np.einsum("iq,ij,jq->q", contrast, errors.covariance, contrast), 1e-300))
     values, vectors = np.linalg.eigh(errors.covariance)
@@ -116,8 +116,8 @@ def may_be_best(estimate: np.ndarray, errors: Errors, seed: int = 0, level: floa
 def set_of_best(estimate: np.ndarray, errors: Errors, seed: int = 0, families: int = 1) -> np.ndarray:
     """(m,) bool: all of them unless some difference is sure, then `may_be_best`.
 
-    With several `families` (groups) asked at once, the test of any difference is shared out among them, so that
-    where nothing differs anywhere a difference is claimed anywhere in at most 5 %.
+    With several `families` (groups) asked at once, the test of any difference is shared out among them, so
+    that where nothing differs anywhere a difference is claimed anywhere in at most 5 %.
     """
     level = LEVEL
     if len(estimate) < 2 or not any_difference(estimate, errors, seed, level / families):

@@ -1,4 +1,4 @@
-"""Nuisances of the effect estimates, cross-fitted over whole accounts: contact hazards and outcome regressions."""
+"""Nuisances of the estimates, cross-fitted over whole accounts: contact hazards, outcome regressions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def grouped_folds(cluster: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 
 def design(windows: Sequence[Window], y: np.ndarray, people: int) -> list[np.ndarray]:
-    """One regression matrix (n, columns) with intercept a window, on columns chosen over all windows together."""
+    """One regression matrix (n, columns) a window, on columns chosen over all windows together."""
     pooled = np.vstack([w.X[w.at_risk] for w in windows])
     stratum = np.concatenate([np.full(int(w.at_risk.sum()), k) for k, w in enumerate(windows)])
     targets = [
@@ -57,7 +57,7 @@ def design(windows: Sequence[Window], y: np.ndarray, people: int) -> list[np.nda
 
 
 def time_shape(clock: Clock, at_risk: np.ndarray) -> np.ndarray:
-    """The share of a window's contact hazard that has passed at each decision: Nelson–Aalen, scaled to end at 1.
+    """The share of a window's contact hazard passed at each decision: Nelson–Aalen, scaled to end at 1.
 
     Only decisions inside the window cut exposure short; for everybody else the shape is 1.
     """
@@ -132,7 +132,7 @@ def outcome_regressions(
 
 
 def arm_regression(A: np.ndarray, y: np.ndarray, weight: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """P(y = 1) given A among those with weight (n,), fitted on `train`; their plain rate where they are too few."""
+    """P(y = 1) given A among those with weight (n,), fitted on `train`; a plain rate where too few."""
     rows = train & (weight > 0)
     if min(y[rows].sum(), (1 - y[rows]).sum()) < 5:
         return np.full(len(y), np.average(y[rows], weights=weight[rows]) if rows.any() else 0.5)
@@ -142,8 +142,9 @@ def arm_regression(A: np.ndarray, y: np.ndarray, weight: np.ndarray, train: np.n
 def decided_or_contacted(clock: Clock, hazard: Hazard) -> np.ndarray:
     """Relative weight of those who follow 'contact in this window, if undecided by then' to its end.
 
-    1 for the contacted. For someone decided first, p times P(the strategy's contact would have come later) over
-    P(none had come by then); the strategy spreads contacts over the window as they were seen to be spread.
+    1 for the contacted. For someone decided first, p times P(the strategy's contact would have come later)
+    over P(none had come by then); the strategy spreads contacts over the window as they were seen to be
+    spread.
     """
     passed = hazard.passed()
     later = np.maximum(1 - passed / hazard.p, 0.0) / (1 - passed)

@@ -1,7 +1,8 @@
 """Overlap: for whom a strategy is hardly ever seen, found by the model and by positivity trees.
 
-A model's propensities smooth over hard rules ("whoever opened a case is called at once"). A shallow tree on the
-treatment finds groups in which practically nobody, or everybody, was contacted (Danelian et al. 2023, PoRT).
+A model's propensities smooth over hard rules ("whoever opened a case is called at once"). A shallow tree on
+the treatment finds groups in which practically nobody, or everybody, was contacted (Danelian et al. 2023,
+PoRT).
 """
 
 from collections.abc import Sequence
@@ -22,8 +23,10 @@ LEAST_EFFECTIVE = 25.0
 LEAST_FOLLOWERS = 20
 
 
-def rarely(X: np.ndarray, event: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """(n,) bool: rows in a leaf where the event never, or surely under 1 %, happens though elsewhere it does."""
+def rarely(
+    X: np.ndarray, event: np.ndarray, rows: np.ndarray, least_chance: float = LEAST_CHANCE
+) -> np.ndarray:
+    """(n,) bool: rows in a leaf where the event never, or surely too rarely, happens."""
     poor = np.zeros(len(event), dtype=bool)
     share = event[rows].mean() if rows.any() else 0.0
     least = max(LEAST_LEAF, int(LEAST_LEAF_SHARE * rows.sum()))
@@ -33,7 +36,7 @@ def rarely(X: np.ndarray, event: np.ndarray, rows: np.ndarray) -> np.ndarray:
     leaf = tree.fit(X[rows], event[rows]).apply(X[rows])
     count, hits = np.bincount(leaf), np.bincount(leaf, weights=event[rows])
     empty = (hits == 0) & (count * share >= EXPECTED_IN_EMPTY_LEAF)
-    rare = (hits + 2 * np.sqrt(hits) + 3) / np.maximum(count, 1) < LEAST_CHANCE
+    rare = (hits + 2 * np.sqrt(hits) + 3) / np.maximum(count, 1) < least_chance
     poor[np.flatnonzero(rows)[(empty | rare)[leaf]]] = True
     return poor
 
@@ -46,36 +49,37 @@ def poor_shares(
 ) -> np.ndarray:
     """(n, m) each person's weight among those with hardly a chance to follow each strategy (none the last).
 
-    Its column means estimate the cohort's share: to follow strategy s one must be able to stay uncontacted in every
-    earlier window, and to be contacted in s.
+    Its column means estimate the cohort's share: to follow strategy s one must be able to stay uncontacted in
+    every earlier window, and to be contacted in s. The least chance is that of a whole bucket; its stages
+    share it.
     """
+    names = [w.name for w in windows]
     n, m = len(windows[0].at_risk), len(windows) + 1
     poor, never = np.zeros((n, m)), np.zeros(n)
     for k, (w, A, (contact, outbound), stage) in enumerate(zip(windows, bases, found, made, strict=True)):
-        uncontacted = outbound.p < LEAST_CHANCE
-        poor[:, k] = never + stage.reached * (uncontacted | rarely(A, w.outbound.hit, w.at_risk)) * w.at_risk
-        cannot_stay = contact.p > 1 - LEAST_CHANCE
-        never = never + stage.reached * (cannot_stay | rarely(A, ~w.any_contact.hit, w.at_risk)) * w.at_risk
+        least = LEAST_CHANCE / names.count(w.name)
+        uncontacted = (outbound.p < least) | rarely(A, w.outbound.hit, w.at_risk, least)
+        poor[:, k] = never + stage.reached * uncontacted * w.at_risk
+        cannot_stay = (contact.p > 1 - LEAST_CHANCE) | rarely(A, ~w.any_contact.hit, w.at_risk)
+        never = never + stage.reached * cannot_stay * w.at_risk
     poor[:, -1] = never
     return poor
 
 
 def reasons(found: Strategies) -> list[str | None]:
     """For each strategy why nothing can be told of it, in words, or None where it can."""
-    effective = found.effective_n()
+    effective, count, poor = found.effective_n(), found.n, found.poor.mean(axis=0)
     words: list[str | None] = []
     for s in range(len(found.names)):
-        if found.n[s] < LEAST_FOLLOWERS:
-            words.append(f"can't tell: only {found.n[s]} did so, {LEAST_FOLLOWERS} are needed")
-        elif found.poor[s] > MOST_POOR_SHARE:
-            share = min(found.poor[s], 1.0)
-            words.append(f"can't tell: {share:.0%} of the contracts had hardly any chance of it")
+        if count[s] < LEAST_FOLLOWERS:
+            words.append(f"can't tell: only {count[s]} did so, {LEAST_FOLLOWERS} are needed")
+        elif poor[s] > MOST_POOR_SHARE:
+            share = min(poor[s], 1.0)
+            words.append(f"can't tell: {share:.0%} of them had hardly any chance of it")
         elif not np.isfinite(found.estimate[s]):
             words.append("can't tell: no estimate")
         elif effective[s] < LEAST_EFFECTIVE:
-            words.append(
-                f"can't tell: the {found.n[s]} who did so stand for no more than {effective[s]:.0f} after weighting"
-            )
+            words.append(f"can't tell: the {count[s]} who did so weigh no more than {effective[s]:.0f} would")
         else:
             words.append(None)
     return words

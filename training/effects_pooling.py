@@ -1,10 +1,11 @@
 """Effects by group with partial pooling, so that no group's luck is sold as its nature.
 
-Group g's estimates y_g ~ N(θ_g, V_g) with V_g from influence functions. Groups have levels of their own, buckets have
-effects in common, and what differs between groups is drawn from one law: θ_gb = a_g + m_b + d_gb, d_gb ~ N(0, τ²), with
-flat priors on a and m (Efron & Morris 1975; Gelman & Hill 2007, ch. 12). τ is not plugged in but averaged over its
-posterior on a grid, with restricted likelihood and a half-normal prior of scale 0.1, so intervals carry that doubt too.
-Where the data see no difference between groups, τ goes to 0 and every group gets the pooled curve at its own level.
+Group g's estimates y_g ~ N(θ_g, V_g) with V_g from influence functions. Groups have levels of their own,
+buckets have effects in common, and what differs between groups is drawn from one law: θ_gb = a_g + m_b +
+d_gb, d_gb ~ N(0, τ²), with flat priors on a and m (Efron & Morris 1975; Gelman & Hill 2007, ch. 12). τ is
+not plugged in but averaged over its posterior on a grid, with restricted likelihood and a half-normal prior
+of scale 0.1, so intervals carry that doubt too. Where the data see no difference between groups, τ goes to
+0 and every group gets the pooled curve at its own level.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ UNSEEN = 1e3
 
 @dataclass(frozen=True)
 class Pooled:
-    """Posterior mean (G, m) of every group's buckets, its joint errors (G·m in that order), and the mean τ."""
+    """Posterior mean (G, m) of every group's buckets, its joint errors (in that order), the mean τ."""
 
     estimate: np.ndarray
     errors: Errors

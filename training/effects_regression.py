@@ -1,8 +1,8 @@
 """The workhorse learner of the effect estimates: ridge logistic and ridge linear regression on plain arrays.
 
-Probabilities that are divided by must be calibrated before all else. Penalised logistic regression on a spline
-basis is so by construction, and one fit on 20,000 × 60 takes a tenth of a second, which cross-fitting, seven
-strategies and six windows multiply by hundreds.
+Probabilities that are divided by must be calibrated before all else. Penalised logistic regression on a
+spline basis is so by construction, and one fit on 20,000 × 60 takes a tenth of a second, which
+cross-fitting, seven strategies and six windows multiply by hundreds.
 """
 
 import numpy as np
@@ -60,7 +60,7 @@ def _loss(A: np.ndarray, y: np.ndarray, weight: np.ndarray, beta: np.ndarray, pe
 
 
 def fit_linear(A: np.ndarray, Y: np.ndarray, weight: np.ndarray, ridge: float) -> np.ndarray:
-    """Coefficients (d, m) of ridge regressions of the m columns of Y on A (n, d), sharing one factorisation."""
+    """Coefficients (d, m) of ridge regressions of m columns Y on A (n, d), sharing one factorisation."""
     d = A.shape[1]
     penalty = np.full(d, ridge)
     penalty[0] = 1e-6

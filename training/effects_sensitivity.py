@@ -1,10 +1,12 @@
 """How much an unseen worry could change the answer, measured against the worry that is seen.
 
-Nobody can tell from data how strong a confounder is that nobody recorded. What can be told is what the recorded ones
-did: the shift between the estimate that adjusts for all of them and the one that adjusts for none, in the same trial
-with the same decisions and exposures. An unseen worry as strong as everything recorded would shift estimates about as
-much again (benchmarking against observed covariates: Cinelli & Hazlett 2020; Chernozhukov et al. 2022). A bucket's own
-shift can be small by chance or because errors cancel, so a bucket's margin is never below the root mean square of all.
+Nobody can tell from data how strong a confounder is that nobody recorded. What can be told is what the
+recorded ones
+did: the shift between the estimate that adjusts for all of them and the one that adjusts for none, in the
+same trial with the same decisions and exposures. An unseen worry as strong as everything recorded would
+shift estimates about as much again (benchmarking against observed covariates: Cinelli & Hazlett 2020;
+Chernozhukov et al. 2022). A bucket's own shift can be small by chance or because errors cancel, so a
+bucket's margin is never below the root mean square of all.
 """
 
 from collections.abc import Sequence
@@ -22,7 +24,7 @@ def without_covariates(windows: Sequence[Window]) -> list[Window]:
 
 
 def margins(adjusted: np.ndarray, unadjusted: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """(m,) probability by which each estimate could be off if unseen worry were as strong as all that is recorded."""
+    """(m,) how far estimates could be off if unseen worry were as strong as everything recorded."""
     shift = np.where(usable, np.abs(adjusted - unadjusted), np.nan)
     if not usable.any():
         return np.full(len(adjusted), np.nan)
@@ -45,8 +47,8 @@ def lead_of_best(
 ) -> dict[str, object] | None:
     """The best bucket's lead over the next, and how strong an unseen confounder would have to be to undo it.
 
-    `times_recorded` is the strength as a multiple of all recorded signals together, both buckets being shifted
-    against each other.
+    `times_recorded` is the strength as a multiple of all recorded signals together, both buckets being
+    shifted against each other.
     """
     order = [b for b in np.argsort(-np.where(usable, estimate, -np.inf)) if usable[b]]
     if len(order) < 2:

@@ -1,4 +1,4 @@
-"""Inverse-probability weights of having followed a strategy, and the targeting step that makes estimates doubly robust."""
+"""Weights of having followed a strategy, and the targeting step that makes estimates doubly robust."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,40 +46,31 @@ def stages(windows: Sequence[Window], found: Sequence[tuple[Hazard, Hazard]]) ->
 
 
 def target(
-    strategy: int,
-    windows: Sequence[Window],
-    made: Sequence[Stage],
-    Q: Sequence[np.ndarray],
-    y: np.ndarray,
-    who: np.ndarray,
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """The targeted estimate of one strategy among `who`.
+    strategy: int, windows: Sequence[Window], made: Sequence[Stage], Q: Sequence[np.ndarray], y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Target the regressions to one strategy.
 
-    From the last window backwards, each regression is shifted by the intercept that solves its efficient score
-    (van der Laan & Gruber 2012, with the inverse weights in the loss).
+    From the last window backwards, each regression is shifted by the intercept that solves its efficient
+    score (van der Laan & Gruber 2012, with the inverse weights in the loss).
 
     Returns:
-        The estimate, the centred influence values (n,) (0 outside `who`), and the final weights (n,).
+        Uncentred influence values (n,), whose mean is the estimate, and final weights (n,).
     """
     last = min(strategy, len(windows) - 1)
     value, score = y.astype(float), np.zeros(len(y))
-    final = np.zeros(len(y))
     for k in range(last, -1, -1):
         w = windows[k]
-        weight = np.where(who, made[k].arm if k == strategy else made[k].stay, 0.0)
-        if k == last:
-            final = weight
+        weight = made[k].arm if k == strategy else made[k].stay
         ahead = np.where(w.any_contact.decided, y, value) if k < strategy else value
         offset = logit(np.where(w.at_risk, Q[k][:, strategy], 0.5))
         fitted = expit(offset + intercept_shift(ahead, offset, weight))
         score += np.where(weight > 0, weight * (ahead - fitted), 0.0)
         value = fitted
-    estimate = float(value[who].mean())
-    return estimate, np.where(who, score + value - estimate, 0.0), final
+    return score + value, made[last].arm if last == strategy else made[last].stay
 
 
 def intercept_shift(y: np.ndarray, offset: np.ndarray, weight: np.ndarray) -> float:
-    """The e that solves Σ weight·(y − expit(offset + e)) = 0: Newton's steps, bisected where they leave [−8, 8]."""
+    """The e with Σ weight·(y − expit(offset + e)) = 0: Newton, bisecting where it leaves [−8, 8]."""
     rows = weight > 0
     y, offset, weight = y[rows], offset[rows], weight[rows]
     low, high, e = -8.0, 8.0, 0.0

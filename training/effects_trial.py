@@ -1,4 +1,4 @@
-"""The target trial as arrays: who waits for a contact, what ends the wait, and what the estimate of it looks like."""
+"""The target trial as arrays: who waits for a contact, what ends the wait, what an estimate looks like."""
 
 from dataclasses import dataclass
 
@@ -43,29 +43,53 @@ class Window:
 
 @dataclass(frozen=True)
 class Strategies:
-    """Estimates of m strategies for n persons; NaN for a strategy that too few followed.
+    """Estimates of m strategies for n persons; NaN columns for a strategy that too few followed.
 
     Attributes:
         names: the buckets; for timing `none` is the last.
-        estimate: (m,) probability of the outcome had everybody followed the strategy.
-        influence: (n, m) centred influence function values; their mean square over n is the variance.
+        contribution: (n, m) uncentred efficient influence values; means over persons are the estimates.
         weight: (n, m) final weight of those who followed the strategy, 0 for others.
-        raw: (m,) plain rate among those seen to follow it.
-        n: (m,) their number.
-        poor: (m,) share of the cohort for whom the strategy is hardly ever seen.
+        followed: (n, m) bool, who was seen to follow it plainly (decided early, uncontacted: `none` only).
+        poor: (n, m) weights of those for whom the strategy is hardly ever seen; means are shares of the
+        cohort.
+        y: (n,) outcomes.
         cluster: (n,) account of each person.
     """
 
     names: tuple[str, ...]
-    estimate: np.ndarray
-    influence: np.ndarray
+    contribution: np.ndarray
     weight: np.ndarray
-    raw: np.ndarray
-    n: np.ndarray
+    followed: np.ndarray
     poor: np.ndarray
+    y: np.ndarray
     cluster: np.ndarray
+
+    @property
+    def estimate(self) -> np.ndarray:
+        """(m,) probability of the outcome had everybody followed the strategy."""
+        return np.clip(self.contribution.mean(axis=0), 0.0, 1.0)
+
+    @property
+    def influence(self) -> np.ndarray:
+        """(n, m) centred influence function values."""
+        return self.contribution - self.contribution.mean(axis=0)
+
+    @property
+    def n(self) -> np.ndarray:
+        """(m,) how many were seen to follow each."""
+        return self.followed.sum(axis=0)
+
+    @property
+    def raw(self) -> np.ndarray:
+        """(m,) the plain rate among them; NaN where there are none."""
+        return np.where(self.n > 0, self.y @ self.followed / np.maximum(self.n, 1), np.nan)
 
     def effective_n(self) -> np.ndarray:
         """(m,) Kish's effective sample size of the followers, (Σh)²/Σh²."""
         squared = (self.weight**2).sum(axis=0)
         return np.where(squared > 0, self.weight.sum(axis=0) ** 2 / np.where(squared > 0, squared, 1.0), 0.0)
+
+    def among(self, who: np.ndarray) -> "Strategies":
+        """The same for some of the persons, (n,) bool: averages of their contributions."""
+        parts = (self.contribution, self.weight, self.followed, self.poor, self.y, self.cluster)
+        return Strategies(self.names, *(part[who] for part in parts))
