@@ -220,17 +220,17 @@ def _readings(type: pa.DataType) -> Mapping[Kind, tuple[str, ...]]:
 
 
 def read_in_layers(readings: list[Reading], source: str) -> str:
-    """A SELECT of `source` with the i-th reading's given value as `g<i>` and its reading as `v<i>`."""
-    query = "SELECT *" + "".join(f", {reading.given} AS g{i}" for i, reading in enumerate(readings))
+    """A SELECT of `source` with the i-th reading's given value as `__g<i>`, its reading as `__v<i>`."""
+    query = "SELECT *" + "".join(f", {reading.given} AS __g{i}" for i, reading in enumerate(readings))
     query += f" FROM {source}"
     for depth in range(max((len(reading.steps) for reading in readings), default=0)):
         layer = []
         for i, reading in enumerate(readings):
             steps = reading.steps
             if depth < len(steps):
-                name = f"v{i}" if depth == len(steps) - 1 else f"s{i}_{depth}"
-                before = f"s{i}_{depth - 1}" if depth else f"g{i}"
-                layer.append(f"{steps[depth].format(v=before, g=f'g{i}')} AS {name}")
+                name = f"__v{i}" if depth == len(steps) - 1 else f"__s{i}_{depth}"
+                before = f"__s{i}_{depth - 1}" if depth else f"__g{i}"
+                layer.append(f"{steps[depth].format(v=before, g=f'__g{i}')} AS {name}")
         query = f"SELECT *, {', '.join(layer)} FROM ({query})"
     return query
 
@@ -240,9 +240,9 @@ def fault(reading: Reading, i: int) -> str | None:
     faults = []
     name = reading.column.name
     if reading.can_fail:
-        told = f"{literal(name + ': ')} || chr(39) || left(CAST(g{i} AS VARCHAR), 60) || chr(39)"
+        told = f"{literal(name + ': ')} || chr(39) || left(CAST(__g{i} AS VARCHAR), 60) || chr(39)"
         word = literal(f" is not {WORDS[reading.column.kind]}")
-        faults.append(f"WHEN v{i} IS NULL AND g{i} IS NOT NULL THEN {told} || {word}")
+        faults.append(f"WHEN __v{i} IS NULL AND __g{i} IS NOT NULL THEN {told} || {word}")
     if reading.column.required:
-        faults.append(f"WHEN v{i} IS NULL THEN {literal(name + ': is missing')}")
+        faults.append(f"WHEN __v{i} IS NULL THEN {literal(name + ': is missing')}")
     return f"CASE {' '.join(faults)} END" if faults else None

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.carried import kinds_of
-from features.casting import Reading, fault, literal, read_in_layers
+from features.casting import Reading, fault, literal, quoted, read_in_layers
 from features.errors import RenewalError
 from features.known import value_of
 from features.quality import Quality
@@ -24,10 +24,11 @@ _MADE_IDS = {"contracts": "contract", "opportunities": "opportunity"}
 
 @dataclass
 class Draft:
-    """One table on its way: how each column is read, and which of them are carried."""
+    """One table on its way: its raw columns' names, how each is read, and which are carried."""
 
     table: Table
     raw: Path
+    names: list[str]
     readings: list[Reading]
     carried: dict[str, Kind] = field(default_factory=dict)
 
@@ -46,7 +47,7 @@ class Draft:
     def source(self) -> str:
         """The raw rows as an SQL relation, numbered from 0 in `__row`."""
         numbered = f"read_parquet({literal(self.raw)}, file_row_number = true)"
-        return f"(SELECT * EXCLUDE (file_row_number), file_row_number AS __row FROM {numbered})"
+        return f"(SELECT {', '.join(map(quoted, self.names))}, file_row_number AS __row FROM {numbered})"
 
 
 def draft(
@@ -68,7 +69,9 @@ def draft(
     Raises:
         RenewalError: a required column is missing.
     """
-    table, types = TABLES[name], {column.name: column.type for column in pq.read_schema(raw)}
+    # Two underscores begin what we add ourselves, and what pandas adds (`__index_level_0__`).
+    types = {column.name: column.type for column in pq.read_schema(raw) if not column.name.startswith("__")}
+    table = TABLES[name]
     matched = _matched(table, types)
     missing = [column for column in table.required if column not in matched]
     if missing:
@@ -81,7 +84,7 @@ def draft(
         Reading(table.by_name[column], raw_name, types[raw_name]) for column, raw_name in matched.items()
     ]
     further = {column: type for column, type in types.items() if column not in matched.values()}
-    drafted = Draft(table, raw, readings)
+    drafted = Draft(table, raw, list(types), readings)
     if further and table.carries:
         _carry(connection, drafted, further, quality, known_kinds or {})
     elif further:
@@ -136,7 +139,7 @@ def begin(connection: duckdb.DuckDBPyConnection, drafted: Draft, folder: Path) -
         folder: for the draft's Parquet file.
     """
     name, path = drafted.table.name, folder / f"{drafted.table.name}.parquet"
-    values = {reading.column.stored: f"v{i}" for i, reading in enumerate(drafted.readings)}
+    values = {reading.column.stored: f"__v{i}" for i, reading in enumerate(drafted.readings)}
     values |= _lifted(drafted, values)
     values |= _made_ids(drafted, values)
     faults = [told for i, reading in enumerate(drafted.readings) if (told := fault(reading, i))]

@@ -142,8 +142,10 @@ def write_quarantine(
     ).fetchall()
     told.reasons = {what: {"count": count, "examples": examples} for what, count, examples in reasons}
     (folder / "quarantine").mkdir(exist_ok=True)
+    taken = [column for column in drafted.names if column.lower() == "reason"]
+    renamed = "".join(f" RENAME ({quoted(column)} AS reason_given)" for column in taken)
     connection.execute(
-        f"COPY (SELECT raw.* EXCLUDE (__row), bad.reason FROM {drafted.source} raw JOIN"
+        f"COPY (SELECT raw.* EXCLUDE (__row){renamed}, bad.reason FROM {drafted.source} raw JOIN"
         f" (SELECT __row, string_agg(reason, '; ') AS reason FROM bad_{name} GROUP BY ALL) bad"
         " USING (__row) ORDER BY __row)"
         f" TO {literal(folder / 'quarantine' / f'{name}.parquet')} ({_FORMAT})"

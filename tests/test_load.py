@@ -109,6 +109,14 @@ def test_the_quarantine_keeps_the_row_as_it_was_read(tmp_path):
     assert aside == [{"contract_id": "c1", "annual_value": "x", "seats": "7", "reason": told}]
 
 
+def test_a_source_may_name_its_columns_as_it_likes(tmp_path):
+    head = 'contract_id,annual_value,v0,v1,g0,reason,__row,select,x""y\n'
+    crm = crm_of(tmp_path, {"contracts.csv": head + "c1,x,1,2,3,why,9,4,5\nc2,7,1,2,3,why,9,4,5\n"})
+    kept = crm.frame("contracts").iloc[0]
+    assert (kept["annual_value"], kept["v0"], kept["v1"], kept["g0"], kept["select"]) == (700, 1, 2, 3, 4)
+    assert reasons(crm, "contracts") == ["annual_value: 'x' is not an amount of money"]
+
+
 def test_a_missing_required_value_puts_the_row_aside(tmp_path):
     calls = "activity_id,account_id,occurred_at,kind\n1,a1,,call\n,a1,2024-01-01,call\n3,a1,2024-01-01,call\n"
     crm = crm_of(tmp_path, {"contracts.csv": CONTRACTS, "activities.csv": calls})
