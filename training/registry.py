@@ -86,6 +86,12 @@ def load_version(kind: str, version: str | int, settings: Settings) -> Model:
     return Model.load(_folder(_version(client, name, version), settings))
 
 
+def files_of(version: Version, settings: Settings) -> Path:
+    """The folder of all files uploaded with a version: the model's, the card, result.json."""
+    client = _open(settings)
+    return _folder(client.get_model_version(version.name, version.version), settings).parent
+
+
 def promote(
     kind: str, version: str | int, settings: Settings, *, reason: str | None = None
 ) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from features.progress import Say, silent
 from features.settings import Settings
-from training import provenance
+from training import card, provenance, registry
 from training.beside import beside
 from training.dataset import Dataset, build
 from training.gates import Gate, gates, may_lead
@@ -84,11 +84,21 @@ def train(
         folder = Path(work)
         about = {"period": result["period"], "data_fingerprint": crm.fingerprint}
         replace(trained.selection.model, about=about).save(folder / MODEL_FOLDER)
+        record = _record(trained, crm, settings, result, trials)
+        say("writing the card")
+        card.write(folder, plain({**card.card(trained, result, crm, settings), "making": record.params}))
         (folder / RESULT_FILE).write_text(json.dumps(result, indent=1))
         save_reference(folder, trained.ds, trained.selection.test, settings.seed)
-        version = register(kind, folder, _record(trained, crm, settings, result, trials), settings, lead=lead)
+        version = register(kind, folder, record, settings, lead=lead)
+    path = registry.files_of(version, settings) / card.HTML
     say(f"registered {version.name} version {version.version} as {version.alias}")
-    return {"model": version.name, "version": version.version, "alias": version.alias, **result}
+    return {
+        "model": version.name,
+        "version": version.version,
+        "alias": version.alias,
+        **result,
+        "card": str(path),
+    }
 
 
 def learn(
@@ -143,7 +153,7 @@ def summary(trained: Trained, crm: "Crm") -> dict[str, Any]:
     ds, selection = trained.ds, trained.selection
     good, bad = ds.outcome_counts()
     seen = ds.snapshots["as_of"].dropna()
-    return _plain(
+    return plain(
         {
             "kind": trained.kind,
             "rows": len(np.unique(ds.subjects)),
@@ -235,12 +245,12 @@ def _metrics(result: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON values only: numpy's numbers made Python's, what is not finite made null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not np.isfinite(value) else value

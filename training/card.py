@@ -1,0 +1,180 @@
+"""The model card: one HTML file for people and the same content as JSON, from what a training found."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from features.settings import Settings
+from training import card_charts as charts
+from training import card_figures as found
+from training.dataset import OUTCOMES, UNITS
+from training.parity import DECLARED
+
+if TYPE_CHECKING:
+    from features.crm import Crm
+    from training.train import Trained
+
+HTML, JSON = "card.html", "card.json"
+SHOWN_FEATURES, SHOWN_GROUPS, SHOWN_PARITY = 12, 16, 40
+COLUMNS = ("accounts.industry", "accounts.region", "contracts.product", "opportunities.lead_source")
+LIMITS = (
+    "The odds describe customers like those in the data; a new product, market or price list is not in it.",
+    "Reasons say what told for or against a customer in the data, not causes; see `perennial effects`.",
+    "Scores change what people do, and so the outcomes of later data; keep a hold-out to judge that.",
+    "Free text (comments, mails) is not read.",
+)
+
+
+def card(trained: "Trained", result: Mapping[str, Any], crm: "Crm", settings: Settings) -> dict[str, Any]:
+    """The card's content, JSON values only: what `result` holds, and all that is drawn and listed.
+
+    Args:
+        trained: what a training found out.
+        result: its summary.
+        crm: for stated reasons of losses.
+        settings: cores used for explanations.
+    """
+    ds, selection = trained.ds, trained.selection
+    model = selection.model
+    judged = found.judged_rows(ds, selection.test)
+    listed = found.one_list(ds, judged)
+    is_known = selection.served != "base rate"
+    told = found.importance(model, ds.X.iloc[judged.rows], settings.threads) if is_known else []
+    return {
+        **result,
+        "intervals": found.intervals(judged),
+        "reliability": found.reliability(judged),
+        "bands": found.by_band(model, judged),
+        "lead_times": found.by_lead(ds, judged) if ds.dated else [],
+        "groups": found.by_column(ds, judged, COLUMNS)[:SHOWN_GROUPS],
+        "gains": found.gains(listed),
+        "importance": told[:SHOWN_FEATURES],
+        "losses": _losses(trained, crm, settings) if is_known else None,
+        "guard": trained.guard.evidence,
+        "study": {k: v for k, v in selection.study.items() if k != "history"},
+        "history": selection.study.get("history", []),
+        "declared": {
+            "favourable": DECLARED[trained.kind].favourable,
+            "positive": DECLARED[trained.kind].positive,
+            "primary": DECLARED[trained.kind].primary,
+        },
+        "features": len(model.features),
+        "limits": list(LIMITS),
+    }
+
+
+def _losses(trained: "Trained", crm: "Crm", settings: Settings) -> dict[str, Any]:
+    """Drivers of the test rows' losses, one row a contract or deal, with what was stated."""
+    from training.losses import drivers_by_group, groups_of, stated_reasons
+
+    ds, selection = trained.ds, trained.selection
+    listed = found.one_list(ds, found.judged_rows(ds, selection.test))
+    rows = listed.rows[listed.y == 0]
+    lost = ds.snapshots.iloc[rows]
+    everybody = groups_of(crm, lost, None)
+    return {
+        "n": len(rows),
+        "drivers": drivers_by_group(selection.model, ds.X.iloc[rows], lost, everybody, settings.threads),
+        "stated": stated_reasons(crm, trained.kind, lost, everybody),
+    }
+
+
+def write(folder: Path, content: Mapping[str, Any]) -> Path:
+    """Write card.json and card.html into a folder, and give the latter's path."""
+    (folder / JSON).write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
+    path = folder / HTML
+    path.write_text(html(content), encoding="utf-8")
+    return path
+
+
+def html(content: Mapping[str, Any]) -> str:
+    """The card as one self-contained page: no script, no font, no link to elsewhere."""
+    from jinja2 import Environment, FileSystemLoader
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": _percent, "figure": _figure, "money": _money, "whole": _whole}
+    kind = content["kind"]
+    good, bad = OUTCOMES[kind]
+    wanted = f"{bad} {UNITS[kind]}" if kind == "renewal" else f"{good} {UNITS[kind]}"
+    return environment.get_template("card.html").render(
+        card=content,
+        kind=kind,
+        units=UNITS[kind],
+        good=good,
+        bad=bad,
+        wanted=wanted,
+        headline=headline(content, wanted),
+        shown=content["forward"] or content["random"],
+        parity=_worth_showing(content["parity"]),
+        charts=_charts(content, good, wanted),
+    )
+
+
+def _charts(content: Mapping[str, Any], good: str, wanted: str) -> dict[str, str]:
+    from markupsafe import Markup
+
+    drawn = {
+        "reliability": charts.reliability_chart(content["reliability"], f"{good} in fact"),
+        "gains": charts.gains_chart(content["gains"], wanted),
+        "lead": charts.lead_chart(content["lead_times"], content["kind"]) if content["lead_times"] else "",
+        "importance": charts.bars_chart(
+            [(row["words"], row["log_odds"]) for row in content["importance"]], "Mean size of contributions"
+        ),
+    }
+    return {name: Markup(svg) for name, svg in drawn.items()}
+
+
+def headline(content: Mapping[str, Any], wanted: str) -> list[str]:
+    """What a sales manager should take away, in two or three sentences."""
+    kind, gains = content["kind"], content["gains"]
+    top = gains["top"][1]
+    if content["served"] == "base rate":
+        return [
+            f"No signal here: every {UNITS[kind][:-1]} gets the same odds, {content['base_rate']:.0%}.",
+            "Use it as a base line, not to tell customers apart.",
+        ]
+    when = "90 days before the end" if kind == "renewal" and content["forward"] else "at a first look"
+    money = f", and {top['money_caught']:.0%} of their money" if top["money_caught"] is not None else ""
+    said = [f"The first fifth of the list, made {when}, holds {top['caught']:.0%} of the {wanted}{money}."]
+    if top["lift"] is not None:
+        said.append(f"That is {top['lift']:.1f} times what a list in random order would hold.")
+    off = max((abs(row["said"] - row["seen"]) for row in content["bands"]), default=0.0)
+    said.append(f"Odds and outcomes differ by at most {100 * off:.0f} points in any band of the list.")
+    return said
+
+
+def _worth_showing(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Alerts first, then the primary metric, then the rest; not more than can be read."""
+    order = {"alert": 0, "ok": 1, "unknown": 2}
+    ranked = sorted(
+        checks,
+        key=lambda c: (
+            order[c["verdict"]] != 0,
+            not c["primary"],
+            " & " in c["segment"],
+            order[c["verdict"]],
+        ),
+    )
+    return ranked[:SHOWN_PARITY]
+
+
+def _percent(value: float | None, digits: int = 0) -> str:
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def _figure(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _whole(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _money(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
