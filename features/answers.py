@@ -143,8 +143,8 @@ def answer(asked: Asked, feature: Feature) -> Column:
 
 def _distinct(asked: Asked, feature: Feature) -> Floats:
     days = feature.window if isinstance(feature.window, int) else None
-    present = asked.ledger.present(feature.source, feature.scope, str(feature.value), days)
-    return present.count(asked.group(feature.scope), asked.as_of).astype(np.float64)
+    present = asked.ledger.present(feature.source, feature.scope, str(feature.value))
+    return present.count(days, asked.group(feature.scope), asked.as_of).astype(np.float64)
 
 
 def _aggregate(asked: Asked, feature: Feature, stream: Stream, start: Ints) -> Column:

@@ -1,5 +1,6 @@
 """Arrow tables as plain numpy columns: what the kernel and the catalogue calculate with."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -46,14 +47,56 @@ class Coded:
 
 
 Column = NDArray | Coded
-Columns = dict[str, Column]
+Columns = Mapping[str, Column]
 
 
-def columns_of(table: pa.Table) -> Columns:
-    """Each column as an array: strings coded, times as microseconds, whole numbers and flags as int64 with `MISSING`
-    for null, everything else as float64 with NaN for null.
+class ArrowColumns(Columns):
+    """The columns of an Arrow table, each turned into numpy when it is first looked at."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+        self._made: dict[str, Column] = {}
+
+    def __getitem__(self, name: str) -> Column:
+        if name not in self._made:
+            self._made[name] = _column(self.table.column(name))
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.table.column_names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.table.column_names)
+
+    def __len__(self) -> int:
+        return self.table.num_columns
+
+    def picked(self, name: str, rows: NDArray[np.int64]) -> Column:
+        """Some rows of a column, the others left untouched."""
+        if name in self._made:
+            return _picked(self._made[name], rows)
+        return _column(self.table.column(name).take(pa.array(rows)))
+
+
+def columns_of(table: pa.Table) -> ArrowColumns:
+    """Each column as an array: strings coded, times as microseconds, whole numbers and flags as int64 with
+    `MISSING` for null, everything else as float64 with NaN for null.
     """  # fmt: skip
-    return {name: _column(table.column(name)) for name in table.column_names}
+    return ArrowColumns(table)
+
+
+def picked(columns: Columns, name: str, rows: NDArray[np.int64]) -> Column:
+    """Some rows of a column."""
+    return columns.picked(name, rows) if isinstance(columns, ArrowColumns) else _picked(columns[name], rows)
+
+
+def _picked(column: Column, rows: NDArray[np.int64]) -> Column:
+    return Coded(column.codes[rows], column.levels) if isinstance(column, Coded) else column[rows]
+
+
+def length(columns: Columns) -> int:
+    """How many rows the columns have."""
+    return columns.table.num_rows if isinstance(columns, ArrowColumns) else len(next(iter(columns.values())))
 
 
 def _column(values: pa.ChunkedArray) -> Column:
@@ -81,7 +124,7 @@ def _coded(values: pa.ChunkedArray) -> Coded:
     return Coded(codes, np.asarray(whole.dictionary.to_pylist(), dtype=object))
 
 
-def codes_in(ids: Column, known: dict[str, int]) -> NDArray[np.int64]:
+def codes_in(ids: Column, known: Mapping[str, int]) -> NDArray[np.int64]:
     """(n,) the number `known` gives each id, -1 for others and for none."""
     if not isinstance(ids, Coded):
         return np.full(len(ids), -1, np.int64)
@@ -93,6 +136,8 @@ def sortable(column: Column) -> NDArray:
     """An array that sorts like the column's values, whatever order its codes have."""
     if not isinstance(column, Coded):
         return column
+    if not len(column.levels):
+        return column.codes
     rank = np.empty(len(column.levels) + 1, np.int64)
     rank[np.argsort(column.levels.astype(str), kind="stable")] = np.arange(len(column.levels))
     rank[-1] = -1

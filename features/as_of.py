@@ -60,7 +60,7 @@ class Timeline:
         groups: number of groups.
         before: a moment no snapshot is later than.
         recorded: (n,) when each event entered the CRM; `MISSING` means at once.
-        ties: gives the (n,) arrays that order events of one group and moment; asked only if there are such.
+        ties: gives arrays that order rows (their numbers are handed over) of one group and moment.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Timeline:
         groups: int,
         before: int = FOREVER,
         recorded: Ints | None = None,
-        ties: Callable[[], tuple[NDArray, ...]] | None = None,
+        ties: Callable[[Ints], tuple[NDArray, ...]] | None = None,
     ) -> None:
         usable = (group >= 0) & (at != MISSING)
         if before != FOREVER:
@@ -94,13 +94,13 @@ def _known(at: Ints, recorded: Ints) -> Ints | None:
     return np.where(late, recorded, at) if late.any() else None
 
 
-def _order_ties(rows: Ints, key: Ints, ties: Callable[[], tuple[NDArray, ...]] | None) -> Ints:
+def _order_ties(rows: Ints, key: Ints, ties: Callable[[Ints], tuple[NDArray, ...]] | None) -> Ints:
     """Put rows of equal key into the order of `ties`; only tied rows are touched."""
     same = np.flatnonzero(key[1:] == key[:-1])
     if not len(same) or ties is None:
         return rows
     tied = np.union1d(same, same + 1)
-    order = np.lexsort([*(column[rows[tied]] for column in reversed(ties())), key[tied]])
+    order = np.lexsort([*reversed(ties(rows[tied])), key[tied]])
     ordered = rows.copy()
     ordered[tied] = rows[tied][order]
     return ordered
@@ -290,46 +290,76 @@ class Presence:
     Args:
         chosen: the events.
         value: (k,) whole numbers that tell values apart, negative for none.
-        days: the window's length; None: for ever.
     """
 
-    def __init__(self, chosen: Selection, value: Ints, days: int | None) -> None:
-        at, groups = chosen.at, chosen.line.groups
+    def __init__(self, chosen: Selection, value: Ints) -> None:
+        self.groups = chosen.line.groups
         group = chosen.line.group if chosen.picked is None else chosen.line.group[chosen.picked]
         known = chosen.known
-        begin = at if known is None else known
-        end = np.full(len(at), FOREVER) if days is None else at + days * DAY
-        use = np.flatnonzero((value >= 0) & (begin < end))
-        group, begin, end = _unions(group[use], value[use], begin[use], end[use])
-        self.opened = Timeline(group, begin, groups=groups)
-        self.closed = None if days is None else Timeline(group, end, groups=groups)
+        begin = chosen.at if known is None else known
+        kept = np.flatnonzero(value >= 0)
+        order = kept[_by_value(group[kept], value[kept], begin[kept] if known is not None else None)]
+        self.group, self.begin, self.at = group[order], begin[order], chosen.at[order]
+        self.new = np.ones(len(order), bool)
+        self.new[1:] = (self.group[1:] != self.group[:-1]) | (value[order[1:]] != value[order[:-1]])
+        self._spans: dict[int | None, tuple[Timeline, Timeline | None]] = {}
 
-    def count(self, group: Ints, as_of: Ints) -> Ints:
+    def spans(self, days: int | None) -> tuple[Timeline, Timeline | None]:
+        """When values become present, and when they cease to be (None: never), within the last `days` days."""
+        if days not in self._spans:
+            self._spans[days] = self._merged(days)
+        return self._spans[days]
+
+    def _merged(self, days: int | None) -> tuple[Timeline, Timeline | None]:
+        if days is None:
+            return Timeline(self.group[self.new], self.begin[self.new], groups=self.groups), None
+        end = self.at + days * DAY
+        use = self.begin < end
+        new, group, begin, end = self.new, self.group, self.begin, end
+        if not use.all():
+            run = np.cumsum(new)[use]
+            new = np.append(True, run[1:] != run[:-1])[: len(run)]
+            group, begin, end = group[use], begin[use], end[use]
+        opens, covered = _unions(new, begin, end)
+        closes = np.append(opens[1:], True)[: len(opens)]
+        return (
+            Timeline(group[opens], begin[opens], groups=self.groups),
+            Timeline(group[closes], covered[closes], groups=self.groups),
+        )
+
+    def count(self, days: int | None, group: Ints, as_of: Ints) -> Ints:
         """(m,) values present for each snapshot."""
-        opened = View(self.opened, group, as_of)
+        begins, ends = self.spans(days)
+        opened = View(begins, group, as_of)
         found = opened.upto - opened.begin
-        if self.closed is not None:
-            closed = View(self.closed, group, as_of)
+        if ends is not None:
+            closed = View(ends, group, as_of)
             found -= closed.upto - closed.begin
         return found
 
 
-def _unions(group: Ints, value: Ints, begin: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
-    """Merge overlapping spans (begin, end] of one (group, value): the merged spans' group, begin and end."""
-    if not len(group):
-        return group, begin, end
-    order = np.lexsort((begin, value, group))
-    group, value, begin, end = group[order], value[order], begin[order], end[order]
-    new = np.ones(len(group), bool)
-    new[1:] = (group[1:] != group[:-1]) | (value[1:] != value[:-1])
+def _by_value(group: Ints, value: Ints, begin: Ints | None) -> Ints:
+    """The order by group, value and `begin`; None: the events stand in that order within each value already."""
+    if begin is not None:
+        return np.lexsort((begin, value, group))
+    width = int(value.max()) + 1 if len(value) else 1
+    if width.bit_length() + (int(group[-1]) if len(group) else 0).bit_length() > _KEY_BITS:
+        return np.lexsort((value, group))
+    return np.argsort(group * width + value, kind="stable")
+
+
+def _unions(new: Bools, begin: Ints, end: Ints) -> tuple[Bools, Ints]:
+    """Which spans (begin, end], sorted by value and begin, open a union, and (n,) how far each union reaches so far.
+
+    `new` marks each value's first span.
+    """
     ticks, tick = np.unique(end, return_inverse=True)
     bits = len(ticks).bit_length()
     reach = np.maximum.accumulate(((np.cumsum(new) - 1) << bits) | tick)
     covered = ticks[reach & ((1 << bits) - 1)]
     opens = new.copy()
     opens[1:] |= begin[1:] > covered[:-1]
-    closes = np.append(opens[1:], True)
-    return group[opens], begin[opens], covered[closes]
+    return opens, covered
 
 
 def take(values: NDArray, index: Ints, missing: float) -> NDArray:

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from features.arrays import Coded, Column, Columns, codes_in, sortable
+from features.arrays import Coded, Column, Columns, codes_in, picked, sortable
 from features.as_of import MISSING, Selection, Stream, Timeline, View, elapsed_days, take
 from features.declaration import Info
 from features.tables import TABLES, Kind
@@ -151,7 +151,13 @@ def history_rows(
     covered = np.zeros(len(known) + 1, bool)
     covered[codes[codes >= 0]] = True
     before = int(as_of.max()) if len(as_of) else 0
-    line = Timeline(codes, at, groups=len(known), before=before, ties=lambda: (sortable(history["value"]),))
+    line = Timeline(
+        codes,
+        at,
+        groups=len(known),
+        before=before,
+        ties=lambda rows: (sortable(picked(history, "value", rows)),),
+    )
     stream = Stream(View(line, group, as_of), Selection(line, None))
     return take(line.rows, stream.last(stream.view.begin), -1), covered[group]
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.answers import partition_rows
-from features.arrays import Columns, columns_of, plain
+from features.arrays import Coded, Columns, columns_of, plain, sortable
 from features.catalog import OWN_LEVELS, SUBJECT_INFOS, Plan, known_levels, plan
 from features.columns import BEGINS, KEYS, CrmColumn, crm_columns
 from features.crm import Crm
@@ -172,14 +172,10 @@ def feature_rows(crm: Crm, snapshots: pd.DataFrame, kind: str, settings: Setting
     asked = pa.Table.from_pandas(rows.iloc[order], preserve_index=False)
     for name, values in _across(crm, work, asked).items():
         asked = asked.append_column(name, pa.array(values))
+    given = np.flatnonzero(usable)[order]
     with _opened(crm, work) as connection:
-        answers = list(_answers(connection, work, asked, account[order], settings.threads))
-    position = np.full(len(snapshots), -1, np.int64)
-    position[np.flatnonzero(usable)[order]] = np.arange(len(order))
-    infos = work.infos()
-    if not answers:
-        answers = [partition_rows(work.plan, work.columns, _empty(crm, work), asked)]
-    return _framed(pa.concat_tables(answers), position, snapshots.index, infos)
+        answers = _answers(connection, work, asked, account[order], settings.threads)
+        return _framed(answers, given, snapshots.index, work)
 
 
 def _across(crm: Crm, work: Work, asked: pa.Table) -> Columns:
@@ -197,14 +193,6 @@ def _across(crm: Crm, work: Work, asked: pa.Table) -> Columns:
 
 def _table_of(name: str) -> str:
     return name.split(".")[0]
-
-
-def _empty(crm: Crm, work: Work) -> dict[str, pa.Table]:
-    with _opened(crm, work) as connection:
-        return {
-            table: connection.sql(f"SELECT {_list(columns)} FROM {_view(table)} LIMIT 0").to_arrow_table()
-            for table, columns in work.reads.items()
-        }
 
 
 def _opened(crm: Crm, work: Work) -> duckdb.DuckDBPyConnection:
@@ -233,19 +221,23 @@ def _list(columns: tuple[str, ...]) -> str:
 def _answers(
     connection: duckdb.DuckDBPyConnection, work: Work, asked: pa.Table, account: np.ndarray, threads: int
 ) -> Iterator[pa.Table]:
-    """Each partition's rows, in the order of the accounts."""
-    first = np.flatnonzero(np.append(True, account[1:] != account[:-1])) if len(account) else np.zeros(0, int)
-    cuts = [*first[::ACCOUNTS_A_PARTITION].tolist(), len(account)]
+    """Each partition's rows, in the order of the accounts; one without rows if nothing is asked."""
+    first = np.flatnonzero(np.append(True, account[1:] != account[:-1])[: len(account)])
+    cuts = [*first[::ACCOUNTS_A_PARTITION].tolist(), len(account)] if len(account) else [0, 0]
 
     def answer(cut: int) -> pa.Table:
         low, high = cuts[cut], cuts[cut + 1]
-        bounds = [str(account[low]), str(account[high - 1])]
+        bounds = [str(account[low]), str(account[high - 1])] if high else ["", ""]
         with connection.cursor() as cursor:
             tables = {table: _read(cursor, table, columns, bounds) for table, columns in work.reads.items()}
         return partition_rows(work.plan, work.columns, tables, asked.slice(low, high - low))
 
+    parts = range(len(cuts) - 1)
+    if threads == 1 or len(parts) < 2:
+        yield from map(answer, parts)
+        return
     with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(answer, range(len(cuts) - 1 if len(account) else 0))
+        yield from pool.map(answer, parts)
 
 
 def _read(
@@ -255,25 +247,35 @@ def _read(
     return cursor.sql(query, params=bounds).to_arrow_table()
 
 
-def _framed(table: pa.Table, position: np.ndarray, index: pd.Index, infos: dict[str, Info]) -> Features:
-    """Put rows back into the snapshots' order (position -1: no row); columns in the order of `infos`."""
-    columns: dict[str, object] = {}
-    for name in (name for name in infos if name in table.column_names):
-        values = table.column(name)
-        if pa.types.is_dictionary(values.type):
-            values = values.cast(pa.string()).combine_chunks().dictionary_encode()
-            levels = values.dictionary.to_pylist()
-            codes = values.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-            columns[name] = _category(codes, levels, position)
-        else:
-            columns[name] = np.append(values.to_numpy(), np.nan)[position]
-    frame = pd.DataFrame(columns, index=index)
-    return Features(frame, {name: infos[name] for name in frame.columns})
+def _framed(answers: Iterator[pa.Table], given: np.ndarray, index: pd.Index, work: Work) -> Features:
+    """Partitions' rows put where the snapshots stand (`given`); columns in the order of the infos."""
+    infos, done = work.infos(), 0
+    numbers: dict[str, np.ndarray] = {}
+    texts: dict[str, list[pa.ChunkedArray]] = {}
+    for table in answers:
+        rows = given[done : done + table.num_rows]
+        done += table.num_rows
+        for name in table.column_names:
+            values = table.column(name)
+            if pa.types.is_dictionary(values.type):
+                texts.setdefault(name, []).append(values)
+                continue
+            if name not in numbers:
+                numbers[name] = np.full(len(index), np.nan)
+            numbers[name][rows] = values.to_numpy()
+    made = {name: numbers[name] if name in numbers else _category(texts[name], given, len(index))
+            for name in infos if name in numbers or name in texts}  # fmt: skip
+    frame = pd.DataFrame(made, index=index, copy=False)
+    return Features(frame, {name: infos[name] for name in made})
 
 
-def _category(codes: np.ndarray, levels: list[str], position: np.ndarray) -> pd.Categorical:
-    rank = np.empty(len(levels) + 1, np.int64)
-    order = np.argsort(np.array(levels, dtype=str), kind="stable")
-    rank[order] = np.arange(len(levels))
-    rank[-1] = -1
-    return pd.Categorical.from_codes(rank[np.append(codes, -1)[position]], [levels[i] for i in order])
+def _category(parts: list[pa.ChunkedArray], given: np.ndarray, rows: int) -> pd.Categorical:
+    """(rows,) the texts of all partitions as one unordered category, levels sorted."""
+    texts = pa.chunked_array(
+        [chunk.cast(pa.string()) for part in parts for chunk in part.chunks], pa.string()
+    )
+    column = columns_of(pa.table({"text": texts}))["text"]
+    assert isinstance(column, Coded)
+    codes = np.full(rows, -1, np.int64)
+    codes[given] = sortable(column)
+    return pd.Categorical.from_codes(codes, pd.Index(np.sort(column.levels.astype(str)), dtype="str"))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from features.arrays import Coded, Column, Columns, codes_in, sortable
+from features.arrays import Coded, Column, Columns, codes_in, length, picked, sortable
 from features.as_of import FOREVER, MISSING, Ints, Presence, Selection, Timeline, running_total
 from features.declaration import SCOPE_COLUMN, Events, Test
 from features.event_columns import COMPUTED
@@ -31,7 +31,7 @@ class Ledger:
         self._lines: dict[tuple[str, str, str], Timeline] = {}
         self._chosen: dict[tuple[Events, str], Selection] = {}
         self._totals: dict[tuple[Events, str, str], Ints] = {}
-        self._present: dict[tuple[Events, str, str, int | None], Presence] = {}
+        self._present: dict[tuple[Events, str, str], Presence] = {}
 
     def column(self, table: str, name: str) -> Column:
         """A column of a table, calculated if need be."""
@@ -46,8 +46,7 @@ class Ledger:
         """(n,) the account, contract, … of each row, -1 if it is not among the known."""
         if (table, scope) not in self._groups:
             if scope == "everyone":
-                rows = len(next(iter(self.tables[table].values())))
-                self._groups[table, scope] = np.zeros(rows, np.int64)
+                self._groups[table, scope] = np.zeros(length(self.tables[table]), np.int64)
             else:
                 self._groups[table, scope] = codes_in(
                     self.column(table, SCOPE_COLUMN[scope]), self.known[scope]
@@ -66,15 +65,17 @@ class Ledger:
                 groups=len(self.known[scope]),
                 before=self.before,
                 recorded=recorded if isinstance(recorded, np.ndarray) else None,
-                ties=lambda: self._ties(table),
+                ties=lambda rows: self._ties(table, rows),
             )
         return self._lines[table, at, scope]
 
-    def _ties(self, table: str) -> tuple[NDArray, ...]:
+    def _ties(self, table: str, rows: Ints) -> tuple[NDArray, ...]:
         """What orders rows of one moment: the table's key, or all of its columns where it has none."""
         columns = self.tables[table]
         key = TABLES[table].key
-        return tuple(sortable(columns[name]) for name in ([key] if key in columns else sorted(columns)))
+        return tuple(
+            sortable(picked(columns, name, rows)) for name in ([key] if key in columns else sorted(columns))
+        )
 
     def chosen(self, events: Events, scope: str) -> Selection:
         """The events that pass their tests."""
@@ -109,13 +110,13 @@ class Ledger:
             self._totals[events, scope, value] = running_total(values[self.chosen(events, scope).rows])
         return self._totals[events, scope, value]
 
-    def present(self, events: Events, scope: str, value: str, days: int | None) -> Presence:
+    def present(self, events: Events, scope: str, value: str) -> Presence:
         """Which values of a column the chosen events make present, when."""
-        key = (events, scope, value, days)
+        key = (events, scope, value)
         if key not in self._present:
             chosen, column = self.chosen(events, scope), self.column(events.table, value)
             codes = column.codes if isinstance(column, Coded) else column
-            self._present[key] = Presence(chosen, codes[chosen.rows].astype(np.int64), days)
+            self._present[key] = Presence(chosen, codes[chosen.rows].astype(np.int64))
         return self._present[key]
 
     def changed(self, tables: Mapping[str, Columns]) -> "Ledger":
