@@ -89,10 +89,7 @@ def ingest(
         place = kept / crm.fingerprint
         if not (place / MANIFEST).is_file():
             crm = _moved(crm, place, durable=True)
-        pointer = Path(work) / _CURRENT
-        pointer.write_text(crm.fingerprint + "\n")
-        _sync(pointer)
-        os.replace(pointer, kept / _CURRENT)
+        _point_to(crm.fingerprint, kept)
     os.utime(place)
     _prune(kept, crm.fingerprint)
     return read_crm(place)
@@ -244,6 +241,31 @@ def _moved(crm: Crm, place: Path, durable: bool) -> Crm:
     if durable:
         _sync(place.parent)
     return Crm(place, crm.until, crm.tables, crm.carried, crm.fingerprint, crm.quality)
+
+
+def _point_to(name: str, kept: Path) -> None:
+    """Make a kept CRM the current one, in one step."""
+    with tempfile.TemporaryDirectory(prefix=".load-", dir=kept, ignore_cleanup_errors=True) as work:
+        pointer = Path(work) / _CURRENT
+        pointer.write_text(name + "\n")
+        _sync(pointer)
+        os.replace(pointer, kept / _CURRENT)
+
+
+def current_folder(settings: Settings) -> Path | None:
+    """Where the ingested CRM is kept; None: nothing was ingested."""
+    kept = settings.home / "crm"
+    pointer = kept / _CURRENT
+    return kept / pointer.read_text().strip() if pointer.is_file() else None
+
+
+def make_current(folder: Path, settings: Settings) -> Path:
+    """Keep a finished CRM folder beside the others and make it the current one; returns its place."""
+    crm = read_crm(folder)
+    place = settings.home / "crm" / crm.fingerprint
+    _moved(crm, place, durable=True)
+    _point_to(crm.fingerprint, place.parent)
+    return place
 
 
 def _sync(path: Path) -> None:

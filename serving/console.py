@@ -83,7 +83,8 @@ def quality(result: Result) -> None:
     )
     for name, table in tables.items():
         for reason, found in table["reasons"].items():
-            out.print(f"  {name}: {found['count']} × {reason}, e.g. {found['examples'][0]}", markup=False)
+            example = f", e.g. {found['examples'][0]}" if found["examples"] else ""
+            out.print(f"  {name}: {found['count']} × {reason}{example}", markup=False)
     for warning in result["warnings"]:
         out.print(f"[yellow]note[/] {escape(warning)}")
     out.print(f"{result['rows']} rows read, {result['quarantined']} put aside; nothing was dropped silently.")
