@@ -162,7 +162,8 @@ class Reading:
             missing = "text_of" if self.column.kind in _WORDY else "given"
             return f"{missing}(CAST({name} AS VARCHAR))"
         if pa.types.is_floating(self.type):
-            return f"CASE WHEN isnan({name}) THEN NULL ELSE {name} END"
+            # Not isnan: DuckDB folds it to false from Parquet's statistics, which leave NaN out.
+            return f"CASE WHEN isfinite({name}) OR isinf({name}) THEN {name} END"
         return name
 
     @property

@@ -88,7 +88,7 @@ def ingest(
         crm = load(source, mapping=mapping, until=until, into=Path(work) / "crm", durable=True, say=say)
         place = kept / crm.fingerprint
         if not (place / MANIFEST).is_file():
-            crm = _moved(crm, place, durable=True)
+            _placed(crm, place)
         _point_to(crm.fingerprint, kept)
     os.utime(place)
     _prune(kept, crm.fingerprint)
@@ -266,6 +266,16 @@ def make_current(folder: Path, settings: Settings) -> Path:
     _moved(crm, place, durable=True)
     _point_to(crm.fingerprint, place.parent)
     return place
+
+
+def _placed(crm: Crm, place: Path) -> None:
+    """Move an ingested folder to its place; one of the same content that came first stays, as it may be read."""
+    try:
+        os.rename(crm.folder, place)
+    except OSError:
+        if not (place / MANIFEST).is_file():
+            raise
+    _sync(place.parent)
 
 
 def _sync(path: Path) -> None:

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -341,6 +341,25 @@ def test_undated_outcomes_stay_and_today_is_the_day(tmp_path):
     assert abs(crm.until - pd.Timestamp.now(tz="UTC").tz_localize(None)) < pd.Timedelta(minutes=5)
 
 
+def test_contracts_alone_are_known_until_their_outcomes_are(tmp_path):
+    rows = "contract_id,start_date,end_date,renewed\nc1,2022-01-01,2022-12-31,1\nc2,2022-01-01,2023-03-01,0\n"
+    crm = crm_of(tmp_path, {"contracts.csv": rows})
+    assert crm.until == pd.Timestamp("2023-04-16")
+    assert crm.frame("contracts")["renewed"].tolist() == [True, False]
+    assert crm.dated("renewal")
+
+
+def test_a_number_that_is_none_is_missing_and_infinity_is_wrong(tmp_path):
+    source = tmp_path / "crm"
+    source.mkdir()
+    values = pa.array([1.5, float("nan"), float("inf")])
+    table = pa.table({"contract_id": ["c1", "c2", "c3"], "annual_value": values})
+    pq.write_table(table, source / "contracts.parquet")
+    crm = load(source, into=tmp_path / "clean")
+    assert crm.arrow("contracts")["annual_value"].to_pylist() == [150, None]
+    assert reasons(crm, "contracts") == ["annual_value: 'inf' is not an amount of money"]
+
+
 def test_moments_to_come_do_not_make_the_day(tmp_path):
     calls = "activity_id,account_id,occurred_at,kind\n1,a1,2203-01-01,call\n2,a1,2023-05-05 10:00,call\n"
     crm = crm_of(tmp_path, {"contracts.csv": CONTRACTS, "activities.csv": calls})
@@ -430,11 +449,9 @@ def test_a_killed_ingest_changes_nothing_and_the_next_one_works(tmp_path):
 def test_ingests_at_the_same_time_do_not_disturb_each_other(tmp_path):
     settings = settings_in(tmp_path)
     sources = [source_in(tmp_path / str(i), i % 2) for i in range(4)]
-    threads = [threading.Thread(target=ingest, args=(source, settings)) for source in sources]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        crms = list(pool.map(lambda source: ingest(source, settings), sources))
+    assert len({crm.fingerprint for crm in crms}) == 2
     with opened(settings) as crm:
         assert crm.frame("contracts")["contract_id"].tolist() == ["c1"]
     manifests = [json.loads(path.read_text()) for path in (settings.home / "crm").glob("*/crm.json")]
