@@ -24,6 +24,7 @@ LOW_SCORES = {"nps": (10, 4), "csat": (5, 2), "ces": (7, 2)}
 """Survey kind → (end of the scale, highest score that raises an alert)."""
 
 LEASE = timedelta(minutes=10)
+MOST_REASONS = 12
 
 
 class DeliveryError(Exception):
@@ -31,7 +32,7 @@ class DeliveryError(Exception):
 
 
 def settle(store: Store, settings: Settings, kind: str, checks: Sequence[Check]) -> dict[str, Any]:
-    """Open an alert for each check that alerts, and close those whose cause is gone.
+    """Open an alert for each cause among the checks that alert, and close those whose cause is gone.
 
     Args:
         store: of the alerts.
@@ -43,18 +44,21 @@ def settle(store: Store, settings: Settings, kind: str, checks: Sequence[Check])
     Returns:
         `opened` (id, title), `standing` and `closed` (how many).
     """
-    opened, standing = [], 0
+    causes: dict[str, list[Check]] = {}
     for check in checks:
         if check.verdict is Verdict.ALERT:
-            alert_id, is_new = _open_for(store, settings, kind, check)
-            standing += not is_new
-            opened += [{"alert_id": alert_id, "title": _title(kind, check)}] if is_new else []
+            causes.setdefault(check.alert_as, []).append(check)
+    opened, standing = [], 0
+    for cause, alerting in causes.items():
+        alert_id, is_new = _open_for(store, settings, kind, cause, alerting)
+        standing += not is_new
+        opened += [{"alert_id": alert_id, "title": f"{kind} model, {cause}"}] if is_new else []
     closed = 0
     for family in sorted({_family(check) for check in checks}):
         own = [check for check in checks if _family(check) == family]
         if any(check.verdict is Verdict.UNKNOWN and check.is_essential for check in own):
             continue
-        keep = [_key(kind, check) for check in own if check.verdict is not Verdict.OK]
+        keep = [_key(kind, check.alert_as) for check in own if check.verdict is not Verdict.OK]
         closed += store.close_gone(f"monitor: {family}", kind, keep, "the cause is gone")
     return {"opened": opened, "standing": standing, "closed": closed}
 
@@ -200,31 +204,34 @@ def _instant(store: Store, settings: Settings, *, key: str, title: str, **more: 
     return [{"alert_id": alert_id, "rule": more["rule"], "title": title}] if is_new else []
 
 
-def _open_for(store: Store, settings: Settings, kind: str, check: Check) -> tuple[str, bool]:
+def _open_for(
+    store: Store, settings: Settings, kind: str, cause: str, checks: Sequence[Check]
+) -> tuple[str, bool]:
+    worst = checks[0]
     return store.open_alert(
-        _key(kind, check),
-        rule=f"monitor: {_family(check)}",
-        title=_title(kind, check),
-        reasons=[check.why],
+        _key(kind, cause),
+        rule=f"monitor: {_family(worst)}",
+        title=f"{kind} model, {cause}",
+        reasons=[_reason(check) for check in checks[:MOST_REASONS]],
         kind=kind,
-        segment=check.segment or None,
-        value=check.value,
-        threshold=check.threshold,
+        segment=worst.segment or None,
+        value=worst.value,
+        threshold=worst.threshold,
         channels=list(channels(settings)),
     )
+
+
+def _reason(check: Check) -> str:
+    where = f" ({check.segment})" if check.segment else ""
+    return f"{check.name}{where}: {check.why}"
 
 
 def _family(check: Check) -> str:
     return check.name.split(":", 1)[0]
 
 
-def _key(kind: str, check: Check) -> str:
-    return f"monitor:{kind}:{check.name}:{check.segment}"
-
-
-def _title(kind: str, check: Check) -> str:
-    where = f" ({check.segment})" if check.segment else ""
-    return f"{kind} model, {check.name}{where}"
+def _key(kind: str, cause: str) -> str:
+    return f"monitor:{kind}:{cause}"
 
 
 def _body(alert: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ class Check:
         verdict: of this check.
         why: for people, one sentence; with `unknown`, how much more is needed.
         is_essential: with this one unknown, the whole cannot be ok.
+        cause: what it is one of; ten columns that moved are one alert.
     """
 
     name: str
@@ -35,11 +36,17 @@ class Check:
     verdict: Verdict
     why: str
     is_essential: bool = False
+    cause: str = ""
+
+    @property
+    def alert_as(self) -> str:
+        """What an alert is opened about: several checks of one cause share it."""
+        return self.cause or f"{self.name} {self.segment}".strip()
 
     def as_dict(self) -> dict[str, Any]:
         """The check as the command line prints it."""
         row = asdict(self)
-        del row["is_essential"]
+        del row["is_essential"], row["cause"]
         return {**row, "verdict": str(self.verdict)}
 
 

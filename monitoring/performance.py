@@ -250,7 +250,8 @@ def _parts(decided: pd.DataFrame) -> list[Check]:
             continue
         (gap, slack, _), p = next(corrected)
         why = f"{_rates(rows['y'], rows['p'])}; {len(rows):,} rows"
-        checks.append(Check("performance: calibration", segment, gap, slack, _verdict(p <= ALPHA_PARTS), why))
+        verdict, name = _verdict(p <= ALPHA_PARTS), "performance: calibration"
+        checks.append(Check(name, segment, gap, slack, verdict, why, cause=name))
     return checks
 
 

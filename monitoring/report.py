@@ -34,11 +34,12 @@ WINDOW_DAYS = 90
 
 ALPHA_SCORES = 0.005
 SCORE = "probability"
-NEGLIGIBLE = 0.01
-"""A column that carries less than 1 % of the score may move: it is shown, and no alert."""
+NEGLIGIBLE = 0.02
+"""A column that carries less than 2 % of the score may move: it is shown, and no alert."""
 
 MOST_QUARANTINED = 0.1
 _SAMPLE = 300
+_VANISHED = 0.5
 _WITHOUT_OUTCOME = ("selection rate", "mean score")
 
 
@@ -192,7 +193,7 @@ def importance(loaded: Loaded, rows: pd.DataFrame) -> dict[str, float]:
 def drift_checks(tested: Sequence[Shift]) -> list[Check]:
     """One check for the whole and one for each column that moved; an alert where the score rests on it.
 
-    A column gone missing or a category never seen is a fault of the data, whatever it carries.
+    A column mostly gone or a category never seen is a fault of the data, whatever it carries.
     """
     moved = [shift for shift in tested if shift.has_moved]
     grave = [shift for shift in moved if _is_grave(shift)]
@@ -205,7 +206,10 @@ def drift_checks(tested: Sequence[Shift]) -> list[Check]:
 
 
 def _is_grave(shift: Shift) -> bool:
-    return shift.aspect != "values" or np.isnan(shift.weight) or shift.weight >= NEGLIGIBLE
+    """Gone entirely or new is a fault of the data, whatever the column carries; the rest by weight."""
+    if shift.aspect == "new category" or (shift.aspect == "missing" and shift.effect >= _VANISHED):
+        return True
+    return np.isnan(shift.weight) or shift.weight >= NEGLIGIBLE
 
 
 def _moved_check(shift: Shift) -> Check:
@@ -214,7 +218,8 @@ def _moved_check(shift: Shift) -> Check:
     name = f"{family}: {shift.column}" + ("" if shift.aspect == "values" else f" {shift.aspect}")
     verdict = Verdict.ALERT if _is_grave(shift) else Verdict.OK
     why = f"{shift.detail} (corrected p {shift.p_holm:.1g}){carried}"
-    return Check(name, "", shift.effect, shift.least, verdict, why)
+    cause = "drift: features" if family == "drift" else f"data quality: {shift.aspect}"
+    return Check(name, "", shift.effect, shift.least, verdict, why, cause=cause)
 
 
 def score_checks(tested: Sequence[Shift]) -> list[Check]:

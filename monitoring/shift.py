@@ -17,7 +17,7 @@ from scipy import stats
 from monitoring.windows import LEAST_ACCOUNTS, Past, Windows
 
 ALPHA = 0.02
-LEAST_EFFECT = {"values": 0.1, "missing": 0.1, "new category": 0.01}
+LEAST_EFFECT = {"values": 0.12, "missing": 0.1, "new category": 0.01}
 """KS distance or total variation; change of the missing share; share of rows in categories never seen."""
 
 _TREND_P = 0.01

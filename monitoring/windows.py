@@ -22,6 +22,7 @@ LEAST_ACCOUNTS = 100
 PASTS = 4
 _ROWS_IN_PAST = 400
 _MOST_STRETCH = 4.0
+_FEW_WEEKDAYS = 4
 _LEAST_IN_BUCKET = 20
 _MONTHS_FOR_SEASONS = 12
 _LEAST_IN_SEASON = 500
@@ -65,8 +66,13 @@ def one_per_lead(rows: pd.DataFrame, kind: str) -> pd.DataFrame:
     """One row a subject and lead time: the nearest to that day, of those the first. Adds `lead_bucket`."""
     bucket = lead_bucket(rows["lead_days"], kind)
     away = (rows["lead_days"] - bucket).abs().fillna(0)
-    ranked = rows.assign(lead_bucket=bucket, _away=away).sort_values(["_away", "as_of", "subject_id"])
-    return ranked.drop_duplicates(["subject_id", "lead_bucket"]).drop(columns="_away").sort_index()
+    key = pd.DataFrame(
+        {"subject": rows["subject_id"], "bucket": bucket, "away": away, "as_of": rows["as_of"]}
+    )
+    place = np.arange(len(rows))
+    ranked = key.assign(place=place).sort_values(["away", "as_of", "place"])
+    kept = np.sort(ranked.drop_duplicates(["subject", "bucket"])["place"].to_numpy())
+    return pd.concat([rows.iloc[kept], pd.Series(bucket[kept], rows.index[kept], name="lead_bucket")], axis=1)
 
 
 def windows(
@@ -117,8 +123,24 @@ def _pasts(
         whole = history[history["as_of"] < reference["as_of"].min()].sort_values("as_of", kind="stable")
         parts = np.array_split(np.arange(len(whole)), max(1, min(PASTS, len(whole) // _ROWS_IN_PAST)))
         pairs = [(_like(whole.iloc[part], mix, generator), reference) for part in parts]
+    pairs += _weekdays(
+        reference if history is None else pd.concat([history, reference]), current, mix, generator
+    )
     large = [(one, other) for one, other in pairs if min(len(one), len(other)) >= LEAST_ACCOUNTS]
     return tuple(Past(one, other, _stretch(away, one, other)) for one, other in large)
+
+
+def _weekdays(
+    known: pd.DataFrame, current: pd.DataFrame, mix: pd.Series, generator: np.random.Generator
+) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Where scores were made on a few weekdays only: past rows of other weekdays against those of the same.
+
+    What is logged once a week looks different on a Monday, and snapshots for training fall on all days.
+    """
+    same = known["as_of"].dt.weekday.isin(current["as_of"].dt.weekday.unique())
+    if current["as_of"].dt.weekday.nunique() > _FEW_WEEKDAYS:
+        return []
+    return [(_like(known[~same], mix, generator), _like(known[same], mix, generator))]
 
 
 def _stretch(away: float, before: pd.DataFrame, after: pd.DataFrame) -> float:
