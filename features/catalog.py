@@ -75,6 +75,17 @@ class Plan:
         return tuple(one for part in parts for one in part if not isinstance(one, Feature) or one.shown)
 
 
+def infos(kind: str | None = None) -> tuple[Info, ...]:
+    """What every declared feature is, in the catalogue's order: what `perennial features list` and the docs print."""
+    kinds = (kind,) if kind else tuple(SUBJECT_INFOS)
+    found = {info.name: info for one in kinds for info in SUBJECT_INFOS[one]}
+    for declared in CATALOG:
+        shown = not isinstance(declared, Feature) or declared.shown
+        if shown and set(kinds) & set(declared.kinds):
+            found[declared.name] = declared.info
+    return tuple(found.values())
+
+
 def own_features(levels: Mapping[str, tuple[str, ...]]) -> tuple[Declared, ...]:
     """Features of a CRM's own measures of use and kinds of activity (as `Coded.plain` writes them)."""
     found: list[Declared] = []

@@ -196,12 +196,13 @@ def _parsed(kind: Kind, values: Column, rows: Ints, as_of: Ints) -> Column:
         return text
     if kind in (Kind.TIME, Kind.DATE):
         return _as_number(kind, np.array([*map(parse_moment, text.levels), MISSING])[text.codes], as_of)
-    reader = _flag if kind == Kind.FLAG else _number
+    reader = _flag if kind == Kind.FLAG else parse_number
     numbers = np.array([*map(reader, text.levels), np.nan])[text.codes]
     return np.rint(numbers * 100) / 100 if kind == Kind.MONEY else numbers
 
 
-def _number(text: str) -> float:
+def parse_number(text: str) -> float:
+    """The number a text gives, NaN if it is none."""
     try:
         return float(text)
     except ValueError:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from features.as_of import DAY, MISSING, Ints
-from features.columns import KEYS
+from features.columns import BEGINS, KEYS
 from features.crm import Crm
 from features.event_columns import OUTCOME_DAYS
 from features.stood import Stood
@@ -195,7 +195,7 @@ def _renewal_rows(crm: Crm, subjects: pd.DataFrame, row: Ints, as_of: Ints, end:
     gone = end == MISSING
     matured = np.where(gone, MISSING, np.maximum(end + OUTCOME_DAYS * DAY, known_at[row]))
     lead = np.where(gone, np.nan, np.floor((end - as_of) / DAY))
-    return _rows(subjects, "contract_id", row, as_of, lead, end, label[row], matured, "annual_value")
+    return _rows(crm, subjects, "renewal", row, as_of, lead, end, label[row], matured)
 
 
 def _renewed(crm: Crm, subjects: pd.DataFrame) -> tuple[np.ndarray, Ints]:
@@ -244,7 +244,7 @@ def _win_rows(crm: Crm, subjects: pd.DataFrame, row: Ints, as_of: Ints) -> pd.Da
     label = np.where(in_time, 1.0, np.where(over | (closed != MISSING), 0.0, np.nan))
     lead = np.where(created == MISSING, np.nan, np.floor((as_of - created) / DAY))
     none = np.full(len(row), MISSING)
-    return _rows(subjects, "opportunity_id", row, as_of, lead, none, label, as_of + horizon, "amount")
+    return _rows(crm, subjects, "win", row, as_of, lead, none, label, as_of + horizon)
 
 
 def _undated(crm: Crm, kind: str, subjects: pd.DataFrame) -> pd.DataFrame:
@@ -254,33 +254,69 @@ def _undated(crm: Crm, kind: str, subjects: pd.DataFrame) -> pd.DataFrame:
     label = np.full(len(subjects), np.nan)
     if column in subjects:
         label = subjects[column].astype("Float64").to_numpy(float, na_value=np.nan)
-    amount = "annual_value" if kind == "renewal" else "amount"
     unknown = np.full(len(subjects), np.nan)
     row = np.arange(len(subjects))
-    return _rows(subjects, KEYS[SUBJECTS[kind]], row, none, unknown, none, label, none, amount)
+    return _rows(crm, subjects, kind, row, none, unknown, none, label, none)
 
 
 def _rows(
-    subjects: pd.DataFrame, key: str, row: Ints, as_of: Ints, lead: np.ndarray, end: Ints, label: np.ndarray,
-    matured: Ints, amount: str,
-) -> pd.DataFrame:  # fmt: skip
+    crm: Crm,
+    subjects: pd.DataFrame,
+    kind: str,
+    row: Ints,
+    as_of: Ints,
+    lead: np.ndarray,
+    end: Ints,
+    label: np.ndarray,
+    matured: Ints,
+) -> pd.DataFrame:
     picked = subjects.iloc[row].reset_index(drop=True)
     nothing = pd.Series(pd.NA, index=picked.index, dtype="string")
+    own = {
+        key: picked.get(key, nothing).astype("string")
+        for key in ("account_id", "contract_id", "opportunity_id")
+    }
     return pd.DataFrame(
         {
-            "subject_id": picked[key].astype("string"),
-            "account_id": picked.get("account_id", nothing).astype("string"),
-            "contract_id": picked.get("contract_id", nothing).astype("string"),
-            "opportunity_id": picked.get("opportunity_id", nothing).astype("string"),
+            "subject_id": own[KEYS[SUBJECTS[kind]]],
+            **own,
             "as_of": _times(as_of),
             "lead_days": lead,
             "ends_at": _times(end),
             "label": label,
             "matured_at": _times(matured),
-            "amount": picked[amount].astype("Int64")
-            if amount in picked
-            else pd.array([pd.NA] * len(picked), "Int64"),
-            "owner_id": picked.get("owner_id", nothing).astype("string"),
+            "amount": _amount(crm, subjects, kind, row, as_of),
+            "owner_id": _owner(crm, subjects, kind, row, as_of),
         },
         columns=list(COLUMNS),
     )
+
+
+def _amount(crm: Crm, subjects: pd.DataFrame, kind: str, row: Ints, as_of: Ints) -> pd.arrays.IntegerArray:
+    """(m,) the amount at stake as it stood, in minor units."""
+    column = "annual_value" if kind == "renewal" else "amount"
+    if column not in subjects:
+        return pd.arrays.IntegerArray(np.zeros(len(row), np.int64), np.ones(len(row), bool))
+    today = subjects[column].astype("Int64").to_numpy(np.int64, na_value=MISSING)
+    stood = _as_stood(crm, subjects, kind, column, today, row, as_of, MISSING)
+    return pd.arrays.IntegerArray(stood, stood == MISSING)
+
+
+def _owner(crm: Crm, subjects: pd.DataFrame, kind: str, row: Ints, as_of: Ints) -> pd.Series:
+    """(m,) the owner at that time."""
+    if "owner_id" not in subjects:
+        return pd.Series(pd.NA, index=range(len(row)), dtype="string")
+    today = subjects["owner_id"].astype(object).where(subjects["owner_id"].notna(), None).to_numpy(object)
+    return pd.Series(
+        _as_stood(crm, subjects, kind, "owner_id", today, row, as_of, ""), dtype="string"
+    ).replace("", pd.NA)
+
+
+def _as_stood(
+    crm: Crm, subjects: pd.DataFrame, kind: str, column: str, today: np.ndarray, row: Ints, as_of: Ints, unknown: object
+) -> np.ndarray:  # fmt: skip
+    if not len(row) or as_of.max() == MISSING:
+        return today[row]
+    table = SUBJECTS[kind]
+    begins = _moment(subjects, BEGINS[table])
+    return Stood(crm, table, column, subjects[KEYS[table]], today, begins).at(row, as_of, unknown)
