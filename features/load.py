@@ -269,7 +269,7 @@ def make_current(folder: Path, settings: Settings) -> Path:
 
 
 def _placed(crm: Crm, place: Path) -> None:
-    """Move an ingested folder to its place; one of the same content that came first stays, as it may be read."""
+    """Move an ingested folder to its place; equal content that came first stays, it may be in use."""
     try:
         os.rename(crm.folder, place)
     except OSError:
