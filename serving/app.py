@@ -3,15 +3,16 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from features.settings import Settings
 from monitoring.store import Store, open_store
@@ -85,16 +86,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 async def _nowhere(request: Request) -> Response:
     """The answer where no route fits: 405 where one would, asked in another way; else 404."""
-    allowed = [
-        method
-        for route in request.app.routes
-        if route.matches(request.scope)[0] is Match.PARTIAL
-        for method in getattr(route, "methods", None) or ()
-    ]
+    allowed = sorted(_other_methods(request.app.routes, request.scope))
     if allowed:
         detail = f"Method {request.method} does nothing here; {' and '.join(allowed)} would."
         raise problems.ProblemError(405, detail, headers={"Allow": ", ".join(allowed)})
     raise problems.ProblemError(404, f"There is nothing at {request.url.path}.")
+
+
+def _other_methods(routes: Sequence[BaseRoute], scope: Scope) -> set[str]:
+    """The methods by which routes would answer at this address."""
+    found: set[str] = set()
+    for route in routes:
+        included = getattr(route, "original_router", None)  # how FastAPI holds a router that was included
+        if included is not None:
+            found |= _other_methods(included.routes, scope)
+        elif route.matches(scope)[0] is Match.PARTIAL:
+            found |= getattr(route, "methods", None) or set()
+    return found
 
 
 def _open(settings: Settings, metrics: Metrics) -> Running:
