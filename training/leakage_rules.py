@@ -99,13 +99,19 @@ def implausible_power(fact: Facts, limit: float) -> str | None:
 
 
 def filled_for_one(fact: Facts, limit: float) -> str | None:
-    """It is filled (or empty) for one outcome and hardly ever for the other."""
+    """It is filled (or empty) for one outcome and hardly ever for the other.
+
+    Where open rows are filled as often as decided ones, the gap is one of kinds of rows (expansions have no
+    lead source), not of the close.
+    """
+    if _open_is_alike(fact):
+        return None
     for good, bad, what in (
         (fact.filled_good, fact.filled_bad, "filled"),
         (1 - fact.filled_good, 1 - fact.filled_bad, "empty"),
     ):
         less, more = sorted((good, bad))
-        times = 6 if fact.suspect_name else 10
+        times = 6 if fact.suspect_name else 20
         floor = 0.5 / max(fact.n / 2, 1)
         if more >= 0.02 and more >= times * max(less, floor) and fact.filled_p < CERTAIN:
             return (
@@ -115,6 +121,11 @@ def filled_for_one(fact: Facts, limit: float) -> str | None:
     return None
 
 
+def _open_is_alike(fact: Facts) -> bool:
+    """Whether enough open rows are filled about as often as decided ones."""
+    return fact.open_n >= 2 * FEWEST_OPEN and fact.open_p is not None and fact.open_p > 0.05
+
+
 def one_outcome_value(fact: Facts, limit: float) -> str | None:
     """A value, or emptiness, that many rows share and that is met with one outcome only."""
     pure = fact.pure
@@ -122,6 +133,8 @@ def one_outcome_value(fact: Facts, limit: float) -> str | None:
         return None
     odds, covered = (0.10, 0.05) if fact.suspect_name else (0.05, 0.15)
     if pure.odds > odds or pure.covered < covered:
+        return None
+    if pure.level == MISSING and _open_is_alike(fact):
         return None
     told = "it is empty" if pure.level == MISSING else f"the value {pure.level}"
     return f"{told} on {pure.rows:,} rows, {pure.rows - pure.odd:,} of them {fact.ended(pure.outcome)}"
@@ -181,7 +194,8 @@ def numbers_rows(fact: Facts, limit: float) -> str | None:
     """A running number or an identifier."""
     found = fact.running
     if found is not None and found.whole:
-        if found.unique >= 0.95 and (found.dense >= 0.3 or found.trend >= 0.8):
+        numbered = found.unique >= 0.95 and found.dense >= 0.3
+        if numbered or (found.unique >= 0.7 and found.trend >= 0.8):
             return (
                 f"a running number: {found.values:,} different whole numbers on {fact.n:,} rows, "
                 f"rank correlation with time {found.trend:.2f}"
