@@ -33,7 +33,8 @@ class Asked:
     Args:
         kind: `renewal` or `win`.
         ledger: the accounts' events.
-        snapshots: account_id, contract_id, opportunity_id, as_of, lead_days, ends_at, and what spans accounts; m rows.
+        snapshots: account_id, contract_id, opportunity_id, as_of, lead_days, ends_at, and what spans
+        accounts; m rows.
     """
 
     def __init__(self, kind: str, ledger: Ledger, snapshots: Columns) -> None:
@@ -194,8 +195,7 @@ def event_rows(asked: Asked, plan: Plan) -> Columns:
     Features that span accounts stand in the snapshots' columns already (`features.peers`).
     """
     found = about_itself(asked)
-    for across in (*plan.across, *plan.across_derived):
-        found[across.name] = asked.snapshots[across.name]
+    found |= {name: asked.snapshots[name] for name in plan.across_names}
     for feature in plan.features:
         found[feature.name] = answer(asked, feature)
     for derived in plan.derived:
@@ -203,9 +203,9 @@ def event_rows(asked: Asked, plan: Plan) -> Columns:
     return {name: found[name] for name in plan.names if name in found}
 
 
-def about_itself(asked: Asked) -> Columns:
+def about_itself(asked: Asked) -> dict[str, Column]:
     """What a snapshot says about itself (`features.catalog.ITSELF`)."""
-    found: Columns = {"as_of_seconds": asked.as_of / 1_000_000}
+    found: dict[str, Column] = {"as_of_seconds": asked.as_of / 1_000_000}
     lead = asked.snapshots["lead_days"]
     if asked.kind == "win":
         return {ITSELF["win"][0]: lead, **found}
@@ -252,7 +252,8 @@ def partition_rows(
         plan: which event features.
         columns: which CRM columns.
         tables: the accounts' rows of every table that is read (others' rows do no harm).
-        snapshots: account_id, contract_id, opportunity_id, as_of, lead_days, ends_at, and what spans accounts.
+        snapshots: account_id, contract_id, opportunity_id, as_of, lead_days, ends_at, and what spans
+        accounts.
     """
     asked_of = columns_of(snapshots)
     as_of = asked_of["as_of"]

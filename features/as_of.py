@@ -22,18 +22,20 @@ Bools = NDArray[np.bool_]
 DAY = 86_400_000_000
 MISSING = np.iinfo(np.int64).min
 FOREVER = np.iinfo(np.int64).max
-_KEY_BITS = 62
+KEY_BITS = 62
+"""Bits of a key for group and moment together."""
 _NOTHING = np.zeros(0, np.int64)
 
 
 class Clock:
-    """One sortable int64 for (group, moment): whole microseconds while they fit, ranks of moments otherwise."""
+    """One sortable int64 for (group, moment): whole microseconds while they fit, ranks of moments
+    otherwise."""
 
     def __init__(self, at: Ints, groups: int) -> None:
         self.base = int(at.min()) if len(at) else 0
         self.span = (int(at.max()) - self.base + 1) if len(at) else 1
         self.ticks: Ints | None = None
-        if self.span.bit_length() + groups.bit_length() > _KEY_BITS:
+        if self.span.bit_length() + groups.bit_length() > KEY_BITS:
             self.ticks = np.unique(at)
             self.span = len(self.ticks)
         self.bits = self.span.bit_length()
@@ -169,7 +171,8 @@ class View:
         return self.starts[days]
 
     def since(self, name: object, moment: Ints) -> Ints:
-        """(m,) position of the first event at or after `moment` (`MISSING`: there is none), kept as `name`."""
+        """(m,) position of the first event at or after `moment` (`MISSING`: there is none), kept as
+        `name`."""
         if name not in self.starts:
             position = self.position(np.minimum(moment, self.as_of))
             self.starts[name] = np.where(moment == MISSING, self.upto, position)
@@ -201,7 +204,8 @@ class View:
 
 
 class Stream:
-    """A selection of events, seen from snapshots. Its answers are (m,), a rank being a place in the selection."""
+    """A selection of events, seen from snapshots. Its answers are (m,), a rank being a place in the
+    selection."""
 
     def __init__(self, view: View, chosen: Selection) -> None:
         self.view, self.chosen = view, chosen
@@ -210,7 +214,8 @@ class Stream:
         self.hidden = self._own_hidden() if view.line.known is not None else None
 
     def _own_hidden(self) -> tuple[Ints, Ints] | None:
-        """Pairs of chosen events (as ranks) and snapshots that do not know of them yet; None: no such pair."""
+        """Pairs of chosen events (as ranks) and snapshots that do not know of them yet; None: no such
+        pair."""
         event, snapshot = self.view.hidden
         if self.chosen.passes is not None and len(event):
             keep = self.chosen.passes[event]
@@ -279,87 +284,6 @@ class Stream:
     def at(self, rank: Ints) -> Ints:
         """(m,) moment of the event of each rank, `MISSING` for rank -1."""
         return take(self.chosen.at, rank, MISSING)
-
-
-class Presence:
-    """How many different values are present, by time: what `distinct` looks up.
-
-    Each event makes its value present from when it is known to when it leaves the window. What is counted at
-    a moment is how many values' unions of such spans cover it.
-
-    Args:
-        chosen: the events.
-        value: (k,) whole numbers that tell values apart, negative for none.
-    """
-
-    def __init__(self, chosen: Selection, value: Ints) -> None:
-        self.groups = chosen.line.groups
-        group = chosen.line.group if chosen.picked is None else chosen.line.group[chosen.picked]
-        known = chosen.known
-        begin = chosen.at if known is None else known
-        kept = np.flatnonzero(value >= 0)
-        order = kept[_by_value(group[kept], value[kept], begin[kept] if known is not None else None)]
-        self.group, self.begin, self.at = group[order], begin[order], chosen.at[order]
-        self.new = np.ones(len(order), bool)
-        self.new[1:] = (self.group[1:] != self.group[:-1]) | (value[order[1:]] != value[order[:-1]])
-        self._spans: dict[int | None, tuple[Timeline, Timeline | None]] = {}
-
-    def spans(self, days: int | None) -> tuple[Timeline, Timeline | None]:
-        """When values become present, and when they cease to be (None: never), within the last `days` days."""
-        if days not in self._spans:
-            self._spans[days] = self._merged(days)
-        return self._spans[days]
-
-    def _merged(self, days: int | None) -> tuple[Timeline, Timeline | None]:
-        if days is None:
-            return Timeline(self.group[self.new], self.begin[self.new], groups=self.groups), None
-        end = self.at + days * DAY
-        use = self.begin < end
-        new, group, begin, end = self.new, self.group, self.begin, end
-        if not use.all():
-            run = np.cumsum(new)[use]
-            new = np.append(True, run[1:] != run[:-1])[: len(run)]
-            group, begin, end = group[use], begin[use], end[use]
-        opens, covered = _unions(new, begin, end)
-        closes = np.append(opens[1:], True)[: len(opens)]
-        return (
-            Timeline(group[opens], begin[opens], groups=self.groups),
-            Timeline(group[closes], covered[closes], groups=self.groups),
-        )
-
-    def count(self, days: int | None, group: Ints, as_of: Ints) -> Ints:
-        """(m,) values present for each snapshot."""
-        begins, ends = self.spans(days)
-        opened = View(begins, group, as_of)
-        found = opened.upto - opened.begin
-        if ends is not None:
-            closed = View(ends, group, as_of)
-            found -= closed.upto - closed.begin
-        return found
-
-
-def _by_value(group: Ints, value: Ints, begin: Ints | None) -> Ints:
-    """The order by group, value and `begin`; None: the events stand in that order within each value already."""
-    if begin is not None:
-        return np.lexsort((begin, value, group))
-    width = int(value.max()) + 1 if len(value) else 1
-    if width.bit_length() + (int(group[-1]) if len(group) else 0).bit_length() > _KEY_BITS:
-        return np.lexsort((value, group))
-    return np.argsort(group * width + value, kind="stable")
-
-
-def _unions(new: Bools, begin: Ints, end: Ints) -> tuple[Bools, Ints]:
-    """Which spans (begin, end], sorted by value and begin, open a union, and (n,) how far each union reaches so far.
-
-    `new` marks each value's first span.
-    """
-    ticks, tick = np.unique(end, return_inverse=True)
-    bits = len(ticks).bit_length()
-    reach = np.maximum.accumulate(((np.cumsum(new) - 1) << bits) | tick)
-    covered = ticks[reach & ((1 << bits) - 1)]
-    opens = new.copy()
-    opens[1:] |= begin[1:] > covered[:-1]
-    return opens, covered
 
 
 def take(values: NDArray, index: Ints, missing: float) -> NDArray:

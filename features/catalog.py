@@ -15,14 +15,23 @@ from features.declaration import ACROSS, RUNUP, SCOPE_COLUMN, TERM, Declared, De
 from features.event_columns import COMPUTED, OPTIONAL
 
 CATALOG: tuple[Declared, ...] = (*CONTACT, *PRICING, *RECORD, *SUPPORT, *MONEY, *USAGE, *MARKETING)
-"""Every declared feature of events; columns of the CRM come on top (`features.columns`), and features of the measures of
+"""Every declared feature of events; columns of the CRM come on top (`features.columns`), and features of
+the measures of
 use and the kinds of activity that a CRM has of its own (`own_features`)."""  # fmt: skip
 
 SUBJECT_INFOS: dict[str, tuple[Info, ...]] = {
     "renewal": (
-        Info("days_to_end", "days to the contract's end", "days", "contract", "contracts.end_date", group="days_to_end"),
-        Info("term_days", "length of the term", "days", "contract", "contracts.start_date", group="term_days"),
-        Info("end_month", "calendar month of the end", "month", "contract", "contracts.end_date", group="end_month"),
+        Info(
+            "days_to_end", "days to the contract's end", "days", "contract", "contracts.end_date",
+            group="days_to_end",
+        ),
+        Info(
+            "term_days", "length of the term", "days", "contract", "contracts.start_date", group="term_days",
+        ),
+        Info(
+            "end_month", "calendar month of the end", "month", "contract", "contracts.end_date",
+            group="end_month",
+        ),
     ),
     "win": (
         Info(
@@ -64,9 +73,15 @@ class Plan:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """What rows of the plan give out, in order; what the subjects can't say of themselves is left out of them."""
+        """What rows of the plan give out, in order; what the subjects can't say of themselves is left out
+        of them."""
         itself = (info.name for info in SUBJECT_INFOS[self.kind])
         return (*itself, *(declared.name for declared in self.shown))
+
+    @property
+    def across_names(self) -> tuple[str, ...]:
+        """Names of what spans accounts, shown or not."""
+        return (*(one.name for one in self.across), *(one.name for one in self.across_derived))
 
     @property
     def shown(self) -> tuple[Declared, ...]:
@@ -76,7 +91,8 @@ class Plan:
 
 
 def infos(kind: str | None = None) -> tuple[Info, ...]:
-    """What every declared feature is, in the catalogue's order: what `perennial features list` and the docs print."""
+    """What every declared feature is, in the catalogue's order: what `perennial features list` and the
+    docs print."""
     kinds = (kind,) if kind else tuple(SUBJECT_INFOS)
     found = {info.name: info for one in kinds for info in SUBJECT_INFOS[one]}
     for declared in CATALOG:
@@ -102,7 +118,8 @@ def known_levels(column: str) -> frozenset[str]:
 
 
 def plan(schema: Schema, kind: str, levels: Mapping[str, tuple[str, ...]] | None = None) -> Plan:
-    """What can be answered: a feature whose table or column is missing is left out, and what derives from it too.
+    """What can be answered: a feature whose table or column is missing is left out, and what derives from
+    it too.
 
     Args:
         schema: table → its columns.
@@ -145,7 +162,7 @@ def reads(feature: Feature, kind: str) -> frozenset[str]:
         computed = COMPUTED.get((table, name))
         needed.update(computed.needs if computed else (f"{table}.{name}",))
     if feature.window in (TERM, RUNUP):
-        needed.add(_WINDOW_COLUMNS[kind].get(str(feature.window), "no such window"))
+        needed.add(_WINDOW_COLUMNS[kind].get(feature.window, "no such window"))
     if feature.scope == "owner":
         needed.add("contracts.owner_id" if kind == "renewal" else "opportunities.owner_id")
     if feature.scope == "industry":

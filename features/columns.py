@@ -1,4 +1,5 @@
-"""Columns of accounts, contracts, opportunities and leads as features: as `history` says they stood, else today's."""
+"""Columns of accounts, contracts, opportunities and leads as features: as `history` says they stood, else
+today's."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ SEEN_FROM = {"renewal": ("contracts", "accounts"), "win": ("opportunities", "acc
 NEVER = frozenset(
     {
         "contracts.renewed", "contracts.decided_at", "contracts.lost_reason", "contracts.end_date",
-        "opportunities.is_won", "opportunities.closed_at", "opportunities.lost_reason", "opportunities.created_at",
+        "opportunities.is_won", "opportunities.closed_at", "opportunities.lost_reason",
+        "opportunities.created_at",
         "leads.created_at", "leads.disqualified_reason",
     }
 )  # fmt: skip
@@ -40,7 +42,8 @@ _YES, _NO = frozenset({"true", "t", "yes", "y", "1", "1.0"}), frozenset({"false"
 class CrmColumn:
     """A column as a feature.
 
-    `history` tells how rows of `history` speak of it: not at all (None); as `states` from when a row was made, so that
+    `history` tells how rows of `history` speak of it: not at all (None); as `states` from when a row was
+    made, so that
     today's value holds where they say nothing; or as `changes` only. Then a cell without a change so far is
     missing: to fill it with today's value would tell which cells are going to change.
     """
@@ -134,11 +137,14 @@ def _as_number(kind: Kind, whole: Ints, as_of: Ints) -> NDArray[np.float64]:
 
 
 def history_rows(
-    table: str, column: str, history: Columns, known: Mapping[str, int], begins: Ints, group: Ints, as_of: Ints
+    table: str, column: str, history: Columns, known: Mapping[str, int], begins: Ints, group: Ints,
+    as_of: Ints
 ) -> tuple[Ints, NDArray[np.bool_]]:  # fmt: skip
-    """(m,) the row of `history` that says how a cell stood (-1: none yet), and whether history speaks of the cell at all.
+    """(m,) the row of `history` that says how a cell stood (-1: none yet), and whether history speaks of
+    the cell at all.
 
-    A row's first entries, written when it was made (`begins`, (len(known),)), are known from its beginning on.
+    A row's first entries, written when it was made (`begins`, (len(known),)), are known from its beginning
+    on.
     """
     tables, names, changed = history["table"], history["column"], history["changed_at"]
     assert isinstance(tables, Coded)
@@ -163,9 +169,11 @@ def history_rows(
 
 
 def values_stood(
-    column: CrmColumn, today: Column, history: Columns, known: Mapping[str, int], begins: Ints, group: Ints, as_of: Ints
+    column: CrmColumn, today: Column, history: Columns, known: Mapping[str, int], begins: Ints, group: Ints,
+    as_of: Ints
 ) -> Column:  # fmt: skip
-    """(m,) the column as `history` says it stood at `as_of`; `today`'s value in cells history is silent about.
+    """(m,) the column as `history` says it stood at `as_of`; `today`'s value in cells history is silent
+    about.
 
     Where history of a cell only starts later, the value before is not known, and stays missing.
     """

@@ -7,8 +7,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-EVER, TERM, RUNUP = "ever", "term", "runup"
 Window = int | Literal["ever", "term", "runup"]
+EVER: Window = "ever"
+TERM: Window = "term"
+RUNUP: Window = "runup"
 Scope = Literal["account", "contract", "opportunity", "owner", "industry", "everyone"]
 Aggregate = Literal[
     "count", "sum", "mean", "last", "previous", "first",
@@ -24,7 +26,11 @@ SCOPE_COLUMN: dict[str, str] = {
     "industry": "industry",
 }
 """The column that says to which account, contract, … a row belongs; `everyone` needs none."""
-PHRASES = {EVER: "so far", TERM: "since the term or deal began", RUNUP: "since 180 days before the end"}
+PHRASES: dict[Window, str] = {
+    EVER: "so far",
+    TERM: "since the term or deal began",
+    RUNUP: "since 180 days before the end",
+}
 
 
 class Hashed:
@@ -115,10 +121,13 @@ class Info:
 
 @dataclass(frozen=True)
 class Feature:
-    """One aggregate of events within one window, seen from a snapshot's account, contract, opportunity, owner, ….
+    """One aggregate of events within one window, seen from a snapshot's account, contract, opportunity,
+    owner, ….
 
-    `value` names the column summed, taken or told apart; `divide` turns stored units into those of `info`. `kinds` are
-    the models it is for. A feature that is only a part of others is not `shown`. `source` are the events that count: those
+    `value` names the column summed, taken or told apart; `divide` turns stored units into those of `info`.
+    `kinds` are
+    the models it is for. A feature that is only a part of others is not `shown`. `source` are the events
+    that count: those
     whose value is given.
     """
 
@@ -179,7 +188,8 @@ _OWN_NAMES = {"contract": ("contract_", " (this contract)"), "opportunity": ("de
 
 @dataclass(frozen=True)
 class Page:
-    """Writes the declarations of one touchpoint. Names may hold `{w}` for a window's ending, words for its phrase.
+    """Writes the declarations of one touchpoint. Names may hold `{w}` for a window's ending, words for its
+    phrase.
 
     Keyword options of every method are those of `Options`: `own` makes one feature for contracts and one for
     opportunities, their names starting with `contract_` and `deal_`; `better` is the direction.
@@ -248,7 +258,8 @@ class Page:
         return self._make(name, events, "gap_days", None, words, "days", options)
 
     def _make(
-        self, name: str, events: Events, take: Aggregate, value: str | None, words: str, unit: str, options: dict
+        self, name: str, events: Events, take: Aggregate, value: str | None, words: str, unit: str,
+        options: dict
     ) -> tuple[Feature, ...]:  # fmt: skip
         opted = Options(**options)
         made = []
@@ -270,9 +281,11 @@ class Page:
         return tuple(made)
 
     def derived(
-        self, name: str, needs: str, formula: Callable[..., NDArray[np.float64]], words: str, unit: str, **options: object
+        self, name: str, needs: str, formula: Callable[..., NDArray[np.float64]], words: str, unit: str,
+        **options: object
     ) -> tuple[Derived, ...]:  # fmt: skip
-        """Calculated from the features named in `needs`; if `own`, `~` there stands for the names' beginning."""
+        """Calculated from the features named in `needs`; if `own`, `~` there stands for the names'
+        beginning."""
         opted = Options(**options)  # type: ignore[arg-type]
         made = []
         for scope, kinds in _places(opted):

@@ -12,7 +12,8 @@ def share(part: Floats, whole: Floats) -> Floats:
 
 
 def trend(recent: Floats, both: Floats) -> Floats:
-    """How the recent window compares with the equally long one before it, in [-1, 1]: (r - e) / (|r| + |e| + 1).
+    """How the recent window compares with the equally long one before it, in [-1, 1]: (r - e) / (|r| + |e|
+    + 1).
 
     `both` covers the two windows together. 0 where nothing happened in either.
     """
@@ -58,5 +59,6 @@ def smoothed_share(part: Floats, whole: Floats, part_of_all: Floats, whole_of_al
 
 
 def mean_age_days(opened: Floats, closed: Floats, still_open: Floats, as_of: Floats) -> Floats:
-    """Mean age of what is open, in days, from sums of opening moments (s) of all and of those closed again."""
+    """Mean age of what is open, in days, from sums of opening moments (s) of all and of those closed
+    again."""
     return share(as_of * still_open - (opened - closed), still_open) / 86_400

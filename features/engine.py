@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.answers import partition_rows
+from features.answers import known_ids, partition_rows
 from features.arrays import Coded, Columns, columns_of, plain, sortable
 from features.catalog import OWN_LEVELS, SUBJECT_INFOS, Plan, known_levels, plan
 from features.columns import BEGINS, KEYS, CrmColumn, crm_columns
 from features.crm import Crm
 from features.declaration import Info
+from features.ledger import Ledger
 from features.peers import peer_rows
 from features.settings import Settings
 from features.tables import TABLES
@@ -91,7 +92,8 @@ def _commonest(counts: list[tuple[str | None, int]], known: frozenset[str], most
 
 
 def _in_history(crm: Crm) -> dict[str, Literal["states", "changes"]]:
-    """How history speaks of each column: as states, if at least half of its cells were written when the row was made."""
+    """How history speaks of each column: as states, if at least half of its cells were written when the
+    row was made."""
     if not crm.has("history", "table", "column", "id", "changed_at", "value"):
         return {}
     found: dict[str, Literal["states", "changes"]] = {}
@@ -118,7 +120,9 @@ def _joined(table: str, crm: Crm) -> tuple[str, ...]:
 
 
 _JOINS = {
-    "stage_history": "LEFT JOIN (SELECT opportunity_id, account_id FROM opportunities) USING (opportunity_id)",
+    "stage_history": """LEFT JOIN (
+        SELECT opportunity_id, account_id FROM opportunities
+    ) USING (opportunity_id)""",
     "history": """LEFT JOIN (
         SELECT 'accounts' AS "table", account_id AS id, account_id FROM accounts {contracts} {opportunities}
     ) USING ("table", id)""",
@@ -132,7 +136,8 @@ _UNIONS = {
 def _reads(
     planned: Plan, columns: tuple[CrmColumn, ...], schema: Mapping[str, tuple[str, ...]]
 ) -> dict[str, tuple[str, ...]]:
-    """Table → columns to read: what features need, ids, what orders ties, and the moments that place a subject."""
+    """Table → columns to read: what features need, ids, what orders ties, and the moments that place a
+    subject."""
     needed = set(planned.columns) | {column.name for column in columns}
     if any(column.history for column in columns):
         needed |= {f"history.{column}" for column in ("table", "id", "column", "changed_at", "value")}
@@ -155,7 +160,8 @@ def feature_rows(crm: Crm, snapshots: pd.DataFrame, kind: str, settings: Setting
 
     Args:
         crm: the CRM.
-        snapshots: as `features.snapshots` makes them; rows without account or, in dated data, without `as_of` get NaN.
+        snapshots: as `features.snapshots` makes them; rows without account or, in dated data, without
+        `as_of` get NaN.
         kind: `renewal` or `win`.
         settings: `threads` partitions are worked on at a time.
 
@@ -166,16 +172,44 @@ def feature_rows(crm: Crm, snapshots: pd.DataFrame, kind: str, settings: Setting
     usable = snapshots["account_id"].notna()
     if crm.dated(kind):
         usable &= snapshots["as_of"].notna()
-    rows = snapshots.loc[usable.to_numpy(bool), list(SNAPSHOT_COLUMNS)]
-    account = rows["account_id"].to_numpy(object).astype(str)
+    account = snapshots.loc[usable, "account_id"].to_numpy(object).astype(str)
     order = np.argsort(account, kind="stable")
-    asked = pa.Table.from_pandas(rows.iloc[order], preserve_index=False)
-    for name, values in _across(crm, work, asked).items():
-        asked = asked.append_column(name, pa.array(values))
     given = np.flatnonzero(usable)[order]
+    asked = snapshot_table(crm, work, snapshots.iloc[given])
     with _opened(crm, work) as connection:
         answers = _answers(connection, work, asked, account[order], settings.threads)
         return _framed(answers, given, snapshots.index, work)
+
+
+def snapshot_table(crm: Crm, work: Work, snapshots: pd.DataFrame) -> pa.Table:
+    """What the kernel needs of snapshots, with what spans accounts as of the midnight before each."""
+    asked = pa.Table.from_pandas(snapshots[list(SNAPSHOT_COLUMNS)], preserve_index=False)
+    for name, values in _across(crm, work, asked).items():
+        asked = asked.append_column(name, pa.array(values))
+    return asked
+
+
+def account_ledger(crm: Crm, work: Work, accounts: list[str]) -> Ledger:
+    """The stored events of some accounts, kept ready for live answers.
+
+    `features.answers.live_rows` puts snapshots to it (`columns_of(snapshot_table(…))`), and `Ledger.changed`
+    takes in tables to which rows have been added.
+    """
+    wanted = ", ".join(_text(account) for account in sorted(accounts))
+    with _opened(crm, work) as connection:
+        tables = {
+            table: columns_of(
+                connection.sql(
+                    f"SELECT {_list(columns)} FROM {_view(table)} WHERE account_id IN ({wanted})"
+                ).to_arrow_table()
+            )
+            for table, columns in work.reads.items()
+        }
+    own = {
+        KEYS[table]: tables[table][KEYS[table]] for table in ("contracts", "opportunities") if table in tables
+    }
+    known = known_ids(own)
+    return Ledger(tables, {**known, "account": {account: n for n, account in enumerate(sorted(accounts))}})
 
 
 def _across(crm: Crm, work: Work, asked: pa.Table) -> Columns:

@@ -1,4 +1,5 @@
-"""Columns of events that are calculated from others before the kernel sees them (each row from what it knew itself)."""
+"""Columns of events that are calculated from others before the kernel sees them (each row from what it
+knew itself)."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from features.as_of import DAY, MISSING
 
 Tables = Mapping[str, Columns]
 OUTCOME_DAYS = 45
-"""Days after a contract's end when its outcome counts as known, where the CRM does not say when it was decided."""
+"""Days after a contract's end when its outcome counts as known, where the CRM does not say when it was
+decided."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def _discount_pct(tables: Tables) -> Column:
 
 
 def _step(tables: Tables, name: str) -> tuple[Column, NDArray[np.int64]]:
-    """A stage history column and (n,) the row before of the same opportunity where it was given, -1 if none."""
+    """A stage history column and (n,) the row before of the same opportunity where it was given, -1 if
+    none."""
     table = tables["stage_history"]
     column, stage = table[name], table["stage"]
     group, at = table["opportunity_id"], _moments(table["changed_at"])

@@ -1,4 +1,5 @@
-"""The tables of some accounts made ready for the kernel: placed in groups, sorted, filtered, summed; each once."""
+"""The tables of some accounts made ready for the kernel: placed in groups, sorted, filtered, summed; each
+once."""
 
 from collections.abc import Mapping
 
@@ -6,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.arrays import Coded, Column, Columns, codes_in, length, picked, sortable
-from features.as_of import FOREVER, MISSING, Ints, Presence, Selection, Timeline, running_total
+from features.as_of import FOREVER, MISSING, Ints, Selection, Timeline, running_total
 from features.declaration import SCOPE_COLUMN, Events, Test
 from features.event_columns import COMPUTED
+from features.presence import Presence
 from features.tables import TABLES
 
 Known = Mapping[str, Mapping[str, int]]
@@ -72,7 +74,7 @@ class Ledger:
     def _ties(self, table: str, rows: Ints) -> tuple[NDArray, ...]:
         """What orders rows of one moment: the table's key, or all of its columns where it has none."""
         columns = self.tables[table]
-        key = TABLES[table].key
+        key = TABLES[table].key or ""
         return tuple(
             sortable(picked(columns, name, rows)) for name in ([key] if key in columns else sorted(columns))
         )

@@ -1,13 +1,15 @@
-"""What spans accounts: an owner's record and load, the industry's discounts; as of the midnight before the snapshot.
+"""What spans accounts: an owner's record and load, the industry's discounts; as of the midnight before the
+snapshot.
 
-It is a pass of its own because its groups (owners, industries) cut across the account partitions. Midnight (UTC) makes
+It is a pass of its own because its groups (owners, industries) cut across the account partitions. Midnight
+(UTC) makes
 it the same in nightly and live scoring.
 """
 
 import numpy as np
 
 from features.answers import Asked, answer, known_ids
-from features.arrays import Columns
+from features.arrays import Column, Columns
 from features.as_of import DAY, MISSING
 from features.catalog import Plan
 from features.event_columns import look_up
@@ -32,7 +34,7 @@ def peer_rows(plan: Plan, tables: dict[str, Columns], snapshots: Columns) -> Col
         accounts = tables["accounts"]
         asked["industry"] = look_up(snapshots["account_id"], accounts["account_id"], accounts["industry"])
     put = Asked(plan.kind, Ledger(tables, known_ids(asked)), asked)
-    found = {feature.name: answer(put, feature) for feature in plan.across}
+    found: dict[str, Column] = {feature.name: answer(put, feature) for feature in plan.across}
     for derived in plan.across_derived:
         found[derived.name] = derived.formula(*(found[need] for need in derived.needs))
     return found

@@ -25,8 +25,10 @@ COLUMNS = (
 def renewal_snapshots(crm: Crm) -> pd.DataFrame:
     """One row for each contract and lead time before its end as known then, where it ran and was undecided.
 
-    `label` is 1 where the contract was renewed, 0 where not, NaN where not known yet. `matured_at` is when a row may
-    train: 45 days after the end, whichever way it went, or later if it was decided later. Undated data: a row each.
+    `label` is 1 where the contract was renewed, 0 where not, NaN where not known yet. `matured_at` is when
+    a row may
+    train: 45 days after the end, whichever way it went, or later if it was decided later. Undated data: a
+    row each.
     """
     subjects = _subjects(crm, "renewal")
     if not crm.dated("renewal"):
@@ -47,7 +49,8 @@ def renewal_snapshots(crm: Crm) -> pd.DataFrame:
 def win_snapshots(crm: Crm) -> pd.DataFrame:
     """One row for each opportunity at creation and some days on, while it was open.
 
-    `label` is 1 where it was won within the horizon (`win_horizon_days`) after `as_of`, 0 where not, NaN where that is not
+    `label` is 1 where it was won within the horizon (`win_horizon_days`) after `as_of`, 0 where not, NaN
+    where that is not
     known yet; `matured_at` is when the horizon has passed. Undated data: one row each, label as given.
     """
     subjects = _subjects(crm, "win")
@@ -63,7 +66,8 @@ def win_snapshots(crm: Crm) -> pd.DataFrame:
 
 
 def win_horizon_days(crm: Crm) -> int:
-    """Days within which a deal must be won to count: the 90th percentile of won deals' length, up to a multiple of 30."""
+    """Days within which a deal must be won to count: the 90th percentile of won deals' length, up to a
+    multiple of 30."""
     if not crm.has("opportunities", "created_at", "closed_at", "is_won"):
         return DEFAULT_HORIZON
     subjects = _subjects(crm, "win")
@@ -79,7 +83,8 @@ def win_horizon_days(crm: Crm) -> int:
 def to_score(crm: Crm, kind: str, as_of: pd.Timestamp | None = None) -> pd.DataFrame:
     """What a sales team works on at `as_of` (default: the day of the load): one row each.
 
-    Renewal: contracts that run, are undecided and end within 180 days. Win: open opportunities. Undated data: those
+    Renewal: contracts that run, are undecided and end within 180 days. Win: open opportunities. Undated
+    data: those
     whose outcome is not given.
     """
     subjects = _subjects(crm, kind)
@@ -114,7 +119,7 @@ def asked(crm: Crm, kind: str, rows: pd.DataFrame) -> pd.DataFrame:
     subjects = _subjects(crm, kind)
     key = KEYS[SUBJECTS[kind]]
     ids = rows[key].astype("string").str.strip()
-    row = pd.Index(subjects[key].astype("string")).get_indexer(ids)
+    row = pd.Index(subjects[key].astype("string")).get_indexer(pd.Index(ids))
     moments, unread = _asked_moments(crm, rows)
     fine = (row >= 0) & ~unread
     as_of = moments.to_numpy("datetime64[us]").astype(np.int64)
@@ -147,7 +152,8 @@ def _asked_moments(crm: Crm, rows: pd.DataFrame) -> tuple[pd.Series, np.ndarray]
 def _subjects(crm: Crm, kind: str) -> pd.DataFrame:
     table = crm.need(kind)
     own = [
-        "contract_id", "opportunity_id", "account_id", "owner_id", "start_date", "end_date", "decided_at", "renewed",
+        "contract_id", "opportunity_id", "account_id", "owner_id", "start_date", "end_date", "decided_at",
+        "renewed",
         "annual_value", "created_at", "closed_at", "is_won", "amount",
     ]  # fmt: skip
     frame = crm.frame(table, [column for column in own if crm.has(table, column)])
@@ -201,7 +207,8 @@ def _renewal_rows(crm: Crm, subjects: pd.DataFrame, row: Ints, as_of: Ints, end:
 def _renewed(crm: Crm, subjects: pd.DataFrame) -> tuple[np.ndarray, Ints]:
     """(n,) 1, 0 or NaN for each contract and when that became known.
 
-    Where `renewed` is not given, a contract counts as renewed if another one of the account starts from 180 days before
+    Where `renewed` is not given, a contract counts as renewed if another one of the account starts from
+    180 days before
     to 45 days after its end, and as lost once those days are over.
     """
     end, begin = _moment(subjects, "end_date"), _moment(subjects, "start_date")
@@ -313,7 +320,8 @@ def _owner(crm: Crm, subjects: pd.DataFrame, kind: str, row: Ints, as_of: Ints) 
 
 
 def _as_stood(
-    crm: Crm, subjects: pd.DataFrame, kind: str, column: str, today: np.ndarray, row: Ints, as_of: Ints, unknown: object
+    crm: Crm, subjects: pd.DataFrame, kind: str, column: str, today: np.ndarray, row: Ints, as_of: Ints,
+    unknown: object
 ) -> np.ndarray:  # fmt: skip
     if not len(row) or as_of.max() == MISSING:
         return today[row]

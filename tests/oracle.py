@@ -1,4 +1,5 @@
-"""The catalogue answered the slow, obvious way: for each snapshot and feature, look at every row of the table."""
+"""The catalogue answered the slow, obvious way: for each snapshot and feature, look at every row of the
+table."""
 
 import math
 from datetime import timedelta
@@ -55,7 +56,7 @@ def _step(rows: Rows, row: Row, column: str, unit: int):
         if r["opportunity_id"] == row["opportunity_id"] and r[column] is not None
     ]
     line.sort(key=lambda r: (r["changed_at"], r["stage"], r[column]))
-    before = [r for r in line[: _place(line, row)]]
+    before = line[: _place(line, row)]
     if column == "stage":
         return int(not before or before[-1]["stage"] != row["stage"])
     return (row[column] - before[-1][column]) // unit if before else None

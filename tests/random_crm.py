@@ -74,7 +74,8 @@ def _ids(draw, name: str, size: int, share_null: float) -> list:
 
 
 def moments(draw, size: int) -> np.ndarray:
-    """Moments on a coarse grid around a leap day, some a microsecond off: many ties, many bounds hit exactly."""
+    """Moments on a coarse grid around a leap day, some a microsecond off: many ties, many bounds hit
+    exactly."""
     days = draw.choice([-400, -365, -180, -91, -90, -60, -31, -30, -29, -7, -1, 0, 1, 30], size)
     return CENTRE + days * 24 * HOUR + draw.choice([0, 0, 0, 1, -1, 5 * HOUR], size)
 

@@ -9,7 +9,6 @@ from features.as_of import (
     DAY,
     MISSING,
     Clock,
-    Presence,
     Selection,
     Stream,
     Timeline,
@@ -17,10 +16,12 @@ from features.as_of import (
     elapsed_days,
     running_total,
 )
+from features.presence import Presence
 
 MOMENTS = st.integers(0, 12).map(lambda day: day * DAY) | st.sampled_from([1, DAY - 1, 3 * DAY + 1])
 EVENT = st.tuples(
-    st.integers(-1, 2), MOMENTS | st.just(MISSING), st.none() | MOMENTS, st.integers(-1, 3), st.booleans(), st.integers(-9, 9)
+    st.integers(-1, 2), MOMENTS | st.just(MISSING), st.none() | MOMENTS, st.integers(-1, 3), st.booleans(),
+    st.integers(-9, 9)
 )  # fmt: skip
 SNAPSHOT = st.tuples(st.integers(-1, 2), MOMENTS)
 

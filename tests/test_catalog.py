@@ -75,9 +75,11 @@ TALKS = [
     activity("2024-02-10T00:00:00", recorded_at="2024-03-05T00:00:00"),
 ]
 QUOTES = [
-    {"quote_id": "q1", "account_id": "a", "quoted_at": "2024-01-01T00:00:00", "list_amount": "100", "net_amount": "90",
+    {"quote_id": "q1", "account_id": "a", "quoted_at": "2024-01-01T00:00:00", "list_amount": "100",
+    "net_amount": "90",
      "contract_id": "c", "opportunity_id": "o"},
-    {"quote_id": "q2", "account_id": "a", "quoted_at": "2024-02-20T00:00:00", "list_amount": "100", "net_amount": "75",
+    {"quote_id": "q2", "account_id": "a", "quoted_at": "2024-02-20T00:00:00", "list_amount": "100",
+    "net_amount": "75",
      "contract_id": "c", "opportunity_id": "o"},
 ]  # fmt: skip
 STAGES = [
@@ -87,20 +89,25 @@ STAGES = [
                                       ("20", "offer", "80", "2024-03-31")]
 ]  # fmt: skip
 CASES = [
-    {"case_id": "k1", "account_id": "a", "opened_at": "2024-01-10T00:00:00", "closed_at": "2024-01-11T12:00:00",
+    {"case_id": "k1", "account_id": "a", "opened_at": "2024-01-10T00:00:00",
+    "closed_at": "2024-01-11T12:00:00",
      "priority": "High", "escalated": "true", "csat": "4"},
-    {"case_id": "k2", "account_id": "a", "opened_at": "2024-02-20T00:00:00", "closed_at": "2024-03-02T00:00:00",
+    {"case_id": "k2", "account_id": "a", "opened_at": "2024-02-20T00:00:00",
+    "closed_at": "2024-03-02T00:00:00",
      "escalated": "false", "csat": "1"},
 ]  # fmt: skip
 SURVEYS = [
-    {"response_id": f"r{n}", "account_id": "a", "kind": "NPS", "asked_at": asked_at, "answered_at": answered, "score": score}
+    {"response_id": f"r{n}", "account_id": "a", "kind": "NPS", "asked_at": asked_at,
+    "answered_at": answered, "score": score}
     for n, (asked_at, answered, score) in enumerate([("2023-12-01T00:00:00", "2023-12-02T00:00:00", "9"),
         ("2024-02-01T00:00:00", "2024-02-01T06:00:00", "5"), ("2024-02-25T00:00:00", None, None)])
 ]  # fmt: skip
 INVOICES = [
-    {"invoice_id": "i1", "account_id": "a", "issued_at": "2023-12-01T00:00:00", "due_at": "2023-12-31", "amount": "50",
+    {"invoice_id": "i1", "account_id": "a", "issued_at": "2023-12-01T00:00:00", "due_at": "2023-12-31",
+    "amount": "50",
      "paid_at": "2024-01-10T08:00:00"},
-    {"invoice_id": "i2", "account_id": "a", "issued_at": "2024-01-01T00:00:00", "due_at": "2024-01-31", "amount": "70.5",
+    {"invoice_id": "i2", "account_id": "a", "issued_at": "2024-01-01T00:00:00", "due_at": "2024-01-31",
+    "amount": "70.5",
      "paid_at": None},
 ]  # fmt: skip
 USAGE = [
@@ -109,37 +116,49 @@ USAGE = [
                                ("2024-02-15", "exports", "1"), ("2024-02-28", "logins", "2.5")]
 ]  # fmt: skip
 TOUCHES = [
-    {"touch_id": "t1", "account_id": "a", "sent_at": "2024-01-01T00:00:00", "campaign_id": "m", "channel": "mail",
+    {"touch_id": "t1", "account_id": "a", "sent_at": "2024-01-01T00:00:00", "campaign_id": "m",
+    "channel": "mail",
      "responded_at": "2024-01-03T00:00:00"},
-    {"touch_id": "t2", "account_id": "a", "sent_at": "2024-02-01T00:00:00", "campaign_id": "m", "channel": "event"},
+    {"touch_id": "t2", "account_id": "a", "sent_at": "2024-02-01T00:00:00", "campaign_id": "m",
+    "channel": "event"},
 ]  # fmt: skip
 OLD = [
-    {"contract_id": "old1", "account_id": "a", "start_date": "2021-03-01", "end_date": "2022-03-01", "renewed": "true",
+    {"contract_id": "old1", "account_id": "a", "start_date": "2021-03-01", "end_date": "2022-03-01",
+    "renewed": "true",
      "owner_id": "u", "decided_at": "2022-02-01T00:00:00"},
-    {"contract_id": "old2", "account_id": "a", "start_date": "2022-03-01", "end_date": "2023-03-01", "renewed": "false",
+    {"contract_id": "old2", "account_id": "a", "start_date": "2022-03-01", "end_date": "2023-03-01",
+    "renewed": "false",
      "owner_id": "u", "decided_at": "2023-02-01T00:00:00"},
 ]  # fmt: skip
 DEALS = [
-    {"opportunity_id": "won", "account_id": "a", "created_at": "2023-01-01T00:00:00", "closed_at": "2023-01-31T00:00:00",
+    {"opportunity_id": "won", "account_id": "a", "created_at": "2023-01-01T00:00:00",
+    "closed_at": "2023-01-31T00:00:00",
      "is_won": "true", "amount": "1000", "kind": "expansion", "owner_id": "u"},
-    {"opportunity_id": "lost", "account_id": "a", "created_at": "2023-11-01T00:00:00", "closed_at": "2024-02-01T00:00:00",
+    {"opportunity_id": "lost", "account_id": "a", "created_at": "2023-11-01T00:00:00",
+    "closed_at": "2024-02-01T00:00:00",
      "is_won": "false", "amount": "500", "owner_id": "u"},
 ]  # fmt: skip
 ROWS = [
     ("renewal", "activities", TALKS, {
-        "calls_30d": 1, "calls_90d": 1, "meetings_30d": 1, "emails_30d": 1, "activities_90d": 3, "inbound_90d": 2,
+        "calls_30d": 1, "calls_90d": 1, "meetings_30d": 1, "emails_30d": 1, "activities_90d": 3,
+        "inbound_90d": 2,
         "talk_minutes_90d": 90, "talk_minutes_mean_365d": 45, "days_since_call": 30, "days_since_meeting": 10,
         "days_since_activity": 1, "human_gap_days_365d": 20, "human_overdue": 0.5, "inbound_share_90d": 2 / 3,
-        "unanswered_share_90d": 0.5, "last_activity_kind": "Email", "last_outcome": "reached", "calls_term": 1,
-        "outbound_human_runup": 1, "first_outbound_lead_days": 120, "contract_calls_ever": 1, "days_to_end": 90,
+        "unanswered_share_90d": 0.5, "last_activity_kind": "Email", "last_outcome": "reached",
+        "calls_term": 1,
+        "outbound_human_runup": 1, "first_outbound_lead_days": 120, "contract_calls_ever": 1,
+        "days_to_end": 90,
         "activity_trend_30d": 0.75, "outbound_365d": 1, "contract_days_since_activity": 30,
     }),
     ("win", "activities", TALKS, {
-        "deal_calls_ever": 1, "meetings_term": 1, "calls_term": 0, "days_open": 29, "first_human_after_days": 19,
+        "deal_calls_ever": 1, "meetings_term": 1, "calls_term": 0, "days_open": 29,
+        "first_human_after_days": 19,
     }),
     ("win", "quotes", QUOTES, {
-        "quotes_90d": 2, "days_since_quote": 10, "last_discount_pct": 25, "discount_step_pct": 15, "quoted_net_365d": 165,
-        "discount_pct_365d": 17.5, "deal_first_discount_pct": 10, "deal_discount_change_pct": 15, "deal_quoted_net": 75,
+        "quotes_90d": 2, "days_since_quote": 10, "last_discount_pct": 25, "discount_step_pct": 15,
+        "quoted_net_365d": 165,
+        "discount_pct_365d": 17.5, "deal_first_discount_pct": 10, "deal_discount_change_pct": 15,
+        "deal_quoted_net": 75,
         "peer_discount_pct": 17.5, "discount_above_peers": 7.5,
     }),
     ("win", "stage_history", STAGES, {
@@ -149,18 +168,24 @@ ROWS = [
     }),
     ("renewal", "cases", CASES, {
         "cases_90d": 2, "cases_open": 1, "case_open_days_mean": 10, "escalated_365d": 1, "escalated_open": 0,
-        "urgent_cases_90d": 1, "case_hours_365d": 36, "case_csat_last": 4, "case_csat_365d": 4, "days_since_case": 10,
+        "urgent_cases_90d": 1, "case_hours_365d": 36, "case_csat_last": 4, "case_csat_365d": 4,
+        "days_since_case": 10,
     }),
     ("renewal", "surveys", SURVEYS, {
-        "surveys_asked_365d": 3, "surveys_answered_365d": 2, "survey_answer_share": 2 / 3, "survey_answer_hours": 15,
-        "nps_last": 5, "nps_step": -4, "nps_365d": 7, "nps_silent": 1, "detractor_365d": 1, "days_since_nps": 28.75,
+        "surveys_asked_365d": 3, "surveys_answered_365d": 2, "survey_answer_share": 2 / 3,
+        "survey_answer_hours": 15,
+        "nps_last": 5, "nps_step": -4, "nps_365d": 7, "nps_silent": 1, "detractor_365d": 1,
+        "days_since_nps": 28.75,
     }),
     ("renewal", "invoices", INVOICES, {
-        "invoices_365d": 2, "invoiced_365d": 120.5, "invoices_overdue": 1, "amount_overdue": 70.5, "paid_late_365d": 1,
-        "paid_late_share": 1, "payment_delay_days_ever": 10, "last_payment_delay_days": 10, "payment_delay_change": 0,
+        "invoices_365d": 2, "invoiced_365d": 120.5, "invoices_overdue": 1, "amount_overdue": 70.5,
+        "paid_late_365d": 1,
+        "paid_late_share": 1, "payment_delay_days_ever": 10, "last_payment_delay_days": 10,
+        "payment_delay_change": 0,
     }),
     ("renewal", "usage", USAGE, {
-        "usage_days_30d": 2, "usage_days_90d": 3, "usage_metrics_90d": 2, "usage_logins_30d": 6.5, "usage_logins_last": 2.5,
+        "usage_days_30d": 2, "usage_days_90d": 3, "usage_metrics_90d": 2, "usage_logins_30d": 6.5,
+        "usage_logins_last": 2.5,
         "usage_logins_mean_90d": 5.5, "usage_exports_90d": 1, "usage_logins_trend_30d": (6.5 - 10) / 17.5,
     }),
     ("renewal", "touches", TOUCHES, {
@@ -168,13 +193,16 @@ ROWS = [
         "last_touch_channel": "event", "days_since_response": 58,
     }),
     ("renewal", "contracts", [*HOME["contracts"], *OLD], {
-        "contracts_started": 3, "contracts_running": 1, "renewals": 1, "contracts_lost": 1, "renewal_share": 0.5,
-        "tenure_days": 1096, "days_since_contract_lost": 394, "owner_contracts_running": 2, "owner_decided": 2,
+        "contracts_started": 3, "contracts_running": 1, "renewals": 1, "contracts_lost": 1,
+        "renewal_share": 0.5,
+        "tenure_days": 1096, "days_since_contract_lost": 394, "owner_contracts_running": 2,
+        "owner_decided": 2,
         "owner_renewal_share": 0.5, "term_days": 364, "end_month": 5,
     }),
     ("win", "opportunities", [*HOME["opportunities"], *DEALS], {
         "deals_created_ever": 3, "deals_won_ever": 1, "deals_lost_365d": 1, "deals_open": 1, "win_share": 0.5,
-        "won_amount": 1000, "won_days_mean": 30, "days_since_deal_lost": 29, "owner_deals_open": 2, "owner_win_share": 0.5,
+        "won_amount": 1000, "won_days_mean": 30, "days_since_deal_lost": 29, "owner_deals_open": 2,
+        "owner_win_share": 0.5,
     }),
 ]  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""The engine against the slow oracle, and what must change nothing: later events, order, partitions, company."""
+"""The engine against the slow oracle, and what must change nothing: later events, order, partitions,
+company."""
 
 import math
 
@@ -101,8 +102,10 @@ def _known_before(name: str, table: pa.Table, moment: int) -> pa.Table:
         table = _nulled(table, moment, [outcome], by=decided)
         return _nulled(table, moment, [decided])
     first = {
-        "activities": "occurred_at", "stage_history": "changed_at", "quotes": "quoted_at", "leads": "created_at",
-        "touches": "sent_at", "cases": "opened_at", "usage": "used_on", "invoices": "issued_at", "surveys": "asked_at",
+        "activities": "occurred_at", "stage_history": "changed_at", "quotes": "quoted_at",
+        "leads": "created_at",
+        "touches": "sent_at", "cases": "opened_at", "usage": "used_on", "invoices": "issued_at",
+        "surveys": "asked_at",
     }.get(name)  # fmt: skip
     if first is None:
         return table
@@ -252,6 +255,18 @@ def test_rows_that_cannot_be_placed_are_missing_throughout(simulated_crm, looked
     some.iloc[2, some.columns.get_loc("as_of")] = pd.NaT
     frame = feature_rows(simulated_crm, some, "renewal", Settings(threads=1)).frame
     assert frame.isna().all(axis=1).tolist() == [False, True, True, False]
+
+
+def test_a_ledger_of_one_account_answers_as_the_batch_does(simulated_crm, looked_at):
+    work = engine.work_for(simulated_crm, "renewal")
+    one = looked_at.sample(1, random_state=2)
+    batch = feature_rows(simulated_crm, one, "renewal", Settings(threads=1)).frame
+    ledger = engine.account_ledger(simulated_crm, work, one["account_id"].tolist())
+    snapped = columns_of(engine.snapshot_table(simulated_crm, work, one))
+    live = live_rows(work.plan, work.columns, ledger, snapped)
+    assert not differences(
+        [batch.iloc[0].to_dict()], [{name: _listed(values)[0] for name, values in live.items()}]
+    )
 
 
 def _listed(values) -> list:

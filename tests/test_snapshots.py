@@ -20,8 +20,10 @@ def deal(number: int, created: str, **more) -> dict:
 
 
 def test_a_contract_is_looked_at_at_seven_lead_times_before_its_end():
-    crm = from_rows({"contracts": [contract(1, "2023-01-01", "2024-01-01", renewed="true", annual_value="10.5"),
-                                   contract(2, "2023-03-01", "2024-03-01", renewed="false")]}, LATE)  # fmt: skip
+    crm = from_rows({"contracts": [contract(1, "2023-01-01", "2024-01-01", renewed="true",
+    annual_value="10.5"),
+                                   contract(2, "2023-03-01", "2024-03-01", renewed="false")]},
+                                   LATE)  # fmt: skip
     one = renewal_snapshots(crm).query("subject_id == 'c1'")
     assert sorted(one["lead_days"]) == [14, 30, 60, 90, 120, 150, 180]
     assert one["as_of"].min() == pd.Timestamp("2023-07-05")
@@ -50,7 +52,8 @@ def test_only_where_it_had_begun_and_was_undecided():
 )
 def test_without_renewed_a_follow_on_contract_says_it(start, label):
     crm = from_rows({"contracts": [contract(1, "2023-01-01", "2024-01-01"),
-                                   {**contract(9, start, "2025-06-01"), "account_id": "a1"}]}, LATE)  # fmt: skip
+                                   {**contract(9, start, "2025-06-01"), "account_id": "a1"}]},
+                                   LATE)  # fmt: skip
     assert set(renewal_snapshots(crm).query("subject_id == 'c1'")["label"]) == {label}
 
 
@@ -96,7 +99,8 @@ def test_owner_and_amount_are_those_of_the_time():
 
 
 def test_a_deal_is_looked_at_while_it_is_open():
-    crm = from_rows({"opportunities": [deal(1, "2024-01-10T08:00:00", closed_at="2024-02-20T08:00:00", is_won="true"),
+    crm = from_rows({"opportunities": [deal(1, "2024-01-10T08:00:00", closed_at="2024-02-20T08:00:00",
+    is_won="true"),
                                        deal(2, "2024-01-31T08:00:00", is_won=None)]}, LATE)  # fmt: skip
     found = win_snapshots(crm)
     assert found.query("subject_id == 'o1'")["lead_days"].tolist() == [0, 7, 14, 30]
@@ -142,7 +146,8 @@ def test_rows_that_are_asked_for_keep_their_order_and_say_their_problem():
     crm = from_rows({"contracts": [contract(1, "2023-01-01", "2024-01-01"),
                                    contract(2, "2023-01-01", "2024-02-01")]}, LATE)  # fmt: skip
     rows = pd.DataFrame(
-        {"contract_id": ["c2", "nobody", "c1", "c1"], "as_of": ["2023-12-01", "2023-12-01", "soon", "2023-12-01T10:00:00Z"]},
+        {"contract_id": ["c2", "nobody", "c1", "c1"], "as_of": ["2023-12-01", "2023-12-01", "soon",
+        "2023-12-01T10:00:00Z"]},
         index=[5, 6, 7, 8],
     )  # fmt: skip
     found = asked(crm, "renewal", rows)

@@ -12,7 +12,8 @@ OUTBOUND_WORDS = frozenset({"outbound", "out", "outgoing"})
 INBOUND_WORDS = frozenset({"inbound", "in", "incoming"})
 UNANSWERED_WORDS = frozenset(
     {
-        "no answer", "not answered", "unanswered", "voicemail", "left voicemail", "left message", "busy", "bounced",
+        "no answer", "not answered", "unanswered", "voicemail", "left voicemail", "left message", "busy",
+        "bounced",
         "no show", "missed", "failed", "wrong number", "no response", "no reply", "cancelled", "canceled",
     }
 )  # fmt: skip
@@ -56,7 +57,9 @@ _SILENCE = flat(
     page.since("days_since_inbound", INBOUND, "days since the customer last got in touch", better=-1),
     page.since("days_since_outbound_human", OUTBOUND_HUMAN, "days since we last called or met", better=-1),
     page.gap("human_gap_days_{w}", HUMAN, "usual days between calls or meetings {w}", windows=(365,)),
-    page.gap("inbound_gap_days_{w}", INBOUND, "usual days between the customer's contacts {w}", windows=(365,)),
+    page.gap(
+        "inbound_gap_days_{w}", INBOUND, "usual days between the customer's contacts {w}", windows=(365,),
+    ),
     page.derived(
         "human_overdue", "days_since_human human_gap_days_365d", overdue,
         "silence, in usual gaps between calls or meetings", "gaps", better=-1,
@@ -130,7 +133,9 @@ _BREADTH = flat(
         "owners_met_{w}", ACTIVITIES, "owner_id", "people of ours in contact {w}", "people", windows=(365,)
     ),
     page.last("last_seniority", ACTIVITIES, "seniority", "seniority of the last person reached", "level"),
-    page.count("contacts_known", Events("contacts", "created_at"), "people known at the account", "people", better=1),
+    page.count(
+        "contacts_known", Events("contacts", "created_at"), "people known at the account", "people", better=1,
+    ),
     page.derived(
         "contacts_reached_share", "contacts_reached_365d contacts_known", share,
         "share of the people known who were reached in the last 365 days", "share", better=1,
@@ -139,7 +144,8 @@ _BREADTH = flat(
 
 _TIMING = flat(
     page.count(
-        "outbound_human_{w}", OUTBOUND_HUMAN, "calls and meetings we started {w}", windows=(RUNUP,), kinds=RENEWAL
+        "outbound_human_{w}", OUTBOUND_HUMAN, "calls and meetings we started {w}", windows=(RUNUP,),
+        kinds=RENEWAL
     ),
     page.since_first(
         "days_since_first_outbound_{w}", OUTBOUND_HUMAN, "days since our first call or meeting {w}",
@@ -154,7 +160,8 @@ _TIMING = flat(
     page.count("activities_{w}", ACTIVITIES, "activities {w}", windows=(TERM,)),
     page.count("inbound_{w}", INBOUND, "contacts started by the customer {w}", windows=(TERM,)),
     page.since_first(
-        "days_since_first_human_{w}", HUMAN, "days since the first call or meeting {w}", windows=(TERM,), kinds=WIN
+        "days_since_first_human_{w}", HUMAN, "days since the first call or meeting {w}", windows=(TERM,),
+        kinds=WIN
     ),
     page.derived(
         "first_human_after_days", "days_open days_since_first_human_term", difference,
@@ -171,9 +178,12 @@ _OWN = flat(
     page.since("days_since_activity", ACTIVITIES, "days since the last activity", own=True),
     page.since("days_since_human", HUMAN, "days since the last call or meeting", own=True, better=-1),
     page.gap("gap_days", ACTIVITIES, "usual days between activities", own=True),
-    page.distinct("contacts_reached_ever", ACTIVITIES, "contact_id", "different people reached", "people", own=True),
+    page.distinct(
+        "contacts_reached_ever", ACTIVITIES, "contact_id", "different people reached", "people", own=True,
+    ),
     page.derived(
-        "inbound_share", "~inbound_ever ~activities_ever", share, "share of contacts the customer started", "share",
+        "inbound_share", "~inbound_ever ~activities_ever", share, "share of contacts the customer started",
+        "share",
         own=True,
     ),
 )  # fmt: skip

@@ -16,7 +16,8 @@ _DISCOUNT = flat(
     quotes.since("days_since_quote", QUOTES, "days since the last quote"),
     quotes.last("last_discount_pct", QUOTES, "discount_pct", "discount in the last quote", "per cent"),
     quotes.previous(
-        "previous_discount_pct", QUOTES, "discount_pct", "discount in the quote before", "per cent", shown=False
+        "previous_discount_pct", QUOTES, "discount_pct", "discount in the quote before", "per cent",
+        shown=False
     ),
     quotes.derived(
         "discount_step_pct", "last_discount_pct previous_discount_pct", difference,
@@ -39,13 +40,19 @@ _OWN_DISCOUNT = flat(
     quotes.count("quotes_ever", QUOTES, "quotes so far", own=True),
     quotes.since("days_since_quote", QUOTES, "days since the last quote", own=True),
     quotes.since_first("days_since_first_quote", QUOTES, "days since the first quote", own=True),
-    quotes.last("last_discount_pct", QUOTES, "discount_pct", "discount in the last quote", "per cent", own=True),
-    quotes.first("first_discount_pct", QUOTES, "discount_pct", "discount in the first quote", "per cent", own=True),
+    quotes.last(
+        "last_discount_pct", QUOTES, "discount_pct", "discount in the last quote", "per cent", own=True,
+    ),
+    quotes.first(
+        "first_discount_pct", QUOTES, "discount_pct", "discount in the first quote", "per cent", own=True,
+    ),
     quotes.derived(
         "discount_change_pct", "~last_discount_pct ~first_discount_pct", difference,
         "discount added since the first quote", "points", own=True,
     ),
-    quotes.last("quoted_net", QUOTES, "net_amount", "net price in the last quote", "money", own=True, divide=100),
+    quotes.last(
+        "quoted_net", QUOTES, "net_amount", "net price in the last quote", "money", own=True, divide=100,
+    ),
 )  # fmt: skip
 
 _PEERS = flat(
@@ -72,8 +79,12 @@ _STAGES = flat(
     deal.last("stage", STAGES, "stage", "stage", "stage", own=True, kinds=WIN),
     deal.since("stage_age_days", MOVED, "days in this stage", own=True, kinds=WIN, better=-1),
     deal.count("stage_moves", MOVED, "changes of stage so far", own=True, kinds=WIN),
-    deal.count("stage_moves_{w}", MOVED, "changes of stage {w}", own=True, kinds=WIN, windows=(30,), better=1),
-    deal.last("amount_now", STAGES, "amount", "amount as last noted", "money", own=True, kinds=WIN, divide=100),
+    deal.count(
+        "stage_moves_{w}", MOVED, "changes of stage {w}", own=True, kinds=WIN, windows=(30,), better=1,
+    ),
+    deal.last(
+        "amount_now", STAGES, "amount", "amount as last noted", "money", own=True, kinds=WIN, divide=100,
+    ),
     deal.first(
         "amount_first", STAGES, "amount", "amount as first noted", "money",
         own=True, kinds=WIN, divide=100, shown=False,
@@ -84,9 +95,12 @@ _STAGES = flat(
     ),
     deal.count("amount_cuts", CUT, "times the amount was cut", own=True, kinds=WIN, better=-1),
     deal.until(
-        "days_to_expected_close", STAGES, "expected_close_date", "days to the expected close", own=True, kinds=WIN
+        "days_to_expected_close", STAGES, "expected_close_date", "days to the expected close", own=True,
+        kinds=WIN
     ),
-    deal.count("close_date_pushes", PUSHED, "times the close date was pushed", own=True, kinds=WIN, better=-1),
+    deal.count(
+        "close_date_pushes", PUSHED, "times the close date was pushed", own=True, kinds=WIN, better=-1,
+    ),
     deal.total(
         "close_date_pushed_days", PUSHED, "slip_days", "days the close date was pushed in all", "days",
         own=True, kinds=WIN, better=-1,

@@ -64,7 +64,9 @@ _DEALS = flat(
 )
 
 _OWNER = flat(
-    owner.count("owner_contracts_started", STARTED, "the owner's contracts so far", scope="owner", shown=False),
+    owner.count(
+        "owner_contracts_started", STARTED, "the owner's contracts so far", scope="owner", shown=False,
+    ),
     owner.count("owner_contracts_ended", ENDED, "the owner's contracts ended", scope="owner", shown=False),
     owner.derived(
         "owner_contracts_running", "owner_contracts_started owner_contracts_ended", difference,
@@ -88,7 +90,8 @@ _OWNER = flat(
     owner.count("all_deals_won", WON, "deals won by all", scope="everyone", shown=False),
     owner.count("all_deals_closed", CLOSED, "deals closed by all", scope="everyone", shown=False),
     owner.derived(
-        "owner_win_share", "owner_deals_won owner_deals_closed all_deals_won all_deals_closed", smoothed_share,
+        "owner_win_share", "owner_deals_won owner_deals_closed all_deals_won all_deals_closed",
+        smoothed_share,
         "share of deals the owner won, drawn to the average of all", "share", scope="owner", better=1,
     ),
 )  # fmt: skip

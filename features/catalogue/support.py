@@ -24,13 +24,19 @@ cases, surveys = Page("support"), Page("survey")
 
 CASES = flat(
     cases.count("cases_{w}", OPENED, "cases opened {w}", windows=(30, 90, 180, 365), better=-1),
-    cases.derived("case_trend_90d", "cases_90d cases_180d", trend, "cases, last 90 days against 90 before", "-1 to 1"),
+    cases.derived(
+        "case_trend_90d", "cases_90d cases_180d", trend, "cases, last 90 days against 90 before", "-1 to 1",
+    ),
     cases.since("days_since_case", OPENED, "days since the last case was opened"),
     cases.count("cases_ever", OPENED, "cases so far", shown=False),
     cases.count("cases_closed_ever", CLOSED, "cases closed so far", shown=False),
-    cases.derived("cases_open", "cases_ever cases_closed_ever", difference, "cases open now", "count", better=-1),
+    cases.derived(
+        "cases_open", "cases_ever cases_closed_ever", difference, "cases open now", "count", better=-1,
+    ),
     cases.total("opened_seconds", OPENED, "opened_second", "opening moments", "s", shown=False),
-    cases.total("closed_opened_seconds", CLOSED, "opened_second", "opening moments, closed", "s", shown=False),
+    cases.total(
+        "closed_opened_seconds", CLOSED, "opened_second", "opening moments, closed", "s", shown=False,
+    ),
     cases.derived(
         "case_open_days_mean", "opened_seconds closed_opened_seconds cases_open as_of_seconds", mean_age_days,
         "mean days the open cases have waited", "days", better=-1,
@@ -39,10 +45,13 @@ CASES = flat(
     cases.count("escalated_ever", ESCALATED, "escalated cases so far", shown=False),
     cases.count("escalated_closed_ever", ESCALATED_CLOSED, "escalated cases closed", shown=False),
     cases.derived(
-        "escalated_open", "escalated_ever escalated_closed_ever", difference, "escalated cases open now", "count",
+        "escalated_open", "escalated_ever escalated_closed_ever", difference, "escalated cases open now",
+        "count",
         better=-1,
     ),
-    cases.derived("escalated_share_365d", "escalated_365d cases_365d", share, "share of cases escalated", "share"),
+    cases.derived(
+        "escalated_share_365d", "escalated_365d cases_365d", share, "share of cases escalated", "share",
+    ),
     cases.count("urgent_cases_{w}", URGENT, "urgent cases {w}", windows=(90, 365), better=-1),
     cases.mean(
         "case_hours_{w}", CLOSED, "seconds_open", "mean hours to close a case {w}", "hours",
@@ -63,7 +72,8 @@ def _survey(kind: str, better: int) -> tuple:
         surveys.last(f"{kind}_last", answered, "score", f"last {said} score", "score", better=better),
         surveys.previous(f"{kind}_previous", answered, "score", f"{said} score before", "score", shown=False),
         surveys.derived(
-            f"{kind}_step", f"{kind}_last {kind}_previous", difference, f"change from one {said} score to the next",
+            f"{kind}_step", f"{kind}_last {kind}_previous", difference,
+            f"change from one {said} score to the next",
             "points", better=better,
         ),
         surveys.mean(
@@ -74,7 +84,8 @@ def _survey(kind: str, better: int) -> tuple:
         surveys.count(f"{kind}_asked", asked, f"times {said} was asked", shown=False),
         surveys.count(f"{kind}_answered", answered, f"times {said} was answered", shown=False),
         surveys.derived(
-            f"{kind}_silent", f"{kind}_asked {kind}_answered", difference, f"{said} surveys left unanswered", "count",
+            f"{kind}_silent", f"{kind}_asked {kind}_answered", difference,
+            f"{said} surveys left unanswered", "count",
             better=-1,
         ),
     )  # fmt: skip
@@ -88,7 +99,8 @@ SURVEYS = flat(
         "share", better=1,
     ),
     surveys.mean(
-        "survey_answer_hours", ANSWERED, "seconds_to_answer", "mean hours to answer a survey", "hours", divide=3_600
+        "survey_answer_hours", ANSWERED, "seconds_to_answer", "mean hours to answer a survey", "hours",
+        divide=3_600
     ),
     _survey("nps", 1),
     _survey("csat", 1),
