@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,9 @@ WINDOW_DAYS = 90
 
 ALPHA_SCORES = 0.005
 SCORE = "probability"
+LEAST_OF_SCORES = 0.15
+"""Scores of rows learnt from are a little sharper than of new ones; that much is no drift."""
+
 NEGLIGIBLE = 0.02
 """A column that carries less than 2 % of the score may move: it is shown, and no alert."""
 
@@ -157,7 +160,9 @@ def _drift(
             _unknown_drift(f"no scores of model {look.version} are logged; run `perennial score`"),
         )
     is_judged = reference[SCORE].notna()
-    history = reference[~is_judged].drop(columns=SCORE)
+    # The test rows' own scores are of a model fitted on earlier rows only; what is served was fitted on all.
+    reference = reference.assign(**{SCORE: look.loaded.model.probability(reference)})
+    history = reference[~is_judged]
     compared = windows(reference[is_judged], current, look.kind, look.settings.seed, history)
     if compared.accounts < LEAST_ACCOUNTS:
         why = (
@@ -169,7 +174,7 @@ def _drift(
     seen = {name: set(levels) for name, levels in look.loaded.model.encoding.levels.items()}
     weights = importance(look.loaded, compared.reference)
     tested = shifts(compared, columns, importance=weights, seen=seen)
-    scores = shifts(replace(compared, pasts=()), [SCORE], alpha=ALPHA_SCORES)
+    scores = shifts(compared, [SCORE], alpha=ALPHA_SCORES)
     return compared, [*scores, *tested], [*drift_checks(tested), *score_checks(scores)]
 
 
@@ -227,9 +232,10 @@ def score_checks(tested: Sequence[Shift]) -> list[Check]:
     values = next((shift for shift in tested if shift.aspect == "values"), None)
     if values is None:
         return [_unknown("drift: scores", "too few scores")]
-    verdict = Verdict.ALERT if values.has_moved else Verdict.OK
+    least = max(values.least, LEAST_OF_SCORES)
+    verdict = Verdict.ALERT if values.has_moved and values.effect >= least else Verdict.OK
     why = f"{values.detail} (p {values.p:.1g})"
-    return [Check("drift: scores", "", values.effect, values.least, verdict, why, is_essential=True)]
+    return [Check("drift: scores", "", values.effect, least, verdict, why, is_essential=True)]
 
 
 def _quality(crm: "Crm") -> list[Check]:

@@ -1,7 +1,7 @@
 """What a model looked like when it was judged: its rows and the scores of its test rows, for monitoring.
 
 Test rows were not learnt from when they were scored, so their scores spread as those of new rows do; the rows
-learnt from have no score here, and show how features move by themselves. Ids are
+learnt from have no score here; they show how features move by themselves. Ids are
 replaced by numbers: who is erased from the store is not found here.
 """
 
