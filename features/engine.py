@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from features.answers import known_ids, partition_rows
 from features.arrays import Coded, Columns, columns_of, plain, sortable
@@ -22,7 +23,8 @@ from features.peers import peer_rows
 from features.settings import Settings
 from features.tables import TABLES
 
-ACCOUNTS_A_PARTITION = 8_192
+ACCOUNTS_A_PARTITION, ROWS_A_PARTITION = 8_192, 400_000
+"""Most accounts, and rows of the largest table on average, that are in memory for one worker."""
 SNAPSHOT_COLUMNS = (
     "account_id",
     "contract_id",
@@ -177,8 +179,15 @@ def feature_rows(crm: Crm, snapshots: pd.DataFrame, kind: str, settings: Setting
     given = np.flatnonzero(usable)[order]
     asked = snapshot_table(crm, work, snapshots.iloc[given])
     with _opened(crm, work) as connection:
-        answers = _answers(connection, work, asked, account[order], settings.threads)
+        answers = _answers(connection, work, asked, account[order], settings.threads, _size(crm, work))
         return _framed(answers, given, snapshots.index, work)
+
+
+def _size(crm: Crm, work: Work) -> int:
+    """Accounts a partition: fewer where accounts have many events."""
+    accounts = pq.read_metadata(crm.path("accounts")).num_rows
+    rows = max((pq.read_metadata(crm.path(table)).num_rows for table in work.reads), default=0)
+    return max(1, min(ACCOUNTS_A_PARTITION, ROWS_A_PARTITION * accounts // max(rows, 1)))
 
 
 def snapshot_table(crm: Crm, work: Work, snapshots: pd.DataFrame) -> pa.Table:
@@ -253,11 +262,16 @@ def _list(columns: tuple[str, ...]) -> str:
 
 
 def _answers(
-    connection: duckdb.DuckDBPyConnection, work: Work, asked: pa.Table, account: np.ndarray, threads: int
+    connection: duckdb.DuckDBPyConnection,
+    work: Work,
+    asked: pa.Table,
+    account: np.ndarray,
+    threads: int,
+    size: int,
 ) -> Iterator[pa.Table]:
     """Each partition's rows, in the order of the accounts; one without rows if nothing is asked."""
     first = np.flatnonzero(np.append(True, account[1:] != account[:-1])[: len(account)])
-    cuts = [*first[::ACCOUNTS_A_PARTITION].tolist(), len(account)] if len(account) else [0, 0]
+    cuts = [*first[::size].tolist(), len(account)] if len(account) else [0, 0]
 
     def answer(cut: int) -> pa.Table:
         low, high = cuts[cut], cuts[cut + 1]

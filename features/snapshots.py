@@ -96,7 +96,7 @@ def to_score(crm: Crm, kind: str, as_of: pd.Timestamp | None = None) -> pd.DataF
     now = np.full(len(row), moment)
     if kind == "win":
         created, closed = _moment(subjects, "created_at"), _closed(crm, subjects)
-        keep = (created != MISSING) & (created <= now) & ((closed == MISSING) | (closed >= now))
+        keep = ((created == MISSING) | (created <= now)) & ((closed == MISSING) | (closed >= now))
         return _win_rows(crm, subjects, row[keep], now[keep])
     end, begin = _stood(crm, subjects).at(row, now), _moment(subjects, "start_date")
     decided = _moment(subjects, "decided_at")

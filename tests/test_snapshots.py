@@ -142,6 +142,14 @@ def test_what_is_to_be_scored():
     assert found["label"].isna().all()
 
 
+def test_an_open_deal_of_unknown_age_is_scored_too():
+    deals = [deal(1, "2024-01-10"), {"opportunity_id": "o2", "account_id": "a2"}, deal(3, "2024-01-12")]
+    crm = from_rows({"opportunities": deals}, pd.Timestamp("2024-03-01"))
+    found = to_score(crm, "win").set_index("subject_id")["lead_days"]
+    assert found.index.tolist() == ["o1", "o2", "o3"]
+    assert found.isna().tolist() == [False, True, False]
+
+
 def test_rows_that_are_asked_for_keep_their_order_and_say_their_problem():
     crm = from_rows({"contracts": [contract(1, "2023-01-01", "2024-01-01"),
                                    contract(2, "2023-01-01", "2024-02-01")]}, LATE)  # fmt: skip
