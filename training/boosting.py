@@ -10,6 +10,7 @@ import xgboost as xgb
 from training.treeshap import Tables, tables
 
 MAX_TREES = 300
+THREADED_CELLS = 3_000_000
 MAX_BIN = 64
 DEFAULT: dict[str, Any] = {
     "max_depth": 3,
@@ -45,6 +46,11 @@ class Trees:
             return np.empty(0)
         read = np.ascontiguousarray(E[:, self.columns])
         return self.booster.inplace_predict(read, predict_type="margin").astype(float)
+
+
+def threads_for(cells: int, threads: int) -> int:
+    """Cores for one fit: below some million cells handing work to threads costs more than it saves."""
+    return threads if cells > THREADED_CELLS else 1
 
 
 def matrix(

@@ -17,10 +17,10 @@ from training.split import Split
 
 SIMPLE_BELOW = 300
 SMALL_BELOW = 1500
-PENALTIES = tuple(10.0**power for power in np.arange(-4.5, 1.01, 0.5))
+PENALTIES = tuple(float(10.0**power) for power in np.arange(-4.5, 1.01, 0.5))
 PENALTY_ROWS = 20_000
 SHARES = tuple(np.round(np.arange(0, 1.01, 0.1), 1).tolist())
-WORTH = 0.001
+WORTH = 0.0003
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def _settle(
 
 
 def _best_share(margins: dict[str, np.ndarray], y: np.ndarray) -> float:
-    """The trees' share with the lowest loss; one part alone where the blend gains less than a thousandth."""
+    """The trees' share with the lowest loss; one part alone where the blend gains next to nothing."""
     if "xgboost" not in margins:
         return 0.0
     loss = {
@@ -207,36 +207,47 @@ def _choose_penalty(rows: Rows, folds: list[Split]) -> tuple[float, bool, np.nda
     """The regression's penalty, straight or bent, by mean loss on the folds; and its log-odds for their
     judged rows.
     """
-    best: tuple[float, float, bool, np.ndarray] | None = None
-    for curved in (False, True):
-        fits = [_FoldDesigns(rows, fold, curved) for fold in folds]
-        if curved and not any(fit.bends for fit in fits):
-            continue
-        worse, before = 0, np.inf
-        for C in PENALTIES:
-            margins = [fit.margin(C) for fit in fits]
-            loss = float(
-                np.mean(
-                    [
-                        log_loss(rows.y[fold.test], to_probability(m))
-                        for fold, m in zip(folds, margins, strict=True)
-                    ]
-                )
-            )
-            if best is None or loss < best[0] - (0.0005 if curved != best[2] else 0):
-                best = (loss, C, curved, np.concatenate(margins))
-            worse = worse + 1 if loss > before else 0
-            before = loss
-            if worse == 2:
-                break
-    assert best is not None
-    return best[1], best[2], best[3]
+    straight = _walk([_FoldDesigns(rows, fold, False) for fold in folds], rows.y, PENALTIES)
+    bent = [_FoldDesigns(rows, fold, True) for fold in folds]
+    if not any(fit.bends for fit in bent):
+        return straight.C, False, straight.margins
+    near = PENALTIES.index(straight.C)
+    curved = _walk(bent, rows.y, PENALTIES[max(0, near - 1) :], patience=1)
+    if curved.loss < straight.loss - WORTH:
+        return curved.C, True, curved.margins
+    return straight.C, False, straight.margins
+
+
+@dataclass(frozen=True)
+class _Penalised:
+    loss: float
+    C: float
+    margins: np.ndarray
+
+
+def _walk(
+    fits: "list[_FoldDesigns]", y: np.ndarray, penalties: tuple[float, ...], patience: int = 2
+) -> _Penalised:
+    """From the strongest penalty to weaker ones, until the mean loss has risen `patience` times running."""
+    found: list[_Penalised] = []
+    worse = 0
+    for C in penalties:
+        margins = [fit.margin(C) for fit in fits]
+        loss = np.mean(
+            [log_loss(y[fit.judged], to_probability(m)) for fit, m in zip(fits, margins, strict=True)]
+        )
+        worse = worse + 1 if found and loss > found[-1].loss else 0
+        found.append(_Penalised(float(loss), C, np.concatenate(margins)))
+        if worse == patience:
+            break
+    return min(found, key=lambda each: each.loss)
 
 
 class _FoldDesigns:
     """A fold's design, made once for all penalties; many rows are sampled, as a penalty needs no more."""
 
     def __init__(self, rows: Rows, fold: Split, curved: bool) -> None:
+        self.judged = fold.test
         train = fold.train
         if len(train) > PENALTY_ROWS:
             train = np.random.default_rng(0).choice(train, PENALTY_ROWS, replace=False)

@@ -5,14 +5,16 @@ database.
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xgboost as xgb
 
 from features.progress import Say, silent
-from training.boosting import DEFAULT, MAX_TREES, Trees, booster_params, fit_trees, matrix
+from training.boosting import DEFAULT, MAX_TREES, Trees, booster_params, fit_trees, matrix, threads_for
 from training.split import Split
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 25
 SEARCH_ROWS = 30_000
+ABREAST = 2
 EVERYTHING = "all"
 
 
@@ -53,12 +56,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The best trial: parameters, number of trees, mean log loss over folds, and how the search went."""
+    """The best trial: parameters, trees, mean log loss, the rows they are for, and how the search went."""
 
     params: dict[str, Any]
     rounds: int
     loss: float
     trials: int
+    rows: int
     study: str
     storage: str
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -89,7 +93,7 @@ def search(
         trials: how many trials the study is to have in the end.
         seconds: stop after the trial in which this time runs out; at least one trial is run.
         seed: of sampler and boosting.
-        threads: cores used.
+        threads: cores used: two folds side by side, or, where there are many rows, all cores on one.
         say: told of progress.
     """
     study = _study(name, storage, seed)
@@ -110,6 +114,7 @@ def search(
         rounds=int(best.user_attrs["rounds"]),
         loss=float(best.value or 0.0),
         trials=_finished(study),
+        rows=int(np.mean([min(len(fold.train), SEARCH_ROWS) for fold in folds])),
         study=name,
         storage=storage or "memory",
         history=_history(study),
@@ -120,15 +125,21 @@ def refit_on_folds(
     rows: Rows, folds: list[Split], tuned: Tuned, *, seed: int, threads: int
 ) -> list[np.ndarray]:
     """Log-odds of each fold's judged rows, by trees of the tuned parameters grown on its other rows."""
-    out = []
-    for fold in folds:
-        trees = fit_tuned(rows, fold.train, tuned, seed=seed, threads=threads)
-        out.append(trees.margin(rows.E[fold.test]))
-    return out
+    inner = threads_for(rows.E.size, threads)
+
+    def judge(fold: Split) -> np.ndarray:
+        return fit_tuned(rows, fold.train, tuned, seed=seed, threads=inner).margin(rows.E[fold.test])
+
+    with ThreadPoolExecutor(1 if inner > 1 else threads) as pool:
+        return list(pool.map(judge, folds))
 
 
 def fit_tuned(rows: Rows, at: np.ndarray, tuned: Tuned, *, seed: int, threads: int) -> Trees:
-    """Trees of the tuned parameters on the rows at these positions."""
+    """Trees of the tuned parameters on the rows at these positions.
+
+    More rows than the folds had bear more trees: their number grows with the ratio's root, by half at most.
+    """
+    rounds = round(tuned.rounds * np.clip(np.sqrt(len(at) / tuned.rows), 1.0, 1.5))
     return fit_trees(
         rows.E[at],
         rows.y[at],
@@ -136,7 +147,7 @@ def fit_tuned(rows: Rows, at: np.ndarray, tuned: Tuned, *, seed: int, threads: i
         rows.types,
         rows.directions,
         tuned.params,
-        tuned.rounds,
+        min(rounds, MAX_TREES),
         columns=rows.read(tuned.params.get("features", EVERYTHING)),
         seed=seed,
         threads=threads,
@@ -198,24 +209,27 @@ def _params(params: dict[str, Any]) -> dict[str, Any]:
 def _objective(rows: Rows, folds: list[Split], seed: int, threads: int) -> Callable[["optuna.Trial"], float]:
     kept = [Split(_sample(fold.train, seed), _sample(fold.test, seed)) for fold in folds]
     binned: dict[tuple[int, str], tuple[xgb.QuantileDMatrix, xgb.QuantileDMatrix]] = {}
+    inner = threads_for(rows.E.size, threads)
 
-    def data(number: int, choice: str) -> tuple[xgb.QuantileDMatrix, xgb.QuantileDMatrix]:
+    def curve(choice: str, settings: dict[str, Any], grown: int, number: int) -> np.ndarray:
         if (number, choice) not in binned:
-            binned[number, choice] = _fold_matrices(rows, kept[number], choice, threads)
-        return binned[number, choice]
+            binned[number, choice] = _fold_matrices(rows, kept[number], choice, inner)
+        return _curve(settings, *binned[number, choice], least=grown)
 
     def objective(trial: "optuna.Trial") -> float:
         import optuna
 
         params = _suggest(trial, rows)
         directions = [rows.directions[c] for c in rows.read(params["features"])]
-        settings = booster_params(params, directions, seed=seed, threads=threads)
+        settings = booster_params(params, directions, seed=seed, threads=inner)
         curves: list[np.ndarray] = []
-        for number in range(len(kept)):
-            grown = max((len(curve) for curve in curves), default=0)
-            curves.append(_curve(settings, *data(number, params["features"]), least=grown))
-            trial.report(float(_mean_curve(curves).min()), number)
-            if number + 1 < len(kept) and trial.should_prune():
+        for first in range(0, len(kept), ABREAST):
+            pair = range(first, min(first + ABREAST, len(kept)))
+            grown = max(map(len, curves), default=0)
+            with ThreadPoolExecutor(1 if inner > 1 else min(threads, ABREAST)) as pool:
+                curves += pool.map(partial(curve, params["features"], settings, grown), pair)
+            trial.report(float(_mean_curve(curves).min()), first)
+            if pair[-1] + 1 < len(kept) and trial.should_prune():
                 raise optuna.TrialPruned
         mean = _mean_curve(curves)
         trial.set_user_attr("rounds", int(mean.argmin()) + 1)

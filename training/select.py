@@ -17,6 +17,7 @@ from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from training.baselines import Predict, library_default, team_rule
+from training.boosting import threads_for
 from training.candidates import Recipe, choose_recipe, fit_recipe
 from training.dataset import Dataset, require_outcomes
 from training.intervals import fit_intervals
@@ -216,14 +217,13 @@ def _choose(
         trials=trials,
         seconds=job.seconds(share),
         seed=job.settings.seed,
-        threads=_threads(ds, job.settings),
+        threads=job.settings.threads,
         say=job.say,
     )
 
 
 def _threads(ds: Dataset, settings: Settings) -> int:
-    """Below a few thousand rows handing work to threads costs more than it saves."""
-    return settings.threads if len(ds) * ds.X.shape[1] > 200_000 else 1
+    return threads_for(ds.X.size, settings.threads)
 
 
 def _judged(job: _Job, earlier: Dataset, later: Dataset, recipe: Recipe, rows: np.ndarray) -> pd.DataFrame:
