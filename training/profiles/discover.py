@@ -1,0 +1,57 @@
+"""From prospects and outcomes to the profiles that hold up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from features.progress import Say, silent
+from training.profiles.judge import Judged, judge
+from training.profiles.rules import Candidate, search
+from training.profiles.samples import Periods, Sample, split
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the search came to.
+
+    Attributes:
+        candidates: rules carried to the later period, as they stood in the earlier.
+        judged: the same rules there, in the same order.
+        claimed: those that hold up, best (highest lower limit) first.
+        periods: the samples, cut in two.
+    """
+
+    candidates: list[Candidate]
+    judged: list[Judged]
+    claimed: list[Judged]
+    periods: Periods
+
+
+def discover(
+    frame: pd.DataFrame,
+    account: np.ndarray,
+    samples: Sequence[Sample],
+    weights: dict[str, float],
+    *,
+    seed: int = 0,
+    say: Say = silent,
+) -> Found:
+    """Find rules on the earlier period and judge them on the later.
+
+    Args:
+        frame: (rows, attributes) prospects.
+        account: (rows,) account codes, the same as in the samples.
+        samples: the outcomes.
+        weights: by outcome, summing to 1.
+        seed: of the bootstrap, and of the halves where data are undated.
+    """
+    periods = split(list(samples), seed)
+    say("searching rules on the earlier period")
+    candidates = search(frame, account, periods.earlier, weights)
+    scale = {s.name: float(s.value.std()) for s in periods.earlier if len(s)}
+    say(f"judging {len(candidates)} rules on the later period")
+    judged = judge(frame, [c.rule for c in candidates], periods.later, scale, weights, seed)
+    claimed = sorted((j for j in judged if j.holds_up), key=lambda j: -j.low)
+    return Found(candidates, judged, claimed, periods)

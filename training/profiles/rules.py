@@ -1,0 +1,222 @@
+"""Find rules on the earlier period: subgroup discovery (pysubgroup's beam search) on a weighted utility.
+
+The quality of a rule is how many standard errors its utility lies above everybody's, less a little for each
+further condition: that statistic peaks at the true box (Grosskreutz & Rüping 2009; Lemmerich & Becker 2018).
+Nothing found here is claimed; it is judged on the later period (`judge`).
+"""
+
+from collections import namedtuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from training.profiles.conditions import Condition, Rule, rule_of
+from training.profiles.samples import Sample
+
+LEAST_ACCOUNTS = 15
+LEAST_ROWS = 8
+MOST_SHARE = 0.8
+QUANTILES = np.arange(0.1, 0.91, 0.1)
+LEAST_WIDTH, MOST_WIDTH = 0.15, 0.9
+MOST_LEVELS_FOR_PAIRS = 8
+MOST_LEVELS_FOR_REST = 4
+MOST_LEVELS = 30
+LEAST_LEVEL_ROWS = 10
+DEPTH = 3
+BEAM = 80
+PRICE_OF_A_CONDITION = 0.25
+MOST_CARRIED = 8
+LEAST_QUALITY = 2.0
+SAME_FROM = 0.5
+
+Measured = namedtuple("Measured", "accounts score error")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A rule of the earlier period with how it stood out there."""
+
+    rule: Rule
+    quality: float
+    score: float
+
+
+def conditions_of(frame: pd.DataFrame, seen: np.ndarray) -> list[Condition]:
+    """Every condition worth asking: levels alone, in pairs and (of few) all but one; intervals between
+    tenths.
+
+    Args:
+        frame: the prospects, one row each.
+        seen: (n,) bool, rows with an outcome in the earlier period.
+    """
+    found: list[Condition] = []
+    for attribute in frame.columns:
+        column = frame.loc[seen, attribute]
+        if pd.api.types.is_numeric_dtype(column):
+            found += _intervals(attribute, column.to_numpy(float, na_value=np.nan))
+        else:
+            found += _level_sets(attribute, column)
+    return found
+
+
+def _level_sets(attribute: str, column: pd.Series) -> list[Condition]:
+    counts = column.astype(object).dropna().astype(str).value_counts()
+    levels = sorted(counts[counts >= LEAST_LEVEL_ROWS].index[:MOST_LEVELS])
+    sets: set[tuple[str, ...]] = {(level,) for level in levels}
+    if len(levels) <= MOST_LEVELS_FOR_PAIRS:
+        sets |= set(combinations(levels, 2))
+    if len(levels) <= MOST_LEVELS_FOR_REST:
+        sets |= {tuple(other for other in levels if other != level) for level in levels}
+    return [Condition(attribute, levels=one) for one in sorted(sets) if 0 < len(one) < max(len(levels), 2)]
+
+
+def _intervals(attribute: str, values: np.ndarray) -> list[Condition]:
+    known = np.sort(values[np.isfinite(values)])
+    if len(np.unique(known)) < 2:
+        return []
+    cuts = sorted({_rounded(c) for c in np.quantile(known, QUANTILES)})
+    ends: list[float | None] = [None, *cuts, None]
+    found = []
+    for a, b in combinations(range(len(ends)), 2):
+        low, high = ends[a], ends[b]
+        inside = (known >= (-np.inf if low is None else low)) & (known <= (np.inf if high is None else high))
+        if LEAST_WIDTH <= inside.mean() <= MOST_WIDTH:
+            found.append(Condition(attribute, low=low, high=high))
+    return found
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.2g}")
+
+
+class Utility:
+    """The weighted, standardised utility of sets of prospects, from sums kept for each row of their frame.
+
+    Args:
+        samples: the outcomes of one period.
+        weights: by outcome, summing to 1.
+        rows: how many rows the prospects' frame has.
+    """
+
+    def __init__(self, samples: Sequence[Sample], weights: dict[str, float], rows: int) -> None:
+        used = [s for s in samples if len(s) >= LEAST_ROWS and s.value.std() > 0 and weights[s.name] > 0]
+        self.weight = np.array([weights[s.name] for s in used])
+        self.count = np.zeros((rows, len(used)))
+        self.total = np.zeros((rows, len(used)))
+        for o, s in enumerate(used):
+            z = s.sign * (s.value - s.value.mean()) / s.value.std()
+            self.count[:, o] = np.bincount(s.row, minlength=rows)
+            self.total[:, o] = np.bincount(s.row, weights=z, minlength=rows)
+        self.rows_of_all = np.maximum(self.count.sum(axis=0), 1)
+
+    @property
+    def seen(self) -> np.ndarray:
+        """(rows,) bool: prospects with at least one outcome."""
+        return self.count.sum(axis=1) > 0
+
+    def of(self, inside: np.ndarray) -> tuple[float, float]:
+        """Score and standard error of the prospects `inside` (rows,) bool; outcomes too few count nothing."""
+        n, total = inside @ self.count, inside @ self.total
+        enough = n >= LEAST_ROWS
+        safe = np.where(enough, n, 1.0)
+        score = float(np.where(enough, self.weight * total / safe, 0.0).sum())
+        spread = np.where(enough, self.weight**2 * (1 / safe - 1 / self.rows_of_all), 0.0).sum()
+        return score, float(np.sqrt(max(spread, 1e-12)))
+
+
+class _Quality:
+    """pysubgroup's interface of a quality function over boolean columns, one a condition."""
+
+    def __init__(self, utility: Utility, account: np.ndarray, attribute: dict[str, str]) -> None:
+        self.utility, self.account, self.attribute = utility, account, attribute
+        self.everyone = len(np.unique(account))
+
+    def calculate_constant_statistics(self, data, target) -> None:
+        """Nothing to prepare: the sums are kept in `utility`."""
+
+    def calculate_statistics(self, subgroup, target, data, statistics=None) -> Measured:
+        if isinstance(subgroup, slice):
+            return Measured(self.everyone, 0.0, 1.0)
+        named = [self.attribute[s.attribute_name] for s in subgroup.selectors]
+        if len(set(named)) < len(named):
+            return Measured(0, 0.0, 1.0)
+        inside = subgroup.covers(data)
+        accounts = len(np.unique(self.account[inside & self.utility.seen]))
+        if not LEAST_ACCOUNTS <= accounts <= MOST_SHARE * self.everyone:
+            return Measured(0, 0.0, 1.0)
+        return Measured(accounts, *self.utility.of(inside.astype(float)))
+
+    def evaluate(self, subgroup, target, data, statistics=None) -> float:
+        if statistics.accounts == 0:
+            return float("-inf")
+        price = PRICE_OF_A_CONDITION * (len(subgroup.selectors) - 1)
+        return statistics.score / statistics.error - price
+
+
+def search(
+    frame: pd.DataFrame, account: np.ndarray, samples: Sequence[Sample], weights: dict[str, float]
+) -> list[Candidate]:
+    """The rules that stand out in the earlier period, best first, overlapping ones merged.
+
+    Args:
+        frame: (rows, attributes) the prospects.
+        account: (rows,) their account codes.
+        samples: the outcomes of the earlier period.
+        weights: by outcome, summing to 1.
+    """
+    import pysubgroup as ps
+
+    utility = Utility(samples, weights, len(frame))
+    asked = conditions_of(frame, utility.seen)
+    if not asked or not len(utility.weight):
+        return []
+    # Only rows with an outcome are searched, and equal answers of equal rows are not told apart by name.
+    rows = np.flatnonzero(utility.seen)
+    part = _part(utility, rows)
+    held = pd.DataFrame({f"c{i}": condition.covers(frame)[rows] for i, condition in enumerate(asked)})
+    quality = _Quality(part, account[rows], {f"c{i}": c.attribute for i, c in enumerate(asked)})
+    task = ps.SubgroupDiscoveryTask(
+        held,
+        ps.FITarget(),
+        [ps.EqualitySelector(name, True) for name in held.columns],
+        quality,
+        result_set_size=BEAM,
+        depth=DEPTH,
+        min_quality=LEAST_QUALITY,
+    )
+    found = []
+    for value, subgroup, measured in ps.BeamSearch(beam_width=BEAM).execute(task).results:
+        chosen = [asked[int(s.attribute_name[1:])] for s in subgroup.selectors]
+        if chosen:
+            found.append(Candidate(rule_of(chosen), float(value), float(measured.score)))
+    return apart(frame[utility.seen], account[rows], found)
+
+
+def _part(utility: Utility, rows: np.ndarray) -> Utility:
+    part = Utility([], {}, 0)
+    part.weight, part.rows_of_all = utility.weight, utility.rows_of_all
+    part.count, part.total = utility.count[rows], utility.total[rows]
+    return part
+
+
+def apart(frame: pd.DataFrame, account: np.ndarray, found: list[Candidate]) -> list[Candidate]:
+    """The best candidates, without those that share half their accounts or more with a better one."""
+    kept: list[Candidate] = []
+    members: list[np.ndarray] = []
+    for candidate in sorted(found, key=lambda c: (-c.quality, c.rule.words)):
+        inside = np.unique(account[candidate.rule.covers(frame)])
+        if all(jaccard(inside, other) < SAME_FROM for other in members):
+            kept.append(candidate)
+            members.append(inside)
+        if len(kept) == MOST_CARRIED:
+            break
+    return kept
+
+
+def jaccard(a: np.ndarray, b: np.ndarray) -> float:
+    """Shared members over all members of two sets of codes (each without repeats)."""
+    shared = len(np.intersect1d(a, b, assume_unique=True))
+    return shared / max(len(a) + len(b) - shared, 1)
