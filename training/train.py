@@ -14,6 +14,7 @@ from features.settings import Settings
 from training import card, provenance, registry
 from training.beside import beside
 from training.dataset import Dataset, build
+from training.fallback import no_worse_than_base_rate
 from training.gates import Gate, gates, may_lead
 from training.leakage import Guard, guard
 from training.parity import DECLARED, parity, segment_rows
@@ -127,6 +128,8 @@ def learn(
     selection = select(
         clean, settings, trials=trials or TRIALS, minutes=minutes, say=say, horizon_days=horizon
     )
+    selection = no_worse_than_base_rate(clean, selection, settings)
+    say(f"served: {selection.served} ({selection.why})")
     checks = parity_of_test(crm, clean, selection)
     judged = gates(clean, selection.test, found, checks, waivers)
     for name, gate in judged.items():
