@@ -94,9 +94,11 @@ def check(
 @prints("features")
 def features_list() -> Result:
     """Print every feature with its touchpoint, unit, source and meaning."""
-    from features.catalog import listing
+    from dataclasses import asdict
 
-    return {"features": listing()}
+    from features.catalog import infos
+
+    return {"features": [asdict(info) for info in infos()]}
 
 
 @app.command(epilog="Example: perennial train renewal --trials 50 --allow tier")
@@ -293,7 +295,7 @@ def monitor(
     return monitor(data, settings, kind, since=moment(since, "--since"), say=say)
 
 
-@app.command(epilog="Example: perennial journey --by size")
+@app.command(epilog="Example: perennial journey --crm exports/crm")
 @prints("journey")
 @reads_crm
 def journey(data: Any, settings: Settings) -> Result:
