@@ -71,6 +71,7 @@ def test_it_is_one_file_that_needs_nothing_else():
     page = card.html(content())
     assert not re.findall(r"(?:src|href)=|@import|url\(|<script", page)
     assert page.count("<svg") == 3
+    assert "of the lost contracts are in the first" in page
     assert "AUC is &lt;high&gt;" in page
     assert "contracts.close_value" in page
 
@@ -80,6 +81,7 @@ def test_without_dates_or_signal_it_says_so():
     assert "No usable dates" in page
     page = card.html(content(served="base rate", importance=[], losses=None))
     assert "No signal here: every contract gets the same odds, 50%" in page
+    assert "of the lost contracts are in the first" not in page
 
 
 @pytest.mark.parametrize("kind", ["renewal", "win"])
@@ -96,7 +98,7 @@ def test_money_unknown_is_not_money_nought():
     rows = judged()
     unknown = Judged(rows.y, rows.p, rows.rows, np.full(400, np.nan), rows.subjects, "renewal")
     assert gains(unknown)["top"][0]["money_caught"] is None
-    assert "of their money" not in " ".join(card.headline(content(gains=gains(unknown)), "lost contracts"))
+    assert "their money" not in " ".join(card.headline(content(gains=gains(unknown)), "lost contracts"))
 
 
 def test_reliability_covers_every_row_once_and_intervals_hold_what_was_seen():

@@ -2,8 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from features.settings import Settings
 from training import card_charts as charts
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from training.train import Trained
 
 HTML, JSON = "card.html", "card.json"
+MONEY = frozenset({"amount", "annual_value"})
+"""Barred, they were written at the close, and no money can be summed by them."""
 SHOWN_FEATURES, SHOWN_GROUPS, SHOWN_PARITY = 12, 16, 40
 COLUMNS = ("accounts.industry", "accounts.region", "contracts.product", "opportunities.lead_source")
 LIMITS = (
@@ -39,6 +44,8 @@ def card(trained: "Trained", result: Mapping[str, Any], crm: "Crm", settings: Se
     model = selection.model
     judged = found.judged_rows(ds, selection.test)
     listed = found.one_list(ds, judged)
+    if not MONEY.isdisjoint(trained.guard.barred):
+        listed = replace(listed, money=np.full(len(listed.y), np.nan))
     is_known = selection.served != "base rate"
     told = found.importance(model, ds.X.iloc[judged.rows], settings.threads) if is_known else []
     return {
@@ -140,10 +147,14 @@ def headline(content: Mapping[str, Any], wanted: str) -> list[str]:
             "Use it as a base line, not to tell customers apart.",
         ]
     when = "90 days before the end" if kind == "renewal" and content["forward"] else "at a first look"
-    money = f", and {top['money_caught']:.0%} of their money" if top["money_caught"] is not None else ""
-    said = [f"The first fifth of the list, made {when}, holds {top['caught']:.0%} of the {wanted}{money}."]
+    said = [f"The first fifth of the list, made {when}, holds {top['caught']:.0%} of the {wanted}."]
     if top["lift"] is not None:
         said.append(f"That is {top['lift']:.1f} times what a list in random order would hold.")
+    if top["money_caught"] is not None:
+        said.append(
+            f"Ordered by money at stake it holds {top['money_caught']:.0%} of their money; "
+            f"ordered by amount alone it would hold {top['money_by_amount']:.0%}."
+        )
     off = max((abs(row["said"] - row["seen"]) for row in content["bands"]), default=0.0)
     said.append(f"Odds and outcomes differ by at most {100 * off:.0f} points in any band of the list.")
     return said

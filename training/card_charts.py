@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 WIDTH, HEIGHT = 520, 300
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 42
+LEFT, RIGHT, TOP, BOTTOM = 52, 26, 12, 42
 
 
 def _x(share: float) -> float:
@@ -68,9 +68,10 @@ def reliability_chart(bins: Sequence[dict[str, Any]], what: str) -> str:
 def gains_chart(gains: dict[str, Any], what: str) -> str:
     """Of all that is looked for, the share in the first part of the list; the diagonal is a random list."""
     curve = [(_x(x), _y(y)) for x, y in gains["curve"]]
-    parts = [*_grid("first part of the list", f"share of {what}"), _line(_x(0), _y(0), _x(1), _y(1), "ideal")]
+    parts = _grid("first part of the list", f"share of {what}")
     area = [(_x(0), _y(0)), *curve, (_x(1), _y(0))]
     parts.append(f'<polygon points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in area)}" class="area"/>')
+    parts.append(_line(_x(0), _y(0), _x(1), _y(1), "ideal"))
     parts.append(_path(curve, "curve"))
     for top in gains["top"]:
         x, y = _x(top["share"]), _y(top["caught"])

@@ -131,6 +131,7 @@ def gains(listed: Judged) -> dict[str, Any]:
     steps = np.unique(np.linspace(0, n, 51).astype(int))
     has_money = np.nansum(listed.money) > 0
     caught = money_caught(1 - y, 1 - p, listed.money, SHARES) if has_money else {}
+    by_amount = money_caught(1 - y, np.full(n, 0.5), listed.money, SHARES) if has_money else {}
     top = []
     for share in SHARES:
         first = max(1, round(share * n))
@@ -142,6 +143,7 @@ def gains(listed: Judged) -> dict[str, Any]:
                 "rate": float(y[order[:first]].mean()),
                 "lift": float(y[order[:first]].mean() / y.mean()) if y.any() else None,
                 "money_caught": caught.get(share),
+                "money_by_amount": by_amount.get(share),
             }
         )
     curve = [[float(k / n), float(found[k - 1]) if k else 0.0] for k in steps.tolist()]

@@ -88,7 +88,7 @@ def train(
         record = _record(trained, crm, settings, result, trials)
         say("writing the card")
         card.write(folder, plain({**card.card(trained, result, crm, settings), "making": record.params}))
-        (folder / RESULT_FILE).write_text(json.dumps(result, indent=1))
+        (folder / RESULT_FILE).write_text(json.dumps({k: v for k, v in result.items() if k != "parity"}))
         save_reference(folder, trained.ds, trained.selection.test, settings.seed)
         version = register(kind, folder, record, settings, lead=lead)
     path = registry.files_of(version, settings) / card.HTML
