@@ -96,7 +96,8 @@ async def _score(request: Request, principal: Principal, kind: str, ids: list[st
         rows = await run_in_threadpool(running.live.stored, kind, ids, principal, as_of)
     held = running.models.need(kind)
     running.metrics.scored.labels(kind, held.version).inc(len(rows))
-    return answer({"model_version": held.version, "rows": rows})
+    body = b'{"model_version":' + to_json(str(held.version)) + b',"rows":[' + b",".join(rows) + b"]}"
+    return Response(body, media_type="application/json")
 
 
 @router.post("/v1/score/records", response_model=Answer, tags=["score"])
@@ -113,7 +114,7 @@ async def score_records(body: RecordsAsked, request: Request, principal: Scorer)
 async def take_events(body: EventsSent, request: Request, principal: Seller) -> Response:
     """Store what just happened, once, and score the accounts concerned anew before answering."""
     running = request.app.state.running
-    return answer(await run_in_threadpool(running.live.take, body.table, body.rows, principal))
+    return answer(await run_in_threadpool(running.live.arrivals.take, body.table, body.rows, principal))
 
 
 @router.get("/v1/renewals", response_model=Listed, tags=["lists"])

@@ -24,7 +24,7 @@ from serving.live import Live
 from serving.pages import site
 
 STATIC = Path(__file__).parent / "static"
-POLL_SECONDS = 3.0
+POLL_SECONDS = 2.0
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -118,4 +118,9 @@ async def _watch(running: Running) -> None:
     """Look for a moved alias every few seconds; what is being answered keeps the model it began with."""
     while True:
         await asyncio.sleep(POLL_SECONDS)
-        await asyncio.to_thread(running.models.refresh)
+        await asyncio.to_thread(_look, running)
+
+
+def _look(running: Running) -> None:
+    running.models.refresh()
+    running.live.kept.look()

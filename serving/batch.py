@@ -138,6 +138,25 @@ def _scored_part(model: Model, features: pd.DataFrame, start: int, say: Say) -> 
     )
 
 
+def scored_from(loaded: Loaded, rows: list[dict[str, Any]], features: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of the store scored anew by another model.
+
+    Args:
+        loaded: the model that serves now.
+        rows: (n) current scores as the store gives them.
+        features: (n, k) the feature rows logged with them, same order.
+    """
+    part = _scored_part(loaded.model, features, 0, silent).to_dict("records")
+    name, sign = ("at_risk", -1) if loaded.model.kind == "renewal" else ("expected", 1)
+    made = []
+    for row, fresh in zip(rows, part, strict=True):
+        share = fresh["probability"] if sign > 0 else 1 - fresh["probability"]
+        value = None if row["amount"] is None else round(share * row["amount"], 2)
+        named = {"model_version": str(loaded.version), "alias": loaded.alias, name: value}
+        made.append({**row, **fresh, **named})
+    return made
+
+
 def held_out(accounts: pd.Series, settings: Settings) -> np.ndarray:
     """Which accounts are in the random hold-out: by their id alone, so it is the same every night."""
     if not settings.holdout_share:

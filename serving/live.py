@@ -1,10 +1,11 @@
 """Scores while somebody waits: stored subjects, the caller's own rows, accounts where something happened."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
+from pydantic_core import to_json
 
 from features.errors import RenewalError
 from features.load import from_rows, opened
@@ -13,9 +14,11 @@ from features.snapshots import asked, to_score
 from features.tables import SUBJECTS
 from monitoring.database import records as plain_rows
 from monitoring.store import Store
+from serving.arrivals import Arrivals
 from serving.auth import Principal
-from serving.batch import ID_COLUMNS, about, features_of, hide_held_out, scored
+from serving.batch import ID_COLUMNS, about, features_of, scored
 from serving.held import HeldModels
+from serving.kept import KeptScores, Ready, ready
 from serving.problems import ProblemError
 from serving.schema import MAX_RECORDS
 from training.registry import Loaded
@@ -28,11 +31,14 @@ class Live:
 
     def __init__(self, settings: Settings, store: Store, models: HeldModels) -> None:
         self.settings, self.store, self.models = settings, store, models
+        self.kept = KeptScores(store)
+        self.kept.look()
+        self.arrivals = Arrivals(settings, store, models, self.kept)
 
     def stored(
-        self, kind: str, ids: list[str], principal: Principal, as_of: datetime | None = None
-    ) -> list[dict[str, Any]]:
-        """Scores of stored subjects, in the order asked for.
+        self, kind: str, ids: Sequence[str], principal: Principal, as_of: datetime | None = None
+    ) -> list[bytes]:
+        """Scores of stored subjects as JSON, in the order asked for.
 
         Args:
             kind: `renewal` or `win`.
@@ -44,24 +50,24 @@ class Live:
             ProblemError: 409 where there is no model.
         """
         loaded = self.models.need(kind)
-        if as_of is not None:
-            rows = self._as_they_stood(kind, ids, _naive(as_of), loaded)
+        if as_of is None:
+            found = self.kept.ready(kind, ids, loaded)
         else:
-            rows = self.store.scores(kind, ids=list(dict.fromkeys(ids))).rows
-            stale = [row["subject_id"] for row in rows if row["model_version"] != str(loaded.version)]
-            if stale:
-                rows = [row for row in rows if row["subject_id"] not in set(stale)]
-                rows += self._as_they_stood(kind, stale, None, loaded)
-        found = {row[ID_COLUMNS[kind]]: row for row in rows if principal.sees(row)}
-        return [hide_held_out(found[one]) if one in found else _unknown(kind, one) for one in ids]
+            found = self._as_they_stood(kind, ids, _naive(as_of), loaded)
+        return [
+            found[one].body if one in found and principal.sees(found[one]._asdict()) else _unknown(kind, one)
+            for one in ids
+        ]
 
     def _as_they_stood(
-        self, kind: str, ids: list[str], as_of: pd.Timestamp | None, loaded: Loaded
-    ) -> list[dict[str, Any]]:
+        self, kind: str, ids: Sequence[str], as_of: pd.Timestamp, loaded: Loaded
+    ) -> dict[str, Ready]:
         with opened(self.settings) as crm:
             wanted = pd.DataFrame({ID_COLUMNS[kind]: list(dict.fromkeys(ids))})
-            wanted["as_of"] = pd.Series([as_of or crm.until] * len(wanted), dtype="datetime64[us]")
-            return self._scored(kind, crm, asked(crm, kind, wanted), loaded)
+            wanted["as_of"] = pd.Series([as_of] * len(wanted), dtype="datetime64[us]")
+            snapshots = asked(crm, kind, wanted)
+            rows = self._scored(kind, crm, snapshots[snapshots["problem"].isna()], loaded)
+        return {row[ID_COLUMNS[kind]]: ready(row) for row in rows}
 
     def _scored(self, kind: str, crm: Any, snapshots: pd.DataFrame, loaded: Loaded) -> list[dict[str, Any]]:
         features = features_of(crm, snapshots, kind, self.settings)
@@ -99,12 +105,9 @@ def _naive(moment: datetime) -> pd.Timestamp:
     return pd.Timestamp(moment).as_unit("us")
 
 
-def _unknown(kind: str, subject: str) -> dict[str, Any]:
-    return {
-        ID_COLUMNS[kind]: subject,
-        "reasons": [],
-        "problem": f"There is no {NOUN[kind]} {subject!r} to score.",
-    }
+def _unknown(kind: str, subject: str) -> bytes:
+    problem = f"There is no {NOUN[kind]} {subject!r} to score."
+    return to_json({ID_COLUMNS[kind]: subject, "reasons": [], "problem": problem})
 
 
 def _unscorable(kind: str, subject: str) -> dict[str, Any]:
