@@ -42,10 +42,10 @@ def judged(crm: Crm, kind: str, log: pd.DataFrame, told: pd.DataFrame) -> Outcom
 def _told_label(crm: Crm, kind: str, rows: pd.DataFrame, told: pd.DataFrame) -> pd.Series:
     """(n,) the label that outcomes sent to the store give each prediction; NaN where they tell nothing."""
     by_subject = told.set_index("subject_id")
-    outcome = rows["subject_id"].map(by_subject["outcome"]).astype(float)
+    outcome = pd.Series(by_subject["outcome"].reindex(rows["subject_id"]).to_numpy(float), rows.index)
     if kind == "renewal":
         return outcome
-    decided = rows["subject_id"].map(by_subject["decided_at"])
+    decided = pd.Series(by_subject["decided_at"].reindex(rows["subject_id"]).to_numpy(), rows.index)
     horizon = pd.Timedelta(days=win_horizon_days(crm)) if crm.has("opportunities") else pd.Timedelta(0)
     is_late = decided.notna() & rows["as_of"].notna() & (decided > rows["as_of"] + horizon)
     return outcome.where(~(is_late & (outcome == 1)), 0.0)

@@ -206,7 +206,8 @@ class ScoreLog:
         with self.engine.connect() as connection:
             tables = [_read_batch(row) for row in connection.execute(query).mappings()]
         if not tables:
-            return pd.DataFrame(columns=list(ABOUT))
+            nothing = pd.DataFrame(columns=list(ABOUT))
+            return nothing.astype({"as_of": "datetime64[us]", "lead_days": float})
         frame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
         if since is not None:
             frame = frame[frame["as_of"].isna() | (frame["as_of"] >= _moment(since))]
