@@ -132,11 +132,9 @@ class _Job:
 def _forward(job: _Job, split: Split) -> Selection:
     ds, say = job.ds, job.say
     earlier = ds.take(split.train)
-    folds = forward_folds(earlier)
-    is_forward = len(folds) >= LEAST_FORWARD_FOLDS
+    folds, is_forward = tuning_folds(earlier, job.settings.seed)
     if not is_forward:
         say("too little history for forward folds: tuned on grouped folds of the earlier part")
-        folds = _inner_folds(earlier, job.settings.seed)
     recipe = _choose(job, earlier, folds, is_forward, "forward", job.trials, 0.6)
     say(f"chosen: {recipe.why}")
     later = ds.take(split.test)
@@ -195,6 +193,15 @@ def _grouped(job: _Job) -> Selection:
         split=None,
         recipe=recipe,
     )
+
+
+def tuning_folds(ds: Dataset, seed: int) -> tuple[list[Split], bool]:
+    """Folds to choose on, and whether they go forward: where dates and history allow, else grouped."""
+    if ds.dated:
+        folds = forward_folds(ds)
+        if len(folds) >= LEAST_FORWARD_FOLDS:
+            return folds, True
+    return _inner_folds(ds, seed), False
 
 
 def _inner_folds(ds: Dataset, seed: int) -> list[Split]:
