@@ -63,8 +63,9 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], ...]] = {
 def team_rule(ds: Dataset) -> RateTable:
     """The rule a sales team would use, as a coarse table of rates learnt from the training part.
 
-    For renewals: time since the last contact, an escalated or open case (or falling use), earlier renewals;
-    for deals: stage, age, amount. Where fewer than two of these are at hand: the one column whose four-part table fits best.
+    For renewals: time since the last contact, an escalated or open case (or falling use), earlier renewals; for
+    deals: stage, age, amount. Where fewer than two of these are at hand: the one column whose four-part table
+    fits best.
     """
     asked = [name for name in (_answer(ds, patterns) for patterns in QUESTIONS[ds.kind]) if name]
     if len(asked) < 2:

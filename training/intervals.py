@@ -1,9 +1,9 @@
 """A 90 % interval for the event rate among rows scored alike, from predictions for rows not learnt from.
 
-Around each score stands a window of the nearest rows holding enough contracts. The rate there is the score plus the
-window's mean residual (so that the window's own slope does not bias it), made to rise with the score. How sure that
-is comes from drawing contracts, not snapshots, with replacement: the variance gives an effective number of rows, and
-with it Jeffreys' interval, which keeps its coverage near 0 and 1 too (Brown, Cai & DasGupta 2001).
+Around each score stands a window of the nearest rows holding enough contracts. The rate there is the score plus
+the window's mean residual (so that the window's own slope does not bias it), made to rise with the score. How sure
+that is comes from drawing contracts, not snapshots, with replacement: the variance gives an effective number of
+rows, and with it Jeffreys' interval, which keeps its coverage near 0 and 1 too (Brown, Cai & DasGupta 2001).
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Intervals:
 def fit_intervals(
     p: np.ndarray, y: np.ndarray, subjects: np.ndarray, level: float = LEVEL, seed: int = 0
 ) -> Intervals:
-    """Limits from probabilities p of rows not learnt from, their outcomes y and their contracts' codes, all (n,)."""
+    """Limits from probabilities p of rows not learnt from, outcomes y and contracts' codes, all (n,)."""
     order = np.argsort(p, kind="stable")
     p, y = p[order], y[order]
     _, contract = np.unique(subjects[order], return_inverse=True)
@@ -51,14 +51,15 @@ def fit_intervals(
     rate = _rates(p, y, np.ones(len(p)), middle, start, size)
     rng = np.random.default_rng(seed)
     n = contract.max() + 1
-    drawn = [
-        _rates(p, y, np.bincount(rng.integers(0, n, n), minlength=n)[contract].astype(float), middle, start, size)
-        for _ in range(DRAWS)
-    ]
+    drawn = []
+    for _ in range(DRAWS):
+        weight = np.bincount(rng.integers(0, n, n), minlength=n)[contract].astype(float)
+        drawn.append(_rates(p, y, weight, middle, start, size))
     contracts = np.array([len(np.unique(contract[at : at + size])) for at in start])
     low, high = _jeffreys(rate, np.var(drawn, axis=0), contracts, level)
     logits, first = np.unique(to_logit(p[middle]), return_index=True)
-    return Intervals(tuple(logits.tolist()), tuple(_rising(low[first]).tolist()), tuple(_rising(high[first]).tolist()))
+    low, high = _rising(low[first]), _rising(high[first])
+    return Intervals(tuple(logits.tolist()), tuple(low.tolist()), tuple(high.tolist()))
 
 
 def _window(contract: np.ndarray) -> int:
