@@ -63,7 +63,8 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], ...]] = {
 def team_rule(ds: Dataset) -> RateTable:
     """The rule a sales team would use, as a coarse table of rates learnt from the training part.
 
-    For renewals: time since the last contact, an escalated or open case (or falling use), earlier renewals; for
+    For renewals: time since the last contact, an escalated or open case (or falling use), earlier renewals;
+        for
     deals: stage, age, amount. Where fewer than two of these are at hand: the one column whose four-part table
     fits best.
     """

@@ -1,9 +1,11 @@
 """A 90 % interval for the event rate among rows scored alike, from predictions for rows not learnt from.
 
-Around each score stands a window of the nearest rows holding enough contracts. The rate there is the score plus
-the window's mean residual (so that the window's own slope does not bias it), made to rise with the score. How sure
-that is comes from drawing contracts, not snapshots, with replacement: the variance gives an effective number of
-rows, and with it Jeffreys' interval, which keeps its coverage near 0 and 1 too (Brown, Cai & DasGupta 2001).
+Around each score stands a window of the nearest rows holding enough contracts. The rate there is the score
+plus the window's mean residual (so that the window's own slope does not bias it), made to rise with the
+score. How sure
+that is comes from drawing contracts, not snapshots, with replacement: the variance gives an effective number
+of rows, and with it Jeffreys' interval, which keeps its coverage near 0 and 1 too (Brown, Cai & DasGupta
+2001).
 """
 
 from dataclasses import dataclass
