@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.stats import beta, fisher_exact, rankdata, spearmanr
-from sklearn.model_selection import GroupKFold
 
 MISSING = "missing"
 BINS = 12
@@ -98,13 +97,21 @@ def power(levels: Levels, y: np.ndarray, groups: np.ndarray, folds: int = 5) -> 
         groups: (n,) codes; rows of a group are never on both sides.
         folds: number of grouped folds.
     """
-    score = np.empty(len(y))
+    fold = folds_of(groups, folds)
     size = len(levels.names)
-    for train, test in GroupKFold(min(folds, len(np.unique(groups)))).split(score, groups=groups):
-        rows = np.bincount(levels.codes[train], minlength=size)
-        won = np.bincount(levels.codes[train], weights=y[train], minlength=size)
-        score[test] = ((won + PRIOR_ROWS * y[train].mean()) / (rows + PRIOR_ROWS))[levels.codes[test]]
+    cell = fold * size + levels.codes
+    rows = np.bincount(cell, minlength=folds * size).reshape(folds, size)
+    good = np.bincount(cell, weights=y, minlength=folds * size).reshape(folds, size)
+    rows, good = rows.sum(axis=0) - rows, good.sum(axis=0) - good
+    base = good.sum(axis=1) / np.maximum(rows.sum(axis=1), 1)
+    score = ((good + PRIOR_ROWS * base[:, None]) / (rows + PRIOR_ROWS))[fold, levels.codes]
     return _power_of(score, y)
+
+
+def folds_of(groups: np.ndarray, folds: int) -> np.ndarray:
+    """(n,) a fold for each row, whole groups at random."""
+    _, codes = np.unique(groups, return_inverse=True)
+    return np.random.default_rng(0).permutation(codes.max() + 1)[codes] % folds
 
 
 def _power_of(score: np.ndarray, y: np.ndarray) -> Power:
