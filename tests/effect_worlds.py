@@ -22,7 +22,7 @@ class World:
     Attributes:
         effect: log-odds of renewal added by a first contact in each window (none: 0).
         worry: how strongly visible signals drive contacts in each window (log-odds per unit).
-        hidden: how strongly a signal nobody records drives them.
+        hidden: share of the worry's variance, in contacts and outcomes alike, that nobody records.
         base: log-odds of a contact in each window of average worry.
         harm: how strongly bad health lowers renewal.
         group_effect: added to `effect` in group 1.
@@ -56,6 +56,7 @@ class World:
         health = rng.normal(size=n) + 0.3 * size
         unseen = rng.normal(size=n)
         noise = rng.normal(size=(n, self.noise))
+        shown, veiled = np.sqrt(1 - self.hidden), np.sqrt(self.hidden)
         waiting, undecided = np.ones(n, bool), np.ones(n, bool)
         first = np.full(n, 6)
         final = np.full(n, np.nan)
@@ -67,7 +68,7 @@ class World:
             usage = np.exp(0.5 * health + 0.3 * rng.normal(size=n))
             cases = rng.poisson(np.exp(-0.7 * health - 0.3))
             seen = np.clip(-0.5 * signal + 0.35 * (cases - 1) - 0.3 * (usage < 0.7), -2.5, 2.5)
-            score = self.base[k] + self.worry[k] * seen - self.hidden * unseen + 0.3 * size
+            score = self.base[k] + self.worry[k] * (shown * seen - 0.75 * veiled * unseen) + 0.3 * size
             if self.rule == "rule":
                 score = np.where(seen > 0.0, 30.0, -30.0)
             p_out = expit(score)
@@ -88,9 +89,9 @@ class World:
             first = np.where(treated, k, first)
             waiting &= ~any_clock.hit
             decides = undecided & (at_dec < 1)
-            final = np.where(decides, health + 0.7 * self.hidden * unseen, final)
+            final = np.where(decides, shown * health + veiled * unseen, final)
             undecided &= ~decides
-        final = np.where(np.isnan(final), health + 0.7 * self.hidden * unseen, final)
+        final = np.where(np.isnan(final), shown * health + veiled * unseen, final)
         added = np.append(self.effect, 0.0)[first] + group * np.append(self.group_effect, 0.0)[first]
         chance = expit(self.level + self.harm * final + 0.2 * size + added)
         y = (rng.uniform(size=n) < chance).astype(float)
@@ -129,5 +130,5 @@ GAP = replace(PEAK, effect=(0.2, 0.45, 1.22, 0.5, 0.2, -0.1))
 SEVERE = replace(PEAK, worry=(1.0, 1.4, 3.0, 2.2, 1.6, 1.2))
 BY_GROUP = World(effect=(0.0, 0.1, 0.8, 0.1, 0.0, 0.0), group_effect=(0.0, 0.0, -0.8, 0.0, 0.8, 0.0))
 NO_OVERLAP = World(effect=PEAK.effect, rule="rule")
-HIDDEN = replace(PEAK, hidden=0.7)
+HIDDEN = replace(PEAK, hidden=0.5)
 SHARED = replace(PEAK, per_account=3.0)

@@ -3,8 +3,8 @@
 Each answer is a dict: `rows` (outcome, group, bucket, estimate, low, high, raw, n, overlap_ok, effective_n,
 margin, why), `best` (group or `all` → bucket, None where none stands out), `indistinguishable` (group or
 `all` → every bucket that may be the best), `sensitivity`, `notes`. `low` and `high` are 95 % for all rows
-together; `margin` is how far an estimate could be off if an unseen worry were as strong as everything
-recorded.
+together; `margin` is how far an estimate is off if unseen worry moves it three times as much as
+everything recorded does.
 """
 
 from typing import Any

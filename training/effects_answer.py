@@ -9,7 +9,7 @@ import numpy as np
 from training.effects_inference import Errors, set_of_best, simultaneous
 from training.effects_overlap import reasons
 from training.effects_pooling import pool
-from training.effects_sensitivity import lead_of_best, margins
+from training.effects_sensitivity import lead_of_best, margin
 from training.effects_trial import Strategies
 
 ALL = "all"
@@ -64,7 +64,7 @@ def answer(
     whole = found[ALL]
     said = {ALL: infer(whole, seed)}
     usable = said[ALL].usable
-    margin = margins(whole.estimate, unadjusted.estimate, usable)
+    unseen = margin(whole.estimate, unadjusted.estimate, usable)
     groups = {name: one for name, one in found.items() if name != ALL}
     notes: list[str] = []
     if groups:
@@ -73,7 +73,7 @@ def answer(
         "rows": [],
         "best": {},
         "indistinguishable": {},
-        "sensitivity": lead_of_best(whole.names, whole.estimate, margin, usable),
+        "sensitivity": lead_of_best(whole.names, whole.estimate, unadjusted.estimate, usable),
         "notes": notes,
     }
     for group, one in said.items():
@@ -81,7 +81,7 @@ def answer(
         for bucket in order:
             row = {"outcome": outcome, "group": group, "bucket": bucket}
             row |= (
-                _row(found[group], one, margin, place[bucket])
+                _row(found[group], one, unseen, place[bucket])
                 if bucket in place
                 else _empty_row((missing or {}).get(bucket))
             )
@@ -153,7 +153,7 @@ def _best(names: Sequence[str], one: Inferred) -> str | None:
     return names[int(np.nanargmax(np.where(ok, one.estimate, np.nan)))]
 
 
-def _row(one: Strategies, said: Inferred, margin: np.ndarray, b: int) -> dict[str, Any]:
+def _row(one: Strategies, said: Inferred, unseen: float, b: int) -> dict[str, Any]:
     ok = bool(said.usable[b])
     return {
         "estimate": _number(said.estimate[b]) if ok else None,
@@ -163,7 +163,7 @@ def _row(one: Strategies, said: Inferred, margin: np.ndarray, b: int) -> dict[st
         "n": int(one.n[b]),
         "overlap_ok": ok,
         "effective_n": round(float(one.effective_n()[b]), 1),
-        "margin": _number(margin[b]) if ok else None,
+        "margin": _number(unseen) if ok else None,
         "why": said.why[b],
     }
 

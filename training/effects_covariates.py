@@ -18,7 +18,7 @@ CLIP_QUANTILES = (0.01, 0.99)
 KNOT_QUANTILES = (1 / 3, 2 / 3)
 LEAST_VALUES_FOR_KNOTS = 8
 MOST_SCREENED_ROWS = 40_000
-MOST_CHOSEN = 24
+MOST_CHOSEN = 40
 LEAST_T_SQUARED = 4.0
 
 
@@ -64,7 +64,8 @@ class Scaling:
             known = X[np.isfinite(X[:, j]), j]
             if not len(known):
                 continue
-            low[j], high[j] = np.quantile(known, CLIP_QUANTILES)
+            low[j] = np.quantile(known, CLIP_QUANTILES[0], method="higher")
+            high[j] = np.quantile(known, CLIP_QUANTILES[1], method="lower")
             if low[j] == high[j]:
                 low[j], high[j] = known.min(), known.max()
             clipped = np.clip(known, low[j], high[j])
@@ -110,29 +111,25 @@ def forward_select(gram: np.ndarray, cross: np.ndarray, total: float, n: float, 
     return chosen
 
 
-def choose(Z: np.ndarray, stratum: np.ndarray, targets: list[np.ndarray], people: int) -> np.ndarray:
+def choose(Z: np.ndarray, stratum: np.ndarray, targets: list[tuple[np.ndarray, int]]) -> np.ndarray:
     """The columns of Z worth adjusting for, by double selection over `targets`.
 
     Args:
         Z: (rows, d) scaled columns, several rows a person.
         stratum: (rows,) the window of each row; columns and targets are centred within it.
-        targets: arrays (rows,) of outcome and treatments; NaN where a row does not count for one.
-        people: how many independent persons stand behind the rows.
+        targets: outcome and treatments, (rows,) each with the number of independent observations behind it:
+            the rows for a hazard, the persons for an outcome that all rows of a person repeat.
     """
     chosen: set[int] = set()
-    for target in targets:
-        rows = np.flatnonzero(np.isfinite(target))
-        if len(rows) > MOST_SCREENED_ROWS:
-            rows = rows[:: len(rows) // MOST_SCREENED_ROWS + 1]
-        if len(rows) < 20:
-            continue
-        centred = np.column_stack([Z[rows], target[rows]])
-        for level in np.unique(stratum[rows]):
-            inside = stratum[rows] == level
-            centred[inside] -= centred[inside].mean(axis=0)
-        gram = centred.T @ centred
-        count = min(people, len(rows))
-        chosen.update(forward_select(gram[:-1, :-1], gram[:-1, -1], gram[-1, -1], count, MOST_CHOSEN))
+    rows = np.arange(len(Z))[:: len(Z) // MOST_SCREENED_ROWS + 1]
+    centred = np.column_stack([Z, *(target for target, _ in targets)])[rows]
+    for level in np.unique(stratum[rows]):
+        inside = stratum[rows] == level
+        centred[inside] -= centred[inside].mean(axis=0)
+    gram, d = centred.T @ centred, Z.shape[1]
+    for t, (_, independent) in enumerate(targets, start=d):
+        count = min(independent, len(rows))
+        chosen.update(forward_select(gram[:d, :d], gram[:d, t], gram[t, t], count, MOST_CHOSEN))
     return np.array(sorted(chosen), dtype=int)
 
 

@@ -25,6 +25,7 @@ import numpy as np
 from training.effects_nuisance import (
     BOUND,
     arm_regression,
+    basis,
     cross_fit_logistic,
     design,
     grouped_folds,
@@ -50,7 +51,7 @@ def estimate_strategies(
         seed: of the folds.
         folds: number of cross-fitting folds.
     """
-    bases = design(windows, y, len(np.unique(cluster)))
+    bases = design(windows, y)
     fold = grouped_folds(cluster, folds, seed)
     found = [hazards(w, A, fold) for w, A in zip(windows, bases, strict=True)]
     Q = outcome_regressions(windows, bases, found, y, fold)
@@ -119,9 +120,9 @@ def estimate_arms(
     """
     n, everyone = len(y), np.ones(len(y), dtype=bool)
     levels = [_level_window(name, X, arm == a) for a, name in enumerate(names)]
-    A = design(levels, y, len(np.unique(cluster)))[0]
-    fold = grouped_folds(cluster, folds, seed)
     hits = [w.outbound.hit for w in levels]
+    A = basis(X, np.zeros(n), [(y, n), *((hit, n) for hit in hits)])(X)
+    fold = grouped_folds(cluster, folds, seed)
     P = np.column_stack([cross_fit_logistic(A, hit * 1.0, np.ones(n), everyone, fold) for hit in hits])
     P = P / P.sum(axis=1, keepdims=True)
     columns = []

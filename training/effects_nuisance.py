@@ -1,6 +1,6 @@
 """Nuisances of the estimates, cross-fitted over whole accounts: contact hazards, outcome regressions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,21 +39,36 @@ def grouped_folds(cluster: np.ndarray, folds: int, seed: int) -> np.ndarray:
     return (np.argsort(order) % folds)[codes]
 
 
-def design(windows: Sequence[Window], y: np.ndarray, people: int) -> list[np.ndarray]:
-    """One regression matrix (n, columns) a window, on columns chosen over all windows together."""
-    pooled = np.vstack([w.X[w.at_risk] for w in windows])
-    stratum = np.concatenate([np.full(int(w.at_risk.sum()), k) for k, w in enumerate(windows)])
-    targets = [
-        np.concatenate([y[w.at_risk] for w in windows]).astype(float),
-        np.concatenate([w.any_contact.hit[w.at_risk] for w in windows]).astype(float),
-    ]
-    if any(np.any(w.any_contact.hit != w.outbound.hit) for w in windows):
-        targets.append(np.concatenate([w.outbound.hit[w.at_risk] for w in windows]).astype(float))
-    scaling = covariates.Scaling.fit(pooled)
-    Z = scaling.apply(pooled)
-    chosen = covariates.choose(Z, stratum, targets, people)
+def basis(
+    X: np.ndarray, stratum: np.ndarray, targets: list[tuple[np.ndarray, int]]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """How raw columns become a regression matrix: scaled, those worth adjusting for, bent, with an intercept.
+
+    Args:
+        X: (rows, d) raw columns, several rows a person.
+        stratum, targets: as `effects_covariates.choose` takes them.
+    """
+    scaling = covariates.Scaling.fit(X)
+    Z = scaling.apply(X)
+    chosen = covariates.choose(Z, stratum, targets)
     knots = covariates.knots_of(Z[:, chosen])
-    return [with_intercept(covariates.with_hinges(scaling.apply(w.X)[:, chosen], knots)) for w in windows]
+    return lambda rows: with_intercept(covariates.with_hinges(scaling.apply(rows)[:, chosen], knots))
+
+
+def design(windows: Sequence[Window], y: np.ndarray) -> list[np.ndarray]:
+    """One regression matrix (n, columns) a window, on columns chosen over all windows together."""
+
+    def stacked(values: Sequence[np.ndarray]) -> np.ndarray:
+        return np.concatenate([v[w.at_risk] for v, w in zip(values, windows, strict=True)])
+
+    pooled = stacked([w.X for w in windows])
+    targets = [
+        (stacked([y] * len(windows)), len(y)),
+        (stacked([w.any_contact.hit for w in windows]), len(pooled)),
+        (stacked([w.outbound.hit for w in windows]), len(pooled)),
+    ]
+    made = basis(pooled, stacked([np.full(len(y), k) for k in range(len(windows))]), targets)
+    return [made(w.X) for w in windows]
 
 
 def time_shape(clock: Clock, at_risk: np.ndarray) -> np.ndarray:
