@@ -151,8 +151,8 @@ def trained(result: Result) -> None:
 def scored(result: Result) -> None:
     """The list by money at risk (renewals) or expected money (deals), worst or best first."""
     out = _out()
-    rows = [row for row in result["rows"] if not row.get("problem")]
-    troubled = [row for row in result["rows"] if row.get("problem")]
+    rows = [row for row in result["rows"] if _absent(row.get("problem"))]
+    troubled = [row for row in result["rows"] if not _absent(row.get("problem"))]
     renewal = result["kind"] == "renewal"
     key, ident = ("at_risk", "contract_id") if renewal else ("expected", "opportunity_id")
     rows.sort(key=lambda row: -(row[key] if not _absent(row.get(key)) else -1.0))
@@ -265,13 +265,17 @@ def profiles(result: Result) -> None:
         out.print("No profile holds up on the later data.")
     for place, profile in enumerate(result["profiles"], start=1):
         out.print(
-            f"[bold]{place}. {profile['rule']}[/] ({profile['n']} customers, {percent(profile['share'])})"
+            f"[bold]{place}. {escape(profile['rule'])}[/] ({profile['accounts']} accounts, "
+            f"{percent(profile['share'])}; measured on {profile['n']})"
         )
         for name, part in profile["outcomes"].items():
-            interval = f"{number(part['low'], 2)}–{number(part['high'], 2)}"
-            out.print(f"   {name}: {number(part['value'], 2)}, lift {number(part['lift'], 2)} ({interval})")
+            interval = f"{number(part['low'], 2)} to {number(part['high'], 2)}"
+            values = f"{number(part['value'], 2)} against {number(part['everyone'], 2)}"
+            lift = f"lift {number(part['lift'], 2)} ({interval})"
+            told = "too few seen" if _absent(part["lift"]) else f"{values}, {lift}"
+            out.print(f"   {name}: {told}")
     for note in result.get("notes", ()):
-        out.print(f"[yellow]note[/] {note}")
+        out.print(f"[yellow]note[/] {escape(note)}")
 
 
 def demo(result: Result) -> None:
@@ -282,23 +286,32 @@ def demo(result: Result) -> None:
 
 
 def targets(result: Result) -> None:
-    """The head of the targeting list, then whom it reaches and whom it leaves out."""
+    """The head of the targeting list, what it would have caught, and whom it leaves out."""
     out = _out()
     rows = result["rows"][:ROWS_SHOWN]
     lines = (
         (
-            row["id"],
-            row.get("name") or "",
-            number(row["fit"], 2),
-            row.get("profile") or "",
+            escape(str(row["id"])),
+            escape(str(row.get("name") or "")),
+            row["kind"],
+            percent(row["fit"]),
+            money(row.get("value_per_hour")),
             money(row.get("expected_value")),
+            number(row.get("expected_effort_hours"), 1),
+            escape(row.get("profile") or "; ".join(r["words"] for r in row["reasons"][:2])),
         )
         for row in rows
     )
-    columns = ("id", "name", ">fit", "profile", ">expected value")
+    columns = ("id", "name", "kind", ">fit", ">value an hour", ">expected value", ">hours", "profile, or why")
     out.print(_table(f"Targets: first {len(rows)} of {len(result['rows'])}", columns, lines))
+    if not _absent(result.get("conversions_caught")):
+        out.print(
+            f"On {result['later_deals']} later deals the first {percent(result['share_listed'])} of the list held "
+            f"{percent(result['conversions_caught'])} of the wins and {percent(result['value_caught'])} of their "
+            f"money; its win rate was {number(result['band_ratio'], 1)} times that of the last."
+        )
     for note in result.get("notes", ()):
-        out.print(f"[yellow]note[/] {note}")
+        out.print(f"[yellow]note[/] {escape(note)}")
 
 
 def losses(result: Result) -> None:

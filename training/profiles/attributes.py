@@ -101,7 +101,9 @@ def as_attributes(rows: pd.DataFrame, kinds: dict[str, Kind], *, minor: bool) ->
         elif kind == Kind.FLAG:
             told = given.astype("string").str.strip().str.lower()
             yes, no = told.isin(["true", "1", "yes", "y", "t"]), told.isin(["false", "0", "no", "n", "f"])
-            out[name] = np.where(yes, "yes", np.where(no, "no", None)).astype(object)
+            words = np.full(len(rows), None, dtype=object)
+            words[yes.to_numpy(bool)], words[no.to_numpy(bool)] = "yes", "no"
+            out[name] = words
         else:
             text = given.astype("string").str.strip()
             text = text.str[:POSTAL_LETTERS].str.upper() if name == POSTAL_AREA else text

@@ -237,7 +237,7 @@ def first_rules(rules: Iterable[Rule], frame: pd.DataFrame) -> np.ndarray:
 
 def _reason(name: str, values: np.ndarray | None, row: int, moved: float, rule: str | None) -> dict[str, Any]:
     times = float(np.exp(moved))
-    change = f"{100 * (times - 1):+.0f} %"
+    change = f"{100 * (times - 1):+.0f} %" if times < 2 else f"{times:.1f} times"
     if name == PROFILE:
         words = f"in a profile: {rule} ({change})" if rule else f"in no profile ({change})"
         return {"feature": PROFILE, "words": words, "value": rule, "times": times}

@@ -27,12 +27,14 @@ MOST_LEVELS = 30
 LEAST_LEVEL_ROWS = 10
 DEPTH = 3
 BEAM = 80
-PRICE_OF_A_CONDITION = 0.25
+PRICE = 0.4
+OUTLIERS = (0.02, 0.98)
 MOST_CARRIED = 8
-LEAST_QUALITY = 2.0
+LEAST_QUALITY = 0.0
 SAME_FROM = 0.5
 
 Measured = namedtuple("Measured", "accounts score error")
+VOID = Measured(0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -98,62 +100,83 @@ class Utility:
     Args:
         samples: the outcomes of one period.
         weights: by outcome, summing to 1.
-        rows: how many rows the prospects' frame has.
+        account: (rows,) account codes of the prospects' frame.
     """
 
-    def __init__(self, samples: Sequence[Sample], weights: dict[str, float], rows: int) -> None:
+    def __init__(self, samples: Sequence[Sample], weights: dict[str, float], account: np.ndarray) -> None:
         used = [s for s in samples if len(s) >= LEAST_ROWS and s.value.std() > 0 and weights[s.name] > 0]
         self.weight = np.array([weights[s.name] for s in used])
-        self.count = np.zeros((rows, len(used)))
-        self.total = np.zeros((rows, len(used)))
+        count = np.zeros((len(account), len(used)))
+        total = np.zeros((len(account), len(used)))
         for o, s in enumerate(used):
-            z = s.sign * (s.value - s.value.mean()) / s.value.std()
-            self.count[:, o] = np.bincount(s.row, minlength=rows)
-            self.total[:, o] = np.bincount(s.row, weights=z, minlength=rows)
-        self.rows_of_all = np.maximum(self.count.sum(axis=0), 1)
+            z = s.sign * _standardised(s.value)
+            count[:, o] = np.bincount(s.row, minlength=len(account))
+            total[:, o] = np.bincount(s.row, weights=z, minlength=len(account))
+        self.seen = count.sum(axis=1) > 0
+        self.everyone = len(np.unique(account[self.seen]))
+        held = np.bincount(account[self.seen], minlength=account.max(initial=0) + 1)
+        # Each row counts as its part of an account, so that one product counts accounts too.
+        part = 1 / np.maximum(held[account], 1)
+        self.sums = np.column_stack([part, count, total])[self.seen]
+        self.rows_of_all = np.maximum(count.sum(axis=0), 1)
 
-    @property
-    def seen(self) -> np.ndarray:
-        """(rows,) bool: prospects with at least one outcome."""
-        return self.count.sum(axis=1) > 0
+    def of(self, inside: np.ndarray) -> Measured:
+        """Accounts, score and its standard error of the prospects `inside` (seen rows,) bool.
 
-    def of(self, inside: np.ndarray) -> tuple[float, float]:
-        """Score and standard error of the prospects `inside` (rows,) bool; outcomes too few count nothing."""
-        n, total = inside @ self.count, inside @ self.total
+        Outcomes of which fewer than eight were seen count nothing.
+        """
+        outcomes = len(self.weight)
+        sums = inside.astype(float) @ self.sums
+        n, total = sums[1 : outcomes + 1], sums[outcomes + 1 :]
         enough = n >= LEAST_ROWS
         safe = np.where(enough, n, 1.0)
         score = float(np.where(enough, self.weight * total / safe, 0.0).sum())
         spread = np.where(enough, self.weight**2 * (1 / safe - 1 / self.rows_of_all), 0.0).sum()
-        return score, float(np.sqrt(max(spread, 1e-12)))
+        return Measured(float(sums[0]), score, float(np.sqrt(max(spread, 1e-12))))
+
+
+def _standardised(value: np.ndarray) -> np.ndarray:
+    """Values less their mean in standard deviations, outliers drawn in: a search is not to chase them."""
+    clipped = np.clip(value, *np.quantile(value, OUTLIERS))
+    spread = clipped.std()
+    return (clipped - clipped.mean()) / spread if spread > 0 else np.zeros(len(value))
 
 
 class _Quality:
-    """pysubgroup's interface of a quality function over boolean columns, one a condition."""
+    """pysubgroup's interface of a quality function; a selector's column name is the place of its
+    condition."""
 
-    def __init__(self, utility: Utility, account: np.ndarray, attribute: dict[str, str]) -> None:
-        self.utility, self.account, self.attribute = utility, account, attribute
-        self.everyone = len(np.unique(account))
+    def __init__(self, utility: Utility, asked: list[Condition], masks: list[np.ndarray]) -> None:
+        self.utility, self.asked, self.masks = utility, asked, masks
+        self.prices = prices(asked)
 
     def calculate_constant_statistics(self, data, target) -> None:
         """Nothing to prepare: the sums are kept in `utility`."""
 
     def calculate_statistics(self, subgroup, target, data, statistics=None) -> Measured:
+        """Measure a conjunction; one that asks an attribute twice, or holds too few or too many, is void."""
         if isinstance(subgroup, slice):
-            return Measured(self.everyone, 0.0, 1.0)
-        named = [self.attribute[s.attribute_name] for s in subgroup.selectors]
-        if len(set(named)) < len(named):
-            return Measured(0, 0.0, 1.0)
-        inside = subgroup.covers(data)
-        accounts = len(np.unique(self.account[inside & self.utility.seen]))
-        if not LEAST_ACCOUNTS <= accounts <= MOST_SHARE * self.everyone:
-            return Measured(0, 0.0, 1.0)
-        return Measured(accounts, *self.utility.of(inside.astype(float)))
+            return VOID
+        at = [int(s.attribute_name) for s in subgroup.selectors]
+        if len({self.asked[i].attribute for i in at}) < len(at):
+            return VOID
+        found = self.utility.of(np.logical_and.reduce([self.masks[i] for i in at]))
+        fits = LEAST_ACCOUNTS <= found.accounts <= MOST_SHARE * self.utility.everyone
+        return found if fits else VOID
 
     def evaluate(self, subgroup, target, data, statistics=None) -> float:
-        if statistics.accounts == 0:
+        """Log-likelihood gained, less the price of the words it takes to say it."""
+        if statistics.accounts == 0 or statistics.score <= 0:
             return float("-inf")
-        price = PRICE_OF_A_CONDITION * (len(subgroup.selectors) - 1)
-        return statistics.score / statistics.error - price
+        price = sum(self.prices[int(s.attribute_name)] for s in subgroup.selectors)
+        return (statistics.score / statistics.error) ** 2 / 2 - PRICE * price
+
+
+def prices(asked: Sequence[Condition]) -> list[float]:
+    """The description length of each condition in nats: which attribute, and which of the like sets of it."""
+    shapes = [(c.attribute, len(c.levels), c.low is None, c.high is None) for c in asked]
+    attributes = len({c.attribute for c in asked})
+    return [float(np.log(attributes) + np.log(shapes.count(shape))) for shape in shapes]
 
 
 def search(
@@ -169,37 +192,28 @@ def search(
     """
     import pysubgroup as ps
 
-    utility = Utility(samples, weights, len(frame))
+    utility = Utility(samples, weights, account)
     asked = conditions_of(frame, utility.seen)
     if not asked or not len(utility.weight):
         return []
-    # Only rows with an outcome are searched, and equal answers of equal rows are not told apart by name.
-    rows = np.flatnonzero(utility.seen)
-    part = _part(utility, rows)
-    held = pd.DataFrame({f"c{i}": condition.covers(frame)[rows] for i, condition in enumerate(asked)})
-    quality = _Quality(part, account[rows], {f"c{i}": c.attribute for i, c in enumerate(asked)})
+    part = frame[utility.seen]
+    masks = [condition.covers(part) for condition in asked]
+    names = [str(place) for place in range(len(asked))]
     task = ps.SubgroupDiscoveryTask(
-        held,
+        pd.DataFrame(columns=names),
         ps.FITarget(),
-        [ps.EqualitySelector(name, True) for name in held.columns],
-        quality,
+        [ps.EqualitySelector(name, True) for name in names],
+        _Quality(utility, asked, masks),
         result_set_size=BEAM,
         depth=DEPTH,
         min_quality=LEAST_QUALITY,
     )
     found = []
     for value, subgroup, measured in ps.BeamSearch(beam_width=BEAM).execute(task).results:
-        chosen = [asked[int(s.attribute_name[1:])] for s in subgroup.selectors]
+        chosen = [asked[int(s.attribute_name)] for s in subgroup.selectors]
         if chosen:
             found.append(Candidate(rule_of(chosen), float(value), float(measured.score)))
-    return apart(frame[utility.seen], account[rows], found)
-
-
-def _part(utility: Utility, rows: np.ndarray) -> Utility:
-    part = Utility([], {}, 0)
-    part.weight, part.rows_of_all = utility.weight, utility.rows_of_all
-    part.count, part.total = utility.count[rows], utility.total[rows]
-    return part
+    return apart(part, account[utility.seen], found)
 
 
 def apart(frame: pd.DataFrame, account: np.ndarray, found: list[Candidate]) -> list[Candidate]:
