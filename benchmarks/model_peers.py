@@ -1,5 +1,6 @@
 """The peers: libraries as they come, an AutoML library with the same time, and Perennial's own choice."""
 
+import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -84,6 +85,7 @@ def lightgbm_default(ds: Dataset, seed: int, seconds: float) -> Callable[[pd.Dat
 
 def flaml(ds: Dataset, seed: int, seconds: float) -> Callable[[pd.DataFrame], np.ndarray]:
     """FLAML on log loss with the same time, folds kept by contract (undated: by equal rows)."""
+    sys.modules.setdefault("pyspark", None)  # type: ignore[arg-type]  # else it starts a Java machine to look for Spark
     from flaml import AutoML
 
     model = AutoML()

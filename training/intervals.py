@@ -2,10 +2,9 @@
 
 Around each score stands a window of the nearest rows holding enough contracts. The rate there is the score
 plus the window's mean residual (so that the window's own slope does not bias it), made to rise with the
-score. How sure
-that is comes from drawing contracts, not snapshots, with replacement: the variance gives an effective number
-of rows, and with it Jeffreys' interval, which keeps its coverage near 0 and 1 too (Brown, Cai & DasGupta
-2001).
+score. How sure that is comes from drawing contracts, not snapshots, with replacement: the variance gives an
+effective number of rows, and with it Jeffreys' interval, which keeps its coverage near 0 and 1 too (Brown,
+Cai & DasGupta 2001).
 """
 
 from dataclasses import dataclass

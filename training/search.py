@@ -1,6 +1,4 @@
-"""Search over boosted trees: Optuna on the mean log loss of folds, pruned, resumable, parallel by
-database.
-"""
+"""Search over boosted trees: Optuna on the mean log loss of folds, pruned, resumable, shared by database."""
 
 import time
 import warnings
@@ -20,6 +18,7 @@ from training.split import Split
 if TYPE_CHECKING:
     import optuna
 
+SPACE = 1  # one more whenever the space changes: an old study cannot be gone on with in a new one
 PATIENCE = 25
 SEARCH_ROWS = 30_000
 ABREAST = 2
@@ -88,7 +87,7 @@ def search(
     Args:
         rows: what to learn from.
         folds: row positions to learn from and judge on.
-        name: of the study; the same data and kind give the same name.
+        name: of the study, to which space and seed are added; the same data and kind give the same name.
         storage: Optuna's database URL, None for memory.
         trials: how many trials the study is to have in the end.
         seconds: stop after the trial in which this time runs out; at least one trial is run.
@@ -96,6 +95,7 @@ def search(
         threads: cores used: two folds side by side, or, where there are many rows, all cores on one.
         say: told of progress.
     """
+    name = f"{name}-space{SPACE}-seed{seed}"
     study = _study(name, storage, seed)
     _enqueue_default(study, rows)
     done = _finished(study)
@@ -176,7 +176,7 @@ def _study(name: str, storage: str | None, seed: int) -> "optuna.Study":
 
 
 def _enqueue_default(study: "optuna.Study", rows: Rows) -> None:
-    if study.trials:
+    if any(trial.state.is_finished() or trial.state.name == "WAITING" for trial in study.trials):
         return
     default = {**DEFAULT, "features": EVERYTHING}
     if rows.small:
