@@ -5,7 +5,6 @@ each column; what it flags is what `shifts` calls moved. It sends no telemetry: 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,31 +20,12 @@ from evidently.legacy.renderers.html_widgets import table_data
 from evidently.metrics import DuplicatedRowCount, RowCount, ValueDrift
 
 from monitoring.checks import Check
+from monitoring.fairness import ParityRows, parity_checks
 from monitoring.shift import Shift, category_shift, is_category, number_shift
 from monitoring.windows import Windows
-from training.parity import parity, segment_rows
 
 MOST_COLUMNS = 40
 """Columns drawn in the HTML, those that moved and the heaviest; all are in its table and in the JSON."""
-
-
-@dataclass(frozen=True)
-class ParityRows:
-    """Predictions with outcomes whose parity is shown.
-
-    Attributes:
-        title: which rows they are, such as `live, decided`.
-        rows: `account_id`, `subject_id`, `y` (0/1), `p`.
-        segments: the CRM's table.
-        threshold: rows under it (renewal) or at or above it (win) are selected.
-        metrics: of `training.group_metrics.METRICS`; those that need no outcome if `y` is not known.
-    """
-
-    title: str
-    rows: pd.DataFrame
-    segments: pd.DataFrame
-    threshold: float
-    metrics: tuple[str, ...]
 
 
 class ParityBySegment(DataframeMetric):
@@ -118,21 +98,6 @@ class ShiftTableCalculation(DataframeCalculation[ShiftTable]):
     def display_name(self) -> str:
         """The heading in the report."""
         return "What moved, and what it carries of the score"
-
-
-def parity_checks(
-    kind: str, rows: pd.DataFrame, segments: pd.DataFrame, threshold: float, metrics: Sequence[str]
-) -> list[dict[str, Any]]:
-    """`training.parity` of rows with `account_id`, `subject_id`, `y`, `p`."""
-    return parity(
-        rows["y"].to_numpy(float),
-        rows["p"].to_numpy(float),
-        threshold,
-        segment_rows(rows["account_id"], segments),
-        kind=kind,
-        subjects=pd.factorize(rows["subject_id"])[0],
-        metrics=tuple(metrics),
-    )
 
 
 def drift_report(

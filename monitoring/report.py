@@ -15,19 +15,18 @@ from features.progress import Say, silent
 from features.settings import Settings
 from monitoring.alerts import send_due, settle
 from monitoring.checks import Check, Verdict, overall
+from monitoring.fairness import live_rows, parity_by_segment
 from monitoring.judged import judged
-from monitoring.performance import Outcomes, performance
+from monitoring.performance import performance
 from monitoring.shift import ALPHA, Shift, shifts
 from monitoring.store import Store, open_store
 from monitoring.windows import LEAST_ACCOUNTS, Windows, windows
 from training.explain import contributions
-from training.parity import DECLARED
 from training.reference import load_reference
 from training.registry import Loaded, champion, show
 
 if TYPE_CHECKING:
     from features.crm import Crm
-    from monitoring.drift import ParityRows
 
 WINDOW_DAYS = 90
 """Without `since`, drift looks at scores of the newest 90 days; performance at all there are."""
@@ -43,7 +42,6 @@ NEGLIGIBLE = 0.02
 MOST_QUARANTINED = 0.1
 _SAMPLE = 300
 _VANISHED = 0.5
-_WITHOUT_OUTCOME = ("selection rate", "mean score")
 
 
 def monitor(
@@ -128,8 +126,8 @@ def _of_kind(look: Look) -> dict[str, Any]:
     outcomes = judged(look.crm, look.kind, log, look.store.outcomes(look.kind))
     checks += performance(outcomes, (details["result"].get("forward") or {}).get("auc"), look.settings.seed)
     checks += _quality(look.crm)
-    tables = _parity_rows(look, outcomes)
-    checks += _parity(look, details["result"], tables)
+    tables = live_rows(look.loaded.model, look.crm, outcomes)
+    checks += parity_by_segment(look.kind, details["result"].get("parity") or [], tables)
     verdict = overall(checks)
     paths: dict[str, str] = {}
     if compared is not None:
@@ -248,54 +246,6 @@ def _quality(crm: "Crm") -> list[Check]:
             verdict = Verdict.ALERT if share > MOST_QUARANTINED else Verdict.OK
             checks.append(Check("data quality: quarantine", name, share, MOST_QUARANTINED, verdict, why))
     return checks
-
-
-def _parity_rows(look: Look, outcomes: Outcomes) -> list["ParityRows"]:
-    """Live predictions to compare by segment: those with an outcome, and all of them for what needs none."""
-    from monitoring.drift import ParityRows
-    from training.group_metrics import METRICS
-
-    if not look.crm.has("segments", "account_id", "attribute", "value"):
-        return []
-    segments = look.crm.frame("segments")
-    cuts = look.loaded.model.cuts
-    threshold = cuts[0 if DECLARED[look.kind].selected_below else 1]
-    every = pd.concat([outcomes.decided, outcomes.undecided.assign(y=0.0)])
-    parts = (("live, with outcome", outcomes.decided, tuple(METRICS)), ("live, all", every, _WITHOUT_OUTCOME))
-    return [
-        ParityRows(
-            title,
-            rows[["account_id", "subject_id", "y", "p"]].reset_index(drop=True),
-            segments,
-            threshold,
-            names,
-        )
-        for title, rows, names in parts
-        if len(rows)
-    ]
-
-
-def _parity(look: Look, result: dict[str, Any], tables: Sequence["ParityRows"]) -> list[Check]:
-    """The declared primary metric by segment, on the model's test data and on live predictions."""
-    primary = DECLARED[look.kind].primary
-    sources = [("test data", result.get("parity") or [])]
-    if tables:
-        from monitoring.drift import parity_checks
-
-        live = [table for table in tables if primary in table.metrics]
-        for table in live:
-            found = parity_checks(look.kind, table.rows, table.segments, table.threshold, (primary,))
-            sources.append((table.title, found))
-    checks = []
-    for source, found in sources:
-        for row in found:
-            if row["metric"] == primary:
-                name = f"parity ({source}): {primary}"
-                verdict = Verdict(row["verdict"])
-                checks.append(
-                    Check(name, row["segment"], row["value"], row["threshold"], verdict, row["why"])
-                )
-    return checks or [_unknown("parity: segments", "the CRM has no segments to compare")]
 
 
 def _report_name(look: Look, log: pd.DataFrame) -> str:

@@ -8,7 +8,8 @@ import pytest
 from test_shift import COLUMNS, frame
 
 from monitoring.checks import Check, Verdict
-from monitoring.drift import ParityRows, drift_report, flagged, parity_checks
+from monitoring.drift import drift_report, flagged
+from monitoring.fairness import ParityRows, parity_checks
 from monitoring.shift import ALPHA, shifts
 from monitoring.windows import windows
 

@@ -1,0 +1,64 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitoring.checks import Verdict
+from monitoring.fairness import ParityRows, parity_by_segment, parity_checks, sure
+
+
+def rows(gap=0.0, n=3000, seed=0):
+    """Renewal scores of two groups; of `group=x` a share `gap` of those under the threshold is scored above it."""
+    draw = np.random.default_rng(seed)
+    p = draw.random(n)
+    y = (draw.random(n) < p).astype(float)
+    account = np.arange(n) // 2
+    group = draw.choice(["x", "y"], account.max() + 1)[account]
+    spared = (group == "x") & (p < 0.3) & (draw.random(n) < gap)
+    frame = pd.DataFrame({"account_id": account.astype(str), "subject_id": np.arange(n).astype(str), "y": y})
+    frame["p"] = np.where(spared, 0.6, p)
+    segments = pd.DataFrame({"account_id": frame["account_id"], "attribute": "group", "value": group})
+    return ParityRows("live", frame, segments.drop_duplicates(), 0.3, ("true positive rate",))
+
+
+def verdicts(table):
+    return {check.segment: check.verdict for check in parity_by_segment("renewal", [], [table])}
+
+
+def test_a_segment_that_is_passed_over_alerts():
+    assert verdicts(rows(0.5))["group=x"] is Verdict.ALERT
+
+
+def test_equal_treatment_raises_hardly_ever_an_alert():
+    assert sum(Verdict.ALERT in verdicts(rows(seed=seed, n=1500)).values() for seed in range(60)) <= 2
+
+
+def test_an_alert_needs_more_than_the_gate_does():
+    found = [
+        {
+            "verdict": "alert",
+            "difference": -0.1,
+            "difference_low": -0.18,
+            "difference_high": high,
+            "why": "less",
+        }
+        for high in (-0.01, -0.07)
+    ]
+    assert [row["verdict"] for row in sure(found)] == ["unknown", "alert"]
+
+
+def test_figures_are_fairlearns_and_n_is_accounts():
+    from fairlearn.metrics import true_positive_rate
+
+    table = rows(0.2)
+    told = parity_checks("renewal", table.rows, table.segments, 0.3, table.metrics)
+    group = table.rows["account_id"].map(table.segments.set_index("account_id")["value"])
+    for row in told:
+        own = table.rows[group == row["segment"].split("=")[1]]
+        assert row["estimate"] == pytest.approx(true_positive_rate(own["y"] == 0, own["p"] < 0.3))
+        assert row["n"] <= own["account_id"].nunique()
+
+
+def test_no_segments_is_unknown():
+    (check,) = parity_by_segment("win", [], [])
+    assert check.verdict is Verdict.UNKNOWN
+    assert not check.is_essential
