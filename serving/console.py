@@ -306,9 +306,10 @@ def targets(result: Result) -> None:
     out.print(_table(f"Targets: first {len(rows)} of {len(result['rows'])}", columns, lines))
     if not _absent(result.get("conversions_caught")):
         out.print(
-            f"On {result['later_deals']} later deals the first {percent(result['share_listed'])} of the list held "
-            f"{percent(result['conversions_caught'])} of the wins and {percent(result['value_caught'])} of their "
-            f"money; its win rate was {number(result['band_ratio'], 1)} times that of the last."
+            f"On {result['later_deals']} later deals the first {percent(result['share_listed'])} of the list "
+            f"held {percent(result['conversions_caught'])} of the wins and {percent(result['value_caught'])} "
+            f"of their money, and brought {number(result['band_ratio'], 1)} times the money of the last for "
+            "each hour."
         )
     for note in result.get("notes", ()):
         out.print(f"[yellow]note[/] {escape(note)}")

@@ -100,7 +100,8 @@ def targets(
 
     Returns:
         `rows` (id, name, kind, fit, profile, reasons, expected_value, expected_effort_hours, value_per_hour,
-        win, listed), `share_listed`, `conversions_caught`, `value_caught`, `band_ratio` (on later deals; None
+        win, listed), `share_listed`, `conversions_caught`, `value_caught`, `band_ratio`, `win_ratio` (on
+        later deals; None
         where too few), `reach` and `without_proxies` (where segments are given), `left_out`, `notes`.
 
     Raises:
@@ -120,6 +121,7 @@ def targets(
         "conversions_caught": before.conversions_caught,
         "value_caught": before.value_caught,
         "band_ratio": before.band_ratio,
+        "win_ratio": before.win_ratio,
         "later_deals": before.deals,
         "reach": reached,
         "without_proxies": bare,

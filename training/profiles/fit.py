@@ -24,7 +24,7 @@ from training.profiles.conditions import Condition, Rule, attribute_words
 PARTS = ("win", "amount", "discount", "renewal", "effort")
 LEAST_HOURS = 0.25
 CHUNK = 50_000
-PROFILE = "profile"
+PROFILE = "combination"
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ def _reason(name: str, values: np.ndarray | None, row: int, moved: float, rule: 
     times = float(np.exp(moved))
     change = f"{100 * (times - 1):+.0f} %" if times < 2 else f"{times:.1f} times"
     if name == PROFILE:
-        words = f"in a profile: {rule} ({change})" if rule else f"in no profile ({change})"
+        words = f"{rule}, together ({change})" if rule else f"no telling combination ({change})"
         return {"feature": PROFILE, "words": words, "value": rule, "times": times}
     value = None if values is None else values[row]
     missing = value is None or value != value

@@ -21,13 +21,15 @@ class Hindsight:
     Attributes:
         conversions_caught: share of the later wins in it.
         value_caught: share of the won amounts in it.
-        band_ratio: its win rate over that of the last fifth.
+        band_ratio: won money for each hour spent in it over that of the last fifth.
+        win_ratio: its win rate over that of the last fifth.
         deals: later deals looked at.
     """
 
     conversions_caught: float | None = None
     value_caught: float | None = None
     band_ratio: float | None = None
+    win_ratio: float | None = None
     deals: int = 0
 
 
@@ -48,16 +50,19 @@ def hindsight(seen: Observed, weights: dict[str, float], *, seed: int = 0) -> Hi
 
 
 def caught(score: np.ndarray, deals: pd.DataFrame) -> Hindsight:
-    """Figures of a ranking of decided deals (`won`, `amount`) by a score (n,)."""
+    """Figures of a ranking of decided deals (`won`, `amount`, `hours`, `discount`) by a score (n,)."""
     order = np.argsort(-score, kind="stable")
     first = order[: max(round(SHARE_LISTED * len(order)), 1)]
     last = order[-len(first) :]
     won, amount = deals["won"].to_numpy(float), deals["amount"].fillna(0).to_numpy(float)
-    money = won * amount
+    money = won * amount * (1 - deals["discount"].fillna(0).to_numpy(float))
+    hours = deals["hours"].fillna(deals["hours"].mean()).fillna(1.0).to_numpy(float)
+    hourly = [money[rows].sum() / max(hours[rows].sum(), 1e-9) for rows in (first, last)]
     bottom = won[last].mean()
     return Hindsight(
         conversions_caught=float(won[first].sum() / won.sum()) if won.sum() else None,
         value_caught=float(money[first].sum() / money.sum()) if money.sum() else None,
-        band_ratio=float(won[first].mean() / bottom) if bottom > 0 else None,
+        band_ratio=float(hourly[0] / hourly[1]) if hourly[1] > 0 else None,
+        win_ratio=float(won[first].mean() / bottom) if bottom > 0 else None,
         deals=len(deals),
     )

@@ -26,7 +26,7 @@ def without_proxies(
 
     Returns:
         `taken_out` (attribute → why), `list_kept` (share of the list that stays), `conversions_caught`,
-        `value_caught`, `band_ratio`, `reach`; None too where nothing would be left to choose by.
+        `value_caught`, `band_ratio`, `win_ratio`, `reach`; None too where nothing would be left to choose by.
     """
     found = proxies(crm, made.seen.frame, made.seen.account_id)
     seen = made.seen.without(set(found))
@@ -41,5 +41,6 @@ def without_proxies(
         "conversions_caught": before.conversions_caught,
         "value_caught": before.value_caught,
         "band_ratio": before.band_ratio,
+        "win_ratio": before.win_ratio,
         "reach": reach(crm, may.who["account_id"], still),
     }

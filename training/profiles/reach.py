@@ -153,18 +153,19 @@ def gives_away(
 ) -> list[list[str]]:
     """For each rule, the conditions whose members a segment is much rarer or commoner among, in words."""
     named = _segments_of(crm, frame, account_id)
+    tests = sum(len(set(values)) for _, values in named.values()) * sum(len(r.conditions) for r in rules)
     warnings: list[list[str]] = []
     for rule in rules:
         words = []
         for condition in rule.conditions:
             inside = condition.covers(frame)
             for segment, (rows, values) in named.items():
-                words += _apart(condition.words, segment, inside[rows], values)
+                words += _apart(condition.words, segment, inside[rows], values, SURE / max(tests, 1))
         warnings.append(words)
     return warnings
 
 
-def _apart(condition: str, segment: str, inside: np.ndarray, values: np.ndarray) -> list[str]:
+def _apart(condition: str, segment: str, inside: np.ndarray, values: np.ndarray, sure: float) -> list[str]:
     words = []
     for value in sorted(set(values)):
         has = values == value
@@ -173,7 +174,7 @@ def _apart(condition: str, segment: str, inside: np.ndarray, values: np.ndarray)
             continue
         share, rest = counts[0] / (counts[0] + counts[1]), counts[2] / (counts[2] + counts[3])
         p = fisher_exact(np.array(counts).reshape(2, 2))[1]
-        if share < FAR * rest and p < SURE:
+        if share < FAR * rest and p < sure:
             words.append(
                 f"{condition} stands for {segment}: {value} is {share:.0%} inside, {rest:.0%} outside"
             )
