@@ -14,6 +14,7 @@ from features.progress import Say, silent
 from features.settings import Settings
 from features.snapshots import asked, to_score
 from features.tables import SUBJECTS
+from monitoring.database import records as plain_rows
 from monitoring.store import open_store
 from training.explain import reasons
 from training.model import Model
@@ -146,14 +147,13 @@ def scored_from(loaded: Loaded, rows: list[dict[str, Any]], features: pd.DataFra
         rows: (n) current scores as the store gives them.
         features: (n, k) the feature rows logged with them, same order.
     """
-    part = _scored_part(loaded.model, features, 0, silent).to_dict("records")
-    name, sign = ("at_risk", -1) if loaded.model.kind == "renewal" else ("expected", 1)
+    is_renewal = loaded.model.kind == "renewal"
     made = []
-    for row, fresh in zip(rows, part, strict=True):
-        share = fresh["probability"] if sign > 0 else 1 - fresh["probability"]
+    for row, fresh in zip(rows, plain_rows(_scored_part(loaded.model, features, 0, silent)), strict=True):
+        share = 1 - fresh["probability"] if is_renewal else fresh["probability"]
         value = None if row["amount"] is None else round(share * row["amount"], 2)
-        named = {"model_version": str(loaded.version), "alias": loaded.alias, name: value}
-        made.append({**row, **fresh, **named})
+        fresh |= {"model_version": str(loaded.version), "alias": loaded.alias}
+        made.append({**row, **fresh, "at_risk" if is_renewal else "expected": value})
     return made
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.answers import live_rows
-from features.arrays import Coded, columns_of
+from features.arrays import ArrowColumns, Coded, Columns, columns_of
 from features.crm import Crm
 from features.engine import SNAPSHOT_COLUMNS, Work, account_ledger, snapshot_table, work_for
 from features.ledger import Ledger
@@ -18,7 +18,6 @@ from features.tables import TABLES
 from serving.batch import about
 
 MOST_ACCOUNTS = 2_000
-DAY = np.timedelta64(1, "D")
 OWNERS = {"contract_id": "contracts", "opportunity_id": "opportunities", "lead_id": "leads"}
 
 
@@ -57,10 +56,10 @@ class Ground:
         mine["as_of"] = as_of
         if self.kind == "renewal":
             mine = mine[mine["ends_at"].isna() | (mine["ends_at"] >= as_of)]
-            mine["lead_days"] = np.floor((mine["ends_at"] - as_of) / DAY)
+            mine["lead_days"] = np.floor((mine["ends_at"] - as_of) / pd.Timedelta(days=1))
         else:
             since = self.created.reindex(mine["opportunity_id"]).to_numpy()
-            mine["lead_days"] = np.floor((np.datetime64(as_of) - since) / DAY)
+            mine["lead_days"] = np.floor((as_of - pd.Series(since, mine.index)) / pd.Timedelta(days=1))
         return mine
 
     def features(self, snapshots: pd.DataFrame, arrived: dict[str, pa.Table]) -> pd.DataFrame:
@@ -73,7 +72,7 @@ class Ground:
         account_id = str(snapshots["account_id"].iloc[0])
         ledger = self._ledger(account_id)
         changed = {
-            table: columns_of(_with_arrivals(ledger.tables[table].table, rows, TABLES[table].key))
+            table: columns_of(_with_arrivals(ledger.tables[table], rows, TABLES[table].key))
             for table, rows in arrived.items()
             if table in ledger.tables
         }
@@ -105,25 +104,27 @@ class Ground:
         return asked
 
 
-def _with_arrivals(stored: pa.Table, arrived: pa.Table, key: str | None) -> pa.Table:
+def _with_arrivals(columns: Columns, arrived: pa.Table, key: str | None) -> pa.Table:
     """Stored rows and those that arrived since, in the stored columns; a row that was loaded counts once."""
+    assert isinstance(columns, ArrowColumns)
+    stored = columns.table
     if key and key in arrived.column_names and key in stored.column_names:
         loaded = set(stored[key].to_pylist())
         arrived = arrived.filter(pa.array([one not in loaded for one in arrived[key].to_pylist()]))
-    columns = [
+    added = [
         arrived[field.name].cast(field.type)
         if field.name in arrived.column_names
         else pa.nulls(arrived.num_rows, field.type)
         for field in stored.schema
     ]
-    return pa.concat_tables([stored, pa.table(columns, schema=stored.schema)])
+    return pa.concat_tables([stored, pa.table(added, schema=stored.schema)])
 
 
 def _plain(values: Any) -> Any:
     """A column of answers as pandas takes it."""
     if not isinstance(values, Coded):
         return values
-    return pd.Categorical.from_codes(values.codes, [str(level) for level in values.levels])
+    return pd.Categorical.from_codes(values.codes, pd.Index(values.levels.astype(str), dtype="str"))
 
 
 def account_of(crm: Crm) -> dict[str, dict[str, str]]:

@@ -24,9 +24,7 @@ APP = create_app()
 @bentoml.service(
     name="perennial",
     workers=1,
-    traffic={
-        "timeout": 5
-    },  # a request's context lives so long: 60 s, the default, makes memory grow and p99 jump
+    traffic={"timeout": 5},  # a request's context lives so long: at 60 s, the default, memory grows
     metrics={"enabled": False},  # its series carry raw paths, without end; ours go by route
     logging={"access": {"enabled": False}},
     monitoring={"enabled": False},
@@ -57,7 +55,7 @@ def serve(host: str, port: int, settings: Settings, say: Say = silent) -> None:
     listening = _listen(host, port)
     APP.state.settings = settings
     config = uvicorn.Config(
-        Perennial.to_asgi(is_main=False),
+        Perennial.to_asgi(is_main=False),  # type: ignore[attr-defined]
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -41,7 +41,9 @@ def _route(path: str, method: str, told: dict[str, Any], shapes: dict[str, Any])
 
 def _parameter(told: dict[str, Any]) -> dict[str, str]:
     schema = told.get("schema", {})
-    choices = next((one["enum"] for one in [schema, *schema.get("anyOf", [])] if "enum" in one), [])
+    choices: list[str] = next(
+        (one["enum"] for one in [schema, *schema.get("anyOf", [])] if "enum" in one), []
+    )
     return {
         "name": told["name"],
         "words": told.get("description") or ("one of " + ", ".join(choices) if choices else ""),

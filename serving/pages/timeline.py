@@ -43,12 +43,11 @@ def _rows(crm: Crm, table: str, account_id: str) -> list[dict[str, Any]]:
 
 
 def _event(table: str, row: Mapping[str, Any], is_live: bool) -> dict[str, Any] | None:
-    at = (
-        pd.to_datetime(row.get(TABLES[table].time or ""), errors="coerce", utc=True)
-        if table in TABLES
-        else None
-    )
-    if at is None or pd.isna(at):
+    moment = row.get(TABLES[table].time or "") if table in TABLES else None
+    if moment is None:
+        return None
+    at: Any = pd.to_datetime(moment, errors="coerce", utc=True)
+    if pd.isna(at):
         return None
     words = _WORDS[table](row) if table in _WORDS else table.replace("_", " ")
     return {"at": at.tz_localize(None).to_pydatetime(), "words": words, "table": table, "is_live": is_live}
@@ -96,7 +95,8 @@ def _invoice(row: Mapping[str, Any]) -> str:
 
 
 def _opportunity(row: Mapping[str, Any]) -> str:
-    state = {True: ", won", False: ", lost"}.get(row.get("is_won"), "")  # type: ignore[call-overload]
+    won = row.get("is_won")
+    state = "" if won is None else ", won" if won else ", lost"
     return f"Opportunity {row.get('opportunity_id', '')} opened{state}"
 
 
