@@ -45,8 +45,9 @@ RENEWAL_DISCOUNT_EFFECT = np.array([0.0, 0.2, 0.5, 0.55, 0.55])
 
 WORRY_EFFECT = -1.7
 RENEWAL_BASE, WIN_BASE = 0.95, -1.15
-RENEWAL_RATE, WIN_RATE, QUALIFIED_RATE = 0.78, 0.30, 0.60
-"""The constant rates used where there is no signal."""
+RENEWAL_RATE = WIN_RATE = 0.6
+QUALIFIED_RATE = 0.6
+"""The constant rates used where there is no signal: renewals run as deals must not stand out among deals."""
 
 LATE_SHARE, LATE_DAYS = 0.15, 14.0
 """Share of calls and meetings logged late, and the mean delay in days of those (one day and exponential)."""
