@@ -7,7 +7,7 @@ from monitoring.fairness import ParityRows, parity_by_segment, parity_checks, su
 
 
 def rows(gap=0.0, n=3000, seed=0):
-    """Renewal scores of two groups; of `group=x` a share `gap` of those under the threshold is scored above it."""
+    """Renewal scores of two groups; of those of x under the threshold a share `gap` is scored above."""
     draw = np.random.default_rng(seed)
     p = draw.random(n)
     y = (draw.random(n) < p).astype(float)
