@@ -52,6 +52,7 @@ def discover(
     candidates = search(frame, account, periods.earlier, weights)
     scale = {s.name: float(s.value.std()) for s in periods.earlier if len(s)}
     say(f"judging {len(candidates)} rules on the later period")
-    judged = judge(frame, [c.rule for c in candidates], periods.later, scale, weights, seed)
+    rules = [candidate.rule for candidate in candidates]
+    judged = judge(frame, rules, periods.later, scale, weights, seed, periods.earlier if periods.cuts else ())
     claimed = sorted((j for j in judged if j.holds_up), key=lambda j: -j.low)
     return Found(candidates, judged, claimed, periods)

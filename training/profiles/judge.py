@@ -7,6 +7,11 @@ them, from a multiplier bootstrap by account (Chernozhukov, Chetverikov & Kato 2
 with
 the rule's own number of accounts. A lift is the mean inside over everybody's; the score's lift is a weighted
 difference from everybody in standard deviations.
+
+Accounts stand in both periods, and what is peculiar to them stays with them: a rule found among lucky
+accounts
+would be lucky again, on the same accounts and on no others (`luck`). Each lift is therefore worked out a
+second time, given how the account fared in the earlier period, and the limits hold for both.
 """
 
 from collections.abc import Sequence
@@ -23,6 +28,8 @@ from training.profiles.samples import Sample
 LEVEL = 0.95
 DRAWS = 2000
 LEAST_VARIANCE_SHARE = 0.4
+RELIABLE_FROM = 2
+LEAST_RETURNING = 20
 CHUNK = 250
 
 
@@ -68,14 +75,43 @@ class Judged:
 
 @dataclass(frozen=True)
 class _Mean:
-    """A mean inside a rule beside everybody's, with both influences by account (codes,)."""
+    """A mean inside a rule beside everybody's, with influences by account (codes,).
+
+    `given` is the mean inside given the accounts' earlier luck.
+    """
 
     inside: float
+    given: float
     everyone: float
     of_inside: np.ndarray
+    of_given: np.ndarray
     of_everyone: np.ndarray
     least_error: float
     n: int
+
+
+@dataclass(frozen=True)
+class _Lift:
+    """A lift as seen and given luck, with influences and standard errors."""
+
+    seen: float
+    given: float
+    of_seen: np.ndarray
+    of_given: np.ndarray
+    error: float
+    error_given: float
+
+    def ts(self) -> list[np.ndarray]:
+        """Influences in standard errors."""
+        pairs = ((self.of_seen, self.error), (self.of_given, self.error_given))
+        return [influence / error for influence, error in pairs if error > 0]
+
+    def limits(self, critical: float) -> tuple[float, float]:
+        """Limits that hold whichever of the two is right."""
+        if not self.error > 0:
+            return np.nan, np.nan
+        margin, given = critical * self.error, critical * self.error_given
+        return min(self.seen - margin, self.given - given), max(self.seen + margin, self.given + given)
 
 
 def judge(
@@ -85,6 +121,7 @@ def judge(
     scale: dict[str, float],
     weights: dict[str, float],
     seed: int = 0,
+    earlier: Sequence[Sample] = (),
 ) -> list[Judged]:
     """Each rule's lifts on the later period.
 
@@ -95,50 +132,84 @@ def judge(
         scale: standard deviation of each outcome, fixed beforehand.
         weights: by outcome, summing to 1.
         seed: of the bootstrap.
+        earlier: the outcomes of the earlier period, which tell the accounts' luck.
     """
-    if not rules:
+    if not rules or not later:
         return []
-    codes = np.unique(np.concatenate([s.account for s in later])) if later else np.empty(0, int)
+    codes = np.unique(np.concatenate([s.account for s in later]))
+    fared = luck(earlier, codes)
     masks = [rule.covers(frame) for rule in rules]
-    means = [{s.name: _mean(s, mask, codes) for s in later} for mask in masks]
+    means = [{s.name: _mean(s, mask, codes, fared) for s in later} for mask in masks]
     members = [_members(mask, later) for mask in masks]
     scores = [_score(found, later, scale, weights, len(codes)) for found in means]
-    ratios = {
-        (r, name): _ratio(m) for r, found in enumerate(means) for name, m in found.items() if m is not None
-    }
-    score_t = _critical([influence / error for _, influence, error in scores if error > 0], seed)
-    ratio_t = _critical([i / e for _, i, e in ratios.values() if e > 0], seed + 1)
+    ratios = [
+        {name: _ratio(m) for name, m in found.items() if m is not None and abs(m.everyone) > 1e-9}
+        for found in means
+    ]
+    score_t = _critical([one for lift in scores for one in lift.ts()], seed)
+    ratio_t = _critical([one for found in ratios for lift in found.values() for one in lift.ts()], seed + 1)
     judged = []
     for r, rule in enumerate(rules):
-        outcomes = {s.name: _measure(means[r][s.name], ratios.get((r, s.name)), ratio_t) for s in later}
-        lift, _, error = scores[r]
-        margin = _student(score_t, members[r]) * error
-        low, high = (lift - margin, lift + margin) if error > 0 else (np.nan, np.nan)
+        outcomes = {s.name: _measure(means[r][s.name], ratios[r].get(s.name), ratio_t) for s in later}
+        low, high = scores[r].limits(_student(score_t, members[r]))
         holds = members[r] >= LEAST_ACCOUNTS and bool(low > 0)
-        judged.append(Judged(rule, members[r], lift, low, high, outcomes, holds))
+        judged.append(Judged(rule, members[r], scores[r].seen, low, high, outcomes, holds))
     return judged
+
+
+def luck(earlier: Sequence[Sample], codes: np.ndarray) -> np.ndarray:
+    """(codes, outcomes) how each account fared in the earlier period, in standard deviations; 0 if not seen.
+
+    Means of few are drawn to 0, as their reliability is: n / (n + 2).
+    """
+    columns = []
+    for s in earlier:
+        if len(s) < LEAST_ROWS or not s.value.std() > 0:
+            continue
+        place = np.searchsorted(codes, s.account)
+        known = (place < len(codes)) & (codes[np.minimum(place, len(codes) - 1)] == s.account)
+        z = (s.value[known] - s.value.mean()) / s.value.std()
+        n = np.bincount(place[known], minlength=len(codes))
+        column = np.bincount(place[known], weights=z, minlength=len(codes)) / (n + RELIABLE_FROM)
+        if (n > 0).sum() >= LEAST_RETURNING and column.std() > 0:
+            columns.append(column)
+    return np.column_stack(columns) if columns else np.empty((len(codes), 0))
 
 
 def _members(mask: np.ndarray, later: Sequence[Sample]) -> int:
     return len(np.unique(np.concatenate([s.account[mask[s.row]] for s in later])))
 
 
-def _mean(s: Sample, mask: np.ndarray, codes: np.ndarray) -> _Mean | None:
+def _mean(s: Sample, mask: np.ndarray, codes: np.ndarray, fared: np.ndarray) -> _Mean | None:
     """The mean inside a rule and among all, None where fewer than eight rows or accounts were seen."""
     inside = mask[s.row]
     n = int(inside.sum())
     if n < LEAST_ROWS or len(np.unique(s.account[inside])) < LEAST_ROWS:
         return None
     place = np.searchsorted(codes, s.account)
+
+    def by_account(off: np.ndarray) -> np.ndarray:
+        return np.bincount(place, weights=off, minlength=len(codes))
+
     value, everyone = float(s.value[inside].mean()), float(s.value.mean())
-    off = np.where(inside, s.value - value, 0.0) / n
-    all_off = (s.value - everyone) / len(s)
-    of_all = np.bincount(place, weights=all_off, minlength=len(codes))
+    of_everyone = by_account((s.value - everyone) / len(s))
+    of_inside = by_account(np.where(inside, s.value - value, 0.0) / n)
+    given, of_given = value, of_inside
+    if fared.shape[1] and n < len(s):
+        change, off = _given_luck(s.value, inside, fared[place])
+        rest = 1 - n / len(s)
+        given, of_given = everyone + rest * change, of_everyone + rest * by_account(off)
     # Few alike rows make a variance near 0 by chance: it is not taken below a share of everybody's.
-    least = np.sqrt(LEAST_VARIANCE_SHARE * len(s) / n * (of_all**2).sum())
-    return _Mean(
-        value, everyone, np.bincount(place, weights=off, minlength=len(codes)), of_all, float(least), n
-    )
+    least = float(np.sqrt(LEAST_VARIANCE_SHARE * len(s) / n * (of_everyone**2).sum()))
+    return _Mean(value, given, everyone, of_inside, of_given, of_everyone, least, n)
+
+
+def _given_luck(value: np.ndarray, inside: np.ndarray, fared: np.ndarray) -> tuple[float, np.ndarray]:
+    """Inside less outside by least squares beside the accounts' luck, and each row's influence on it."""
+    D = np.column_stack([np.ones(len(value)), inside.astype(float), fared])
+    bread = np.linalg.pinv(D.T @ D)
+    coefficients = bread @ (D.T @ value)
+    return float(coefficients[1]), (D @ bread[1]) * (value - D @ coefficients)
 
 
 def _score(
@@ -147,28 +218,34 @@ def _score(
     scale: dict[str, float],
     weights: dict[str, float],
     codes: int,
-) -> tuple[float, np.ndarray, float]:
-    """The score's lift, its influence by account, and its standard error."""
-    lift, influence, least = 0.0, np.zeros(codes), 0.0
+) -> _Lift:
+    """The score's lift: weighted differences from everybody in standard deviations."""
+    seen, given, least = 0.0, 0.0, 0.0
+    of_seen, of_given = np.zeros(codes), np.zeros(codes)
     for s in later:
         mean = found[s.name]
         if mean is None or not scale.get(s.name):
             continue
         factor = weights[s.name] * s.sign / scale[s.name]
-        lift += factor * (mean.inside - mean.everyone)
-        influence += factor * (mean.of_inside - mean.of_everyone)
+        seen += factor * (mean.inside - mean.everyone)
+        given += factor * (mean.given - mean.everyone)
+        of_seen += factor * (mean.of_inside - mean.of_everyone)
+        of_given += factor * (mean.of_given - mean.of_everyone)
         least += (factor * mean.least_error) ** 2
-    return lift, influence, max(_error(influence), float(np.sqrt(least)))
+    return _lift(seen, given, of_seen, of_given, float(np.sqrt(least)))
 
 
-def _ratio(mean: _Mean) -> tuple[float, np.ndarray, float]:
-    """The lift inside / everyone, its influence, and its standard error; all 0 where everybody's mean is
-    0."""
-    if abs(mean.everyone) < 1e-9:
-        return np.nan, np.zeros_like(mean.of_inside), 0.0
-    lift = mean.inside / mean.everyone
-    influence = (mean.of_inside - lift * mean.of_everyone) / mean.everyone
-    return lift, influence, max(_error(influence), mean.least_error / abs(mean.everyone))
+def _ratio(mean: _Mean) -> _Lift:
+    """An outcome's lift: inside / everyone."""
+    seen, given = mean.inside / mean.everyone, mean.given / mean.everyone
+    of_seen = (mean.of_inside - seen * mean.of_everyone) / mean.everyone
+    of_given = (mean.of_given - given * mean.of_everyone) / mean.everyone
+    return _lift(seen, given, of_seen, of_given, mean.least_error / abs(mean.everyone))
+
+
+def _lift(seen: float, given: float, of_seen: np.ndarray, of_given: np.ndarray, least: float) -> _Lift:
+    errors = [max(_error(influence), least) for influence in (of_seen, of_given)]
+    return _Lift(seen, given, of_seen, of_given, *errors)
 
 
 def _error(influence: np.ndarray) -> float:
@@ -193,10 +270,8 @@ def _student(critical: float, accounts: int) -> float:
     return float(t.isf(norm.sf(critical), max(accounts - 1, 1)))
 
 
-def _measure(mean: _Mean | None, ratio: tuple[float, np.ndarray, float] | None, critical: float) -> Measure:
-    if mean is None or ratio is None or not np.isfinite(ratio[0]):
+def _measure(mean: _Mean | None, lift: _Lift | None, critical: float) -> Measure:
+    if mean is None or lift is None:
         return Measure(None, None, None, None, None, 0 if mean is None else mean.n)
-    lift, _, error = ratio
-    margin = _student(critical, mean.n) * error
-    low, high = lift - margin, lift + margin
-    return Measure(mean.inside, mean.everyone, lift, low, high, mean.n)
+    low, high = lift.limits(_student(critical, mean.n))
+    return Measure(mean.inside, mean.everyone, lift.seen, low, high, mean.n)
