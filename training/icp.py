@@ -79,6 +79,23 @@ def fit_rows(scorer: Fit, told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return told_rows(scorer, who, scorer.read(frame))
 
 
+def personas(crm: Crm, settings: Settings, *, weights: Weights = None, say: Say = silent) -> dict[str, Any]:
+    """A card for each profile that holds up: who they are, what they buy, how to reach and support them.
+
+    Returns:
+        `personas`: dicts of `profiles.personas.persona`, each with the profile's `outcomes`; `html`: all of
+        them as a page. Raises as `profiles` does.
+    """
+    from training.profiles.personas import page, persona
+
+    made = study(crm, settings, weights, say)
+    told = [
+        {**persona(crm, made.seen, judged.rule), "outcomes": told_profile(judged, made.seen)["outcomes"]}
+        for judged in made.found.claimed
+    ]
+    return {"personas": told, "html": page(told)}
+
+
 def targets(
     crm: Crm,
     settings: Settings,
