@@ -16,7 +16,7 @@ from training.dataset import Dataset
 from training.metrics import auc, log_loss
 from training.model import Model
 from training.select import select
-from training.split import grouped_folds
+from training.split import blocked_folds, grouped_folds
 
 SETTINGS = Settings(seed=0, threads=1)
 
@@ -157,6 +157,20 @@ def test_without_signal_the_base_rate_is_served_or_nearly(make):
     honest = found.forward or found.random
     assert honest["log_loss"] <= found.baselines["base rate"]["log_loss"] + 0.002
     assert found.model.probability(ds.X).std() < 0.05
+
+
+def test_a_gain_that_does_not_recur_over_time_is_no_evidence():
+    """History too short for forward folds, a column that tells outcomes in four of five months only."""
+    ds = dated(600)
+    months = blocked_folds(ds, 5)
+    ds.X["usage"] = ds.y + 0.5 * np.random.default_rng(0).normal(size=len(ds))
+    ds.X.loc[months[4].test, "usage"] *= -1.0
+    recipe = choose_recipe(
+        ds, months, is_forward=False, name="s", storage=None, trials=2, seconds=None, seed=0, threads=1
+    )
+    assert recipe.losses["xgboost"] < recipe.losses["base rate"]
+    assert recipe.served == "base rate"
+    assert "not in every period" in recipe.why
 
 
 def test_undated_data_is_judged_on_rows_the_choice_never_saw():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from model_data import dated, undated
 
-from training.split import forward_folds, forward_split, grouped_folds, random_split
+from training.split import blocked_folds, forward_folds, forward_split, grouped_folds, random_split
 
 
 def test_forward_split_learns_only_from_what_was_known_when_the_first_later_row_was_scored():
@@ -37,6 +37,17 @@ def test_folds_without_enough_of_either_outcome_are_left_out():
     ds = dated(600)
     ds.y[:] = 1.0
     assert forward_folds(ds) == []
+
+
+def test_blocked_folds_are_spans_of_time_and_share_no_contract():
+    ds = dated(600)
+    folds = blocked_folds(ds, 4)
+    assert len(folds) == 4
+    as_of = ds.snapshots["as_of"].to_numpy()
+    for earlier, later in pairwise(folds):
+        assert as_of[earlier.test].max() <= as_of[later.test].min()
+    for fold in folds:
+        assert not set(ds.subjects[fold.train]) & set(ds.subjects[fold.test])
 
 
 @pytest.mark.parametrize("make", [dated, undated])

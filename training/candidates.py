@@ -175,19 +175,29 @@ def _settle(
         "blend": log_loss(y, to_probability(margin)),
         "base rate": log_loss(y, to_probability(judged.base)),
     }
-    gain, low, _ = bootstrap_gain(
-        losses(y, to_probability(judged.base)) - losses(y, to_probability(mended)),
-        judged.ds.groups[judged.rows],
-    )
-    if low <= 0:
+    gains = losses(y, to_probability(judged.base)) - losses(y, to_probability(mended))
+    gain, low, _ = bootstrap_gain(gains, judged.ds.groups[judged.rows])
+    if low <= 0 or not _lasts(judged, gains):
         served, share, calibration, mended = "base rate", 0.0, Calibration(), judged.base
-        why = f"no signal found: no model beats the base rate with evidence (gain {gain:.4f}, from {low:.4f})"
+        lack = f"gain {gain:.4f}, from {low:.4f}" if low <= 0 else f"gain {gain:.4f}, but not in every period"
+        why = f"no signal found: no model beats the base rate with evidence ({lack})"
     else:
         loss = log_loss(y, to_probability(mended))
         why = f"{served}, log loss {loss:.4f} against {marks['base rate']:.4f} for the base rate"
     study = _study(tuned, marks, C, curved, share)
     held = Held(judged.rows, to_probability(mended))
     return Recipe(served, share, tuned, C, curved, calibration, why, marks, study, held)
+
+
+def _lasts(judged: _Judged, gains: np.ndarray) -> bool:
+    """Whether a gain recurs: in most forward folds or, history being too short for them, in every span.
+
+    Undated data has nothing to recur over.
+    """
+    if not judged.ds.dated:
+        return True
+    by_fold = np.bincount(judged.fold, gains) > 0
+    return bool(by_fold.mean() > 0.5 if judged.is_forward else by_fold.all())
 
 
 def _best_share(margins: dict[str, np.ndarray], y: np.ndarray) -> float:

@@ -23,7 +23,7 @@ from training.dataset import Dataset, require_outcomes
 from training.intervals import fit_intervals
 from training.metrics import figures
 from training.model import BAND_SHARES, Model, comparisons
-from training.split import Split, forward_folds, forward_split, grouped_folds, is_usable
+from training.split import Split, blocked_folds, forward_folds, forward_split, grouped_folds, is_usable
 
 FOLDS = 5
 LEAST_FORWARD_FOLDS = 2
@@ -134,7 +134,7 @@ def _forward(job: _Job, split: Split) -> Selection:
     earlier = ds.take(split.train)
     folds, is_forward = tuning_folds(earlier, job.settings.seed)
     if not is_forward:
-        say("too little history for forward folds: tuned on grouped folds of the earlier part")
+        say("too little history for forward folds: tuned on spans of time of the earlier part")
     recipe = _choose(job, earlier, folds, is_forward, "forward", job.trials, 0.6)
     say(f"chosen: {recipe.why}")
     later = ds.take(split.test)
@@ -196,11 +196,11 @@ def _grouped(job: _Job) -> Selection:
 
 
 def tuning_folds(ds: Dataset, seed: int) -> tuple[list[Split], bool]:
-    """Folds to choose on, and whether they go forward: where dates and history allow, else grouped."""
+    """Folds to choose on and whether they go forward: if history allows, else spans of time, else grouped."""
     if ds.dated:
-        folds = forward_folds(ds)
-        if len(folds) >= LEAST_FORWARD_FOLDS:
-            return folds, True
+        for folds, is_forward in ((forward_folds(ds), True), (blocked_folds(ds), False)):
+            if len(folds) >= LEAST_FORWARD_FOLDS:
+                return folds, is_forward
     return _inner_folds(ds, seed), False
 
 
