@@ -11,7 +11,8 @@ from features.tables import SUBJECTS, TABLES, Column
 
 NAMES_ACCOUNTS = ("contracts", "opportunities", "leads")
 """Tables that an account is derived from; events of an account that nobody else knows are orphans."""
-_LINKS = {"contract_id": "contracts", "opportunity_id": "opportunities", "lead_id": "leads"}
+LINKS = {"contract_id": "contracts", "opportunity_id": "opportunities", "lead_id": "leads"}
+"""Columns that tie a row to another table's, and with it to an account."""
 
 
 def put_duplicates_aside(connection: duckdb.DuckDBPyConnection, drafted: Draft, quality: Quality) -> None:
@@ -49,7 +50,7 @@ def gather_ids(
     """
     wanted = {column.refers for drafted in drafts.values() for column in drafted.columns if column.refers}
     wanted |= set(SUBJECTS.values()) | {"leads", "accounts"}
-    linked = [table for table in _LINKS.values() if table in drafts]
+    linked = [table for table in LINKS.values() if table in drafts]
     for name in [*linked, *sorted(wanted & set(drafts) - {"owners", *linked})]:
         key = value_of(TABLES[name].key or "")
         joins, account = account_of(drafts, name)
@@ -78,7 +79,7 @@ def account_of(drafts: dict[str, Draft], name: str) -> tuple[list[str], str | No
     """Joins, and the row's account: its own, else that of what it belongs to."""
     drafted = drafts[name]
     stored = {column.stored for column in drafted.columns}
-    links = {column: table for column, table in _LINKS.items() if column in stored and table in drafts}
+    links = {column: table for column, table in LINKS.items() if column in stored and table in drafts}
     links.pop(drafted.table.key or "", None)
     joins = [
         f"LEFT JOIN ids_{table} to_{table} ON to_{table}.id = {value_of(c)}" for c, table in links.items()
@@ -88,7 +89,7 @@ def account_of(drafts: dict[str, Draft], name: str) -> tuple[list[str], str | No
     if name == "opportunities":
         ways.append(value_of("opportunity_id"))
     if name == "history":
-        owned = [table for table in (*_LINKS.values(), "accounts") if table in drafts]
+        owned = [table for table in (*LINKS.values(), "accounts") if table in drafts]
         joins = [
             f"LEFT JOIN ids_{table} to_{table} ON to_{table}.id = __id AND __table = {literal(table)}"
             for table in owned

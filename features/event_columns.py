@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.arrays import Coded, Column, Columns, sortable
+from features.arrays import Coded, Column, Columns, codes_in, sortable
 from features.as_of import DAY, MISSING
 
 Tables = Mapping[str, Columns]
@@ -53,8 +53,14 @@ def look_up(ids: Column, keys: Column, values: Column) -> Column:
 
 
 def _seniority(tables: Tables) -> Column:
-    people = tables["contacts"]
-    return look_up(tables["activities"]["contact_id"], people["contact_id"], people["seniority"])
+    """Of the account's own contacts: those of others may not be there to look up."""
+    people, rows = tables["contacts"], tables["activities"]
+    found = look_up(rows["contact_id"], people["contact_id"], people["seniority"])
+    home = look_up(rows["contact_id"], people["contact_id"], people["account_id"])
+    if not isinstance(found, Coded) or not isinstance(home, Coded):
+        return found
+    own = codes_in(rows["account_id"], {level: code for code, level in enumerate(home.levels)})
+    return Coded(np.where(own == home.codes, found.codes, np.int32(-1)), found.levels)
 
 
 def _discount_pct(tables: Tables) -> Column:

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from features.casting import literal, quoted
-from features.cleaning import account_of
+from features.cleaning import LINKS, account_of
 from features.drafting import DERIVED, Draft
 from features.known import as_known, first_known, value_of
 from features.quality import Quality
@@ -46,6 +46,7 @@ def write_table(
     if drafted.table.key and drafted.table.key not in values:
         values = {drafted.table.key: value_of(drafted.table.key), **values}
     if account is not None:
+        values |= _own_links(drafts, name, values, account)
         values["account_id"] = account
     where = (
         [f"({known} < {limit} OR {known} IS NULL)"] if (known := first_known(name, drafted.stored)) else []
@@ -65,6 +66,19 @@ def write_table(
         f"COPY ({query} ORDER BY {ordered}) TO {literal(folder / f'{name}.parquet')} ({_FORMAT})"
     )
     return tuple(values)
+
+
+def _own_links(drafts: dict[str, Draft], name: str, values: dict[str, str], account: str) -> dict[str, str]:
+    """Links to a contract, opportunity or lead of another account say nothing: each account stands alone.
+
+    Features of an account must not depend on whose rows happen to be read beside its own.
+    """
+    links = {column: table for column, table in LINKS.items() if column in values and table in drafts}
+    links.pop(drafts[name].table.key or "", None)
+    return {
+        column: f"CASE WHEN to_{table}.account_id IS NOT DISTINCT FROM {account} THEN {values[column]} END"
+        for column, table in links.items()
+    }
 
 
 def _order(drafted: Draft, columns: list[str]) -> list[str]:

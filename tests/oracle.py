@@ -72,7 +72,8 @@ def column(rows: Rows, table: str, row: Row, name: str):
         return row[name]
     match table, name:
         case "activities", "seniority":
-            return (_find(rows["contacts"], "contact_id", row["contact_id"]) or {}).get("seniority")
+            person = _find(rows["contacts"], "contact_id", row["contact_id"]) or {}
+            return person.get("seniority") if person.get("account_id") == row["account_id"] else None
         case "quotes", "discount_pct":
             full, net = row["list_amount"], row["net_amount"]
             return None if full is None or net is None or full <= 0 else 100.0 * (full - net) / full
