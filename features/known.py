@@ -76,7 +76,23 @@ def last_midnight(
     last = _latest(connection, recorded, now)
     if last is None and "contracts" in drafted:
         last = _latest(connection, {"contracts": _begun(drafted["contracts"])}, now)
+        due = _first_due(connection, drafted["contracts"])
+        if last is not None and due is not None and due <= last:
+            return due.floor("D")
     return None if last is None else last.floor("D") + pd.Timedelta(days=1)
+
+
+def _first_due(connection: duckdb.DuckDBPyConnection, present: set[str]) -> pd.Timestamp | None:
+    """The first undecided end after the last decided one: contracts kept alone were looked at before it."""
+    if not {"end_date", "renewed"} <= present:
+        return None
+    end, outcome = value_of("end_date"), value_of("renewed")
+    rows = "draft_contracts ANTI JOIN bad_contracts USING (__row)"
+    row = connection.execute(
+        f"SELECT min({end}) FROM {rows} WHERE {outcome} IS NULL"
+        f" AND {end} > (SELECT max({end}) FROM {rows} WHERE {outcome} IS NOT NULL)"
+    ).fetchone()
+    return pd.Timestamp(row[0]) if row and row[0] is not None else None
 
 
 def _latest(
@@ -120,7 +136,7 @@ def as_known(table: str, column: Column, present: set[str], until: pd.Timestamp,
 
 def _later(table: str, moment: str, present: set[str], limit: str, in_the_past: bool) -> str:
     at = value_of(moment) if moment in present else "CAST(NULL AS TIMESTAMP)"
-    if table == "contracts" and "end_date" in present:
+    if table == "contracts" and in_the_past and "end_date" in present:
         at = f"coalesce({at}, {value_of('end_date')} + INTERVAL {RENEWAL_KNOWN_AFTER_DAYS} DAYS)"
     if table == "opportunities" and in_the_past and "created_at" in present:
         return f"(coalesce({at}, {limit}) >= {limit} AND {value_of('created_at')} IS NOT NULL)"

@@ -96,3 +96,21 @@ def test_many_snapshots_of_few_contracts_prove_nothing():
     rows = np.tile(np.arange(12), 200)
     many = test.iloc[rows].assign(row=rows)
     assert gates(ds, many, CLEAN, [])["beats the base rate"].passed is False
+
+
+def test_a_slope_that_little_data_puts_outside_the_limits_is_unknown_and_does_not_block():
+    ds, test = case(n=150, seed=3)
+    odds = np.log(test["probability"] / (1 - test["probability"]))
+    found = gates(ds, test.assign(probability=1 / (1 + np.exp(-0.72 * odds))), CLEAN, [])
+    assert found["calibration slope"].passed is None
+    assert "too little data" in found["calibration slope"].why
+
+
+def test_a_column_picked_from_the_data_is_no_rule_of_the_team():
+    ds, test = case()
+    as_good = test.assign(**{"team rule": test["probability"]})
+    assert gates(ds, as_good, CLEAN, [])["beats the team rule"].passed is True
+    worse = test.assign(
+        probability=0.5 + (test["probability"] - 0.5) * 0.5, **{"team rule": test["probability"]}
+    )
+    assert gates(ds, worse, CLEAN, [])["beats the team rule"].passed is False

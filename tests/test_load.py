@@ -481,3 +481,15 @@ def test_rows_from_json_are_cleaned_like_any_other():
 def test_rows_of_an_unknown_table_are_refused():
     with pytest.raises(RenewalError, match="found contract"):
         from_rows({"contract": [{"contract_id": "c1"}]})
+
+
+def test_contracts_alone_were_looked_at_before_the_first_undecided_end(tmp_path):
+    folder = tmp_path / "crm"
+    folder.mkdir()
+    (folder / "contracts.csv").write_text(
+        "contract_id,start_date,end_date,renewed\n"
+        "C1,2022-01-01,2022-12-31,true\nC2,2022-03-01,2023-02-28,false\nC3,2022-03-10,2023-03-09,\n"
+    )
+    crm = load(folder, into=tmp_path / "clean")
+    assert crm.until == pd.Timestamp("2023-03-09")
+    assert crm.frame("contracts")["renewed"].notna().sum() == 2

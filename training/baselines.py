@@ -68,10 +68,19 @@ def team_rule(ds: Dataset) -> RateTable:
     deals: stage, age, amount. Where fewer than two of these are at hand: the one column whose four-part table
     fits best.
     """
-    asked = [name for name in (_answer(ds, patterns) for patterns in QUESTIONS[ds.kind]) if name]
-    if len(asked) < 2:
+    asked = _asked(ds)
+    if not has_team_rule(ds):
         return _best_column(ds)
     return rate_table(ds, tuple(asked), parts=2 if len(asked) > 2 else 3)
+
+
+def has_team_rule(ds: Dataset) -> bool:
+    """Whether the data holds enough of what a team looks at; else the rule is a column picked from it."""
+    return len(_asked(ds)) >= 2
+
+
+def _asked(ds: Dataset) -> list[str]:
+    return [name for name in (_answer(ds, patterns) for patterns in QUESTIONS[ds.kind]) if name]
 
 
 def rate_table(ds: Dataset, columns: tuple[str, ...], parts: int) -> RateTable:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from training.baselines import has_team_rule
 from training.dataset import Dataset
 from training.leakage import Guard
-from training.metrics import bootstrap_gain, calibration_slope, losses
+from training.metrics import bootstrap_gain, bootstrap_slope, losses
 from training.parity import verdict_of
 
 LEVEL = 0.95
@@ -49,9 +50,9 @@ def gates(
     best = min(others, key=lambda name: losses(y, others[name]).mean())
     found = {
         "beats the base rate": _beats(y, served, others[BASE_RATE], accounts, "the base rate"),
-        "beats the team rule": _beats(y, served, others[TEAM_RULE], accounts, "the team's rule"),
+        "beats the team rule": _beats_rule(ds, y, served, others[TEAM_RULE], accounts),
         "not worse than the best baseline": _not_worse(y, served, others[best], accounts, best),
-        "calibration slope": _slope(y, served),
+        "calibration slope": _slope(y, served, accounts),
         "parity": _parity(parity_checks),
         "leakage guard": _clean(guard),
     }
@@ -82,17 +83,34 @@ def _beats(y: np.ndarray, served: np.ndarray, other: np.ndarray, groups: np.ndar
     return Gate(bool(low > 0), _told(gain, low, high, than))
 
 
+def _beats_rule(
+    ds: Dataset, y: np.ndarray, served: np.ndarray, other: np.ndarray, groups: np.ndarray
+) -> Gate:
+    """A rule a team would use must be beaten; one column picked from the data itself must not beat us."""
+    if has_team_rule(ds):
+        return _beats(y, served, other, groups, "the team's rule")
+    gain, low, high = _gain(y, served, other, groups)
+    told = _told(gain, low, high, "the best single column (there is nothing here to make a team's rule of)")
+    return Gate(bool(high >= 0), told)
+
+
 def _not_worse(y: np.ndarray, served: np.ndarray, other: np.ndarray, groups: np.ndarray, than: str) -> Gate:
     gain, low, high = _gain(y, served, other, groups)
     return Gate(bool(gain >= 0 or high >= 0), _told(gain, low, high, f"the best baseline, {than}"))
 
 
-def _slope(y: np.ndarray, served: np.ndarray) -> Gate:
-    slope = calibration_slope(y, served)
+def _slope(y: np.ndarray, served: np.ndarray, groups: np.ndarray) -> Gate:
+    """Inside the limits: passed; outside them as far as the data can tell: failed; else unknown."""
+    slope, low, high = bootstrap_slope(y, served, groups, level=LEVEL)
     least, most = SLOPE_LIMITS
     if np.isnan(slope):
         return Gate(None, "everybody gets the same odds, so there is no slope")
-    return Gate(bool(least <= slope <= most), f"{slope:.2f}, wanted {least} to {most}")
+    told = f"{slope:.2f} ({LEVEL:.0%} interval {low:.2f} to {high:.2f}), wanted {least} to {most}"
+    if least <= slope <= most:
+        return Gate(True, told)
+    if high < least or low > most:
+        return Gate(False, told)
+    return Gate(None, f"{told}: too little data to tell")
 
 
 def _parity(checks: Sequence[dict[str, Any]]) -> Gate:

@@ -152,6 +152,18 @@ def bootstrap_gain(
     return float(np.mean(gain)), low, high
 
 
+def bootstrap_slope(
+    y: np.ndarray, p: np.ndarray, groups: np.ndarray, *, times: int = 200, level: float = 0.95, seed: int = 0
+) -> tuple[float, float, float]:
+    """Calibration slope with its low and high, drawing groups; NaN where the odds are constant."""
+    slope = calibration_slope(y, p)
+    if np.isnan(slope):
+        return slope, slope, slope
+    _, codes = np.unique(groups, return_inverse=True)
+    drawn = [calibration_slope(y, p, weight=counts[codes]) for counts in _draws(codes, times, seed)]
+    return slope, *_middle(np.array(drawn), level)
+
+
 def _draws(codes: np.ndarray, times: int, seed: int):
     """Each draw: how often each group was drawn."""
     rng = np.random.default_rng(seed)
