@@ -130,7 +130,7 @@ def retrain(data: Any, settings: Settings, trials: Trials = None, minutes: Minut
     return retrain(data, settings, trials=trials, minutes=minutes, say=say)
 
 
-@prints("listed")
+@prints("models")
 def _models_list() -> Result:
     """List the registered versions with their aliases and figures."""
     from training.registry import listing

@@ -117,7 +117,7 @@ def _figures(name: str, figures: Result | None) -> tuple[str, ...]:
 
 
 def trained(result: Result) -> None:
-    """What is served, how good it was on later data beside the baselines, and whether the gates let it pass."""
+    """What is served, how good it was on later data beside the baselines, and how the gates judged it."""
     out = _out()
     out.print(
         f"[bold]{result['model']}[/] version {result['version']} is [bold]{result['alias']}[/]; "
@@ -225,9 +225,47 @@ def listed(result: Result) -> None:
 
 
 def facts(result: Result) -> None:
-    """A result that is a few named facts."""
+    """A result that is a few named facts, those with facts of their own one step in."""
+    for line in _fact_lines(result):
+        _out().print(line, markup=False)
+
+
+def _fact_lines(result: Result, indent: str = "") -> Iterable[str]:
     for name, value in result.items():
-        _out().print(f"{name.replace('_', ' ')}: {value}")
+        told = name.replace("_", " ")
+        if isinstance(value, dict) and value:
+            yield f"{indent}{told}:"
+            yield from _fact_lines(value, indent + "  ")
+        elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
+            yield f"{indent}{told}: {len(value)} rows; --json tells them"
+        elif value not in (None, {}, []):
+            yield f"{indent}{told}: {_short(value)}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_short, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def models(result: Result) -> None:
+    """The registered versions, newest first, with the gates that each failed."""
+    if not result["models"]:
+        _out().print("No model yet. Run perennial train renewal.")
+        return
+    rows = (
+        (
+            row["model"],
+            row["version"],
+            row["alias"] or "",
+            row["trained_at"][:16].replace("T", " "),
+            row["served"] or "",
+            ", ".join(name for name, gate in row["gates"].items() if gate["passed"] is False) or "none",
+        )
+        for row in result["models"]
+    )
+    columns = ("model", ">version", "alias", "trained", "served", "gates failed")
+    _out().print(_table("Models", columns, rows))
 
 
 def effects(result: Result) -> None:
