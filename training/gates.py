@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,12 @@ from training.leakage import Guard
 from training.metrics import bootstrap_gain, bootstrap_slope, losses
 from training.parity import verdict_of
 
+if TYPE_CHECKING:
+    from training.registry import Loaded
+
 LEVEL = 0.95
 SLOPE_LIMITS = (0.8, 1.25)
+LEAST_NEW = 40
 BASE_RATE, TEAM_RULE = "base rate", "team rule"
 
 
@@ -60,6 +64,28 @@ def gates(
     if waiver and found["parity"].passed is False:
         found["parity"] = Gate(True, f"{found['parity'].why}; waived: {waiver}")
     return found
+
+
+def against_champion(ds: Dataset, test: pd.DataFrame, rival: "Loaded") -> Gate:
+    """Whether what would be served is no worse than the champion on outcomes that neither has learned from.
+
+    Args:
+        ds: all rows, with every column the champion may use.
+        test: `row` and `probability` of the newcomer, which did not learn from these rows.
+        rival: the champion; what matured before the end of its data, `about["until"]`, it has learned from.
+    """
+    until = rival.model.about.get("until")
+    matured = pd.to_datetime(ds.snapshots["matured_at"]).iloc[test["row"]].to_numpy()
+    new = np.zeros(len(test), bool) if until is None else matured > np.datetime64(until)
+    rows = test["row"].to_numpy()[new]
+    if len(np.unique(ds.subjects[rows])) < LEAST_NEW:
+        return Gate(None, f"unknown: fewer than {LEAST_NEW} outcomes are new to both")
+    champion = rival.model.probability(ds.X.iloc[rows])
+    newcomer = test["probability"].to_numpy(float)[new]
+    gain, low, high = _gain(ds.y[rows], newcomer, champion, ds.groups[rows])
+    return Gate(
+        bool(high >= 0), _told(gain, low, high, f"champion {rival.version} on {len(rows)} newer rows")
+    )
 
 
 def may_lead(found: Mapping[str, Gate]) -> bool:

@@ -15,11 +15,11 @@ from training import card, provenance, registry
 from training.beside import beside
 from training.dataset import Dataset, build
 from training.fallback import no_worse_than_base_rate
-from training.gates import Gate, gates, may_lead
+from training.gates import Gate, against_champion, gates, may_lead
 from training.leakage import Guard, guard
 from training.parity import DECLARED, parity, segment_rows
 from training.reference import save_reference
-from training.registry import MODEL_FOLDER, RESULT_FILE, register
+from training.registry import MODEL_FOLDER, RESULT_FILE, Loaded, register
 from training.select import Selection, select
 from training.versions import Record
 
@@ -54,6 +54,7 @@ def train(
     bar: Sequence[str] = (),
     allow: Sequence[str] = (),
     waivers: Mapping[str, str] | None = None,
+    rival: Loaded | None = None,
     say: Say = silent,
 ) -> dict[str, Any]:
     """Train, judge on later data and register a model; champion if every gate passes, else challenger.
@@ -67,6 +68,7 @@ def train(
         bar: columns to leave out.
         allow: columns to use whatever the guard says.
         waivers: `parity` → a written reason to pass that gate.
+        rival: the model served so far, which the new one must not be worse than on outcomes new to both.
         say: told of progress.
 
     Returns:
@@ -77,13 +79,22 @@ def train(
         RenewalError: too few outcomes, no such table, or an unknown column in `bar` or `allow`.
     """
     trained = learn(
-        kind, crm, settings, trials=trials, minutes=minutes, bar=bar, allow=allow, waivers=waivers, say=say
+        kind,
+        crm,
+        settings,
+        trials=trials,
+        minutes=minutes,
+        bar=bar,
+        allow=allow,
+        waivers=waivers,
+        rival=rival,
+        say=say,
     )
     result = summary(trained, crm)
     lead = may_lead(trained.gates)
     with tempfile.TemporaryDirectory(prefix="perennial-") as work:
         folder = Path(work)
-        about = {"period": result["period"], "data_fingerprint": crm.fingerprint}
+        about = {key: result[key] for key in ("period", "until")} | {"data_fingerprint": crm.fingerprint}
         replace(trained.selection.model, about=about).save(folder / MODEL_FOLDER)
         record = _record(trained, crm, settings, result, trials)
         say("writing the card")
@@ -112,6 +123,7 @@ def learn(
     bar: Sequence[str],
     allow: Sequence[str],
     waivers: Mapping[str, str] | None,
+    rival: Loaded | None,
     say: Say,
 ) -> Trained:
     """Everything but keeping it."""
@@ -132,6 +144,8 @@ def learn(
     say(f"served: {selection.served} ({selection.why})")
     checks = parity_of_test(crm, clean, selection)
     judged = gates(clean, selection.test, found, checks, waivers)
+    if rival is not None:
+        judged["not worse than the champion"] = against_champion(ds, selection.test, rival)
     for name, gate in judged.items():
         say(f"{name}: {_PASSED[gate.passed]} ({gate.why})")
     return Trained(kind, clean, found, selection, checks, judged)
