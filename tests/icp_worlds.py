@@ -1,4 +1,4 @@
-"""Small worlds with a planted ideal customer, or none, drawn as the search takes them: prospects and outcomes.
+"""Small worlds with a planted ideal customer, or none, drawn as the search takes them.
 
 They share no code with the shipped simulator. A world knows the expected outcome of each prospect, so that a
 rule's true lift, and the best possible ranking, can be worked out on a large fresh population.

@@ -1,4 +1,4 @@
-"""Profiles: planted ones are found, nothing is claimed where nothing is planted, intervals hold what they promise."""
+"""Profiles: planted ones are found, nothing is claimed where nothing is planted, intervals hold."""
 
 import numpy as np
 import pandas as pd

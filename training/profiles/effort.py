@@ -7,8 +7,10 @@ from features.catalogue.contact import CALL_WORDS, MEETING_WORDS
 from features.crm import Crm
 from training.effects_contacts import plain
 
-HOURS = {"call": 0.25, "meeting": 1.0, "other": 0.1}
-"""Hours of a contact whose length is not recorded: a call, a meeting, a mail or anything else."""
+TALK_HOURS = {"call": 0.25, "meeting": 1.0, "other": 0.0}
+"""Length of a contact where it is not recorded: a call, a meeting, a mail or anything else."""
+HOURS_AROUND = {"call": 0.15, "meeting": 0.5, "other": 0.1}
+"""What a contact costs besides the talk: preparing, reaching somebody, writing it down."""
 HOURS_A_WEEK_OPEN = 0.1
 """A deal that stays open is looked at: six minutes a week."""
 
@@ -26,7 +28,8 @@ def deal_hours(crm: Crm, deals: pd.DataFrame) -> tuple[np.ndarray, str]:
         return weeks, "effort counts days open only: there are no activities"
     made = _contacts(crm)
     hours = _by_deal(deals, made) if "opportunity_id" in made else _by_account(deals, made)
-    words = f"effort counts talk hours and {HOURS_A_WEEK_OPEN:g} h for each week open"
+    around = ", ".join(f"{hours_each:g} h around each {what}" for what, hours_each in HOURS_AROUND.items())
+    words = f"effort counts talk, {around} contact, and {HOURS_A_WEEK_OPEN:g} h for each week open"
     return hours + np.nan_to_num(weeks), words
 
 
@@ -35,13 +38,13 @@ def _contacts(crm: Crm) -> pd.DataFrame:
     wanted = ("account_id", "opportunity_id", "occurred_at", "kind", "duration_seconds")
     made = crm.frame("activities", [c for c in wanted if crm.has("activities", c)])
     kinds = plain(made["kind"])
-    default = np.select(
-        [kinds.isin(CALL_WORDS), kinds.isin(MEETING_WORDS)], [HOURS["call"], HOURS["meeting"]], HOURS["other"]
-    )
+    what = np.select([kinds.isin(CALL_WORDS), kinds.isin(MEETING_WORDS)], ["call", "meeting"], "other")
+    default = pd.Series(what).map(TALK_HOURS).to_numpy(float)
     told = np.full(len(made), np.nan)
     if "duration_seconds" in made:
         told = made["duration_seconds"].astype("Float64").to_numpy(float, na_value=np.nan) / 3600
-    made["hours"] = np.where(np.isfinite(told), told, default)
+    talk = np.where(np.isfinite(told), told, default)
+    made["hours"] = talk + pd.Series(what).map(HOURS_AROUND).to_numpy(float)
     if "opportunity_id" in made and not made["opportunity_id"].notna().any():
         made = made.drop(columns="opportunity_id")
     return made
