@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
 from pathlib import Path
@@ -93,19 +94,39 @@ def spark_rows(
 
 def _name(crm: "Crm", work: "Work", snapshots: Path) -> str:
     """Equal for equal data, snapshots, catalogue and code, and for nothing else."""
-    digest = hashlib.sha256(crm.fingerprint.encode())
-    for part in (work.plan.names, work.columns, sorted(work.reads.items())):
-        digest.update(repr(part).encode())
-    for path in (snapshots, *sorted(PACKAGE.rglob("*.py"))):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return f"{work.plan.kind}-{digest.hexdigest()[:16]}"
+    with snapshots.open("rb") as file:
+        parts = [crm.fingerprint, _code(), hashlib.file_digest(file, "sha256").hexdigest()]
+    told = repr((*parts, work.plan.names, work.columns, sorted(work.reads.items())))
+    return f"{work.plan.kind}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+
+
+def _code() -> str:
+    """A name for what this package's files say."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _ship(spark: "SparkSession", folder: Path) -> None:
+    """Send this package to executors on other machines, so that they run the code that is here."""
+    if str(spark.sparkContext.master).startswith("local["):
+        return
+    packed = folder / f"code-{_code()}.zip"
+    if not packed.exists():
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as unfinished:
+            made = Path(unfinished) / packed.name
+            with zipfile.ZipFile(made, "w") as archive:
+                for path in sorted(PACKAGE.rglob("*.py")):
+                    archive.write(path, path.relative_to(PACKAGE.parent))
+            made.replace(packed)
+    spark.sparkContext.addPyFile(str(packed))
 
 
 def _forget(folder: Path) -> None:
     """Remove feature rows, finished or not, that are older than `KEPT_DAYS`."""
     limit = time.time() - KEPT_DAYS * 86_400
-    for old in folder.iterdir():
+    for old in filter(Path.is_dir, folder.iterdir()):
         if old.stat().st_mtime < limit:
             shutil.rmtree(old, ignore_errors=True)
 
@@ -129,6 +150,7 @@ def _write(
 ) -> None:
     """Answer `folder`/asked.parquet in `folder`/rows, each row with its place among the snapshots (`ROW`)."""
     spark = session(settings)
+    _ship(spark, folder.parent)
     from pyspark.sql.pandas.types import from_arrow_schema
 
     for table in crm.tables:
