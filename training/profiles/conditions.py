@@ -49,10 +49,10 @@ class Condition:
         if self.levels:
             return f"{name} is {' or '.join(self.levels)}"
         if self.low is None:
-            return f"{name} up to {_figure(self.high)}"
+            return f"{name} up to {figure(self.high)}"
         if self.high is None:
-            return f"{name} from {_figure(self.low)}"
-        return f"{name} {_figure(self.low)} to {_figure(self.high)}"
+            return f"{name} from {figure(self.low)}"
+        return f"{name} {figure(self.low)} to {figure(self.high)}"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: attribute and values, or low and high."""
@@ -98,6 +98,9 @@ def attribute_words(attribute: str) -> str:
     return WORDS.get(attribute, attribute.replace("_", " "))
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """A number as a person writes it: thousands set apart, years not."""
     assert value is not None
+    if 1800 <= value <= 2100 and float(value).is_integer():  # may be a year
+        return f"{value:.0f}"
     return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.3g}"

@@ -19,7 +19,7 @@ from training.encode import Encoding
 from training.logistic import Term, design
 from training.metrics import to_probability
 from training.profiles.attributes import as_attributes
-from training.profiles.conditions import Condition, Rule, attribute_words
+from training.profiles.conditions import Condition, Rule, attribute_words, figure
 
 PARTS = ("win", "amount", "discount", "renewal", "effort")
 LEAST_HOURS = 0.25
@@ -243,7 +243,7 @@ def _reason(name: str, values: np.ndarray | None, row: int, moved: float, rule: 
         return {"feature": PROFILE, "words": words, "value": rule, "times": times}
     value = None if values is None else values[row]
     missing = value is None or value != value
-    told = "not known" if missing else f"{value:,.0f}" if isinstance(value, int | float) else str(value)
+    told = "not known" if missing else figure(value) if isinstance(value, int | float) else str(value)
     return {
         "feature": name,
         "words": f"{attribute_words(name)} {told} ({change})",

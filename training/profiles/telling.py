@@ -71,7 +71,9 @@ def notes_of(found: Found) -> list[str]:
         notes.append(
             "data have no dates: rules were found on half of the accounts and measured on the other half"
         )
-    if not found.claimed:
-        carried = len(found.candidates)
+    carried = len(found.candidates)
+    if not carried:
+        notes.append("no rule stood out in the earlier period")
+    elif not found.claimed:
         notes.append(f"none of {carried} rules that stood out earlier holds up on the later data")
     return notes
