@@ -30,6 +30,7 @@ BEAM = 80
 PRICE = 0.4
 OUTLIERS = (0.02, 0.98)
 MOST_CARRIED = 8
+MOST_SEARCHED = 30_000
 LEAST_QUALITY = 0.0
 SAME_FROM = 0.5
 
@@ -192,7 +193,7 @@ def search(
     """
     import pysubgroup as ps
 
-    utility = Utility(samples, weights, account)
+    utility = Utility(_thinned(samples), weights, account)
     asked = conditions_of(frame, utility.seen)
     if not asked or not len(utility.weight):
         return []
@@ -214,6 +215,15 @@ def search(
         if chosen:
             found.append(Candidate(rule_of(chosen), float(value), float(measured.score)))
     return apart(part, account[utility.seen], found)
+
+
+def _thinned(samples: Sequence[Sample]) -> list[Sample]:
+    """The outcomes of at most 30,000 accounts: a search needs no more, and judging takes all."""
+    codes = np.unique(np.concatenate([np.empty(0, np.int64), *[s.account for s in samples]]))
+    if len(codes) <= MOST_SEARCHED:
+        return list(samples)
+    chosen = np.random.default_rng(0).choice(codes, MOST_SEARCHED, replace=False)
+    return [s.take(np.isin(s.account, chosen)) for s in samples]
 
 
 def apart(frame: pd.DataFrame, account: np.ndarray, found: list[Candidate]) -> list[Candidate]:
