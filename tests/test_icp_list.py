@@ -22,6 +22,7 @@ from training.profiles.learn import learn
 from training.profiles.observe import observe
 from training.profiles.reach import gives_away, proxies, reach
 from training.profiles.samples import checked_weights
+from training.profiles.study import study as study_of_crm
 from training.profiles.study import study_of
 
 
@@ -300,11 +301,12 @@ def listed(simulated_crm, tmp_path_factory):
     settings = Settings(home=tmp_path_factory.mktemp("home"), threads=1)
     file = tmp_path_factory.mktemp("companies") / "new.csv"
     file.write_text("Name,Industry,Employees\nAcme,software,300\nOld Mill,retail,\n")
+    made = study_of_crm(simulated_crm, settings)
     return (
-        profiles(simulated_crm, settings),
-        targets(simulated_crm, settings),
-        targets(simulated_crm, settings, companies=file, limit=1),
-        personas(simulated_crm, settings),
+        profiles(simulated_crm, settings, made=made),
+        targets(simulated_crm, settings, made=made),
+        targets(simulated_crm, settings, companies=file, limit=1, made=made),
+        personas(simulated_crm, settings, made=made),
     )
 
 

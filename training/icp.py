@@ -19,19 +19,27 @@ from training.profiles.later import SHARE_LISTED, hindsight
 from training.profiles.listing import listed_of, order_of, ranked, told_rows
 from training.profiles.proxies import without_proxies
 from training.profiles.reach import gives_away, reach
-from training.profiles.study import study
+from training.profiles.study import Study, study
 from training.profiles.telling import LIFT_IS, flat_rows, notes_of, told_period, told_profile
 
 Weights = Mapping[str, float] | None
 
 
-def profiles(crm: Crm, settings: Settings, *, weights: Weights = None, say: Say = silent) -> dict[str, Any]:
+def profiles(
+    crm: Crm,
+    settings: Settings,
+    *,
+    weights: Weights = None,
+    made: Study | None = None,
+    say: Say = silent,
+) -> dict[str, Any]:
     """The profiles that hold up, best first.
 
     Args:
         crm: the CRM.
         settings: seed and threads.
         weights: of `win`, `effort`, `discount`, `renews by itself`; those not given keep their default.
+        made: a study of this CRM made before (`profiles.study`), to save the work.
         say: told each step.
 
     Returns:
@@ -43,7 +51,7 @@ def profiles(crm: Crm, settings: Settings, *, weights: Weights = None, say: Say 
     Raises:
         RenewalError: accounts tell nothing of a prospect, too few outcomes, or weights that make no sense.
     """
-    made = study(crm, settings, weights, say)
+    made = made or study(crm, settings, weights, say)
     seen, found = made.seen, made.found
     warnings = gives_away(crm, made.profiles, seen.frame, seen.account_id)
     told = [
@@ -79,7 +87,14 @@ def fit_rows(scorer: Fit, told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return told_rows(scorer, who, scorer.read(frame))
 
 
-def personas(crm: Crm, settings: Settings, *, weights: Weights = None, say: Say = silent) -> dict[str, Any]:
+def personas(
+    crm: Crm,
+    settings: Settings,
+    *,
+    weights: Weights = None,
+    made: Study | None = None,
+    say: Say = silent,
+) -> dict[str, Any]:
     """A card for each profile that holds up: who they are, what they buy, how to reach and support them.
 
     Returns:
@@ -88,7 +103,7 @@ def personas(crm: Crm, settings: Settings, *, weights: Weights = None, say: Say 
     """
     from training.profiles.personas import page, persona
 
-    made = study(crm, settings, weights, say)
+    made = made or study(crm, settings, weights, say)
     told = [
         {**persona(crm, made.seen, judged.rule), "outcomes": told_profile(judged, made.seen)["outcomes"]}
         for judged in made.found.claimed
@@ -103,6 +118,7 @@ def targets(
     companies: Path | None = None,
     weights: Weights = None,
     limit: int | None = None,
+    made: Study | None = None,
     say: Say = silent,
 ) -> dict[str, Any]:
     """The targeting list: who is worth most for each hour of effort, first.
@@ -111,7 +127,7 @@ def targets(
         crm: the CRM.
         settings: seed and threads.
         companies: a file of companies to rank in place of the CRM's leads, prospects and accounts.
-        weights: as in `profiles`.
+        weights, made: as in `profiles`.
         limit: at most so many rows.
         say: told each step.
 
@@ -124,7 +140,7 @@ def targets(
     Raises:
         RenewalError: as `profiles` does, or the file of companies can't be used.
     """
-    made = study(crm, settings, weights, say)
+    made = made or study(crm, settings, weights, say)
     scorer, seen = made.fit, made.seen
     may = from_file(companies, crm, scorer) if companies else from_crm(crm, seen.today, scorer.attributes)
     say(f"ranking {len(may.who):,}")
