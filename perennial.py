@@ -116,8 +116,9 @@ def train(
     """Train, judge on later data, and register a model with its card."""
     from training.train import train
 
-    names = {"bar": tuple(bar or ()), "allow": tuple(allow or ())}
-    return train(kind, data, settings, trials=trials, minutes=minutes, say=say, **names)
+    return train(
+        kind, data, settings, trials=trials, minutes=minutes, bar=bar or (), allow=allow or (), say=say
+    )
 
 
 @app.command(epilog="Example: perennial retrain --minutes 20")

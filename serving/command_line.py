@@ -123,7 +123,9 @@ def reads_crm(command: Command) -> Command:
 
         settings = Settings.from_env()
         source = kwargs.get("source") or crm
-        with opened(settings, source=source, mapping=mapping, until=moment(until, "--until")) as data:
+        with opened(
+            settings, source=source, mapping=mapping, until=moment(until, "--until"), say=say
+        ) as data:
             return command(*args, data=data, settings=settings, **kwargs)
 
     run.__signature__ = _with_options(command, ("data", "settings"), options)  # type: ignore[attr-defined]
@@ -133,7 +135,7 @@ def reads_crm(command: Command) -> Command:
 def run(app: typer.Typer) -> None:
     """Run a command line; exit 2 for the user's mistake, 1 for ours."""
     # Typer carries a click of its own and exports few of its errors; their base is reached from one of them.
-    click_error = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+    click_error: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except RenewalError as error:

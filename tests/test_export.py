@@ -17,7 +17,13 @@ ROWS = [
         "reasons": [{"feature": "calls_90d", "words": "no call in 90 days", "value": 0.0, "log_odds": -0.4}],
         "problem": None,
     },
-    {"contract_id": "=2+5", "probability": float("nan"), "as_of": pd.NaT, "reasons": [], "problem": "unknown id"},
+    {
+        "contract_id": "=2+5",
+        "probability": float("nan"),
+        "as_of": pd.NaT,
+        "reasons": [],
+        "problem": "unknown id",
+    },
 ]
 
 
@@ -33,7 +39,7 @@ def test_tables_hold_one_line_a_row(tmp_path):
     for ending, read in ((".csv", pd.read_csv), (".parquet", pd.read_parquet), (".xlsx", pd.read_excel)):
         export.write(tmp_path / f"out{ending}", {"kind": "renewal", "rows": ROWS})
         frame = read(tmp_path / f"out{ending}")
-        assert list(frame["probability"])[0] == 0.25
+        assert frame["probability"].iloc[0] == 0.25
         assert len(frame) == 2
     assert json.loads(pd.read_csv(tmp_path / "out.csv")["reasons"][0])[0]["words"] == "no call in 90 days"
 
@@ -53,7 +59,9 @@ def test_html_escapes(tmp_path):
 
 def test_a_result_that_is_no_list_is_one_row(tmp_path):
     export.write(tmp_path / "out.csv", {"model": "perennial-renewal", "version": 3})
-    assert pd.read_csv(tmp_path / "out.csv").to_dict("records") == [{"model": "perennial-renewal", "version": 3}]
+    assert pd.read_csv(tmp_path / "out.csv").to_dict("records") == [
+        {"model": "perennial-renewal", "version": 3}
+    ]
 
 
 @pytest.mark.parametrize("name", ["out.docx", "out", "missing-folder/out.csv"])
