@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import RenewalError
+from features.progress import silent
 from features.settings import Settings
 
 Result = dict[str, Any]
