@@ -124,9 +124,10 @@ def reads_crm(command: Command) -> Command:
 
         settings = Settings.from_env()
         source = kwargs.get("source") or crm
-        with opened(
-            settings, source=source, mapping=mapping, until=moment(until, "--until"), say=say
-        ) as data:
+        # Reading is quick but for large data: a person at a terminal sees it, a log is spared the lines.
+        heard = say if sys.stderr.isatty() else silent
+        day = moment(until, "--until")
+        with opened(settings, source=source, mapping=mapping, until=day, say=heard) as data:
             return command(*args, data=data, settings=settings, **kwargs)
 
     run.__signature__ = _with_options(command, ("data", "settings"), options)  # type: ignore[attr-defined]
