@@ -38,7 +38,7 @@ Trials = Annotated[int | None, typer.Option(help="How many settings to try.", mi
 @app.command(epilog="Example: perennial demo")
 @prints("demo")
 def demo(
-    accounts: Annotated[int, typer.Option(help="How many accounts to simulate.", min=200)] = 1500,
+    accounts: Annotated[int, typer.Option(help="How many accounts to simulate.", min=200)] = 1000,
 ) -> Result:
     """Run the whole path on simulated data and end in a summary."""
     from serving.demo import demo
