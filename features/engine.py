@@ -59,9 +59,13 @@ def feature_rows(crm: Crm, snapshots: pd.DataFrame, kind: str, settings: Setting
     Returns:
         Features whose frame has float64 columns (NaN: missing) and unordered string categories.
     """
-    work = work_for(crm, kind)
+    return answered(crm, work_for(crm, kind), snapshots, settings)
+
+
+def answered(crm: Crm, work: Work, snapshots: pd.DataFrame, settings: Settings) -> Features:
+    """Feature rows of snapshots, for a choice of features."""
     usable = snapshots["account_id"].notna()
-    if crm.dated(kind):
+    if crm.dated(work.plan.kind):
         usable &= snapshots["as_of"].notna()
     account = snapshots.loc[usable, "account_id"].to_numpy(object).astype(str)
     order = np.argsort(account, kind="stable")

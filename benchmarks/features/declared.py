@@ -1,0 +1,21 @@
+"""The 44 features of the comparison, declared as the catalogue declares its own."""
+
+from benchmarks.features.contenders import KINDS, WINDOWS
+from features.catalog import Plan
+from features.declaration import Events, Feature, Page, flat
+from features.work import Work
+
+
+def windowed() -> Work:
+    """Count and seconds of 4 kinds in 5 windows, and days since the last of each."""
+    page, made = Page("benchmark"), []
+    for kind in KINDS:
+        events = Events("activities", "occurred_at").among("kind", [kind])
+        for days in WINDOWS:
+            made += page.count(f"{kind}_n_{days}", events, kind, windows=(days,))
+            made += page.total(f"{kind}_s_{days}", events, "duration_seconds", kind, "s", windows=(days,))
+        made += page.since(f"{kind}_since", events, kind)
+    features: list[Feature] = [one for one in flat(tuple(made)) if isinstance(one, Feature)]
+    plan = Plan("renewal", tuple(features), (), (), (), frozenset(), frozenset())
+    reads = {"activities": ("account_id", "occurred_at", "kind", "duration_seconds")}
+    return Work(plan, (), reads)

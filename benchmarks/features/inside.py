@@ -1,0 +1,97 @@
+"""The whole catalogue over every table, and live answers for one account: times taken inside Perennial."""
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from benchmarks.features import data
+from benchmarks.features.measured import measure
+from features import answers
+from features.arrays import columns_of
+from features.engine import account_ledger, feature_rows, snapshot_table, work_for
+from features.settings import Settings
+
+LIVE_EVENTS = 1_000
+
+
+def catalogue(asked: argparse.Namespace, folder: Path) -> None:
+    """Every feature of both models' plans, asked of proportional tables; where its CPU time goes."""
+    data.write(folder, events=asked.events, snapshots=asked.snapshots, accounts=asked.accounts, whole=True)
+    crm, snapshots = data.read(folder)
+    rows = {table: pq.read_metadata(crm.path(table)).num_rows for table in crm.tables}
+    columns = len(work_for(crm, "renewal").infos())
+    print(f"{columns} features, {len(snapshots):,} snapshots over {rows}, {asked.threads} threads")
+    run = measure("whole catalogue", folder, asked.threads)
+    cells = columns * len(snapshots)
+    each = run.cpu / cells * 1e9
+    print(f"{run.wall:.2f} s, {run.cpu:.2f} CPU s, {run.peak_mb:.0f} MB; {each:.0f} CPU ns a value")
+    spent: Counter[str] = Counter()
+    began = time.process_time()
+    _timed(answers, "answer", lambda args: f"{args[1].info.touchpoint}: {args[1].source.table}", spent)
+    feature_rows(crm, snapshots, "renewal", Settings(threads=1))
+    total = time.process_time() - began
+    spent["reading, peers, columns of the CRM, the frame"] = total - sum(spent.values())
+    for name, seconds in spent.most_common():
+        print(f"  {seconds / total:>6.1%}  {name}")
+
+
+def _timed(module: object, name: str, label: Callable[[tuple], str], spent: Counter[str]) -> None:
+    """Have a function of a module add up its CPU seconds."""
+    plain = getattr(module, name)
+
+    def timed(*args: object) -> object:
+        began = time.process_time()
+        found = plain(*args)
+        spent[label(args)] += time.process_time() - began
+        return found
+
+    setattr(module, name, timed)
+
+
+def live(asked: argparse.Namespace, folder: Path) -> None:
+    """Milliseconds for every feature of one account with a thousand events, for both models."""
+    events = LIVE_EVENTS * 20 // 33  # the other tables bring the rest
+    data.write(folder, events=events, snapshots=1, accounts=1, whole=True)
+    crm, snapshots = data.read(folder)
+    account = snapshots["account_id"].tolist()
+    for kind in ("renewal", "win"):
+        work = work_for(crm, kind)
+        one = columns_of(snapshot_table(crm, work, snapshots))
+        ledger = account_ledger(crm, work, account)
+        tables = {name: columns.table for name, columns in ledger.tables.items()}
+        stored = sum(table.num_rows for table in tables.values())
+
+        def kept(ledger=ledger, work=work, one=one) -> None:
+            answers.live_rows(work.plan, work.columns, ledger, one)
+
+        def arrived(ledger=ledger, work=work, one=one, rows=tables["activities"]) -> None:
+            fresh = ledger.changed({"activities": columns_of(rows)})
+            answers.live_rows(work.plan, work.columns, fresh, one)
+
+        def cold(work=work, one=one) -> None:
+            answers.live_rows(work.plan, work.columns, account_ledger(crm, work, account), one)
+
+        print(f"{kind}: {len(work.infos())} features, {stored:,} rows of one account")
+        for name, once, times in (
+            ("kept ledger", kept, 300),
+            ("an activity arrived", arrived, 300),
+            ("from disk", cold, 30),
+        ):
+            wall, cpu = _median_ms(once, times)
+            print(f"  {name:20} median {wall:7.2f} ms, {cpu:7.2f} CPU ms")
+
+
+def _median_ms(once: Callable[[], None], times: int) -> tuple[float, float]:
+    once()
+    wall, cpu = [], []
+    for _ in range(times):
+        began = time.perf_counter(), time.process_time()
+        once()
+        wall.append(time.perf_counter() - began[0])
+        cpu.append(time.process_time() - began[1])
+    return float(np.median(wall)) * 1e3, float(np.median(cpu)) * 1e3
