@@ -47,6 +47,7 @@ def erase_account(account_id: str, settings: Settings) -> dict[str, int]:
     for old in kept.iterdir():
         if old.is_dir() and old != place:
             shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(settings.home / "features", ignore_errors=True)  # feature rows that Spark left
     return removed
 
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.features import data
 from benchmarks.features.contenders import CONTENDERS, names
-from benchmarks.features.inside import catalogue, live
+from benchmarks.features.inside import catalogue, live, spark
 from benchmarks.features.measured import Measured, measure
 
 SUBSET = 200
@@ -140,7 +140,7 @@ def _head(asked: argparse.Namespace, what: str) -> None:
 
 
 WORKS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
-    "peers": peers, "scale": scale, "dense": dense, "catalogue": catalogue, "live": live,
+    "peers": peers, "scale": scale, "dense": dense, "catalogue": catalogue, "live": live, "spark": spark,
 }  # fmt: skip
 
 

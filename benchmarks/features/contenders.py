@@ -176,7 +176,10 @@ def featuretools(folder: Path, threads: int) -> Columns:
     accounts = pd.DataFrame({"account": np.unique(np.append(events["account"], asked["account"]))})
     # A cutoff is inclusive: what happened at it is not known yet, so it is moved back by a microsecond.
     moment = asked["as_of"] - pd.Timedelta(microseconds=1)
-    cutoffs = pd.DataFrame({"account": asked["account"], "time": moment, "row": asked["row"]})
+    pair = asked.groupby(["account", "as_of"]).ngroup().to_numpy()  # it takes each pair once
+    cutoffs = pd.DataFrame({"account": asked["account"], "time": moment, "pair": pair}).drop_duplicates(
+        "pair"
+    )
     entities = ft.EntitySet("crm")
     entities.add_dataframe(dataframe_name="accounts", dataframe=accounts, index="account")
     entities.add_dataframe(
@@ -192,7 +195,7 @@ def featuretools(folder: Path, threads: int) -> Columns:
             agg_primitives=["time_since_last"] if days is None else ["count", "sum"], trans_primitives=[],
             where_primitives=["time_since_last"] if days is None else ["count", "sum"],
             training_window=None if days is None else ft.Timedelta(days, "d"), n_jobs=1, verbose=False,
-        )[0].sort_values("row")  # fmt: skip
+        )[0].sort_values("pair").iloc[pair]  # fmt: skip
         for kind in KINDS:
             if days is None:
                 since = matrix[f"TIME_SINCE_LAST(events.occurred_at WHERE kind = {kind})"].to_numpy(float)

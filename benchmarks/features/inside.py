@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.features import data
-from benchmarks.features.measured import measure
+from benchmarks.features.measured import WHOLE, measure
 from features import answers
 from features.arrays import columns_of
 from features.engine import account_ledger, feature_rows, snapshot_table, work_for
@@ -51,6 +51,14 @@ def _timed(module: object, name: str, label: Callable[[tuple], str], spent: Coun
         return found
 
     setattr(module, name, timed)
+
+
+def spark(asked: argparse.Namespace, folder: Path) -> None:
+    """The whole catalogue in process and on Spark, on as many local cores; seconds on the clock."""
+    data.write(folder, events=asked.events, snapshots=asked.snapshots, accounts=asked.accounts, whole=True)
+    print(f"{asked.events:,} events, {asked.snapshots:,} snapshots, {asked.threads} cores")
+    local, shared = (measure(name, folder, asked.threads) for name in WHOLE)
+    print(f"local {local.wall:.1f} s, Spark {shared.wall:.1f} s (× {shared.wall / local.wall:.2f})")
 
 
 def live(asked: argparse.Namespace, folder: Path) -> None:

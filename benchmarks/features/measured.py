@@ -15,6 +15,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
+WHOLE = {"whole catalogue": {"engine": "local"}, "whole catalogue on Spark": {"engine": "spark"}}
+"""The engines that answer every feature."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -49,13 +52,15 @@ def _peak() -> float:
 
 
 def _work(name: str, folder: Path, threads: int) -> dict:
-    if name == "whole catalogue":
+    if name in WHOLE:
         from benchmarks.features.data import read
         from features.engine import feature_rows
         from features.settings import Settings
 
         crm, snapshots = read(folder)
-        feature_rows(crm, snapshots, "renewal", Settings(threads=threads))
+        feature_rows(
+            crm, snapshots, "renewal", Settings(threads=threads, **WHOLE[name], home=folder / "home")
+        )
         return {}
     from benchmarks.features.contenders import CONTENDERS
 
