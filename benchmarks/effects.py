@@ -8,21 +8,25 @@ causalml were not measured.
 """
 
 import argparse
+import sys
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from tests import effect_worlds as worlds
 from training.effects_answer import infer
 from training.effects_covariates import Scaling
 from training.effects_estimate import estimate_strategies
 from training.effects_sensitivity import margin, without_covariates
 from training.effects_trial import Strategies
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import effect_worlds as worlds
 
 M = len(worlds.NAMES) + 1
 
@@ -197,23 +201,46 @@ def peers(n: int, seeds: int) -> None:
         print(f"{name:<46} {n:>6} {seeds:>4} {figures}", flush=True)
 
 
+def sections(few: int) -> dict[str, Callable[[], None]]:
+    """The table's parts by name, each with its runs divided by `few`."""
+
+    def small() -> None:
+        coverage("peak", worlds.PEAK, 1_000, 200 // few)
+        coverage("no effect", worlds.NO_EFFECT, 1_000, 200 // few)
+        coverage("shared", worlds.SHARED, 2_000, 200 // few)
+
+    def confounding() -> None:
+        confounded("peak", worlds.PEAK, 3_000, 100 // few)
+        confounded("severe", worlds.SEVERE, 3_000, 100 // few)
+
+    def overlap() -> None:
+        no_overlap(800, 50 // few)
+        no_overlap(3_000, 50 // few)
+
+    def large() -> None:
+        confounded("peak", worlds.PEAK, 20_000, max(30 // few, 3))
+        confounded("gap", worlds.GAP, 20_000, max(30 // few, 3))
+
+    return {
+        "small": small,
+        "confounding": confounding,
+        "overlap": overlap,
+        "hidden": lambda: hidden(3_000, 50 // few),
+        "large": large,
+        "peers": lambda: peers(3_000, max(30 // few, 3)),
+    }
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"any of {', '.join(sections(1))}; all by default")
     parser.add_argument("--quick", action="store_true", help="a tenth of the runs")
-    few = 10 if parser.parse_args().quick else 1
+    asked = parser.parse_args()
+    parts = sections(10 if asked.quick else 1)
     print(f"{'measure':<46} {'world':<10} {'n':>6} {'runs':>4}  {'found':<34} wanted")
-    coverage("peak", worlds.PEAK, 1_000, 200 // few)
-    coverage("no effect", worlds.NO_EFFECT, 1_000, 200 // few)
-    coverage("shared", worlds.SHARED, 2_000, 200 // few)
-    confounded("peak", worlds.PEAK, 3_000, 100 // few)
-    confounded("severe", worlds.SEVERE, 3_000, 100 // few)
-    no_overlap(800, 50 // few)
-    no_overlap(3_000, 50 // few)
-    hidden(3_000, 50 // few)
-    confounded("peak", worlds.PEAK, 20_000, max(30 // few, 3))
-    confounded("gap", worlds.GAP, 20_000, max(30 // few, 3))
-    peers(3_000, max(30 // few, 3))
+    for name in asked.parts or parts:
+        parts[name]()
 
 
 if __name__ == "__main__":

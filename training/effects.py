@@ -30,6 +30,13 @@ def timing(crm: Crm, settings: Settings, by: str | None = None, say: Say = silen
     Raises:
         RenewalError: no dates, no contacts, too few matured contracts, or no such attribute.
     """
+    told = estimated_timing(crm, settings, by, say)
+    told.pop("covariance")
+    return told
+
+
+def estimated_timing(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent) -> Answer:
+    """`timing` with `covariance`: each group's told buckets and the covariance of their estimates."""
     trial = timing_trial(crm, settings, say)
     groups = groups_by(crm, by, trial.contracts)
     say("estimating every window in sequence")
@@ -57,6 +64,7 @@ def calls(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent
 
     question = calls_question(crm, settings)
     told = _one_moment(crm, "win", CALLS, question, settings, by, say)
+    told.pop("covariance")
     told["notes"] += _robustness(told, "number of calls")
     told["calls_until_won"] = calls_until_won(crm, by)
     return told
@@ -71,17 +79,19 @@ def discount(crm: Crm, settings: Settings, by: str | None = None, say: Say = sil
     Raises:
         RenewalError: no quotes, too few with a decided outcome, or no such attribute.
     """
-    told: dict[str, Any] = {
-        "rows": [],
-        "best": {},
-        "indistinguishable": {},
-        "enough": {},
-        "sensitivity": {},
-        "notes": [],
-    }
+    told = estimated_discount(crm, settings, by, say)
+    told.pop("covariance")
+    return told
+
+
+def estimated_discount(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent) -> Answer:
+    """`discount` with `covariance` by outcome and group."""
+    keyed = ("best", "indistinguishable", "enough", "sensitivity", "covariance")
+    told: dict[str, Any] = {"rows": [], "notes": [], **{name: {} for name in keyed}}
     for outcome, question in discount_questions(crm, settings).items():
         one = _one_moment(crm, outcome, DISCOUNTS, question, settings, by, say)
         one["notes"] += _robustness(one, "band")
+        told["covariance"][outcome] = one.pop("covariance")
         prefix = f"{outcome}: " if told["rows"] else ""
         told["rows"] += one["rows"]
         told["sensitivity"][outcome] = one["sensitivity"]

@@ -19,13 +19,17 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True)
 class Inferred:
-    """What is said of one group's m buckets: estimates, ends, who may be the best, why nothing is said."""
+    """What is said of one group's m buckets: estimates, ends, who may be the best, why nothing is said.
+
+    `covariance` (m, m) is that of the estimates, NaN where nothing is said.
+    """
 
     estimate: np.ndarray
     low: np.ndarray
     high: np.ndarray
     keep: np.ndarray
     why: list[str | None]
+    covariance: np.ndarray
 
     @property
     def usable(self) -> np.ndarray:
@@ -36,7 +40,8 @@ class Inferred:
     def nothing(cls, why: list[str | None]) -> "Inferred":
         """No bucket told."""
         none = np.full(len(why), np.nan)
-        return cls(none, none.copy(), none.copy(), np.ones(len(why), dtype=bool), why)
+        keep, unknown = np.ones(len(why), dtype=bool), np.full((len(why), len(why)), np.nan)
+        return cls(none, none.copy(), none.copy(), keep, why, unknown)
 
 
 def answer(
@@ -48,7 +53,7 @@ def answer(
     missing: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> Answer:
-    """Rows of §11, `best`, `indistinguishable`, `sensitivity` and `notes` for everybody and each group.
+    """Rows of §11, `best`, `indistinguishable`, `sensitivity`, `covariance` and `notes`, by group.
 
     A bucket of which nothing can be told stays in the set of those not distinguishable from the best: it
     may be the best. Where no bucket stands out, `best` is None and the set is the whole family.
@@ -75,6 +80,7 @@ def answer(
         "indistinguishable": {},
         "sensitivity": lead_of_best(whole.names, whole.estimate, unadjusted.estimate, usable),
         "notes": notes,
+        "covariance": {group: _matrix(whole.names, one) for group, one in said.items()},
     }
     for group, one in said.items():
         place = {name: b for b, name in enumerate(whole.names)}
@@ -101,6 +107,7 @@ def infer(one: Strategies, seed: int) -> Inferred:
     said.estimate[ok] = one.estimate[ok]
     said.low[ok], said.high[ok] = simultaneous(one.estimate[ok], errors, seed)
     said.keep[ok] = set_of_best(one.estimate[ok], errors, seed)
+    said.covariance[np.ix_(ok, ok)] = errors.covariance
     return said
 
 
@@ -119,7 +126,7 @@ def infer_groups(
     for name, one in groups.items():
         small = f"can't tell: too few here ({len(one.cluster):,}), see all"
         said[name] = Inferred.nothing([w or small for w in why_all])
-    if len(large) < 2:
+    if not large:
         return said
     estimate = np.array([np.where(seen[name], groups[name].estimate, np.nan)[ok] for name in large])
     covariances = [
@@ -137,6 +144,7 @@ def infer_groups(
         one = Inferred.nothing(_why_in_group(groups[name], why_all))
         one.estimate[ok], one.low[ok], one.high[ok] = pooled.estimate[g], low[g], high[g]
         one.keep[ok] = set_of_best(pooled.estimate[g], pooled.of_group(g), seed, len(large))
+        one.covariance[np.ix_(ok, ok)] = pooled.of_group(g).covariance
         said[name] = replace(one, keep=one.keep | ~one.usable)
     return said
 
@@ -176,6 +184,12 @@ def _empty_row(why: str | None) -> dict[str, Any]:
         "effective_n": 0.0,
         "why": why or "can't tell: nobody did so",
     }
+
+
+def _matrix(names: Sequence[str], one: Inferred) -> dict[str, Any]:
+    """The told buckets of a group and the covariance of their estimates, for what is derived from them."""
+    told = np.flatnonzero(one.usable)
+    return {"buckets": [names[b] for b in told], "matrix": one.covariance[np.ix_(told, told)].tolist()}
 
 
 def _number(value: float) -> float | None:

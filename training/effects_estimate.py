@@ -18,23 +18,19 @@ shifted stage by stage so that the efficient score has mean zero and the estimat
 right if either the hazards or the regressions are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from training.effects_nuisance import (
-    BOUND,
-    arm_regression,
-    basis,
-    cross_fit_logistic,
-    design,
-    grouped_folds,
-    hazards,
-    outcome_regressions,
-)
+from training.effects_crossfit import CrossFit
+from training.effects_nuisance import BOUND, Hazard, basis, design, hazards, outcome_regressions
 from training.effects_overlap import LEAST_CHANCE, LEAST_FOLLOWERS, poor_shares, rarely
 from training.effects_targeting import Stage, most_weight, stages, target
 from training.effects_trial import NONE, Clock, Strategies, Window
+
+MOST_BOOTSTRAPPED = 5_000
+BOOTSTRAPS = 20
 
 
 def estimate_strategies(
@@ -52,11 +48,46 @@ def estimate_strategies(
         folds: number of cross-fitting folds.
     """
     bases = design(windows, y)
-    fold = grouped_folds(cluster, folds, seed)
-    found = [hazards(w, A, fold) for w, A in zip(windows, bases, strict=True)]
-    Q = outcome_regressions(windows, bases, found, y, fold)
-    made = stages(windows, found)
-    return merged(targeted(windows, made, Q, poor_shares(windows, bases, found, made), y, cluster))
+    cross = CrossFit.over(cluster, folds, seed)
+    found, made, Q = _nuisances(windows, bases, y, cross)
+    poor = poor_shares(windows, bases, found, made)
+    whole = merged(targeted(windows, made, Q, poor, y, cluster, cross.mass))
+
+    def again(other: CrossFit) -> np.ndarray:
+        _, stage, q = _nuisances(windows, bases, y, other)
+        redone = merged(targeted(windows, stage, q, poor, y, cluster, other.mass))
+        return other.mass @ redone.contribution / other.mass.sum()
+
+    return replace(whole, inflation=inflation(whole, again, cross, seed))
+
+
+def _nuisances(
+    windows: Sequence[Window], bases: Sequence[np.ndarray], y: np.ndarray, cross: CrossFit
+) -> tuple[list[tuple[Hazard, Hazard]], list[Stage], list[np.ndarray]]:
+    found = [hazards(k, w, A, cross) for k, (w, A) in enumerate(zip(windows, bases, strict=True))]
+    return found, stages(windows, found), outcome_regressions(windows, bases, found, y, cross)
+
+
+def inflation(
+    found: Strategies, again: Callable[[CrossFit], np.ndarray], cross: CrossFit, seed: int
+) -> np.ndarray:
+    """By how much standard errors must exceed those of the influence function, (m,), at least 1.
+
+    Influence functions leave out the noise of the nuisances, which vanishes with n but not at a thousand.
+    There the whole procedure is done again with random masses for accounts (Bayesian bootstrap, Rubin 1981).
+    """
+    if len(cross.fold) > MOST_BOOTSTRAPPED:
+        return np.ones(len(found.names))
+    labels, codes = np.unique(found.cluster, return_inverse=True)
+    rng = np.random.default_rng([seed, 1])
+    draws = []
+    for _ in range(BOOTSTRAPS):
+        mass = rng.standard_exponential(len(labels))[codes]
+        draws.append(again(cross.reweighted(mass / mass.mean())))
+    plain = np.zeros((len(labels), len(found.names)))
+    np.add.at(plain, codes, found.influence / len(codes))
+    ratio = np.std(draws, axis=0, ddof=1) / np.sqrt((plain**2).sum(axis=0))
+    return np.where(np.isfinite(ratio), np.maximum(ratio, 1.0), 1.0)
 
 
 def targeted(
@@ -66,13 +97,14 @@ def targeted(
     poor: np.ndarray,
     y: np.ndarray,
     cluster: np.ndarray,
+    mass: np.ndarray,
 ) -> Strategies:
     """One column a stage and one for none."""
     contacted = [w.at_risk & w.any_contact.hit for w in windows]
     followed = np.column_stack([*(w.at_risk & w.outbound.hit for w in windows), ~np.any(contacted, axis=0)])
     contribution, weight = np.full(followed.shape, np.nan), np.zeros(followed.shape)
     for s in np.flatnonzero(followed.sum(axis=0) >= LEAST_FOLLOWERS):
-        contribution[:, s], weight[:, s] = target(int(s), windows, made, Q, y)
+        contribution[:, s], weight[:, s] = target(int(s), windows, made, Q, y, mass)
     return Strategies((*(w.name for w in windows), NONE), contribution, weight, followed, poor, y, cluster)
 
 
@@ -120,36 +152,48 @@ def estimate_arms(
     """
     n, everyone = len(y), np.ones(len(y), dtype=bool)
     levels = [_level_window(name, X, arm == a) for a, name in enumerate(names)]
-    hits = [w.outbound.hit for w in levels]
-    A = basis(X, np.zeros(n), [(y, n), *((hit, n) for hit in hits)])(X)
-    fold = grouped_folds(cluster, folds, seed)
-    P = np.column_stack([cross_fit_logistic(A, hit * 1.0, np.ones(n), everyone, fold) for hit in hits])
+    A = basis(X, np.zeros(n), [(y, n), *((w.outbound.hit, n) for w in levels)])(X)
+    cross = CrossFit.over(cluster, folds, seed)
+    rare = np.column_stack([rarely(A, w.outbound.hit, everyone) for w in levels])
+    whole = _arms(levels, A, rare, y, cluster, cross)
+
+    def again(other: CrossFit) -> np.ndarray:
+        return other.mass @ _arms(levels, A, rare, y, cluster, other).contribution / other.mass.sum()
+
+    return replace(whole, inflation=inflation(whole, again, cross, seed))
+
+
+def _arms(
+    levels: Sequence[Window],
+    A: np.ndarray,
+    rare: np.ndarray,
+    y: np.ndarray,
+    cluster: np.ndarray,
+    cross: CrossFit,
+) -> Strategies:
+    """Every level by itself, side by side."""
+    n = len(y)
+    everyone, ones = np.ones(n, dtype=bool), np.ones(n)
+    hits = [w.outbound.hit * 1.0 for w in levels]
+    fits = [cross.probability(f"level {a}", A, hit, ones, everyone) for a, hit in enumerate(hits)]
+    P = np.column_stack([cross.held_out(fit) for fit in fits])
     P = P / P.sum(axis=1, keepdims=True)
     columns = []
     for a, (w, hit) in enumerate(zip(levels, hits, strict=True)):
-        Q = _held_out_arm(A, y, hit, fold)
+        Q = np.clip(cross.held_out(cross.probability(f"arm {a}", A, y, hit, everyone)), BOUND, 1 - BOUND)
         weight = np.minimum(hit / P[:, a], most_weight(n))
-        rare = (P[:, a] < LEAST_CHANCE) | rarely(A, hit, everyone)
-        made = [Stage(np.ones(n), weight, weight)]
-        columns.append(
-            targeted([w], made, [np.column_stack([Q, Q])], np.column_stack([rare, rare]), y, cluster)
-        )
+        poor = np.column_stack([rare[:, a] | (P[:, a] < LEAST_CHANCE)] * 2)
+        made = [Stage(ones, weight, weight)]
+        columns.append(targeted([w], made, [np.column_stack([Q, Q])], poor, y, cluster, cross.mass))
 
     def side_by_side(field: str) -> np.ndarray:
         return np.column_stack([getattr(one, field)[:, 0] for one in columns])
 
     parts = (side_by_side(field) for field in ("contribution", "weight", "followed", "poor"))
-    return Strategies(tuple(names), *parts, y, cluster)
+    return Strategies(tuple(w.name for w in levels), *parts, y, cluster)
 
 
 def _level_window(name: str, X: np.ndarray, hit: np.ndarray) -> Window:
     nobody = np.zeros(len(hit), dtype=bool)
     clock = Clock(hit, nobody, np.ones(len(hit)))
     return Window(name, X, ~nobody, clock, clock)
-
-
-def _held_out_arm(A: np.ndarray, y: np.ndarray, hit: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    Q = np.empty(len(y))
-    for f in np.unique(fold):
-        Q[fold == f] = arm_regression(A, y, hit * 1.0, fold != f)[fold == f]
-    return np.clip(Q, BOUND, 1 - BOUND)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from scipy.special import expit, logit
 
 DRAWS = 10_000
 LEVEL = 0.05
@@ -65,9 +66,9 @@ def simultaneous(
     spread = np.sqrt(np.diag(errors.covariance))
     critical = _balanced_critical(contrast, errors, seed, level)
     inside = np.clip(estimate, 1e-4, 1 - 1e-4)
-    middle = np.log(inside / (1 - inside))
+    middle = logit(inside)
     half = critical * spread / (inside * (1 - inside))
-    return 1 / (1 + np.exp(half - middle)), 1 / (1 + np.exp(-half - middle))
+    return expit(middle - half), expit(middle + half)
 
 
 def _draws(contrast: np.ndarray, errors: Errors, seed: int) -> tuple[np.ndarray, np.ndarray]:

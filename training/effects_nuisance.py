@@ -4,17 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from training import effects_covariates as covariates
-from training.effects_regression import fit_linear, fit_logistic, log_loss, with_intercept
+from training.effects_crossfit import CrossFit
+from training.effects_regression import fit_linear, with_intercept
 from training.effects_trial import Clock, Window
 
-RIDGES = (1.0, 10.0, 100.0)
-ARM_RIDGE = 10.0
 LINEAR_RIDGE = 2.0
 BOUND = 1e-3
-LEAST_PROBABILITY = 1e-4
 
 
 @dataclass(frozen=True)
@@ -30,13 +27,6 @@ class Hazard:
     def passed(self) -> np.ndarray:
         """(n,) the probability that the contact had come by each person's exit."""
         return 1 - (1 - self.p) ** self.shape
-
-
-def grouped_folds(cluster: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """A fold number for each row, whole clusters together, folds about equal in size."""
-    labels, codes = np.unique(cluster, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(len(labels))
-    return (np.argsort(order) % folds)[codes]
 
 
 def basis(
@@ -87,35 +77,18 @@ def time_shape(clock: Clock, at_risk: np.ndarray) -> np.ndarray:
     return np.where(clock.decided, passed, 1.0)
 
 
-def hazards(window: Window, A: np.ndarray, fold: np.ndarray) -> tuple[Hazard, Hazard]:
-    """The hazards of any human contact and of an outbound one in a window, on the regression matrix A."""
-    found = hazard(window.any_contact, window.at_risk, A, fold)
+def hazards(k: int, window: Window, A: np.ndarray, cross: CrossFit) -> tuple[Hazard, Hazard]:
+    """The hazards of any human contact and of an outbound one in window number k, on its matrix A."""
+    found = hazard(f"any {k}", window.any_contact, window.at_risk, A, cross)
     if np.array_equal(window.any_contact.hit, window.outbound.hit):
         return found, found
-    return found, hazard(window.outbound, window.at_risk, A, fold)
+    return found, hazard(f"outbound {k}", window.outbound, window.at_risk, A, cross)
 
 
-def hazard(clock: Clock, at_risk: np.ndarray, A: np.ndarray, fold: np.ndarray) -> Hazard:
+def hazard(name: str, clock: Clock, at_risk: np.ndarray, A: np.ndarray, cross: CrossFit) -> Hazard:
     """Cross-fitted hazard of one clock among those at risk; who was decided counts for the time exposed."""
     shape = time_shape(clock, at_risk)
-    return Hazard(cross_fit_logistic(A, clock.hit.astype(float), shape, at_risk, fold), shape)
-
-
-def cross_fit_logistic(
-    A: np.ndarray, y: np.ndarray, weight: np.ndarray, rows: np.ndarray, fold: np.ndarray
-) -> np.ndarray:
-    """Out-of-fold probabilities (n,) fitted on `rows`, the ridge chosen by out-of-fold log loss."""
-    share = np.average(y[rows], weights=weight[rows] + 1e-12) if rows.any() else 0.5
-    best, found = np.inf, np.full(len(y), share)
-    for ridge in RIDGES if 0 < share < 1 else ():
-        p = np.empty(len(y))
-        for f in np.unique(fold):
-            train = rows & (fold != f)
-            p[fold == f] = expit(A[fold == f] @ fit_logistic(A[train], y[train], weight[train], ridge))
-        loss = log_loss(y[rows], p[rows], weight[rows])
-        if loss < best:
-            best, found = loss, p
-    return np.clip(found, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    return Hazard(cross.held_out(cross.probability(name, A, clock.hit.astype(float), shape, at_risk)), shape)
 
 
 def outcome_regressions(
@@ -123,7 +96,7 @@ def outcome_regressions(
     bases: Sequence[np.ndarray],
     found: Sequence[tuple[Hazard, Hazard]],
     y: np.ndarray,
-    fold: np.ndarray,
+    cross: CrossFit,
 ) -> list[np.ndarray]:
     """Out-of-fold iterated conditional expectations: per window (n, m), column s for strategy s (last: none).
 
@@ -131,27 +104,23 @@ def outcome_regressions(
     """
     n, last = len(y), len(windows) - 1
     held = [np.full((n, last + 2), np.nan) for _ in windows]
-    for f in np.unique(fold):
-        inside, follow = fold == f, np.repeat(y[:, None].astype(float), last + 2, axis=1)
+    arms = [
+        cross.probability(f"arm {k}", A, y, decided_or_contacted(w.outbound, outbound), w.at_risk)
+        for k, (w, A, (_, outbound)) in enumerate(zip(windows, bases, found, strict=True))
+    ]
+    for f in range(cross.folds):
+        inside, follow = cross.fold == f, np.repeat(y[:, None].astype(float), last + 2, axis=1)
         for k in range(last, -1, -1):
-            w, A, (contact, outbound) = windows[k], bases[k], found[k]
+            w, A, (contact, _) = windows[k], bases[k], found[k]
             train = w.at_risk & ~w.any_contact.hit & ~inside
             ahead = np.where(w.any_contact.decided[:, None], y[:, None], follow)[:, k + 1 :]
-            exposed = (1 - contact.p) ** (1 - contact.shape)
+            exposed = cross.mass * (1 - contact.p) ** (1 - contact.shape)
             now = np.full((n, last + 2), np.nan)
             now[:, k + 1 :] = A @ fit_linear(A[train], ahead[train], exposed[train], LINEAR_RIDGE)
-            now[:, k] = arm_regression(A, y, decided_or_contacted(w.outbound, outbound), w.at_risk & ~inside)
+            now[:, k] = arms[k][f]
             follow = np.clip(now, BOUND, 1 - BOUND)
             held[k][inside] = follow[inside]
     return held
-
-
-def arm_regression(A: np.ndarray, y: np.ndarray, weight: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """P(y = 1) given A among those with weight (n,), fitted on `train`; a plain rate where too few."""
-    rows = train & (weight > 0)
-    if min(y[rows].sum(), (1 - y[rows]).sum()) < 5:
-        return np.full(len(y), np.average(y[rows], weights=weight[rows]) if rows.any() else 0.5)
-    return expit(A @ fit_logistic(A[rows], y[rows].astype(float), weight[rows], ARM_RIDGE))
 
 
 def decided_or_contacted(clock: Clock, hazard: Hazard) -> np.ndarray:

@@ -46,12 +46,19 @@ def stages(windows: Sequence[Window], found: Sequence[tuple[Hazard, Hazard]]) ->
 
 
 def target(
-    strategy: int, windows: Sequence[Window], made: Sequence[Stage], Q: Sequence[np.ndarray], y: np.ndarray
+    strategy: int,
+    windows: Sequence[Window],
+    made: Sequence[Stage],
+    Q: Sequence[np.ndarray],
+    y: np.ndarray,
+    mass: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Target the regressions to one strategy.
 
     From the last window backwards, each regression is shifted by the intercept that solves its efficient
     score (van der Laan & Gruber 2012, with the inverse weights in the loss).
+
+    Persons count by their mass (n,).
 
     Returns:
         Uncentred influence values (n,), whose mean is the estimate, and final weights (n,).
@@ -63,7 +70,7 @@ def target(
         weight = made[k].arm if k == strategy else made[k].stay
         ahead = np.where(w.any_contact.decided, y, value) if k < strategy else value
         offset = logit(np.where(w.at_risk, Q[k][:, strategy], 0.5))
-        fitted = expit(offset + intercept_shift(ahead, offset, weight))
+        fitted = expit(offset + intercept_shift(ahead, offset, mass * weight))
         score += np.where(weight > 0, weight * (ahead - fitted), 0.0)
         value = fitted
     return score + value, made[last].arm if last == strategy else made[last].stay

@@ -54,6 +54,7 @@ class Strategies:
         cohort.
         y: (n,) outcomes.
         cluster: (n,) account of each person.
+        inflation: (m,) by how much standard errors exceed those of the influence values (small samples).
     """
 
     names: tuple[str, ...]
@@ -63,6 +64,7 @@ class Strategies:
     poor: np.ndarray
     y: np.ndarray
     cluster: np.ndarray
+    inflation: np.ndarray | float = 1.0
 
     @property
     def estimate(self) -> np.ndarray:
@@ -71,8 +73,8 @@ class Strategies:
 
     @property
     def influence(self) -> np.ndarray:
-        """(n, m) centred influence function values."""
-        return self.contribution - self.contribution.mean(axis=0)
+        """(n, m) centred influence function values, inflated where the sample is small."""
+        return self.inflation * (self.contribution - self.contribution.mean(axis=0))
 
     @property
     def n(self) -> np.ndarray:
@@ -92,4 +94,4 @@ class Strategies:
     def among(self, who: np.ndarray) -> "Strategies":
         """The same for some of the persons, (n,) bool: averages of their contributions."""
         parts = (self.contribution, self.weight, self.followed, self.poor, self.y, self.cluster)
-        return Strategies(self.names, *(part[who] for part in parts))
+        return Strategies(self.names, *(part[who] for part in parts), self.inflation)
