@@ -132,7 +132,7 @@ def test_arms_agree_with_doubleml():
     data = DoubleMLData.from_arrays(X, y, arm.astype(float))
     peer = DoubleMLAPOS(data, LogisticRegression(), LogisticRegression(), treatment_levels=[0, 1, 2]).fit()
     np.testing.assert_allclose(ours.estimate, peer.coef, atol=0.012)
-    np.testing.assert_allclose(ours.influence.std(axis=0) / np.sqrt(n), peer.se, rtol=0.15)
+    np.testing.assert_allclose(ours.contribution.std(axis=0) / np.sqrt(n), peer.se, rtol=0.15)
 
 
 def test_stages_of_one_bucket_are_one_strategy():

@@ -36,13 +36,9 @@ def crm_of(activities, opportunities=()):
     tables = {
         "accounts": [{"account_id": "a1"}, {"account_id": "a2"}],
         "contracts": [
-            {
-                "contract_id": "c1",
-                "account_id": "a1",
-                "start_date": day(365)[:10],
-                "end_date": END.strftime("%Y-%m-%d"),
-            },
+            {"contract_id": "c1", "account_id": "a1", "start_date": day(365)[:10], "end_date": day(0)[:10]},
             {"contract_id": "c2", "account_id": "a2", "start_date": day(365)[:10], "end_date": day(3)[:10]},
+            {"contract_id": "c3", "account_id": "a1", "start_date": day(365)[:10], "end_date": day(9)[:10]},
         ],
         "activities": list(activities),
     }
@@ -67,7 +63,7 @@ DEAL = {"opportunity_id": "o1", "account_id": "a1", "created_at": day(300)}
         ([call(70.5, direction="inbound"), call(40.5)], [], 70.5, 40.5),
         ([call(70.5, direction="")], [], 70.5, 70.5),
         ([call(70.5, kind="email"), call(20.5, kind="Meeting")], [], 20.5, 20.5),
-        ([call(70.5, contract_id="c1"), call(100.5, contract_id="c2")], [], 70.5, 70.5),
+        ([call(70.5, contract_id="c1"), call(100.5, contract_id="c3")], [], 70.5, 70.5),
         ([call(70.5, opportunity_id="o1")], [DEAL | {"kind": "new"}], None, None),
         ([call(70.5, opportunity_id="o1")], [DEAL | {"kind": "renewal"}], 70.5, 70.5),
         ([call(70.5, opportunity_id="o1")], [DEAL | {"kind": "expansion", "contract_id": "c1"}], 70.5, 70.5),

@@ -117,7 +117,7 @@ def score_sensitivity(
     moved = [
         name for name in X if name in two and not one[name].astype(object).equals(two[name].astype(object))
     ]
-    changed = X.assign(**{name: two[name] for name in moved})
+    changed = X.assign(**{str(name): two[name] for name in moved})
     now, then = float(loaded.model.probability(X)[0]), float(loaded.model.probability(changed)[0])
     seen = [name for name in moved if name in loaded.model.features]
     return {
