@@ -16,7 +16,7 @@ from features.settings import Settings
 from training.profiles.candidates import from_crm, from_file
 from training.profiles.fit import Fit
 from training.profiles.later import SHARE_LISTED, hindsight
-from training.profiles.listing import listed_of, order_of, ranked, told_rows
+from training.profiles.listing import MOST_REASONED, listed_of, order_of, ranked, told_rows
 from training.profiles.proxies import without_proxies
 from training.profiles.reach import gives_away, reach
 from training.profiles.study import Study, study
@@ -160,8 +160,20 @@ def targets(
         "without_proxies": bare,
         "left_out": may.left_out,
         "weights": made.weights,
-        "notes": [*may.notes, *scorer.notes, *seen.notes, *_left_out_words(reached), *_bare_words(bare)],
+        "notes": [
+            *may.notes,
+            *_reasoned_words(len(may.who), limit),
+            *scorer.notes,
+            *seen.notes,
+            *_left_out_words(reached),
+            *_bare_words(bare),
+        ],
     }
+
+
+def _reasoned_words(count: int, limit: int | None) -> list[str]:
+    shown = count if limit is None else min(count, limit)
+    return [f"reasons are given for the first {MOST_REASONED:,}"] if shown > MOST_REASONED else []
 
 
 def _left_out_words(reached: list[dict[str, Any]]) -> list[str]:

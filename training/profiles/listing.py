@@ -9,6 +9,8 @@ from training.profiles.candidates import Candidates
 from training.profiles.fit import Fit, first_rules
 from training.profiles.later import SHARE_LISTED
 
+MOST_REASONED = 20_000
+"""Rows of a list that come with reasons: nobody reads further, and words cost more than numbers."""
 FIGURES = ("expected_value", "expected_effort_hours", "value_per_hour", "win")
 
 
@@ -38,7 +40,8 @@ def told_rows(fit: Fit, who: pd.DataFrame, frame: pd.DataFrame) -> list[dict[str
     figures = [scored[name].tolist() for name in ("fit", *FIGURES)]
     known = who[["id", "name", "kind"]].astype(object)
     known = known.where(known.notna(), None)
-    profiles, reasons = first_rules(fit.profiles, frame), fit.reasons(frame)
+    profiles, reasons = first_rules(fit.profiles, frame), fit.reasons(frame.iloc[:MOST_REASONED])
+    reasons += [[] for _ in range(len(frame) - len(reasons))]
     columns = [known[name].tolist() for name in known] + [profiles.tolist(), reasons, *figures]
     names = ("id", "name", "kind", "profile", "reasons", "fit", *FIGURES)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
