@@ -28,11 +28,11 @@ SCORERS = ("sales", "mlops", "admin")
 KEEPERS = ("mlops", "admin")
 _INLINE_ROWS = 16
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
+ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemShape, "content": {"application/problem+json": {}}}
     for status in (400, 401, 403, 404, 409, 422, 503)
 }
-router = APIRouter(responses=_ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
+router = APIRouter(responses=ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
 
 
 def allow(*roles: str) -> Any:

@@ -16,12 +16,13 @@ from starlette.types import Scope
 
 from features.settings import Settings
 from monitoring.store import Store, open_store
-from serving import api, problems
+from serving import api, planning, problems
 from serving.auth import Doorkeeper
 from serving.front import Front, Metrics
 from serving.held import HeldModels
 from serving.live import Live
 from serving.pages import site
+from serving.worked_out import WorkedOut
 
 STATIC = Path(__file__).parent / "static"
 POLL_SECONDS = 2.0
@@ -38,6 +39,7 @@ class Running:
     models: HeldModels
     live: Live
     metrics: Metrics
+    worked_out: WorkedOut
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -61,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watch
+            running.worked_out.close()
             running.store.engine.dispose()
 
     app = FastAPI(
@@ -74,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     problems.install(app, site.error_page)
     app.include_router(api.router)
+    app.include_router(planning.router)
     app.include_router(site.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_api_route(
@@ -109,9 +113,8 @@ def _open(settings: Settings, metrics: Metrics) -> Running:
     store = open_store(settings)
     models = HeldModels(settings, metrics)
     models.refresh()
-    return Running(
-        settings, store, Doorkeeper(store, settings.home), models, Live(settings, store, models), metrics
-    )
+    door, live = Doorkeeper(store, settings.home), Live(settings, store, models)
+    return Running(settings, store, door, models, live, metrics, WorkedOut(settings))
 
 
 async def _watch(running: Running) -> None:

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -69,6 +70,24 @@ class Arrivals:
             fresh = [row for account in accounts for row in self._score(account)]
             alerts = self._alerts(table, read, [at for at, _ in fine], fresh)
         return {**counts, "refused": refused + conflicts, "rows": fresh, "alerts": alerts}
+
+    @contextmanager
+    def standing(
+        self, kind: str, account_id: str
+    ) -> Iterator[tuple[Ground, pd.DataFrame, dict[str, pa.Table]] | None]:
+        """An account's ground, open subjects and live events, held still meanwhile; None without dates.
+
+        Raises:
+            RenewalError: no CRM was ingested.
+        """
+        with self._turn, opened(self.settings) as crm:
+            self._stand_on(crm)
+            ground = self._grounds.get(kind)
+            if ground is None:
+                yield None
+                return
+            arrived = self._arrived(account_id)
+            yield ground, ground.snapshots(account_id, self._as_of(crm, arrived)), arrived
 
     def _stand_on(self, crm: Crm) -> None:
         """Take the CRM that was ingested last."""

@@ -1,6 +1,7 @@
 """What live answers stand on: the ingested CRM, its open subjects, and accounts' events kept ready."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,7 @@ from features.snapshots import to_score
 from features.tables import TABLES
 from serving.batch import about
 
+Restate = Mapping[str, Callable[[pa.Table], pa.Table]]
 MOST_ACCOUNTS = 2_000
 OWNERS = {"contract_id": "contracts", "opportunity_id": "opportunities", "lead_id": "leads"}
 
@@ -59,23 +61,27 @@ class Ground:
             mine["lead_days"] = np.floor((mine["ends_at"] - as_of) / pd.Timedelta(days=1))
         else:
             since = self.created.reindex(mine["opportunity_id"]).to_numpy()
-            mine["lead_days"] = np.floor((as_of - pd.Series(since, mine.index)) / pd.Timedelta(days=1))
+            age = pd.to_timedelta(as_of - pd.Series(since, mine.index))
+            mine["lead_days"] = np.floor(age / pd.Timedelta(days=1))
         return mine
 
-    def features(self, snapshots: pd.DataFrame, arrived: dict[str, pa.Table]) -> pd.DataFrame:
+    def features(
+        self, snapshots: pd.DataFrame, arrived: dict[str, pa.Table], restate: Restate | None = None
+    ) -> pd.DataFrame:
         """Feature rows of one account's snapshots, with what arrived since the load.
 
         Args:
             snapshots: of one account, as `snapshots` makes them.
             arrived: table → clean rows of that account.
+            restate: table → what makes of its rows those of an imagined past (arrived ones among them).
         """
+        restate = restate or {}
         account_id = str(snapshots["account_id"].iloc[0])
         ledger = self._ledger(account_id)
-        changed = {
-            table: columns_of(_with_arrivals(ledger.tables[table], rows, TABLES[table].key))
-            for table, rows in arrived.items()
-            if table in ledger.tables
-        }
+        changed = {}
+        for table in {*arrived, *restate} & set(ledger.tables):
+            rows = _with_arrivals(ledger.tables[table], arrived.get(table), TABLES[table].key)
+            changed[table] = columns_of(restate[table](rows) if table in restate else rows)
         asked = columns_of(self._asked(snapshots))
         rows = live_rows(
             self.work.plan, self.work.columns, ledger.changed(changed) if changed else ledger, asked
@@ -104,17 +110,24 @@ class Ground:
         return asked
 
 
-def _with_arrivals(columns: Columns, arrived: pa.Table, key: str | None) -> pa.Table:
+def _with_arrivals(columns: Columns, arrived: pa.Table | None, key: str | None) -> pa.Table:
     """Stored rows and those that arrived since, in the stored columns; a row that was loaded counts once."""
     assert isinstance(columns, ArrowColumns)
     stored = columns.table
+    if arrived is None:
+        return stored
     if key and key in arrived.column_names and key in stored.column_names:
         loaded = set(stored[key].to_pylist())
         arrived = arrived.filter(pa.array([one not in loaded for one in arrived[key].to_pylist()]))
+    return with_rows(stored, arrived)
+
+
+def with_rows(stored: pa.Table, more: pa.Table) -> pa.Table:
+    """`stored` and more rows in its columns, which are null where the new rows have none."""
     added = [
-        arrived[field.name].cast(field.type)
-        if field.name in arrived.column_names
-        else pa.nulls(arrived.num_rows, field.type)
+        more[field.name].cast(field.type)
+        if field.name in more.column_names
+        else pa.nulls(more.num_rows, field.type)
         for field in stored.schema
     ]
     return pa.concat_tables([stored, pa.table(added, schema=stored.schema)])

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MAX_IDS = 10_000
 MAX_RECORDS = 20_000
@@ -92,6 +92,101 @@ class EventsSent(Body):
                 }
             ]
         ],
+    )
+
+
+class Changes(Body):
+    """What would be done otherwise; only actions can be changed."""
+
+    contact_days_before: int | None = Field(
+        None, ge=0, le=180, description="First contact so many days before the end.", examples=[45]
+    )
+    calls_30d: int | None = Field(None, ge=0, le=60, description="Calls in the last 30 days.", examples=[3])
+    discount_pct: float | None = Field(
+        None, ge=0, le=90, description="Discount quoted, in per cent.", examples=[10]
+    )
+
+    @model_validator(mode="after")
+    def _holds_one(self) -> "Changes":
+        if not self.given():
+            raise ValueError(f"give at least one of {', '.join(type(self).model_fields)}")
+        return self
+
+    def given(self) -> dict[str, float]:
+        """The changes asked for."""
+        return self.model_dump(exclude_none=True)
+
+
+class WhatIfAsked(Body):
+    """One contract, and what would be done otherwise."""
+
+    contract_id: Id = Field(examples=["C-1042"])
+    changes: Changes
+
+
+class ScoreSaid(BaseModel):
+    """What the model's score would say: which facts kept company in the past, no effect."""
+
+    now: float | None = Field(examples=[0.62])
+    changed: float | None = Field(examples=[0.58])
+    difference: float | None = Field(examples=[-0.04])
+    moved: list[str] = Field([], description="Features of the model that move.", examples=[["calls_30d"]])
+    model_version: str | None = Field(None, examples=["3"])
+    why: str = Field(examples=["what the score would say had this just been recorded"])
+
+
+class EffectSaid(BaseModel):
+    """P(renewed) were every contract treated so, as far as the data can tell; null where they can't."""
+
+    bucket: str | None = Field(examples=["31-60"])
+    estimate: float | None = Field(examples=[0.74])
+    low: float | None = Field(examples=[0.69])
+    high: float | None = Field(examples=[0.79])
+    raw: float | None = Field(description="The raw rate, which misleads.", examples=[0.66])
+    n: int | None = Field(examples=[412])
+    best: str | None = Field(description="The best bucket, if one stands out.", examples=["61-90"])
+    alike: list[str] = Field(description="Every bucket that may be the best.", examples=[["31-60", "61-90"]])
+    why: str = Field(examples=["estimated for all contracts, not for this one"])
+
+
+class WhatIf(BaseModel):
+    """Two figures that are not to be mixed."""
+
+    contract_id: str = Field(examples=["C-1042"])
+    changes: Changes
+    score: ScoreSaid
+    effect: dict[str, EffectSaid] | None = Field(
+        description="By change; null while it is being estimated.",
+        examples=[{"contact_days_before": {"bucket": "31-60", "estimate": 0.74, "low": 0.69, "high": 0.79}}],
+    )
+    why: str | None = Field(description="Why there is no effect yet.", examples=[None])
+
+
+class FitAsked(Body):
+    """Prospects to rate; every attribute may be missing."""
+
+    accounts: list[dict[str, Any]] = Field(
+        min_length=1,
+        max_length=MAX_RECORDS,
+        examples=[[{"id": "P-1", "name": "Nord AG", "industry": "software", "employees": 120}]],
+    )
+
+
+class Fitted(BaseModel):
+    """Each prospect with its fit, the profile it matches and why, in the order sent."""
+
+    rows: list[dict[str, Any]] = Field(
+        examples=[[{"id": "P-1", "name": "Nord AG", "fit": 0.87, "profile": "industry is software"}]]
+    )
+
+
+class Targets(BaseModel):
+    """The targeting list, best first, and what it is worth."""
+
+    model_config = ConfigDict(extra="allow")
+
+    rows: list[dict[str, Any]] = Field(
+        examples=[[{"id": "L-9", "kind": "lead", "fit": 0.98, "profile": None, "listed": True}]]
     )
 
 

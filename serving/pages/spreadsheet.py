@@ -1,6 +1,7 @@
 """Lists as files for spreadsheets and programs, with columns that stay."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,12 @@ def sheet(rows: list[dict[str, Any]], kind: str) -> pd.DataFrame:
     for row in rows:
         words = [reason["words"] for reason in row.get("reasons") or []]
         row.update({f"reason_{at}": words[at - 1] if len(words) >= at else None for at in (1, 2, 3)})
-    frame = pd.DataFrame(rows).reindex(columns=[*COLUMNS[kind], *_LAST])
+    return plain_sheet(pd.DataFrame(rows), (*COLUMNS[kind], *_LAST))
+
+
+def plain_sheet(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """These columns, with no text in them that a spreadsheet would run."""
+    frame = frame.reindex(columns=list(columns))
     for name in frame.columns:
         if not pd.api.types.is_numeric_dtype(frame[name]):
             frame[name] = [_inert(value) for value in frame[name]]
@@ -59,10 +65,15 @@ def download(store: Store, kind: str, wanted: dict[str, Any], ending: str, princ
     store.audit(
         principal.label or principal.key_id, "export", kind, {**noted, "rows": len(rows), "as": ending}
     )
+    name = "renewals" if ID_COLUMNS[kind] == "contract_id" else "pipeline"
+    return attachment(sheet(rows, kind), name, ending)
+
+
+def attachment(frame: pd.DataFrame, name: str, ending: str) -> Response:
+    """A table as a file to save, in one of `TYPES`."""
     with tempfile.TemporaryDirectory(prefix="perennial-") as folder:
         path = Path(folder) / f"list.{ending}"
-        write(path, {}, sheet(rows, kind))
+        write(path, {}, frame)
         body = path.read_bytes()
-    name = "renewals" if ID_COLUMNS[kind] == "contract_id" else "pipeline"
     headers = {"content-disposition": f'attachment; filename="{name}.{ending}"'}
     return Response(body, media_type=TYPES[ending], headers=headers)

@@ -1,0 +1,122 @@
+"""What programs ask to plan by: what a change would do to a renewal, and whom to go for."""
+
+from typing import Annotated, Any
+
+import pandas as pd
+from fastapi import APIRouter, Depends, Path, Request
+from fastapi.responses import Response
+from fastapi.security import HTTPBearer
+from starlette.concurrency import run_in_threadpool
+
+from features.arriving import Reader
+from serving.api import ERRORS, Seller, allow, answer
+from serving.auth import Principal
+from serving.batch import HELD_OUT
+from serving.problems import ProblemError
+from serving.schema import FitAsked, Fitted, Targets, WhatIf, WhatIfAsked
+from serving.what_if import effect_said, score_said, unsaid
+from training.icp import fit_rows
+from training.profiles.fit import Fit
+
+MARKETERS = ("marketing", "admin")
+COLUMNS = (
+    "id", "name", "kind", "fit", "profile", "win", "expected_value", "expected_effort_hours",
+    "value_per_hour", "listed", "reason_1", "reason_2", "reason_3",
+)  # fmt: skip
+ENDING = Path(description="csv or xlsx.", pattern="^(csv|xlsx)$", examples=["csv"])
+
+router = APIRouter(responses=ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
+Marketer = Annotated[Principal, allow(*MARKETERS)]
+
+
+@router.post("/v1/what_if", response_model=WhatIf, tags=["plan"])
+async def what_if(body: WhatIfAsked, request: Request, principal: Seller) -> Response:
+    """What the model's score would say of a change, and, apart from it, what its estimated effect is."""
+    return answer(await run_in_threadpool(_what_if, request.app.state.running, body, principal))
+
+
+def _what_if(running: Any, body: WhatIfAsked, principal: Principal) -> dict[str, Any]:
+    loaded = running.models.need("renewal")
+    found = running.store.scores("renewal", ids=[body.contract_id]).rows
+    if not found or not principal.sees(found[0]):
+        raise ProblemError(404, f"There is no contract {body.contract_id!r} among those that run.")
+    changes = body.changes.given()
+    if found[0].get("held_out"):
+        score = unsaid(HELD_OUT)
+    else:
+        score = score_said(running.live.arrivals, Reader(), loaded, found[0], changes)
+    effects = running.worked_out.ask("effects")
+    return {
+        "contract_id": body.contract_id,
+        "changes": changes,
+        "score": score,
+        "effect": None if effects.value is None else effect_said(effects.value, changes),
+        "why": effects.why or None,
+    }
+
+
+@router.post("/v1/icp/fit", response_model=Fitted, tags=["plan"])
+async def icp_fit(body: FitAsked, request: Request, principal: Marketer) -> Response:
+    """Rate prospects: money won and renewed for each hour of effort, as a share of accounts they exceed."""
+    running = request.app.state.running
+    told = await run_in_threadpool(worked_out, running, "icp")
+    rows = await run_in_threadpool(fit_rows, Fit.from_dict(told["fit"]), body.accounts)
+    _audit(running, principal, "icp fit", {"rows": len(rows)})
+    return answer({"rows": rows})
+
+
+@router.get("/v1/icp/list", response_model=Targets, tags=["plan"])
+async def icp_list(request: Request, principal: Marketer) -> Response:
+    """Leads, prospects and accounts, those worth most for each hour of effort first."""
+    told = await run_in_threadpool(target_list, request.app.state.running, principal)
+    _audit(request.app.state.running, principal, "icp list", {"rows": len(told["rows"])})
+    return answer(told)
+
+
+@router.get("/v1/icp/list.{ending}", tags=["plan"], response_class=Response)
+async def icp_list_file(request: Request, principal: Marketer, ending: Annotated[str, ENDING]) -> Response:
+    """The targeting list as a file."""
+    return await run_in_threadpool(save_list, request.app.state.running, principal, ending)
+
+
+def save_list(running: Any, principal: Principal, ending: str) -> Response:
+    """The targeting list as a file to save; that it was taken is noted in the audit."""
+    from serving.pages.spreadsheet import attachment, plain_sheet
+
+    rows = target_list(running, principal)["rows"]
+    told = [
+        {**row, **{f"reason_{at}": reason["words"] for at, reason in enumerate(row["reasons"][:3], start=1)}}
+        for row in rows
+    ]
+    _audit(running, principal, "export", {"rows": len(rows), "as": ending})
+    return attachment(plain_sheet(pd.DataFrame(told), COLUMNS), "targets", ending)
+
+
+def target_list(running: Any, principal: Principal) -> dict[str, Any]:
+    """The targeting list.
+
+    Raises:
+        ProblemError: 403 for a key with a scope: prospects have no owner yet; 409 or 503 as `worked_out`.
+    """
+    if principal.is_scoped:
+        raise ProblemError(403, "The targeting list spans all owners and regions; this key sees one only.")
+    listed: dict[str, Any] = worked_out(running, "icp")["list"]
+    return listed
+
+
+def worked_out(running: Any, name: str) -> dict[str, Any]:
+    """A long answer.
+
+    Raises:
+        ProblemError: 503 while it is being worked out, 409 where the data don't give it.
+    """
+    told = running.worked_out.ask(name)
+    if told.value is not None:
+        return dict(told.value)
+    if told.comes:
+        raise ProblemError(503, told.why, headers={"Retry-After": "10"})
+    raise ProblemError(409, told.why)
+
+
+def _audit(running: Any, principal: Principal, what: str, details: dict[str, Any]) -> None:
+    running.store.audit(principal.label or principal.key_id, what, "icp", details)

@@ -1,0 +1,176 @@
+"""What if we acted otherwise: what the score would say and what the estimated effect is, never in one figure.
+
+The score repeats what went together in the past: where worried customers are called, calls look bad to it.
+The effect is what the action changes (design, section 7).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from features.arriving import Reader
+from serving.arrivals import Arrivals
+from serving.ground import Restate, with_rows
+from training.effects_deals import DISCOUNT_EDGES, DISCOUNTS
+from training.effects_frame import BUCKETS
+from training.registry import Loaded
+
+BEFORE = pd.Timedelta(hours=1)
+RECENT = pd.Timedelta(days=30)
+SAYS = "what the score would say had this just been recorded; no effect"
+NOT_SEEN = "the model does not look at what this changes"
+CALLS_ONLY_WIN = "what the number of calls does is estimated for new business only: `perennial effects calls`"
+IS_ESTIMATE = "estimated for contracts as they are, not for this one alone"
+
+
+def score_said(
+    arrivals: Arrivals, reader: Reader, loaded: Loaded, row: Mapping[str, Any], changes: Mapping[str, float]
+) -> dict[str, Any]:
+    """The score now and as if the actions had been recorded by now.
+
+    Args:
+        arrivals: what the live path stands on.
+        reader: reads rows as events are read.
+        loaded: the model.
+        row: the contract's current score, with `contract_id` and `account_id`.
+        changes: of `contact_days_before`, `calls_30d`, `discount_pct`.
+
+    Returns:
+        `now`, `changed`, `difference` (None where it can't be told), `moved` features, version, `why`.
+    """
+    with arrivals.standing("renewal", row["account_id"]) as stood:
+        snapshots = pd.DataFrame() if stood is None else stood[1]
+        if not snapshots.empty:
+            snapshots = snapshots[snapshots["contract_id"] == row["contract_id"]]
+        if stood is None or snapshots.empty or pd.isna(snapshots["ends_at"].iloc[0]):
+            return unsaid("the contract has no end date, or does not run any more")
+        ground, _, arrived = stood
+        X = ground.features(snapshots, arrived)
+        otherwise = ground.features(snapshots, arrived, _restated(snapshots.iloc[0], changes, reader))
+    moved = [name for name in loaded.model.features if name in X and not _same(X[name], otherwise[name])]
+    now, changed = (float(loaded.model.probability(rows)[0]) for rows in (X, otherwise))
+    return {
+        "now": now,
+        "changed": changed,
+        "difference": changed - now,
+        "moved": moved,
+        "model_version": str(loaded.version),
+        "why": SAYS if moved else NOT_SEEN,
+    }
+
+
+def unsaid(why: str) -> dict[str, Any]:
+    """No score, and why."""
+    return {**dict.fromkeys(("now", "changed", "difference")), "moved": [], "model_version": None, "why": why}
+
+
+def _same(one: pd.Series, other: pd.Series) -> bool:
+    return one.astype(object).equals(other.astype(object))
+
+
+def _restated(snapshot: pd.Series, changes: Mapping[str, float], reader: Reader) -> Restate:
+    """How the account's activities and quotes would read had the actions been taken by now."""
+    restate = {}
+    if {"contact_days_before", "calls_30d"} & set(changes):
+        restate["activities"] = lambda rows: _activities(rows, snapshot, changes, reader)
+    if "discount_pct" in changes and pd.notna(snapshot["amount"]):
+        restate["quotes"] = lambda rows: _quotes(rows, snapshot, changes["discount_pct"], reader)
+    return restate
+
+
+def _activities(
+    rows: pa.Table, snapshot: pd.Series, changes: Mapping[str, float], reader: Reader
+) -> pa.Table:
+    """The account's activities with the contact made, and just so many calls in the last 30 days."""
+    now, moments = snapshot["as_of"], []
+    if "contact_days_before" in changes:
+        day = snapshot["ends_at"] - pd.Timedelta(days=changes["contact_days_before"])
+        moments.append(min(day, now - BEFORE))
+    if "calls_30d" in changes:
+        at = rows["occurred_at"].to_pandas()
+        is_call = rows["kind"].cast(pa.string()).to_pandas().str.lower() == "call"
+        recent = np.flatnonzero((is_call & (at >= now - RECENT) & (at < now)).to_numpy(bool))
+        wanted = max(int(changes["calls_30d"]) - len(moments) * _is_recent(moments, now), 0)
+        rows = rows.take(pa.array(np.setdiff1d(np.arange(len(rows)), recent[wanted:])))
+        more = max(wanted - len(recent), 0)
+        moments += [now - BEFORE - (RECENT - pd.Timedelta(days=1)) * i / max(more, 1) for i in range(more)]
+    if not moments:
+        return rows
+    calls = [
+        {**_links(snapshot), "kind": "call", "direction": "outbound", "occurred_at": at} for at in moments
+    ]
+    return with_rows(rows, _read("activities", "activity_id", calls, reader))
+
+
+def _is_recent(moments: list[pd.Timestamp], now: pd.Timestamp) -> bool:
+    return bool(moments) and moments[0] >= now - RECENT
+
+
+def _quotes(rows: pa.Table, snapshot: pd.Series, discount_pct: float, reader: Reader) -> pa.Table:
+    """The account's quotes with one more, at this discount on the annual value."""
+    full = int(snapshot["amount"]) / 100
+    quote = {
+        **_links(snapshot),
+        "quoted_at": snapshot["as_of"] - BEFORE,
+        "list_amount": full,
+        "net_amount": round(full * (1 - discount_pct / 100), 2),
+    }
+    return with_rows(rows, _read("quotes", "quote_id", [quote], reader))
+
+
+def _links(snapshot: pd.Series) -> dict[str, str]:
+    return {"account_id": str(snapshot["account_id"]), "contract_id": str(snapshot["contract_id"])}
+
+
+def _read(table: str, key: str, rows: list[dict[str, Any]], reader: Reader) -> pa.Table:
+    told = [
+        {
+            key: f"what-if-{i}",
+            **{k: v.isoformat() if isinstance(v, pd.Timestamp) else v for k, v in row.items()},
+        }
+        for i, row in enumerate(rows)
+    ]
+    return reader.read(table, told)[0]
+
+
+def effect_said(effects: Mapping[str, Any], changes: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+    """For each change the estimated probability of renewal under it, or why there is none.
+
+    Args:
+        effects: `timing` and `discount` as `training.effects` tells them, or `why` in their place.
+        changes: as in `score_said`.
+    """
+    said = {}
+    for name, at in changes.items():
+        if name == "calls_30d":
+            said[name] = _row(None, {}, CALLS_ONLY_WIN)
+        elif name == "contact_days_before":
+            bucket = next(bucket for bucket, low, high in BUCKETS if low <= at <= high)
+            said[name] = _found(effects["timing"], bucket)
+        else:
+            bucket = DISCOUNTS[int(np.searchsorted(DISCOUNT_EDGES, at, side="right"))]
+            said[name] = _found(effects["discount"], bucket)
+    return said
+
+
+def _found(told: Mapping[str, Any], bucket: str) -> dict[str, Any]:
+    """The row of a bucket among all renewals."""
+    rows = [
+        row
+        for row in told.get("rows", [])
+        if (row["outcome"], row.get("group", "all"), row["bucket"]) == ("renewal", "all", bucket)
+    ]
+    if not rows:
+        return _row(bucket, {}, told.get("why") or "can't tell: no renewal was treated so")
+    group = "renewal: all" if "renewal: all" in told["best"] else "all"
+    standing = {"best": told["best"].get(group), "alike": told["indistinguishable"].get(group, [])}
+    why = IS_ESTIMATE if rows[0]["estimate"] is not None else rows[0].get("why") or "can't tell"
+    return _row(bucket, {**rows[0], **standing}, why)
+
+
+def _row(bucket: str | None, row: Mapping[str, Any], why: str) -> dict[str, Any]:
+    figures = {name: row.get(name) for name in ("estimate", "low", "high", "raw", "n", "best")}
+    return {"bucket": bucket, **figures, "alike": row.get("alike", []), "why": why}

@@ -1,0 +1,191 @@
+"""Answers that take long: worked out once for each ingested CRM, in a process of their own, and kept as JSON.
+
+A request never waits for them, and the process that answers spends none of its time on them. One is worked
+out at a time, however many workers serve.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from features.crm import Crm
+from features.errors import RenewalError
+from features.load import current_folder, opened
+from features.settings import Settings
+from serving.export import write
+
+log = logging.getLogger("perennial.serving")
+FOLDER = "worked-out"
+MOST_LISTED = 10_000
+RETRY_SECONDS = 600.0
+NICENESS = 10
+_FORM = 1
+"""Counted up when the kept form changes."""
+
+
+class Told(NamedTuple):
+    """A long answer: its `value`, or else `why` there is none; `comes`: it is on its way."""
+
+    value: dict[str, Any] | None
+    why: str = ""
+    comes: bool = False
+
+
+class WorkedOut:
+    """Long answers about the CRM that was ingested last, started at the first request for each."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._running: dict[Path, subprocess.Popen[bytes]] = {}
+        self._failed_at: dict[Path, float] = {}
+        self._read: dict[str, tuple[Path, dict[str, Any]]] = {}
+        self._turn = threading.Lock()
+
+    def ask(self, name: str) -> Told:
+        """The answer kept for the present CRM, or why there is none yet.
+
+        Args:
+            name: of `WORK`.
+        """
+        path = _path(name, self.settings)
+        if path is None:
+            return Told(None, "No CRM data were ingested yet. Run `perennial ingest SOURCE`.")
+        with self._turn:
+            kept = self._kept(name, path) or self._begin(name, path)
+        if isinstance(kept, Told):
+            return kept
+        return Told(None, kept["problem"]) if "problem" in kept else Told(kept["value"])
+
+    def _kept(self, name: str, path: Path) -> dict[str, Any] | None:
+        seen = self._read.get(name)
+        if seen is None or seen[0] != path:
+            if not path.is_file():
+                return None
+            self._read[name] = seen = path, json.loads(path.read_text())
+        return seen[1]
+
+    def _begin(self, name: str, path: Path) -> Told:
+        """Start the work, unless it runs or has just failed."""
+        running = self._running.get(path)
+        if running is not None and running.poll() is not None:
+            del self._running[path]
+            self._failed_at[path] = time.monotonic()
+            log.error("working out %s failed with exit code %s", name, running.returncode)
+        elif running is None and not self._has_failed(path):
+            self._running[path] = _start(name, self.settings)
+        if path in self._running:
+            return Told(None, "This is being worked out for the present data; ask again in a minute.", True)
+        return Told(None, "This could not be worked out; the log of the service says why.")
+
+    def _has_failed(self, path: Path) -> bool:
+        return time.monotonic() - self._failed_at.get(path, -RETRY_SECONDS) < RETRY_SECONDS
+
+    def close(self) -> None:
+        """End what is still being worked out; it is begun again at the next request."""
+        for running in self._running.values():
+            running.terminate()
+            running.wait()
+
+
+def forget(settings: Settings) -> int:
+    """Remove every kept answer (they name customers), and say how many there were."""
+    kept = list((settings.home / FOLDER).glob("*.json"))
+    for path in kept:
+        path.unlink(missing_ok=True)
+    return len(kept)
+
+
+def _path(name: str, settings: Settings) -> Path | None:
+    folder = current_folder(settings)
+    if folder is None:
+        return None
+    return settings.home / FOLDER / f"{name}-{_FORM}-{settings.seed}-{folder.name}.json"
+
+
+def _start(name: str, settings: Settings) -> subprocess.Popen[bytes]:
+    """The work in a process of its own; settings go through its input, where no other user reads them."""
+    root = str(Path(__file__).parents[1])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-m", "serving.worked_out", name]
+    begun = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment)
+    assert begun.stdin is not None
+    begun.stdin.write(settings.model_dump_json().encode())
+    begun.stdin.close()
+    return begun
+
+
+def work_out(name: str, settings: Settings) -> None:
+    """Work one answer out and keep it, atomically; older ones of the same name are removed."""
+    folder = settings.home / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        path = _path(name, settings)
+        if path is None or path.is_file():
+            return
+        with opened(settings) as crm:
+            told: dict[str, Any]
+            try:
+                told = {"value": WORK[name](crm, settings)}
+            except RenewalError as error:
+                told = {"problem": str(error)}
+        write(path, told, pd.DataFrame())
+        for other in folder.glob(f"{name}-*.json"):
+            if other != path:
+                other.unlink(missing_ok=True)
+
+
+def _effects(crm: Crm, settings: Settings) -> dict[str, Any]:
+    """Both questions a what-if asks; one that the data can't answer holds only `why`."""
+    from training.effects import discount, timing
+
+    told: dict[str, Any] = {}
+    for name, estimate in (("timing", timing), ("discount", discount)):
+        try:
+            told[name] = estimate(crm, settings)
+        except RenewalError as error:
+            told[name] = {"why": str(error)}
+    return told
+
+
+def _icp(crm: Crm, settings: Settings) -> dict[str, Any]:
+    from training.icp import profiles, targets
+    from training.profiles.study import study
+
+    made = study(crm, settings)
+    return {
+        "profiles": profiles(crm, settings, made=made),
+        "fit": made.fit.as_dict(),
+        "list": targets(crm, settings, limit=MOST_LISTED, made=made),
+    }
+
+
+def _journey(crm: Crm, settings: Settings) -> dict[str, Any]:
+    """With `from_segments`: the attributes of the table `segments`, which not every role may see."""
+    from monitoring.journey import journey
+
+    hidden = set(crm.frame("segments", ["attribute"])["attribute"]) if crm.has("segments") else set()
+    return {**journey(crm), "from_segments": sorted(hidden)}
+
+
+WORK: dict[str, Callable[[Crm, Settings], dict[str, Any]]] = {
+    "effects": _effects,
+    "icp": _icp,
+    "journey": _journey,
+}
+
+
+if __name__ == "__main__":
+    os.nice(NICENESS)
+    work_out(sys.argv[1], Settings.model_validate_json(sys.stdin.read()))

@@ -1,0 +1,176 @@
+"""What-if, fit and targeting list over HTTP: two figures kept apart, scopes that hold, long answers kept."""
+
+import io
+import json
+import time
+
+import pandas as pd
+import pytest
+from serving_case import client_of, home, night  # noqa: F401 (fixtures)
+
+from features.load import opened
+from features.settings import Settings
+from monitoring.store import open_store
+from serving.erase import erase
+from serving.worked_out import FOLDER, WORK, work_out
+from training.icp import fit, fit_rows
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def answers(night, tmp_path_factory):  # noqa: F811
+    """The long answers of that home, worked out once."""
+    import shutil
+
+    copy = tmp_path_factory.mktemp("answers") / "home"
+    shutil.copytree(night, copy)
+    for name in WORK:
+        work_out(name, Settings(home=copy, threads=1))
+    return copy / FOLDER
+
+
+@pytest.fixture
+def planned(home, answers):  # noqa: F811
+    """A home whose long answers are there."""
+    import shutil
+
+    shutil.copytree(answers, home / FOLDER)
+    return home
+
+
+def first_contract(client):
+    return client.get("/v1/renewals").json()["rows"][0]
+
+
+def test_score_and_effect_are_two_figures(planned):
+    with client_of(planned) as client:
+        row = first_contract(client)
+        changes = {"contact_days_before": 45, "calls_30d": 12, "discount_pct": 15}
+        asked = client.post("/v1/what_if", json={"contract_id": row["contract_id"], "changes": changes})
+    told = asked.json()
+    assert asked.status_code == 200, asked.text
+    assert told["changes"] == changes
+    assert told["score"]["now"] == pytest.approx(row["probability"], abs=1e-6)
+    assert told["score"]["difference"] == pytest.approx(told["score"]["changed"] - told["score"]["now"])
+    assert any("call" in name for name in told["score"]["moved"])
+    kept = json.loads(next((planned / FOLDER).glob("effects-*.json")).read_text())["value"]
+    want = next(each for each in kept["timing"]["rows"] if each["bucket"] == "31-60")
+    effect = told["effect"]
+    assert {n: effect["contact_days_before"][n] for n in ("estimate", "low", "high", "raw", "n")} == {
+        n: want[n] for n in ("estimate", "low", "high", "raw", "n")
+    }
+    assert effect["discount_pct"]["bucket"] == "10-20"
+    assert effect["calls_30d"]["estimate"] is None
+    assert "new business" in effect["calls_30d"]["why"]
+
+
+def test_as_many_calls_as_there_were_change_nothing_and_more_move_the_count(planned):
+    settings = Settings(home=planned)
+    with client_of(planned) as client, opened(settings) as crm:
+        for row in client.get("/v1/renewals", params={"limit": 1000}).json()["rows"]:
+            calls = crm.sql(
+                f"SELECT count(*) FROM activities WHERE account_id = '{row['account_id']}' AND kind = 'call' "
+                f"AND occurred_at >= TIMESTAMP '{crm.until}' - INTERVAL 30 DAY"
+            ).to_pylist()[0]["count_star()"]
+            if calls:
+                break
+        ask = {"contract_id": row["contract_id"], "changes": {"calls_30d": calls}}
+        same = client.post("/v1/what_if", json=ask).json()["score"]
+        ask["changes"]["calls_30d"] = 0
+        none = client.post("/v1/what_if", json=ask).json()["score"]
+    assert same["moved"] == []
+    assert same["difference"] == 0
+    assert none["moved"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"price": 3}, "price"),
+        ({}, "at least one"),
+        ({"discount_pct": 120}, "discount_pct"),
+        ({"contact_days_before": "soon"}, "contact_days_before"),
+    ],
+)
+def test_a_change_that_is_no_action_is_refused(home, changes, says):  # noqa: F811
+    with client_of(home) as client:
+        told = client.post("/v1/what_if", json={"contract_id": "C1", "changes": changes})
+    assert told.status_code == 422
+    assert told.headers["content-type"] == "application/problem+json"
+    assert says in told.text
+
+
+def test_a_scope_holds_for_a_what_if_and_roles_for_all(planned):
+    store = open_store(Settings(home=planned))
+    every = store.scores("renewal", limit=1000).rows
+    region = every[0]["region"]
+    elsewhere = next(row for row in every if row["region"] != region)
+    sales, _ = store.create_key("sales", region=region)
+    marketing, _ = store.create_key("marketing")
+    narrow, _ = store.create_key("marketing", region=region)
+    asked = {"contract_id": elsewhere["contract_id"], "changes": {"calls_30d": 1}}
+    with client_of(planned, key=sales) as client:
+        assert client.post("/v1/what_if", json=asked).status_code == 404
+        own = {**asked, "contract_id": every[0]["contract_id"]}
+        assert client.post("/v1/what_if", json=own).status_code == 200
+        assert client.get("/v1/icp/list").status_code == 403
+        assert client.post("/v1/icp/fit", json={"accounts": [{"id": "P"}]}).status_code == 403
+    with client_of(planned, key=marketing) as client:
+        assert client.post("/v1/what_if", json=asked).status_code == 403
+        assert client.get("/v1/icp/list").status_code == 200
+    with client_of(planned, key=narrow) as client:
+        assert client.get("/v1/icp/list.csv").status_code == 403
+        assert client.post("/v1/icp/fit", json={"accounts": [{"id": "P"}]}).status_code == 200
+
+
+def test_what_takes_long_is_worked_out_beside_the_service_once(home):  # noqa: F811
+    with client_of(home) as client:
+        one = first_contract(client)["contract_id"]
+        ask = {"contract_id": one, "changes": {"contact_days_before": 45}}
+        first = client.post("/v1/what_if", json=ask).json()
+        assert first["effect"] is None
+        assert "ask again" in first["why"]
+        assert first["score"]["now"] is not None
+        deadline = time.monotonic() + 240
+        while (told := client.post("/v1/what_if", json=ask).json())["effect"] is None:
+            assert "ask again" in told["why"]
+            assert time.monotonic() < deadline
+            time.sleep(1)
+    assert told["why"] is None
+    assert told["effect"]["contact_days_before"]["bucket"] == "31-60"
+    assert len(list((home / FOLDER).glob("effects-*.json"))) == 1
+
+
+def test_prospects_are_rated_as_the_library_rates_them(planned):
+    settings = Settings(home=planned)
+    sent = [{"id": "P-1", "industry": "software", "employees": 120, "region": "west"}, {"id": "P-2"}]
+    with client_of(planned) as client:
+        rows = client.post("/v1/icp/fit", json={"accounts": sent}).json()["rows"]
+    with opened(settings) as crm:
+        want = fit_rows(fit(crm, settings), sent)
+    assert [row["id"] for row in rows] == ["P-1", "P-2"]
+    assert [row["fit"] for row in rows] == pytest.approx([row["fit"] for row in want])
+
+
+def test_the_list_comes_as_json_csv_and_excel_and_is_audited(planned):
+    with client_of(planned) as client:
+        rows = client.get("/v1/icp/list").json()["rows"]
+        csv = pd.read_csv(io.BytesIO(client.get("/v1/icp/list.csv").content))
+        excel = pd.read_excel(io.BytesIO(client.get("/v1/icp/list.xlsx").content))
+        assert client.get("/v1/icp/list.exe").status_code == 422
+    assert [row["value_per_hour"] for row in rows] == sorted(
+        (row["value_per_hour"] for row in rows), reverse=True
+    )
+    ids = [row["id"] for row in rows]
+    assert csv["id"].tolist() == excel["id"].tolist() == ids
+    assert csv["reason_1"].iloc[0] == rows[0]["reasons"][0]["words"]
+    noted = open_store(Settings(home=planned)).audit_log()
+    assert [each["action"] for each in noted if each["subject"] == "icp"]
+
+
+def test_an_erased_customer_is_in_no_kept_answer(planned):
+    with client_of(planned) as client:
+        one = client.get("/v1/icp/list").json()["rows"][0]["id"]
+    erase(one, Settings(home=planned))
+    assert not list((planned / FOLDER).glob("*.json"))
