@@ -1,5 +1,6 @@
 """The pages in a real Chromium: what a sales manager and an ML engineer see, wide and on a phone."""
 
+import json
 import re
 import threading
 import time
@@ -12,10 +13,11 @@ from serving_case import free_port, home, night  # noqa: F401 (fixtures)
 from features.settings import Settings
 from monitoring.store import open_store
 from serving.app import create_app
+from serving.worked_out import FOLDER, work_out
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PAGES = ["/renewals", "/pipeline", "/models", "/docs"]
+PAGES = ["/renewals", "/pipeline", "/profiles", "/journey", "/models", "/docs"]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM.exists(), reason="install the Debian package chromium"),
@@ -190,6 +192,53 @@ def test_models_can_be_promoted_and_rolled_back(page, home):  # noqa: F811
     page.get_by_text("Roll back").first.click()
     page.get_by_role("button", name="Back to the former champion").click()
     assert "renewal version 1 serves now" in page.locator("main").inner_text()
+
+
+def test_profiles_show_lifts_with_intervals_and_the_list_to_save(page, home, tmp_path):  # noqa: F811
+    import pandas as pd
+
+    work_out("icp", Settings(home=home, threads=1))
+    told = json.loads(next((home / FOLDER).glob("icp-*.json")).read_text())["value"]
+    page.goto("/profiles")
+    assert page.locator("h1").inner_text() == "Profiles"
+    found = told["profiles"]["profiles"]
+    assert page.locator(".profile h2").all_inner_texts() == [profile["rule"] for profile in found]
+    shown = [each for profile in found for each in profile["outcomes"].values() if each["lift"] is not None]
+    assert page.locator(".profile svg.odds").count() == len(shown)
+    assert page.locator(".target").count() == min(50, len(told["list"]["rows"]))
+    assert told["list"]["rows"][0]["id"] in page.locator(".target").first.inner_text()
+    with page.expect_download() as waited:
+        page.get_by_role("link", name="CSV").click()
+    waited.value.save_as(tmp_path / "targets.csv")
+    saved = pd.read_csv(tmp_path / "targets.csv")
+    assert saved["id"].tolist() == [row["id"] for row in told["list"]["rows"]]
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_the_journey_names_the_gap_and_shows_segments_to_their_keepers_only(page, home):  # noqa: F811
+    work_out("journey", Settings(home=home, threads=1))
+    told = json.loads(next((home / FOLDER).glob("journey-*.json")).read_text())["value"]
+    secret = told["from_segments"]
+    assert secret
+    assert told["gaps"]
+    page.goto("/journey")
+    assert page.locator(".gap").count() == len(told["gaps"])
+    assert told["gaps"][0]["why"] in page.locator(".gap").first.inner_text()
+    assert rows_of(page).count() == len(told["rows"])
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    key, _ = open_store(Settings(home=home)).create_key("marketing", label="Oslo")
+    time.sleep(2.1)
+    page.goto("/journey")
+    page.get_by_label("Key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    assert page.locator("h1").inner_text() == "Journey"
+    open_rows = [row for row in told["rows"] if row["attribute"] not in secret]
+    assert rows_of(page).count() == len(open_rows)
+    words = page.locator("main").inner_text()
+    assert not [name for name in secret if name in words]
+    assert page.locator("nav.nav a").all_inner_texts() == ["Profiles", "Journey", "API"]
 
 
 def test_signing_in_and_out(page, home):  # noqa: F811

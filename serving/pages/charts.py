@@ -44,6 +44,30 @@ def stack_bar(parts: Sequence[tuple[str, float, str]], of_what: str) -> Markup:
     )
 
 
+def span_bar(value: float, low: float, high: float, limits: tuple[float, float], mark: float) -> Markup:
+    """A figure with its interval on a track from `limits[0]` to `limits[1]`, and a tick at `mark`."""
+    first, width = limits[0], (limits[1] - limits[0]) or 1.0
+
+    def at(figure: float) -> float:
+        return 100 * min(max((figure - first) / width, 0.0), 1.0)
+
+    return Markup(
+        '<svg class="odds" height="16" role="img" aria-label="{value:.3g}, interval {low:.3g} to {high:.3g}">'
+        '<rect class="track" x="0" y="6.5" width="100%" height="3" rx="1.5"/>'
+        '<line class="tick" x1="{mark:.2f}%" x2="{mark:.2f}%" y1="2" y2="14"/>'
+        '<rect class="range" x="{x:.2f}%" y="4" width="{span:.2f}%" height="8" rx="4"/>'
+        '<circle class="point" cx="{point:.2f}%" cy="8" r="5"/></svg>'
+    ).format(
+        value=value,
+        low=low,
+        high=high,
+        mark=at(mark),
+        x=at(low),
+        span=max(at(high) - at(low), 0.5),
+        point=at(value),
+    )
+
+
 def force_bar(log_odds: float, largest: float) -> Markup:
     """A contribution to the left (lowers the odds) or right (raises them) of a zero line."""
     width = 50 * min(abs(log_odds) / largest, 1) if largest > 0 else 0

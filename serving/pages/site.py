@@ -3,15 +3,15 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from serving.pages import account, docs, models, pipeline, renewals, signing
+from serving.pages import account, docs, journey, models, pipeline, profiles, renewals, signing
 from serving.pages.view import Anybody, error_page
 
 __all__ = ["error_page", "router"]
 
-START = {"sales": "/renewals", "marketing": "/docs", "mlops": "/models", "admin": "/renewals"}
+START = {"sales": "/renewals", "marketing": "/profiles", "mlops": "/models", "admin": "/renewals"}
 
 router = APIRouter(include_in_schema=False)
-for part in (signing, renewals, account, pipeline, models, docs):
+for part in (signing, renewals, account, pipeline, profiles, journey, models, docs):
     router.include_router(part.router)
 
 

@@ -20,9 +20,13 @@ from serving.problems import ProblemError
 
 SELLERS = ("sales", "admin")
 KEEPERS = ("mlops", "admin")
+MARKETERS = ("marketing", "admin")
+WATCHERS = ("marketing", "mlops", "admin")
 NAVIGATION = (
     ("Renewals", "/renewals", SELLERS),
     ("Pipeline", "/pipeline", SELLERS),
+    ("Profiles", "/profiles", MARKETERS),
+    ("Journey", "/journey", WATCHERS),
     ("Models", "/models", KEEPERS),
     ("API", "/docs", ("sales", "marketing", "mlops", "admin")),
 )
@@ -91,6 +95,8 @@ def visitor(*roles: str) -> Any:
 
 Seller = Annotated[Principal, visitor(*SELLERS)]
 Keeper = Annotated[Principal, visitor(*KEEPERS)]
+Marketer = Annotated[Principal, visitor(*MARKETERS)]
+Watcher = Annotated[Principal, visitor(*WATCHERS)]
 Anybody = Annotated[Principal, visitor("sales", "marketing", "mlops", "admin")]
 
 

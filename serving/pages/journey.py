@@ -1,0 +1,46 @@
+"""The journey page: from reach to recommendation, by segment, and where a segment is lost."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
+from serving.auth import Principal
+from serving.pages.view import KEEPERS, Watcher, render
+
+router = APIRouter()
+
+
+@router.get("/journey")
+async def journey(request: Request, principal: Watcher) -> Response:
+    """Rates by stage and segment, the gaps named first."""
+    return await run_in_threadpool(_page, request, principal)
+
+
+def _page(request: Request, principal: Principal) -> Response:
+    told = request.app.state.running.worked_out.ask("journey")
+    if told.value is None:
+        return render(request, "journey.html", found=None, why=told.why, comes=told.comes)
+    found = seen(told.value, principal)
+    attributes: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for row in found["rows"]:
+        attributes.setdefault(row["attribute"], {}).setdefault(row["stage"], []).append(row)
+    return render(request, "journey.html", found=found, attributes=attributes, top=_top)
+
+
+def seen(told: dict[str, Any], principal: Principal) -> dict[str, Any]:
+    """The journey without the table `segments` for roles that may not see it."""
+    if principal.role in KEEPERS:
+        return told
+    hidden = set(told["from_segments"])
+    kept = {
+        name: [row for row in told[name] if row["attribute"] not in hidden]
+        for name in ("rows", "gaps", "costs")
+    }
+    return {**told, **kept}
+
+
+def _top(rows: list[dict[str, Any]]) -> float:
+    """The highest upper limit at a stage: the scale of its bars; rates of reach are tiny."""
+    return max((row["high"] for row in rows if row["high"] is not None), default=1.0)
