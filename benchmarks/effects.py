@@ -108,8 +108,9 @@ def hidden(n: int, seeds: int) -> None:
     biases, bounds = [], []
     for seed in range(seeds):
         drawn = world.draw(n, 10_000 + seed)
-        found = estimate_strategies(drawn.windows, drawn.y, drawn.cluster, seed=seed)
-        bare = estimate_strategies(without_covariates(drawn.windows), drawn.y, drawn.cluster, seed=seed)
+        found = estimate_strategies(drawn.windows, drawn.y, drawn.cluster, seed=seed, errors=False)
+        nothing = without_covariates(drawn.windows)
+        bare = estimate_strategies(nothing, drawn.y, drawn.cluster, seed=seed, errors=False)
         biases.append(found.estimate - truth)
         bounds.append(margin(found.estimate, bare.estimate, infer(found, seed).usable))
     bias = np.nanmean(biases, axis=0)

@@ -41,7 +41,8 @@ def estimated_timing(crm: Crm, settings: Settings, by: str | None = None, say: S
     groups = groups_by(crm, by, trial.contracts)
     say("estimating every window in sequence")
     whole = estimate_strategies(trial.windows, trial.y, trial.cluster, seed=settings.seed)
-    bare = estimate_strategies(without_covariates(trial.windows), trial.y, trial.cluster, seed=settings.seed)
+    nothing = without_covariates(trial.windows)
+    bare = estimate_strategies(nothing, trial.y, trial.cluster, seed=settings.seed, errors=False)
     found = {ALL: whole} | {name: whole.among(who) for name, who in groups.items()}
     told = answer("renewal", TIMING, found, bare, missing=trial.missing, seed=settings.seed)
     told["notes"] = [
@@ -122,7 +123,8 @@ def _one_moment(
     say(f"{outcome}: {len(question.y):,} rows")
     levels, y, cluster = question.arm, question.y, question.cluster
     whole = estimate_arms(question.X, levels, names, y, cluster, seed=settings.seed)
-    bare = estimate_arms(np.empty((len(y), 0)), levels, names, y, cluster, seed=settings.seed)
+    nothing = np.empty((len(y), 0))
+    bare = estimate_arms(nothing, levels, names, y, cluster, seed=settings.seed, errors=False)
     found = {ALL: whole} | {name: whole.among(who) for name, who in groups.items()}
     told = answer(outcome, names, found, bare, seed=settings.seed)
     told["notes"] = [*question.notes, *told["notes"]]

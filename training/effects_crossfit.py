@@ -20,11 +20,13 @@ class CrossFit:
         fold: (n,) 0 … folds − 1, whole accounts together.
         mass: (n,) how often each person counts; 1 but in a bootstrap.
         ridges: name → ridge, filled on first use and kept in `reweighted`.
+        starts: (name, fold) → coefficients to begin from, likewise.
     """
 
     fold: np.ndarray
     mass: np.ndarray
     ridges: dict[str, float] = field(default_factory=dict)
+    starts: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def over(cls, cluster: np.ndarray, folds: int, seed: int) -> "CrossFit":
@@ -61,15 +63,23 @@ class CrossFit:
         enough = min(y[rows].sum(), (1 - y[rows]).sum()) >= LEAST_OF_EITHER
         known = (self.ridges[name],) if name in self.ridges else RIDGES
         for ridge in known if enough else ():
-            p = np.array([self._fitted(f, A, y, weight, rows, ridge) for f in range(self.folds)])
+            fits = [self._fitted(name, f, A, y, weight, rows, ridge) for f in range(self.folds)]
+            p = expit(np.array([A @ beta for beta in fits]))
             loss = log_loss(y[rows], self.held_out(p)[rows], weight[rows])
             if loss < best:
-                best, found = loss, p
-                self.ridges[name] = ridge
+                best, found, self.ridges[name] = loss, p, ridge
+                self.starts.update({(name, f): beta for f, beta in enumerate(fits)})
         return np.clip(found, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
 
     def _fitted(
-        self, f: int, A: np.ndarray, y: np.ndarray, weight: np.ndarray, rows: np.ndarray, ridge: float
+        self,
+        name: str,
+        f: int,
+        A: np.ndarray,
+        y: np.ndarray,
+        weight: np.ndarray,
+        rows: np.ndarray,
+        ridge: float,
     ) -> np.ndarray:
         train = rows & (self.fold != f)
-        return expit(A @ fit_logistic(A[train], y[train], weight[train], ridge))
+        return fit_logistic(A[train], y[train], weight[train], ridge, self.starts.get((name, f)))

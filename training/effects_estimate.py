@@ -34,7 +34,13 @@ BOOTSTRAPS = 20
 
 
 def estimate_strategies(
-    windows: Sequence[Window], y: np.ndarray, cluster: np.ndarray, *, seed: int = 0, folds: int = 5
+    windows: Sequence[Window],
+    y: np.ndarray,
+    cluster: np.ndarray,
+    *,
+    seed: int = 0,
+    folds: int = 5,
+    errors: bool = True,
 ) -> Strategies:
     """Estimate P(y = 1) under every strategy: first contact in each window, and none.
 
@@ -46,12 +52,15 @@ def estimate_strategies(
         cluster: (n,) account of each person; folds and standard errors go by it.
         seed: of the folds.
         folds: number of cross-fitting folds.
+        errors: False skips what only standard errors need.
     """
     bases = design(windows, y)
     cross = CrossFit.over(cluster, folds, seed)
     found, made, Q = _nuisances(windows, bases, y, cross)
     poor = poor_shares(windows, bases, found, made)
     whole = merged(targeted(windows, made, Q, poor, y, cluster, cross.mass))
+    if not errors:
+        return whole
 
     def again(other: CrossFit) -> np.ndarray:
         _, stage, q = _nuisances(windows, bases, y, other)
@@ -86,8 +95,12 @@ def inflation(
         draws.append(again(cross.reweighted(mass / mass.mean())))
     plain = np.zeros((len(labels), len(found.names)))
     np.add.at(plain, codes, found.influence / len(codes))
-    ratio = np.std(draws, axis=0, ddof=1) / np.sqrt((plain**2).sum(axis=0))
-    return np.where(np.isfinite(ratio), np.maximum(ratio, 1.0), 1.0)
+    squared = np.var(draws, axis=0, ddof=1) / (plain**2).sum(axis=0)
+    told = np.isfinite(squared)
+    if not told.any():
+        return np.ones(len(found.names))
+    shared = (squared + squared[told].mean()) / 2
+    return np.sqrt(np.maximum(np.where(told, shared, 1.0), 1.0))
 
 
 def targeted(
@@ -138,6 +151,7 @@ def estimate_arms(
     *,
     seed: int = 0,
     folds: int = 5,
+    errors: bool = True,
 ) -> Strategies:
     """Estimate P(y = 1) under each level of one treatment given at one moment (calls, a discount band).
 
@@ -149,6 +163,7 @@ def estimate_arms(
         cluster: (n,) account of each person.
         seed: of the folds.
         folds: number of cross-fitting folds.
+        errors: False skips what only standard errors need.
     """
     n, everyone = len(y), np.ones(len(y), dtype=bool)
     levels = [_level_window(name, X, arm == a) for a, name in enumerate(names)]
@@ -156,6 +171,8 @@ def estimate_arms(
     cross = CrossFit.over(cluster, folds, seed)
     rare = np.column_stack([rarely(A, w.outbound.hit, everyone) for w in levels])
     whole = _arms(levels, A, rare, y, cluster, cross)
+    if not errors:
+        return whole
 
     def again(other: CrossFit) -> np.ndarray:
         return other.mass @ _arms(levels, A, rare, y, cluster, other).contribution / other.mass.sum()
