@@ -141,8 +141,9 @@ def work_out(name: str, settings: Settings) -> None:
             except RenewalError as error:
                 told = {"problem": str(error)}
         write(path, told, pd.DataFrame())
+        now = _path(name, settings)  # an ingest or an erasure may have come meanwhile
         for other in folder.glob(f"{name}-*.json"):
-            if other != path:
+            if other != now:
                 other.unlink(missing_ok=True)
 
 

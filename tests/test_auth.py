@@ -28,6 +28,9 @@ ROUTES = [
     ("GET", "/pipeline/export.xlsx", None, SELLING),
     ("GET", "/accounts/nobody", None, SELLING),
     ("GET", "/models", None, KEEPING),
+    ("POST", "/v1/what_if", {"contract_id": "C1", "changes": {"calls_30d": 1}}, SELLING),
+    ("GET", "/profiles", None, {"marketing", "admin"}),
+    ("GET", "/journey", None, {"marketing", "mlops", "admin"}),
     ("GET", "/docs", None, ALL),
 ]
 
