@@ -1,8 +1,9 @@
 """Runs the kernel over a CRM: cuts it into account partitions and puts the answers together."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 import duckdb
@@ -11,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.account_file import AccountFile
 from features.answers import known_ids, partition_rows
 from features.arrays import Coded, Columns, columns_of, sortable
 from features.columns import KEYS
@@ -21,7 +23,7 @@ from features.peers import peer_rows
 from features.settings import Settings
 from features.work import Work, rows_query, table_of, text, work_for
 
-ACCOUNTS_A_PARTITION, ROWS_A_PARTITION = 8_192, 400_000
+ACCOUNTS_A_PARTITION, ROWS_A_PARTITION = 4_096, 400_000
 """Most accounts, and rows of the largest table on average, that are in memory for one worker."""
 SNAPSHOT_COLUMNS = (
     "account_id",
@@ -76,10 +78,12 @@ def answered(crm: Crm, work: Work, snapshots: pd.DataFrame, settings: Settings) 
         if settings.engine == "spark" and len(given):
             from features.spark import spark_rows
 
-            none = {table: _read(connection, table, ["", ""]).slice(0, 0) for table in work.reads}
+            none = {table: _read(connection, table, "", "").slice(0, 0) for table in work.reads}
             answers = spark_rows(crm, work, asked, none, size, settings)
         else:
-            answers = _answers(connection, work, asked, account[order], settings.threads, size)
+            answers = _answers(
+                _readers(crm, work, connection), work, asked, account[order], settings.threads, size
+            )
         return _framed(answers, given, snapshots.index, work)
 
 
@@ -151,8 +155,22 @@ def _view(table: str) -> str:
     return f'"rows of {table}"'
 
 
+Reader = Callable[[str, str], pa.Table]
+"""Gives a table's rows of the accounts from one to another."""
+
+
+def _readers(crm: Crm, work: Work, connection: duckdb.DuckDBPyConnection) -> dict[str, Reader]:
+    """How each table is read: its file itself, or DuckDB where its accounts come by a join."""
+    return {
+        table: AccountFile(crm.path(table), table, columns).rows
+        if crm.has(table, "account_id")
+        else partial(_read, connection, table)
+        for table, columns in work.reads.items()
+    }
+
+
 def _answers(
-    connection: duckdb.DuckDBPyConnection,
+    readers: dict[str, Reader],
     work: Work,
     asked: pa.Table,
     account: np.ndarray,
@@ -165,9 +183,8 @@ def _answers(
 
     def answer(cut: int) -> Answered:
         low, high = cuts[cut], cuts[cut + 1]
-        bounds = [str(account[low]), str(account[high - 1])] if high else ["", ""]
-        with connection.cursor() as cursor:
-            tables = {table: _read(cursor, table, bounds) for table in work.reads}
+        bounds = (str(account[low]), str(account[high - 1])) if high else ("", "")
+        tables = {table: read(*bounds) for table, read in readers.items()}
         rows = partition_rows(work.plan, work.columns, tables, asked.slice(low, high - low))
         return np.arange(low, high), rows
 
@@ -179,9 +196,10 @@ def _answers(
         yield from pool.map(answer, parts)
 
 
-def _read(cursor: duckdb.DuckDBPyConnection, table: str, bounds: list[str]) -> pa.Table:
-    query = f"SELECT * FROM {_view(table)} WHERE account_id BETWEEN ? AND ?"
-    return cursor.sql(query, params=bounds).to_arrow_table()
+def _read(connection: duckdb.DuckDBPyConnection, table: str, low: str, high: str) -> pa.Table:
+    with connection.cursor() as cursor:
+        query = f"SELECT * FROM {_view(table)} WHERE account_id BETWEEN ? AND ?"
+        return cursor.sql(query, params=[low, high]).to_arrow_table()
 
 
 def _framed(answers: Iterator[Answered], given: np.ndarray, index: pd.Index, work: Work) -> Features:

@@ -48,6 +48,11 @@ def measure(
 
 
 def _peak() -> float:
+    """Peak MB of this process; `ru_maxrss` alone would count what its parent had when it was started."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        told = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(told["VmHWM"].split()[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
