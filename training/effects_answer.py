@@ -141,11 +141,11 @@ def infer_groups(
         ends.reshape(estimate.shape) for ends in simultaneous(pooled.estimate.ravel(), pooled.errors, seed)
     )
     for g, name in enumerate(large):
-        one = Inferred.nothing(_why_in_group(groups[name], why_all))
-        one.estimate[ok], one.low[ok], one.high[ok] = pooled.estimate[g], low[g], high[g]
-        one.keep[ok] = set_of_best(pooled.estimate[g], pooled.of_group(g), seed, len(large))
-        one.covariance[np.ix_(ok, ok)] = pooled.of_group(g).covariance
-        said[name] = replace(one, keep=one.keep | ~one.usable)
+        found = Inferred.nothing(_why_in_group(groups[name], why_all))
+        found.estimate[ok], found.low[ok], found.high[ok] = pooled.estimate[g], low[g], high[g]
+        found.keep[ok] = set_of_best(pooled.estimate[g], pooled.of_group(g), seed, len(large))
+        found.covariance[np.ix_(ok, ok)] = pooled.of_group(g).covariance
+        said[name] = replace(found, keep=found.keep | ~found.usable)
     return said
 
 
@@ -189,7 +189,7 @@ def _empty_row(why: str | None) -> dict[str, Any]:
 def _matrix(names: Sequence[str], one: Inferred) -> dict[str, Any]:
     """The told buckets of a group and the covariance of their estimates, for what is derived from them."""
     told = np.flatnonzero(one.usable)
-    return {"buckets": [names[b] for b in told], "matrix": one.covariance[np.ix_(told, told)].tolist()}
+    return {"buckets": [names[int(b)] for b in told], "matrix": one.covariance[np.ix_(told, told)].tolist()}
 
 
 def _number(value: float) -> float | None:

@@ -144,6 +144,7 @@ def knots_of(Z: np.ndarray) -> list[np.ndarray]:
     found = []
     for j in range(Z.shape[1]):
         values = np.unique(Z[:, j])
-        at = np.unique(np.quantile(Z[:, j], KNOT_QUANTILES)) if len(values) >= LEAST_VALUES_FOR_KNOTS else []
+        bends = KNOT_QUANTILES if len(values) >= LEAST_VALUES_FOR_KNOTS else []
+        at: np.ndarray = np.unique(np.quantile(Z[:, j], bends))
         found.append(np.array([k for k in at if values[0] < k < values[-1]]))
     return found

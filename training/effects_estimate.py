@@ -206,8 +206,8 @@ def _arms(
     def side_by_side(field: str) -> np.ndarray:
         return np.column_stack([getattr(one, field)[:, 0] for one in columns])
 
-    parts = (side_by_side(field) for field in ("contribution", "weight", "followed", "poor"))
-    return Strategies(tuple(w.name for w in levels), *parts, y, cluster)
+    parts = {field: side_by_side(field) for field in ("contribution", "weight", "followed", "poor")}
+    return Strategies(names=tuple(w.name for w in levels), y=y, cluster=cluster, **parts)
 
 
 def _level_window(name: str, X: np.ndarray, hit: np.ndarray) -> Window:

@@ -137,7 +137,7 @@ def _first_bucket(decided: pd.DataFrame) -> tuple[int, dict[str, str]]:
     """The first bucket at whose start most contracts had begun, and what to say of those before it."""
     days = (decided["end"] - decided["begin"]).to_numpy() // DAY
     days = days[decided["begin"].to_numpy() != MISSING]
-    missing = {}
+    missing: dict[str, str] = {}
     for position, (name, _, high) in enumerate(BUCKETS):
         begun = float((days >= high).mean()) if len(days) else 1.0
         if begun >= LEAST_SHARE_BEGUN or position == len(BUCKETS) - 1:
@@ -179,7 +179,7 @@ def _stages(trial: pd.DataFrame, out_at: Ints, buckets: Sequence[tuple[str, int,
     """Buckets cut into stages of about 15 days where each would hold at least 50 first outbound contacts."""
     lead = (trial["end"].to_numpy() // DAY) - out_at // DAY
     lead = lead[out_at != FOREVER]
-    stages = []
+    stages: list[Stage] = []
     for name, low, high in buckets:
         parts = max((high - low + 1) // STAGE_DAYS, 1)
         edges = np.linspace(low - 1, high, parts + 1).round().astype(int)

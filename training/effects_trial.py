@@ -1,6 +1,6 @@
 """The target trial as arrays: who waits for a contact, what ends the wait, what an estimate looks like."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -93,5 +93,5 @@ class Strategies:
 
     def among(self, who: np.ndarray) -> "Strategies":
         """The same for some of the persons, (n,) bool: averages of their contributions."""
-        parts = (self.contribution, self.weight, self.followed, self.poor, self.y, self.cluster)
-        return Strategies(self.names, *(part[who] for part in parts), self.inflation)
+        by_person = ("contribution", "weight", "followed", "poor", "y", "cluster")
+        return replace(self, **{name: getattr(self, name)[who] for name in by_person})
