@@ -43,15 +43,16 @@ $(VENV)/bin/python:
 	  { echo "Expected Python 3.11 to 3.13; found $$($(PYTHON) --version 2>&1). Install one and run: make PYTHON=python3.11 ..."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
+# The locks name everything, so nothing is left to resolve (--no-deps).
 # A fully set-up developer's environment serves the demo too.
 $(VENV)/core.done: requirements.lock pyproject.toml | $(VENV)/bin/python
 	@test -e $(VENV)/dev.done || { echo "Installing Perennial into $(VENV) (once, some minutes)"; \
-	  $(BIN)/python -m pip install -q --require-hashes -r requirements.lock && $(BIN)/python -m pip install -q --no-deps -e .; }
+	  $(BIN)/python -m pip install -q --no-deps --require-hashes -r requirements.lock && $(BIN)/python -m pip install -q --no-deps -e .; }
 	touch $@
 
 $(VENV)/dev.done: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
 	@echo "Installing Perennial and its development tools into $(VENV) (once, some minutes)"
-	$(BIN)/python -m pip install -q --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install -q --no-deps --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install -q --no-deps -e .
 	touch $@
 

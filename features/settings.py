@@ -11,7 +11,7 @@ from features.errors import RenewalError
 
 
 class Settings(BaseSettings):
-    """Where things are kept and how hard to work; each field is an environment variable `PERENNIAL_<NAME>`."""
+    """Where things are kept and how hard to work; a field is an environment variable `PERENNIAL_<NAME>`."""
 
     model_config = SettingsConfigDict(env_prefix="PERENNIAL_", frozen=True)
 
