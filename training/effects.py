@@ -66,7 +66,7 @@ def calls(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent
     question = calls_question(crm, settings)
     told = _one_moment(crm, "win", CALLS, question, settings, by, say)
     told.pop("covariance")
-    told["notes"] += _robustness(told, "number of calls")
+    told["notes"] += _robustness(told, "bucket")
     told["calls_until_won"] = calls_until_won(crm, by)
     return told
 
@@ -134,7 +134,9 @@ def _one_moment(
 def _robustness(told: Answer, unit: str) -> list[str]:
     """How strong an unseen confounder would have to be to undo the best bucket's lead, in words."""
     lead, best = told["sensitivity"], told["best"].get(ALL)
-    if best is None or lead is None:
+    if lead is None:
+        return [f"can't tell: no two {unit}s can be compared"]
+    if best is None:
         return [f"no {unit} stands out from all others"]
     times = lead["times_recorded"]
     strength = "" if times is None else f" about {times:.1f} times as strong as everything recorded, or"

@@ -10,6 +10,7 @@ from features.errors import RenewalError
 
 MOST_GROUPS = 20
 BANDS = 4
+NO_GROUP = ("_id", "_at", "_date", "renewed", "is_won", "lost_reason", "name", "domain")
 KEY = {"accounts": "account_id", "contracts": "contract_id", "opportunities": "opportunity_id"}
 
 
@@ -53,7 +54,7 @@ def _place(crm: Crm, by: str, rows: pd.DataFrame) -> tuple[str, str]:
         if name in tables and crm.has(name, column) and column not in KEY.values():
             return name, column
     known: Mapping[str, tuple[str, ...]] = crm.tables
-    offered = sorted({c for t in tables for c in known[t] if not c.endswith(("_id", "_at", "_date"))})
+    offered = sorted({c for t in tables for c in known[t] if not c.endswith(NO_GROUP)})
     raise RenewalError(
         expected="--by to name an attribute of accounts, contracts or opportunities",
         found=repr(by),

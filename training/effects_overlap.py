@@ -72,7 +72,8 @@ def reasons(found: Strategies) -> list[str | None]:
     words: list[str | None] = []
     for s in range(len(found.names)):
         if count[s] < LEAST_FOLLOWERS:
-            words.append(f"can't tell: only {count[s]} did so, {LEAST_FOLLOWERS} are needed")
+            few = f"only {count[s]}" if count[s] else "nobody"
+            words.append(f"can't tell: {few} did so, {LEAST_FOLLOWERS} are needed")
         elif poor[s] > MOST_POOR_SHARE:
             share = min(poor[s], 1.0)
             words.append(f"can't tell: {share:.0%} of them had hardly any chance of it")
