@@ -63,8 +63,8 @@ def spark(asked: argparse.Namespace, folder: Path) -> None:
 
 def live(asked: argparse.Namespace, folder: Path) -> None:
     """Milliseconds for every feature of one account with a thousand events, for both models."""
-    events = LIVE_EVENTS * 20 // 33  # the other tables bring the rest
-    data.write(folder, events=events, snapshots=1, accounts=1, whole=True)
+    events = 2 * LIVE_EVENTS * 3 // 4  # two accounts; the other tables bring the rest
+    data.write(folder, events=events, snapshots=1, accounts=2, whole=True)
     crm, snapshots = data.read(folder)
     account = snapshots["account_id"].tolist()
     for kind in ("renewal", "win"):
