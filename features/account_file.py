@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.tables import TABLES
@@ -52,8 +53,9 @@ def _between(rows: pa.Table, low: str, high: str) -> pa.Table:
     """Rows of those accounts alone; where they stand together, without a copy."""
     parts = [np.zeros(0, bool)]
     for chunk in rows.column("account_id").chunks:
-        levels = chunk.dictionary.to_numpy(zero_copy_only=False)
-        hit = np.array([*(low <= level <= high for level in levels), False])
+        levels = chunk.dictionary
+        named = pc.and_(pc.greater_equal(levels, low), pc.less_equal(levels, high))
+        hit = np.append(named.to_numpy(zero_copy_only=False).astype(bool), False)
         parts.append(hit[chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False)])
     inside = np.flatnonzero(np.concatenate(parts))
     if len(inside) and inside[-1] - inside[0] + 1 == len(inside):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, repeat
 
 import numpy as np
 import pyarrow as pa
@@ -128,7 +129,7 @@ def codes_in(ids: Column, known: Mapping[str, int]) -> NDArray[np.int64]:
     """(n,) the number `known` gives each id, -1 for others and for none."""
     if not isinstance(ids, Coded):
         return np.full(len(ids), -1, np.int64)
-    numbers = np.array([*(known.get(level, -1) for level in ids.levels), -1], dtype=np.int64)
+    numbers = np.fromiter(chain(map(known.get, ids.levels, repeat(-1)), (-1,)), np.int64, len(ids.levels) + 1)
     return numbers[ids.codes]
 
 
