@@ -34,7 +34,7 @@ def write_table(
         drafts: by table.
         name: the table.
         until: what became known at or after it stays out.
-        in_the_past: whether `until` lies before the end of the data.
+        in_the_past: whether outcomes without a moment of their own may be later than `until`.
         folder: where to.
     """
     drafted, limit = drafts[name], f"TIMESTAMP {literal(until)}"
