@@ -210,7 +210,7 @@ def _clean(raw: Raw, until: pd.Timestamp | None, work: Path, kinds: Kinds, say: 
         tables = {}
         for name in drafts:
             say(f"writing {name}")
-            # A contract's undated outcome has a day of its own, 45 days past its end; a deal's only the load's.
+            # A contract's undated outcome is known 45 days past its end, a deal's on the day of the load.
             past = until is not None if name == "contracts" else limit < by_default
             tables[name] = write_table(connection, drafts, name, limit, past, folder)
             write_quarantine(connection, drafts[name], folder, quality)
