@@ -19,11 +19,11 @@ import numpy as np
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from training.effects_answer import infer
-from training.effects_covariates import Scaling
-from training.effects_estimate import estimate_strategies
-from training.effects_sensitivity import margin, without_covariates
-from training.effects_trial import Strategies
+from training.causal.answer import infer
+from training.causal.covariates import Scaling
+from training.causal.estimate import estimate_strategies
+from training.causal.sensitivity import margin, without_covariates
+from training.causal.trial import Strategies
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import effect_worlds as worlds

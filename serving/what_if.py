@@ -14,8 +14,8 @@ import pyarrow as pa
 from features.arriving import Reader
 from serving.arrivals import Arrivals
 from serving.ground import Restate, with_rows
-from training.effects_deals import DISCOUNT_EDGES, DISCOUNTS
-from training.effects_frame import BUCKETS
+from training.causal.deals import DISCOUNT_EDGES, DISCOUNTS
+from training.causal.frame import BUCKETS
 from training.registry import Loaded
 
 BEFORE = pd.Timedelta(hours=1)

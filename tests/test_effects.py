@@ -8,11 +8,11 @@ from features.errors import RenewalError
 from features.load import from_rows
 from features.snapshots import to_score
 from training import effects
-from training.effects_curve import curves
-from training.effects_frame import NAMES
-from training.effects_memory import remembered
-from training.effects_plan import best_window, experiment, value
-from training.effects_what_if import checked, what_if
+from training.causal.curve import curves
+from training.causal.frame import NAMES
+from training.causal.memory import remembered
+from training.causal.plan import best_window, experiment, value
+from training.causal.what_if import checked, what_if
 from training.versions import Loaded
 
 

@@ -5,9 +5,9 @@ import pytest
 from features.as_of import DAY
 from features.errors import RenewalError
 from features.load import from_rows
-from training.effects_contacts import FOREVER, first_contacts, human_contacts
-from training.effects_deals import CALLS, calls_question, discount_questions
-from training.effects_frame import BUCKETS, Stage, _stages, _window, timing_trial
+from training.causal.contacts import FOREVER, first_contacts, human_contacts
+from training.causal.deals import CALLS, calls_question, discount_questions
+from training.causal.frame import BUCKETS, Stage, _stages, _window, timing_trial
 
 END = pd.Timestamp("2024-12-31")
 

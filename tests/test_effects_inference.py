@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from training.effects_inference import Errors, any_difference, may_be_best, set_of_best, simultaneous
-from training.effects_pooling import pool
+from training.causal.inference import Errors, any_difference, may_be_best, set_of_best, simultaneous
+from training.causal.pooling import pool
 
 
 def normal(m, sd=0.02):

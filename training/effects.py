@@ -14,12 +14,12 @@ import numpy as np
 from features.crm import Crm
 from features.progress import Say, silent
 from features.settings import Settings
-from training.effects_answer import ALL, Answer, answer
-from training.effects_deals import CALLS, DISCOUNTS, Question, calls_question, discount_questions
-from training.effects_estimate import estimate_arms, estimate_strategies
-from training.effects_frame import NAMES, timing_trial
-from training.effects_groups import groups_by
-from training.effects_sensitivity import without_covariates
+from training.causal.answer import ALL, Answer, answer
+from training.causal.deals import CALLS, DISCOUNTS, Question, calls_question, discount_questions
+from training.causal.estimate import estimate_arms, estimate_strategies
+from training.causal.frame import NAMES, timing_trial
+from training.causal.groups import groups_by
+from training.causal.sensitivity import without_covariates
 
 TIMING = tuple(reversed(NAMES))
 
@@ -61,7 +61,7 @@ def calls(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent
     Raises:
         RenewalError: no dates or outcomes, no activities, too few decided deals, or no such attribute.
     """
-    from training.effects_competing import calls_until_won
+    from training.causal.competing import calls_until_won
 
     question = calls_question(crm, settings)
     told = _one_moment(crm, "win", CALLS, question, settings, by, say)

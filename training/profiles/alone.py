@@ -18,9 +18,9 @@ NOTE = "renewing without contact is left out"
 def alone(crm: Crm, settings: Settings, say: Say = silent) -> tuple[pd.DataFrame | None, str]:
     """Contracts with account_id, `at` (their end) and `value` (the pseudo-outcome); None and why if
     unknown."""
-    from training.effects_estimate import estimate_strategies
-    from training.effects_frame import timing_trial
-    from training.effects_overlap import reasons
+    from training.causal.estimate import estimate_strategies
+    from training.causal.frame import timing_trial
+    from training.causal.overlap import reasons
 
     try:
         trial = timing_trial(crm, settings, say)

@@ -5,7 +5,7 @@ import pandas as pd
 
 from features.crm import Crm
 from features.snapshots import win_horizon_days
-from training.effects_contacts import plain
+from training.causal.contacts import plain
 
 NEW_WORDS = frozenset(
     {"new", "new business", "new logo", "new customer", "new deal", "newbusiness", "acquisition"}

@@ -5,7 +5,7 @@ import pandas as pd
 
 from features.catalogue.contact import CALL_WORDS, MEETING_WORDS
 from features.crm import Crm
-from training.effects_contacts import plain
+from training.causal.contacts import plain
 
 TALK_HOURS = {"call": 0.25, "meeting": 1.0, "other": 0.0}
 """Length of a contact where it is not recorded: a call, a meeting, a mail or anything else."""

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from features.catalogue.contact import CALL_WORDS, EMAIL_WORDS, MEETING_WORDS, UNANSWERED_WORDS
 from features.crm import Crm
-from training.effects_contacts import plain
+from training.causal.contacts import plain
 from training.profiles.attributes import NUMBERS
 from training.profiles.conditions import Rule, attribute_words
 from training.profiles.observe import Observed

@@ -18,8 +18,8 @@ from features.crm import Crm
 from features.errors import RenewalError
 from features.settings import Settings
 from features.snapshots import win_horizon_days
-from training.effects_contacts import FOREVER, micros, plain
-from training.effects_frame import accounts_as_codes, covariates_of, matured_contracts, snapshots_at
+from training.causal.contacts import FOREVER, micros, plain
+from training.causal.frame import accounts_as_codes, covariates_of, matured_contracts, snapshots_at
 
 LANDMARK_DAYS = 30
 CALLS = ("0", "1-2", "3-4", "5-7", "8+")

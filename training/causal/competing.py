@@ -12,8 +12,8 @@ import pandas as pd
 from features.as_of import MISSING
 from features.catalogue.contact import CALL_WORDS, INBOUND_WORDS
 from features.crm import Crm
-from training.effects_contacts import FOREVER, micros, plain
-from training.effects_groups import groups_by
+from training.causal.contacts import FOREVER, micros, plain
+from training.causal.groups import groups_by
 
 MOST_CALLS = 20
 LEAST_DEALS = 30

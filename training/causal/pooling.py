@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import block_diag
 
-from training.effects_inference import Errors
+from training.causal.inference import Errors
 
 TAUS = np.array([0.001, 0.005, 0.01, 0.02, 0.03, 0.045, 0.065, 0.09, 0.13, 0.19, 0.28])
 TAU_SCALE = 0.1

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.effects_trial import Window
+from training.causal.trial import Window
 
 TIMES = 3.0
 

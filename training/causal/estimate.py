@@ -23,11 +23,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from training.effects_crossfit import CrossFit
-from training.effects_nuisance import BOUND, Hazard, basis, design, hazards, outcome_regressions
-from training.effects_overlap import LEAST_CHANCE, LEAST_FOLLOWERS, poor_shares, rarely
-from training.effects_targeting import Stage, most_weight, stages, target
-from training.effects_trial import NONE, Clock, Strategies, Window
+from training.causal.crossfit import CrossFit
+from training.causal.nuisance import BOUND, Hazard, basis, design, hazards, outcome_regressions
+from training.causal.overlap import LEAST_CHANCE, LEAST_FOLLOWERS, poor_shares, rarely
+from training.causal.targeting import Stage, most_weight, stages, target
+from training.causal.trial import NONE, Clock, Strategies, Window
 
 MOST_BOOTSTRAPPED = 5_000
 BOOTSTRAPS = 20

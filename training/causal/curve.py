@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from training.effects_answer import ALL, Answer
-from training.effects_frame import BUCKETS
-from training.effects_trial import NONE
+from training.causal.answer import ALL, Answer
+from training.causal.frame import BUCKETS
+from training.causal.trial import NONE
 
 LEADS = {name: (low, high) for name, low, high in BUCKETS}
 

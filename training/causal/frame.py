@@ -20,9 +20,9 @@ from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from features.snapshots import asked
-from training.effects_contacts import FOREVER, first_contacts, human_contacts, micros
-from training.effects_covariates import encode
-from training.effects_trial import NONE, Clock, Window
+from training.causal.contacts import FOREVER, first_contacts, human_contacts, micros
+from training.causal.covariates import encode
+from training.causal.trial import NONE, Clock, Window
 
 BUCKETS = (
     ("121-180", 121, 180),

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from training.effects_inference import Errors, set_of_best, simultaneous
-from training.effects_overlap import reasons
-from training.effects_pooling import pool
-from training.effects_sensitivity import lead_of_best, margin
-from training.effects_trial import Strategies
+from training.causal.inference import Errors, set_of_best, simultaneous
+from training.causal.overlap import reasons
+from training.causal.pooling import pool
+from training.causal.sensitivity import lead_of_best, margin
+from training.causal.trial import Strategies
 
 ALL = "all"
 LEAST_CELLS = 3

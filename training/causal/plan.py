@@ -13,13 +13,13 @@ from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from features.snapshots import asked, to_score
+from training.causal.answer import ALL
+from training.causal.contacts import FOREVER, first_contacts, human_contacts, micros
+from training.causal.curve import LEADS, Curve, Gain, curve_for, curves
+from training.causal.groups import attribute
+from training.causal.memory import remembered
+from training.causal.trial import NONE
 from training.effects import calls, estimated_timing
-from training.effects_answer import ALL
-from training.effects_contacts import FOREVER, first_contacts, human_contacts, micros
-from training.effects_curve import LEADS, Curve, Gain, curve_for, curves
-from training.effects_groups import attribute
-from training.effects_memory import remembered
-from training.effects_trial import NONE
 
 RUNUP_DAYS = 180
 POWER, LEVEL = 0.8, 0.05

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training import effects_covariates as covariates
-from training.effects_crossfit import CrossFit
-from training.effects_regression import fit_linear, with_intercept
-from training.effects_trial import Clock, Window
+from training.causal import covariates
+from training.causal.crossfit import CrossFit
+from training.causal.regression import fit_linear, with_intercept
+from training.causal.trial import Clock, Window
 
 LINEAR_RIDGE = 2.0
 BOUND = 1e-3

@@ -21,12 +21,12 @@ from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from features.snapshots import asked
+from training.causal.answer import ALL, Answer
+from training.causal.curve import Curve, curve_for, curves
+from training.causal.deals import DISCOUNT_EDGES, DISCOUNTS
+from training.causal.frame import BUCKETS
+from training.causal.memory import remembered
 from training.effects import estimated_discount, estimated_timing
-from training.effects_answer import ALL, Answer
-from training.effects_curve import Curve, curve_for, curves
-from training.effects_deals import DISCOUNT_EDGES, DISCOUNTS
-from training.effects_frame import BUCKETS
-from training.effects_memory import remembered
 from training.versions import Loaded
 
 LIMITS = {"contact_days_before": (0, 180), "calls_30d": (0, 60), "discount_pct": (0, 90)}

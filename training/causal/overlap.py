@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.tree import DecisionTreeClassifier
 
-from training.effects_nuisance import Hazard
-from training.effects_targeting import Stage
-from training.effects_trial import Strategies, Window
+from training.causal.nuisance import Hazard
+from training.causal.targeting import Stage
+from training.causal.trial import Strategies, Window
 
 LEAST_CHANCE = 0.01
 LEAST_LEAF = 30

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.special import expit
 
-from training.effects_regression import fit_logistic, log_loss
+from training.causal.regression import fit_logistic, log_loss
 
 RIDGES = (1.0, 10.0, 100.0)
 LEAST_PROBABILITY = 1e-4

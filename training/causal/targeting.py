@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit
 
-from training.effects_nuisance import Hazard, decided_or_contacted
-from training.effects_trial import Window
+from training.causal.nuisance import Hazard, decided_or_contacted
+from training.causal.trial import Window
 
 
 @dataclass(frozen=True)

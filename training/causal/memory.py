@@ -9,7 +9,7 @@ from collections.abc import Callable
 from features.crm import Crm
 from features.progress import Say, silent
 from features.settings import Settings
-from training.effects_answer import Answer
+from training.causal.answer import Answer
 
 FORM = 1
 """Counted up when the kept form changes."""
