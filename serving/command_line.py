@@ -1,11 +1,12 @@
 """What the commands share: shared options, results printed or written, mistakes told in one line."""
 
 import functools
+import importlib
 import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -15,6 +16,12 @@ from features.settings import Settings
 
 Result = dict[str, Any]
 Command = Callable[..., Any]
+
+KindName = Literal["renewal", "win"]
+Kind = Annotated[KindName, typer.Argument(metavar="renewal|win")]
+By = Annotated[str | None, typer.Option(metavar="COLUMN", help="Also for each industry, region, …")]
+Minutes = Annotated[float | None, typer.Option(help="How long to search at most.", min=0.01)]
+Trials = Annotated[int | None, typer.Option(help="How many settings to try.", min=1)]
 
 
 def group(about: str, **options: Any) -> typer.Typer:
@@ -59,7 +66,7 @@ def prints(show: str) -> Callable[[Command], Command]:
     """A command that returns a result: adds --json and --out, and prints it for a person or a program.
 
     Args:
-        show: the function of `serving.console` that prints it for people.
+        show: what prints it for people: a module of `serving.console` and its function, as "effects.effects".
     """
     options = {
         "json": (
@@ -77,7 +84,7 @@ def prints(show: str) -> Callable[[Command], Command]:
     def wrap(command: Command) -> Command:
         @functools.wraps(command)
         def run(*args: Any, json: bool = False, out: Path | None = None, **kwargs: Any) -> None:
-            from serving import console, export
+            from serving import export
 
             export.check(out)
             result = command(*args, **kwargs)
@@ -86,7 +93,8 @@ def prints(show: str) -> Callable[[Command], Command]:
             if json:
                 print(export.as_json(result))
                 return
-            getattr(console, show)(result)
+            module, printer = show.split(".")
+            getattr(importlib.import_module(f"serving.console.{module}"), printer)(result)
             if out is not None:
                 print(f"Written to {out}.")
 

@@ -15,8 +15,8 @@ from features.progress import Say, silent
 from features.settings import Settings
 from features.simulate import simulate
 from monitoring.report import monitor
-from serving import console
 from serving.batch import score
+from serving.console import words
 from training.effects import timing
 from training.icp import profiles
 from training.train import train
@@ -103,25 +103,25 @@ def _summary(result: dict[str, Any], today: dict[str, pd.DataFrame]) -> list[str
     lines = [
         "",
         f"[bold]Renewals on {result['today']}[/]",
-        f"{len(renewals)} contracts worth {console.money(renewals['amount'].sum())} end within 180 days. "
-        f"{console.money(renewals['at_risk'].sum())} of that is at risk; "
+        f"{len(renewals)} contracts worth {words.money(renewals['amount'].sum())} end within 180 days. "
+        f"{words.money(renewals['at_risk'].sum())} of that is at risk; "
         f"{len(at_risk)} contracts are in the band “at risk”. The first five to look at:",
     ]
     for row in renewals.sort_values("at_risk", ascending=False).head(5).to_dict("records"):
         because = "; ".join(reason["words"] for reason in row["reasons"][:2])
         lines.append(
-            f"  {row['contract_id']}: renews with {console.percent(row['probability'])} "
-            f"({console.percent(row['low'])}–{console.percent(row['high'])}), "
-            f"{console.money(row['at_risk'])} at risk: {because}"
+            f"  {row['contract_id']}: renews with {words.percent(row['probability'])} "
+            f"({words.percent(row['low'])}–{words.percent(row['high'])}), "
+            f"{words.money(row['at_risk'])} at risk: {because}"
         )
     lines += [
         "",
         "[bold]Was it right before?[/]",
         f"  Scored on {result['then']}, {past['decided']} of these have ended since:",
         f"  {past['expected_lost']:.0f} losses were expected, {past['lost']:.0f} came. Of the riskiest third "
-        f"{console.percent(past['lost_first_third'])} were lost, of the safest third "
-        f"{console.percent(past['lost_last_third'])}; the riskiest third held "
-        f"{console.percent(past['money_caught'])} of the money lost.",
+        f"{words.percent(past['lost_first_third'])} were lost, of the safest third "
+        f"{words.percent(past['lost_last_third'])}; the riskiest third held "
+        f"{words.percent(past['money_caught'])} of the money lost.",
         "",
         "[bold]When to make contact[/]",
         f"  {_timing(result['timing'])}",
@@ -153,8 +153,8 @@ def _timing(timed: dict[str, Any]) -> str:
     rows = {row["bucket"]: row for row in timed["rows"] if row.get("group", "all") == "all"}
     raw = max(rows.values(), key=lambda row: -1.0 if row["raw"] is None else row["raw"])
     told = (
-        f"First contact {best} days before the end renews {console.percent(rows[best]['estimate'])}, "
-        f"none at all {console.percent(rows['none']['estimate'])}."
+        f"First contact {best} days before the end renews {words.percent(rows[best]['estimate'])}, "
+        f"none at all {words.percent(rows['none']['estimate'])}."
     )
     others = [bucket for bucket in alike if bucket != best]
     if others:
@@ -168,7 +168,7 @@ def _profiles(found: dict[str, Any]) -> str:
     if not found["profiles"]:
         return "No profile holds up on later data."
     best = found["profiles"][0]
-    return f"Best profile: {best['rule']} ({best['n']} customers, {console.percent(best['share'])})."
+    return f"Best profile: {best['rule']} ({best['n']} customers, {words.percent(best['share'])})."
 
 
 def _telling(result: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """The command line's tables."""
 
-from serving import console
+from serving.console import scores
 
 
 def _row(contract_id: str, problem: object) -> dict[str, object]:
@@ -11,7 +11,7 @@ def _row(contract_id: str, problem: object) -> dict[str, object]:
 def test_rows_without_a_problem_are_listed_beside_one_with_a_problem(capsys):
     """A column of problems reads NaN where there is none, as pandas fills it in."""
     rows = [_row("C-1", float("nan")), _row("C-2", None), _row("C-3", "no such contract")]
-    console.scored({"kind": "renewal", "rows": rows})
+    scores.scored({"kind": "renewal", "rows": rows})
     shown = capsys.readouterr().out
     assert "first 2 of 2" in shown
     assert "not scored C-3: no such contract" in shown

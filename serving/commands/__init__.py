@@ -1,0 +1,1 @@
+"""The groups of commands; perennial.py joins them."""

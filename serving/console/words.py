@@ -1,0 +1,62 @@
+"""How numbers and tables read on a terminal."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Result = dict[str, Any]
+BAND_STYLE = {"at risk": "bold red", "watch": "yellow", "safe": "green", "cold": "blue", "warm": "yellow"}
+VERDICT_STYLE = {"alert": "bold red", "unknown": "yellow", "ok": "green"}
+ROWS_SHOWN = 20
+
+
+def terminal() -> Console:
+    """Where the commands print."""
+    # A terminal wraps as wide as it is; a pipe gets whole lines.
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=150)
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    """A share as a percentage, or a dash where there is none."""
+    return "–" if absent(value) else f"{100 * value:.{digits}f} %"  # type: ignore[operator]
+
+
+def money(value: float | None) -> str:
+    """An amount in whole units, thousands set apart."""
+    return "–" if absent(value) else f"{value:,.0f}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A figure, or a dash where there is none."""
+    return "–" if absent(value) else f"{value:.{digits}f}"
+
+
+def absent(value: Any) -> bool:
+    """Whether there is no value: None or NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def grid(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
+    """A table; columns whose name starts with `>` are set to the right."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    return table
+
+
+def day(moment: str | None) -> str:
+    """The day of an ISO moment, or a dash."""
+    return (moment or "–")[:10]
+
+
+def short(value: Any) -> str:
+    """A value in one line."""
+    if isinstance(value, list):
+        return ", ".join(map(short, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
