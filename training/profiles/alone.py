@@ -26,7 +26,7 @@ def alone(crm: Crm, settings: Settings, say: Say = silent) -> tuple[pd.DataFrame
         trial = timing_trial(crm, settings, say)
     except RenewalError as error:
         return None, f"{NOTE}: expected {error.expected}; found {error.found}"
-    found = estimate_strategies(trial.windows, trial.y, trial.cluster, seed=settings.seed)
+    found = estimate_strategies(trial.windows, trial.y, trial.cluster, seed=settings.seed, errors=False)
     why = reasons(found)[-1]
     if why:
         return None, f"{NOTE}: {why}"
