@@ -55,7 +55,7 @@ class WorkedOut:
         """The answer kept for the present CRM, or why there is none yet.
 
         Args:
-            name: of `WORK`.
+            name: of `WORK`; `name@version` where it is about one version of a model.
         """
         path = _path(name, self.settings)
         if path is None:
@@ -137,12 +137,12 @@ def work_out(name: str, settings: Settings) -> None:
         with opened(settings) as crm:
             told: dict[str, Any]
             try:
-                told = {"value": WORK[name](crm, settings)}
+                told = {"value": WORK[name.partition("@")[0]](crm, settings)}
             except RenewalError as error:
                 told = {"problem": str(error)}
         write(path, told, pd.DataFrame())
         now = _path(name, settings)  # an ingest or an erasure may have come meanwhile
-        for other in folder.glob(f"{name}-*.json"):
+        for other in folder.glob(f"{name.partition('@')[0]}[@-]*.json"):
             if other != now:
                 other.unlink(missing_ok=True)
 
@@ -180,10 +180,38 @@ def _journey(crm: Crm, settings: Settings) -> dict[str, Any]:
     return {**journey(crm), "from_segments": sorted(hidden)}
 
 
+def _calls(crm: Crm, settings: Settings) -> dict[str, Any]:
+    from serving.studies import calls_to_win
+
+    return calls_to_win(crm, settings)
+
+
+def _losses(crm: Crm, settings: Settings) -> dict[str, Any]:
+    from serving.studies import lost_and_why
+
+    return lost_and_why(crm, settings)
+
+
+def _similar(crm: Crm, settings: Settings) -> dict[str, Any]:
+    from serving.similar import past_contracts
+
+    return past_contracts(crm, settings)
+
+
+def _retention(crm: Crm, settings: Settings) -> dict[str, Any]:
+    from serving.retention import history
+
+    return history(crm)
+
+
 WORK: dict[str, Callable[[Crm, Settings], dict[str, Any]]] = {
     "effects": _effects,
     "icp": _icp,
     "journey": _journey,
+    "calls": _calls,
+    "losses": _losses,
+    "similar": _similar,
+    "retention": _retention,
 }
 
 

@@ -54,6 +54,14 @@ def contributions(model: Model, X: pd.DataFrame, threads: int = 1) -> Contributi
     return _contributions(model, model.encode(X), threads)
 
 
+def grouped_contributions(
+    model: Model, X: pd.DataFrame, threads: int = 1
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """The groups of columns that are told as one, and (n, groups) what each adds in log-odds."""
+    grouping = _Grouping(model)
+    return tuple(grouping.groups), contributions(model, X, threads).values @ grouping.member
+
+
 def reasons(model: Model, X: pd.DataFrame, top: int = 5, threads: int = 1) -> list[list[dict[str, Any]]]:
     """For each row its strongest reasons, then what else adds up to its log-odds.
 
