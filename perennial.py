@@ -12,7 +12,7 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
 
 from features.settings import Settings
 from serving.command_line import Kind, Minutes, Result, Trials, group, moment, prints, reads_crm, run, say
-from serving.commands import effects, features, icp, keys, models, watch
+from serving.commands import effects, features, icp, keys, models, population, watch
 
 app = group(
     "Renewal and win odds from CRM activity, honest about time, cause, uncertainty.", no_args_is_help=True
@@ -23,6 +23,7 @@ for name, commands in (
     ("icp", icp),
     ("models", models),
     ("keys", keys),
+    ("population", population),
 ):
     app.add_typer(commands.app, name=name)
 app.add_typer(watch.app)

@@ -23,6 +23,8 @@ class Settings(BaseSettings):
     holdout_share: float = Field(default=0.0, ge=0, lt=1)
     min_positives: int = Field(default=40, ge=1)
     alert_urls: str = ""
+    census_key: str = Field(default="", repr=False)
+    census_url: str = "https://api.census.gov/data"
 
     @classmethod
     def from_env(cls) -> "Settings":
