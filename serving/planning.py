@@ -32,10 +32,15 @@ Marketer = Annotated[Principal, allow(*MARKETERS)]
 @router.post("/v1/what_if", response_model=WhatIf, tags=["plan"])
 async def what_if(body: WhatIfAsked, request: Request, principal: Seller) -> Response:
     """What the model's score would say of a change, and, apart from it, what its estimated effect is."""
-    return answer(await run_in_threadpool(_what_if, request.app.state.running, body, principal))
+    return answer(await run_in_threadpool(what_if_told, request.app.state.running, body, principal))
 
 
-def _what_if(running: Any, body: WhatIfAsked, principal: Principal) -> dict[str, Any]:
+def what_if_told(running: Any, body: WhatIfAsked, principal: Principal) -> dict[str, Any]:
+    """The answer of `POST /v1/what_if`, for programs and for the page of one customer.
+
+    Raises:
+        ProblemError: 404 where the contract is not among those the visitor may see.
+    """
     loaded = running.models.need("renewal")
     found = running.store.scores("renewal", ids=[body.contract_id]).rows
     if not found or not principal.sees(found[0]):
