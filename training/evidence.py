@@ -105,7 +105,7 @@ def power(levels: Levels, y: np.ndarray, groups: np.ndarray, folds: int = 5) -> 
     rows, good = rows.sum(axis=0) - rows, good.sum(axis=0) - good
     base = good.sum(axis=1) / np.maximum(rows.sum(axis=1), 1)
     score = ((good + PRIOR_ROWS * base[:, None]) / (rows + PRIOR_ROWS))[fold, levels.codes]
-    return _power_of(score, y)
+    return power_of(score, y)
 
 
 def folds_of(groups: np.ndarray, folds: int) -> np.ndarray:
@@ -114,7 +114,8 @@ def folds_of(groups: np.ndarray, folds: int) -> np.ndarray:
     return np.random.default_rng(0).permutation(codes.max() + 1)[codes] % folds
 
 
-def _power_of(score: np.ndarray, y: np.ndarray) -> Power:
+def power_of(score: np.ndarray, y: np.ndarray) -> Power:
+    """How well a score (n,) ranks outcomes (n,), both of which are present."""
     positives, negatives = int(y.sum()), int(len(y) - y.sum())
     area = (rankdata(score)[y == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives)
     order = np.argsort(-score, kind="stable")
