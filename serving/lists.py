@@ -3,9 +3,10 @@
 from datetime import datetime, time
 from typing import Any
 
+import pandas as pd
 from sqlalchemy import ColumnElement, func, select
 
-from monitoring.schema import scores
+from monitoring.schema import prediction_log, scores
 from monitoring.store import Store
 
 MOST_FOUND = 200
@@ -66,6 +67,41 @@ def freshness(store: Store, kind: str) -> dict[str, Any] | None:
     with store.engine.connect() as connection:
         row = connection.execute(query).mappings().first()
     return None if row is None else {**row, "alias": (row["details"] or {}).get("alias")}
+
+
+def histories(store: Store, kind: str, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """Subject → its dated odds, oldest first: one a moment, the last given; held-out: none."""
+    log = prediction_log.c
+    shown = (log.subject_id, log.as_of, log.probability, log.low, log.high, log.model_version)
+    query = select(*shown).where(
+        log.kind == kind, log.subject_id.in_(ids), log.as_of.is_not(None), log.probability.is_not(None),
+        log.held_out.is_not(True),
+    )  # fmt: skip
+    points: dict[str, dict[datetime, dict[str, Any]]] = {}
+    with store.engine.connect() as connection:
+        for row in connection.execute(query.order_by(log.as_of, log.prediction_id)).mappings():
+            points.setdefault(row["subject_id"], {})[row["as_of"]] = dict(row)
+    return {subject: list(found.values()) for subject, found in points.items()}
+
+
+def amounts(store: Store, kind: str, wanted: dict[str, Any]) -> pd.DataFrame:
+    """What is open, without reasons: money, odds with limits, the owner's own odds, and whose it is."""
+    details, names = scores.c.details, ("forecast",)
+    columns = [
+        scores.c[name]
+        for name in (
+            "subject_id", "account_id", "owner_id", "region", "as_of", "end_date", "amount", "probability",
+            "low", "high", "held_out",
+        )
+    ]  # fmt: skip
+    columns += [details[name].as_float().label(name) for name in names]
+    columns += [details[name].as_string().label(name) for name in ("owner_name", "deal_kind")]
+    with store.engine.connect() as connection:
+        found = connection.execute(select(*columns).where(*_within(kind, wanted)))
+        frame = pd.DataFrame(found.fetchall(), columns=list(found.keys()))
+    numbers = ["amount", "probability", "low", "high", "forecast"]
+    dates = dict.fromkeys(("as_of", "end_date"), "datetime64[us]")
+    return frame.astype(dict.fromkeys(numbers, float) | dates)
 
 
 def _within(kind: str, wanted: dict[str, Any]) -> list[ColumnElement[bool]]:

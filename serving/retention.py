@@ -1,7 +1,8 @@
-"""Renewal money by month: what was kept so far, what is expected to be kept, how sure that is, and who says so.
+"""Renewal money by month: what was kept, what is expected to be kept, and how sure that is.
 
 Gross retention of a month is the annual value kept of what was up for renewal in it. Net retention adds
-expansion money won in that month (in the past) or expected to be (deals of kind `expansion` that are open now).
+expansion money won in that month (in the past) or expected to be (deals of kind
+`expansion` that are open now).
 
 The expected value is exact: decided money, plus the sum of amount × odds. The 90 % interval comes from
 simulated outcomes of all contracts together: in each draw the odds move, all in one direction, within their
@@ -32,8 +33,8 @@ def history(crm: Crm) -> dict[str, Any]:
     """What the CRM tells of retention up to now.
 
     Returns:
-        `until`; `past` (month, owner_id, region: contracts, up, kept, undecided, expansion; money in units) of
-        the last 18 months before the present one; `decided` (a row each contract that ends in the present
+        `until`; `past` (month, owner_id, region: contracts, up, kept, undecided, expansion; money in units)
+        of the last 18 months before the present one; `decided` (a row each contract that ends in the present
         month or later and is decided already); `closes` (open expansion deal → the day it is expected to
         close); `has_expansion`.
     """
@@ -47,8 +48,12 @@ def history(crm: Crm) -> dict[str, Any]:
     expansion = _expansion(crm)
     if expansion is not None:
         told["has_expansion"] = True
-        won = expansion[(expansion["is_won"] == 1) & expansion["month"].between(present - MONTHS_BACK, present - 1)]
-        parts.append(won.rename(columns={"amount": "expansion"})[["month", "owner_id", "region", "expansion"]])
+        won = expansion[
+            (expansion["is_won"] == 1) & expansion["month"].between(present - MONTHS_BACK, present - 1)
+        ]
+        parts.append(
+            won.rename(columns={"amount": "expansion"})[["month", "owner_id", "region", "expansion"]]
+        )
         told["closes"] = _closes(crm, expansion[expansion["is_won"].isna()])
     summed = pd.concat(parts).groupby(["month", "owner_id", "region"], dropna=False).sum().reset_index()
     coming = contracts[(contracts["month"] >= present) & contracts["label"].notna()]
@@ -106,7 +111,9 @@ def _closes(crm: Crm, deals: pd.DataFrame) -> dict[str, str]:
     if not crm.has("stage_history", "expected_close_date"):
         return {}
     stages = crm.frame("stage_history", ["opportunity_id", "changed_at", "expected_close_date"]).dropna()
-    stages = stages[stages["opportunity_id"].isin(deals["opportunity_id"])].sort_values("changed_at", kind="stable")
+    stages = stages[stages["opportunity_id"].isin(deals["opportunity_id"])].sort_values(
+        "changed_at", kind="stable"
+    )
     newest = stages.drop_duplicates("opportunity_id", keep="last")
     days = newest["expected_close_date"].dt.strftime("%Y-%m-%d")
     return dict(zip(newest["opportunity_id"].astype(str), days, strict=True))
@@ -128,8 +135,8 @@ def outlook(
     """The money that is up for renewal by month (or owner), what is expected of it, and the 90 % interval.
 
     Args:
-        renewals: undecided contracts: `by`, `account_id`, `amount` (units), `probability`, `low`, `high`, `own`
-            (the owner's own odds, NaN: none given).
+        renewals: undecided contracts: `by`, `account_id`, `amount` (units), `probability`, `low`, `high`,
+            `own` (the owner's own odds, NaN: none given).
         decided: contracts decided already: `by`, `amount`, `renewed` (0/1).
         expansions: open expansion deals as `renewals`; None: the data have none, so there is no net figure.
         by: `month` (periods) or another column all three have.
@@ -158,7 +165,10 @@ def outlook(
         row |= {"low": _limit(kept, one, 0.05), "high": _limit(kept, one, 0.95)}
         if more is not None:
             row |= {"expansion": float(added[one].sum())}
-            row |= {"net_money_low": _limit(kept + more, one, 0.05), "net_money_high": _limit(kept + more, one, 0.95)}
+            row |= {
+                "net_money_low": _limit(kept + more, one, 0.05),
+                "net_money_high": _limit(kept + more, one, 0.95),
+            }
         rows.append({by: group, **_rates(row)})
     return rows
 
@@ -203,7 +213,8 @@ def _exact(
     return {
         "contracts": _summed(renewals, by, place, pd.Series(1.0, renewals.index))
         + _summed(decided, by, place, pd.Series(1.0, decided.index)),
-        "up": _summed(renewals, by, place, renewals["amount"]) + _summed(decided, by, place, decided["amount"]),
+        "up": _summed(renewals, by, place, renewals["amount"])
+        + _summed(decided, by, place, decided["amount"]),
         "decided": known,
         "expected": known + expected,
         "own": _summed(stated, by, place, stated["amount"] * stated["own"]),

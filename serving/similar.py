@@ -37,7 +37,8 @@ class Past:
     """Decided contracts as the model saw them.
 
     Attributes:
-        known: n rows: `contract_id`, `account_id`, names, `end_date`, `amount` (units), `lead_days`, `renewed`.
+        known: n rows: `contract_id`, `account_id`, names, `end_date`, `amount` (units), `lead_days`,
+            `renewed`.
         space: (n, k) contributions of the k groups.
         near: the median distance of two of them; what lies farther off is not called similar.
         version: of the model.
@@ -61,7 +62,8 @@ def past_contracts(crm: Crm, settings: Settings) -> dict[str, Any]:
     """The newest 3,000 decided contracts 150, 90 and 30 days before their end, ready for JSON.
 
     Raises:
-        RenewalError: there is no model, it tells all customers alike, or no contract has dates and an outcome.
+        RenewalError: there is no model, it tells all customers alike, or no contract has dates and an
+            outcome.
     """
     loaded = champion("renewal", settings)
     if loaded is None:
@@ -92,7 +94,9 @@ def past_contracts(crm: Crm, settings: Settings) -> dict[str, Any]:
 def _decided(crm: Crm) -> pd.DataFrame:
     """Snapshots with a matured outcome at the compared lead times, of the newest contracts."""
     every = renewal_snapshots(crm)
-    known = every[every["label"].notna() & (every["matured_at"] <= crm.until) & every["lead_days"].isin(LEADS)]
+    known = every[
+        every["label"].notna() & (every["matured_at"] <= crm.until) & every["lead_days"].isin(LEADS)
+    ]
     newest = known.drop_duplicates("subject_id").nlargest(MOST_CONTRACTS, "ends_at")["subject_id"]
     return known[known["subject_id"].isin(newest)].reset_index(drop=True)
 

@@ -1,4 +1,4 @@
-"""Studies of the past that pages show and that take long: what calls do for a win, and what is lost and why."""
+"""Studies of the past that pages show and that take long: what calls do for a win, what is lost and why."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ _MOST_DRIVERS = 5
 
 
 def calls_to_win(crm: Crm, settings: Settings) -> dict[str, Any]:
-    """The estimate for all deals: `rows` by bucket, `best`, `alike` (every bucket that may be it), `notes`."""
+    """The estimate for all deals: `rows` by bucket, `best`, `alike` (all that may be it), `notes`."""
     from training.effects import calls
 
     told = calls(crm, settings)
@@ -89,4 +89,3 @@ def _names(crm: Crm) -> dict[str, str]:
         return {}
     owners = crm.frame("owners", ["owner_id", "name"]).dropna()
     return dict(zip(owners["owner_id"].astype(str), owners["name"].astype(str), strict=True))
-

@@ -1,4 +1,4 @@
-"""One customer: odds over time, reasons, what happened, and what the team did about it."""
+"""One customer: odds over time, reasons, what would change them, customers like it, and what happened."""
 
 from typing import Any
 
@@ -8,15 +8,17 @@ from starlette.concurrency import run_in_threadpool
 
 from features.errors import RenewalError
 from features.load import opened
+from serving.alike import alike
+from serving.auth import Principal
 from serving.batch import ID_COLUMNS, hide_held_out
-from serving.lists import of_account
+from serving.lists import histories, of_account
+from serving.pages import what_if
 from serving.pages.signing import checked_form
 from serving.pages.timeline import customer, happened
 from serving.pages.view import Seller, render, url
 from serving.problems import ProblemError
 
 ACTIONS = ("Called", "Met", "Wrote", "Offered a discount", "Escalated", "Decided to wait")
-KIND_OF = {"contract": "renewal", "opportunity": "win"}
 
 router = APIRouter()
 
@@ -27,27 +29,54 @@ async def account(account_id: str, request: Request, principal: Seller) -> Respo
     return await run_in_threadpool(_page, account_id, request, principal)
 
 
-def _page(account_id: str, request: Request, principal: Any) -> Response:
+def _page(account_id: str, request: Request, principal: Principal) -> Response:
     running = request.app.state.running
     rows = [hide_held_out(row) for row in of_account(running.store, account_id) if principal.sees(row)]
     known, events = _from_crm(running, account_id)
     if not rows and (known is None or not principal.sees(known)):
         raise ProblemError(404, f"There is no customer {account_id!r}.")
-    subjects = [{**row, "history": _history(running.store, row)} for row in rows]
     name = next((row["account_name"] for row in rows if row.get("account_name")), None)
+    as_of = max((row["as_of"] for row in rows if row["as_of"]), default=None)
+    store = running.store
     return render(
         request,
         "account.html",
         account_id=account_id,
         name=name or (known or {}).get("name") or account_id,
         known=known or {},
-        subjects=subjects,
+        subjects=[_subject(running, row, request, principal) for row in rows],
         events=events,
-        as_of=max((row["as_of"] for row in rows if row["as_of"]), default=None),
+        as_of=as_of,
         actions=ACTIONS,
-        done=_done(running.store, {row["subject_id"] for row in rows}),
+        done=_done(store, {row["subject_id"] for row in rows}),
+        alerts=[each for each in store.alerts(state="standing") if each["account_id"] == account_id],
         noted=request.query_params.get("noted"),
     )
+
+
+def _subject(running: Any, row: dict[str, Any], request: Request, principal: Principal) -> dict[str, Any]:
+    """A contract or deal with all that is told of it; what-if and likeness are told of contracts."""
+    kind, subject = row["kind"], row["subject_id"]
+    history = histories(running.store, kind, [subject]).get(subject, [])
+    told = {
+        **row,
+        "history": [] if row.get("held_out") else history,
+        "own": _own(running.store, kind, subject),
+    }
+    if kind != "renewal" or row.get("problem"):
+        return told
+    return {
+        **told,
+        "levers": what_if.levers(row),
+        "supposed": what_if.asked(running, row, request, principal),
+        "alike": alike(running, row, principal),
+    }
+
+
+def _own(store: Any, kind: str, subject: str) -> list[dict[str, Any]]:
+    """The team's own odds, newest first."""
+    made = store.overrides(kind)
+    return made[made["subject_id"] == subject].iloc[::-1].to_dict("records")
 
 
 def _from_crm(running: Any, account_id: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
@@ -58,17 +87,6 @@ def _from_crm(running: Any, account_id: str) -> tuple[dict[str, Any] | None, lis
             return customer(crm, account_id), happened(crm, account_id, live)
     except RenewalError:  # scored straight from a folder: there are scores to show, but no timeline
         return None, happened(None, account_id, live)
-
-
-def _history(store: Any, row: dict[str, Any]) -> list[dict[str, Any]]:
-    """One point for each moment scored, by the model that scored it last."""
-    if row.get("held_out"):
-        return []
-    logged = store.score_history(row["kind"], row["subject_id"])
-    points = {
-        point["as_of"]: point for point in logged if point["as_of"] and point["probability"] is not None
-    }
-    return [points[as_of] for as_of in sorted(points)]
 
 
 def _done(store: Any, subjects: set[str]) -> list[dict[str, Any]]:

@@ -1,11 +1,17 @@
-"""Charts as SVG drawn on the server: no script, no inline style, sharp in print, readable aloud."""
+"""Small charts as SVG drawn on the server: no script, no inline style, sharp in print, readable aloud."""
 
-import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
+
+from serving.pages.months import bars_by_month, rates_by_month
+from serving.pages.plots import buckets, curve, lines_over_time, odds_over_time
+
+__all__ = [
+    "bars_by_month", "buckets", "curve", "force_bar", "lines_over_time", "odds_bar", "odds_over_time",
+    "rates_by_month", "span_bar", "spark", "stack_bar", "weight_bar",
+]  # fmt: skip
 
 
 def odds_bar(probability: float | None, low: float | None, high: float | None) -> Markup:
@@ -78,115 +84,28 @@ def force_bar(log_odds: float, largest: float) -> Markup:
     ).format("down" if log_odds < 0 else "up", x, width)
 
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 230, 46, 28, 10
+def weight_bar(size: float, largest: float) -> Markup:
+    """How heavy one of several things weighs, as a bar from the left; the figure stands in the table."""
+    width = 100 * min(abs(size) / largest, 1) if largest > 0 else 0
+    return Markup(
+        '<svg class="weight" aria-hidden="true">'
+        '<rect class="down" x="0" y="3" width="{:.2f}%" height="10" rx="2"/></svg>'
+        '<span class="hidden-but-read">{:.2f} in log-odds</span>'
+    ).format(width, size)
 
 
-def odds_over_time(points: Sequence[Mapping[str, Any]]) -> Markup:
-    """Odds with their interval at each moment scored.
-
-    Args:
-        points: `as_of`, `probability`, `low`, `high`; oldest first, each dated.
-    """
-    times = [point["as_of"].timestamp() for point in points]
-    first, last = times[0], times[-1]
-    spread = (last - first) or 1.0
-
-    def x(time: float) -> float:
-        return LEFT + (WIDTH - LEFT - 12) * ((time - first) / spread if last > first else 0.5)
-
-    def y(share: float) -> float:
-        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - share)
-
-    upper = [(x(time), y(point["high"])) for time, point in zip(times, points, strict=True)]
-    lower = [(x(time), y(point["low"])) for time, point in zip(times, points, strict=True)]
-    curve = [(x(time), y(point["probability"])) for time, point in zip(times, points, strict=True)]
-    parts = [_share_grid(y), _time_axis(points, x)]
-    parts.append(Markup('<polygon class="area" points="{}"/>').format(_path([*upper, *reversed(lower)])))
-    parts.append(Markup('<polyline class="curve" points="{}"/>').format(_path(curve)))
-    for (cx, cy), point in zip(curve, points, strict=True):
-        shape = Markup('<circle class="at" cx="{:.1f}" cy="{:.1f}" r="4.5"><title>{}</title></circle>')
-        parts.append(shape.format(cx, cy, _in_words(point)))
-    return _chart(parts, f"Odds over time, from {_day(points[0]['as_of'])} to {_day(points[-1]['as_of'])}")
-
-
-def reliability(bins: Sequence[Mapping[str, float]]) -> Markup:
-    """Predicted against observed rates, with the observed one's interval.
-
-    Args:
-        bins: `predicted`, `observed`, optional `low` and `high`; shares.
-    """
-    side = 300
-
-    def at(share: float) -> float:
-        return 40 + (side - 52) * share
-
-    parts = [
-        Markup('<line class="ideal" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(
-            at(0), side - at(0), at(1), side - at(1)
-        )
-    ]
-    for share in (0, 0.5, 1):
-        parts.append(
-            Markup('<text x="{}" y="{}" text-anchor="middle">{:.0f} %</text>').format(
-                at(share), side - 12, 100 * share
-            )
-        )
-        parts.append(
-            Markup('<text x="32" y="{}" text-anchor="end">{:.0f} %</text>').format(
-                side - at(share) + 4, 100 * share
-            )
-        )
-    for each in bins:
-        cx, cy = at(each["predicted"]), side - at(each["observed"])
-        if "low" in each and not math.isnan(each["low"]):
-            limits = side - at(each["low"]), side - at(each["high"])
-            parts.append(
-                Markup('<line class="axis" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(cx, *limits)
-            )
-        parts.append(Markup('<circle class="at" cx="{:.1f}" cy="{:.1f}" r="5"/>').format(cx, cy))
-    frame = Markup('<svg class="chart" viewBox="0 0 {0} {0}" role="img" aria-label="{1}">{2}</svg>')
-    return frame.format(side, "Predicted against observed", Markup("").join(parts))
-
-
-def _chart(parts: Sequence[Markup], told: str) -> Markup:
-    return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        WIDTH, HEIGHT, told, Markup("").join(parts)
+def spark(points: Sequence[Mapping[str, Any]]) -> Markup:
+    """A subject's odds over time, the size of a word; from 0 to 100 % like every bar of odds."""
+    first, last = points[0], points[-1]
+    spread = (last["as_of"] - first["as_of"]).total_seconds() or 1.0
+    share = [(point["as_of"] - first["as_of"]).total_seconds() / spread for point in points]
+    line = " ".join(
+        f"{2 + 60 * at:.1f},{18 - 16 * point['probability']:.1f}"
+        for at, point in zip(share, points, strict=True)
     )
-
-
-def _share_grid(y: Any) -> Markup:
-    lines = [
-        Markup(
-            '<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>'
-            '<text x="{}" y="{:.1f}" text-anchor="end">{:.0f} %</text>'
-        ).format(LEFT, WIDTH - 12, y(share), y(share), LEFT - 8, y(share) + 4, 100 * share)
-        for share in (0, 0.25, 0.5, 0.75, 1)
-    ]
-    return Markup("").join(lines)
-
-
-def _time_axis(points: Sequence[Mapping[str, Any]], x: Any) -> Markup:
-    """At most six dates, the first and the last among them."""
-    last = len(points) - 1
-    shown = sorted({round(last * share / 5) for share in range(6)})
-    text = Markup('<text x="{:.1f}" y="{}" text-anchor="{}">{}</text>')
-    drawn = []
-    for at in shown:
-        anchor = "middle" if last == 0 or 0 < at < last else "start" if at == 0 else "end"
-        drawn.append(
-            text.format(x(points[at]["as_of"].timestamp()), HEIGHT - 6, anchor, _day(points[at]["as_of"]))
-        )
-    return Markup("").join(drawn)
-
-
-def _in_words(point: Mapping[str, Any]) -> str:
-    odds, low, high = (100 * point[name] for name in ("probability", "low", "high"))
-    return f"{_day(point['as_of'])}: {odds:.0f} % ({low:.0f}–{high:.0f})"
-
-
-def _path(points: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
-
-
-def _day(moment: datetime) -> str:
-    return str(escape(f"{moment.day} {moment:%b %y}"))
+    begun, now = (f"{100 * point['probability']:.0f}" for point in (first, last))
+    told = f"{len(points)} scores, from {begun} to {now} per cent"
+    return Markup(
+        '<svg class="spark" viewBox="0 0 64 20" width="64" height="20" role="img" aria-label="{}">'
+        '<polyline points="{}"/></svg>'
+    ).format(told, line)

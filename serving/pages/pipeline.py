@@ -1,20 +1,31 @@
-"""The pipeline page: open deals by expected money, the model's odds beside the owner's own."""
+"""The pipeline page: open deals by expected money, the model's odds beside the owner's own, calls made."""
 
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
-from serving.api import narrow
-from serving.batch import hide_held_out
-from serving.lists import band_totals, choices, found_by_name, freshness
-from serving.pages.renewals import PAGE_ROWS, filters_of
-from serving.pages.spreadsheet import download
-from serving.pages.view import Seller, render, url
+from features.catalogue.contact import CALL_WORDS, INBOUND_WORDS
+from features.crm import Crm
+from features.errors import RenewalError
+from features.load import opened
+from serving.pages.view import Seller
+from serving.pages.worklist import WorkList
+from training.causal.contacts import plain
+from training.causal.deals import LANDMARK_DAYS
 
-BANDS = ("hot", "warm", "cold")
-ORDERS = {"expected": "Expected money", "amount": "Amount", "probability": "Lowest odds"}
+PIPELINE = WorkList(
+    kind="win",
+    path="/pipeline",
+    money="expected",
+    bands=("hot", "warm", "cold"),
+    orders={"expected": "Expected money", "amount": "Amount", "probability": "Lowest odds"},
+    filters=("owner", "region", "band"),
+)
 
 router = APIRouter()
 
@@ -22,46 +33,46 @@ router = APIRouter()
 @router.get("/pipeline")
 async def pipeline(request: Request, principal: Seller) -> Response:
     """The list, filtered and paged."""
-    return await run_in_threadpool(_page, request, principal)
-
-
-def _page(request: Request, principal: Any) -> Response:
-    store = request.app.state.running.store
-    asked = filters_of(request, ("owner", "region", "band"))
-    wanted, scope = narrow(principal, asked), narrow(principal, {})
-    order = request.query_params.get("order", "expected")
-    order = order if order in ORDERS else "expected"
-    text, cursor = request.query_params.get("q", "").strip(), request.query_params.get("cursor") or None
-    if text:
-        ids = found_by_name(store, "win", text, wanted)
-        rows, next_cursor = store.scores("win", ids=ids, **wanted).rows, None
-    else:
-        found = store.scores("win", **wanted, order=order, limit=PAGE_ROWS, cursor=cursor)
-        rows, next_cursor = found.rows, found.cursor
-    params = {**asked, "order": order, "q": text}
-    return render(
-        request,
-        "pipeline.html",
-        rows=[hide_held_out(row) for row in rows],
-        totals=band_totals(store, "win", {name: value for name, value in wanted.items() if name != "band"}),
-        bands=BANDS,
-        wanted=asked,
-        order=order,
-        orders=ORDERS,
-        text=text,
-        choices=choices(store, "win", scope),
-        scope=scope,
-        fresh=freshness(store, "win"),
-        next_page=url("/pipeline", params, cursor=next_cursor) if next_cursor else None,
-        first_page=url("/pipeline", params) if cursor else None,
-        export=lambda ending: url(f"/pipeline/export.{ending}", asked),
-    )
+    return await PIPELINE.page(request, principal, _calls)
 
 
 @router.get("/pipeline/export.{ending}")
 async def export(ending: str, request: Request, principal: Seller) -> Response:
     """The filtered list as a file."""
-    wanted = narrow(principal, filters_of(request, ("owner", "region", "band")))
-    return await run_in_threadpool(
-        download, request.app.state.running.store, "win", wanted, ending, principal
-    )
+    return await PIPELINE.export(request, principal, ending)
+
+
+def _calls(running: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What calls do for a win, as far as that can be told, and the calls each of these deals has had."""
+    told = running.worked_out.ask("calls")
+    return {"calls": told.value, "calls_why": told.why, "made": _calls_made(running, rows)}
+
+
+def _calls_made(running: Any, rows: list[dict[str, Any]]) -> dict[str, int]:
+    """Deal → our calls in its first 30 days, counted as the estimate counts them; empty: not recorded."""
+    try:
+        with opened(running.settings) as crm:
+            made = _calls_of(crm, sorted({row["account_id"] for row in rows})) if rows else None
+    except RenewalError:  # scored straight from a folder: there are odds to show, but no activities
+        made = None
+    if made is None:
+        return {}
+    begun = {row["subject_id"]: pd.Timestamp(row["created_at"]) for row in rows if row.get("created_at")}
+    age = made["occurred_at"] - pd.to_datetime(made["opportunity_id"].map(begun))
+    early = made[(age >= pd.Timedelta(0)) & (age < pd.Timedelta(days=LANDMARK_DAYS))]
+    counted = early["opportunity_id"].value_counts()
+    return {subject: int(counted.get(subject, 0)) for subject in begun}
+
+
+def _calls_of(crm: Crm, accounts: list[str]) -> pd.DataFrame | None:
+    """These accounts' outbound calls, read from the account-sorted file; None: calls name no deal."""
+    wanted = ("opportunity_id", "kind", "occurred_at", "direction")
+    if not crm.has("activities", *wanted[:3]):
+        return None
+    columns = [name for name in wanted if crm.has("activities", name)]
+    where = pc.field("account_id").isin(pa.array(accounts))
+    made = pq.read_table(crm.path("activities"), columns=columns, filters=where).to_pandas()
+    kept = plain(made["kind"]).isin(CALL_WORDS)
+    if "direction" in made:
+        kept &= ~plain(made["direction"]).isin(INBOUND_WORDS)
+    return made[kept.to_numpy(bool)]

@@ -3,15 +3,31 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from serving.pages import account, docs, journey, models, pipeline, profiles, renewals, signing
+from serving.pages import (
+    account,
+    docs,
+    forecast,
+    journey,
+    losses,
+    models,
+    pipeline,
+    profiles,
+    renewals,
+    signing,
+    what_if,
+)
 from serving.pages.view import Anybody, error_page
 
 __all__ = ["error_page", "router"]
 
 START = {"sales": "/renewals", "marketing": "/profiles", "mlops": "/models", "admin": "/renewals"}
 
+PARTS = (
+    signing, renewals, account, what_if, pipeline, forecast, profiles, journey, losses, models, docs,
+)  # fmt: skip
+
 router = APIRouter(include_in_schema=False)
-for part in (signing, renewals, account, pipeline, profiles, journey, models, docs):
+for part in PARTS:
     router.include_router(part.router)
 
 

@@ -25,7 +25,10 @@ def customer(crm: Crm, account_id: str) -> dict[str, Any] | None:
 
 
 def happened(crm: Crm | None, account_id: str, live: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Events of an account, newest first, at most 80: `at`, `words`, `table`, `is_live`."""
+    """Events of an account, newest first, at most 80: `at`, `known_at`, `words`, `table`, `is_live`.
+
+    An event counts for odds made after `known_at`: when it had happened and was recorded.
+    """
     found = []
     for table in _SOURCES if crm is not None else ():
         if crm is not None and table in crm.tables:
@@ -50,7 +53,10 @@ def _event(table: str, row: Mapping[str, Any], is_live: bool) -> dict[str, Any] 
     if pd.isna(at):
         return None
     words = _WORDS[table](row) if table in _WORDS else table.replace("_", " ")
-    return {"at": at.tz_localize(None).to_pydatetime(), "words": words, "table": table, "is_live": is_live}
+    recorded: Any = pd.to_datetime(row.get("recorded_at"), errors="coerce", utc=True)
+    known = at if pd.isna(recorded) else max(at, recorded)
+    plain = {"at": at.tz_localize(None).to_pydatetime(), "known_at": known.tz_localize(None).to_pydatetime()}
+    return {**plain, "words": words, "table": table, "is_live": is_live}
 
 
 def _activity(row: Mapping[str, Any]) -> str:

@@ -22,13 +22,16 @@ SELLERS = ("sales", "admin")
 KEEPERS = ("mlops", "admin")
 MARKETERS = ("marketing", "admin")
 WATCHERS = ("marketing", "mlops", "admin")
+EVERYBODY = ("sales", "marketing", "mlops", "admin")
 NAVIGATION = (
     ("Renewals", "/renewals", SELLERS),
     ("Pipeline", "/pipeline", SELLERS),
+    ("Forecast", "/forecast", SELLERS),
     ("Profiles", "/profiles", MARKETERS),
     ("Journey", "/journey", WATCHERS),
+    ("Losses", "/losses", EVERYBODY),
     ("Models", "/models", KEEPERS),
-    ("API", "/docs", ("sales", "marketing", "mlops", "admin")),
+    ("API", "/docs", EVERYBODY),
 )
 """Name, address and roles of each page; a role sees no link to what is not its own."""
 
@@ -52,8 +55,11 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(money=money, percent=percent, day=day, away=away, number=number)
     environment.filters["pairs"] = lambda names: [(name, name) for name in names]
+    environment.filters["signed"] = lambda value: f"{'+' if value > 0 else ''}{money(value)}".replace(
+        "-", "−"
+    )
     environment.globals.update(
-        charts=charts, tone=tone, url=url, band_parts=band_parts, failed_gates=failed_gates
+        charts=charts, money=money, tone=tone, url=url, band_parts=band_parts, failed_gates=failed_gates
     )
     return environment
 
@@ -97,7 +103,7 @@ Seller = Annotated[Principal, visitor(*SELLERS)]
 Keeper = Annotated[Principal, visitor(*KEEPERS)]
 Marketer = Annotated[Principal, visitor(*MARKETERS)]
 Watcher = Annotated[Principal, visitor(*WATCHERS)]
-Anybody = Annotated[Principal, visitor("sales", "marketing", "mlops", "admin")]
+Anybody = Annotated[Principal, visitor(*EVERYBODY)]
 
 
 def wants_page(request: Request) -> bool:

@@ -20,4 +20,55 @@
     range.addEventListener("input", show);
     show();
   }
+
+  // A number that may be left empty becomes a slider that counts only once it was moved.
+  const slide = (field, asked) => {
+    const shown = document.createElement("output");
+    const was = field.value;
+    const mean = Math.round(Number(field.max) / 3);
+    field.type = "range";
+    field.value = was === "" ? mean : was;
+    field.dataset.moved = was === "" ? "" : "yes";
+    field.after(shown);
+    const show = () => {
+      const text = field.dataset.moved ? field.value + (field.dataset.unit || "") : "as it is";
+      shown.textContent = text;
+      field.setAttribute("aria-valuetext", text);
+    };
+    field.addEventListener("input", () => { field.dataset.moved = "yes"; show(); asked(); });
+    show();
+    return () => { field.dataset.moved = ""; field.value = mean; show(); };
+  };
+
+  for (const form of document.querySelectorAll("form[data-what-if]")) {
+    const answer = document.getElementById(form.dataset.shows);
+    let waiting, asking;
+    const ask = async () => {
+      const moved = [...form.querySelectorAll("input[data-slider]")].filter((field) => field.dataset.moved);
+      const query = new URLSearchParams(moved.map((field) => [field.name, field.value]));
+      asking?.abort();
+      asking = new AbortController();
+      answer.setAttribute("aria-busy", "true");
+      try {
+        const got = await fetch(`${form.dataset.whatIf}?${query}`, { signal: asking.signal, headers: { accept: "text/html" } });
+        if (!got.ok) throw new Error(String(got.status));
+        answer.innerHTML = await got.text();
+      } catch (error) {
+        if (error.name === "AbortError") return;
+        answer.textContent = "This could not be worked out just now. Try again in a moment.";
+      }
+      answer.removeAttribute("aria-busy");
+    };
+    const soon = () => { clearTimeout(waiting); waiting = setTimeout(ask, 200); };
+    const resets = [...form.querySelectorAll("input[data-slider]")].map((field) => slide(field, soon));
+    const reset = form.querySelector("button[type=reset]");
+    reset.hidden = false;
+    form.addEventListener("reset", (event) => { event.preventDefault(); resets.forEach((each) => each()); ask(); });
+    form.addEventListener("submit", (event) => { event.preventDefault(); ask(); });
+    form.querySelector("button:not([type=reset])").hidden = true;
+  }
+
+  // What is being worked out is looked for again, while somebody looks at the page.
+  const pending = document.querySelector("[data-comes]");
+  if (pending) setTimeout(() => { if (!document.hidden) location.reload(); }, 20000);
 })();
