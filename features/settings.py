@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -44,20 +45,40 @@ class Settings(BaseSettings):
                 do=f"Change or unset {name}.",
             ) from error
 
-    def _url(self, file: str) -> str:
-        return self.database_url or f"sqlite:///{self.home.resolve() / file}"
+    def _url(self, what: str) -> str:
+        if self.database_url is None:
+            return f"sqlite:///{self.home.resolve() / what}.db"
+        return _of_its_own(self.database_url, what)
 
     @property
     def store_url(self) -> str:
         """Where scores, logs, outcomes, alerts and keys are kept."""
-        return self._url("perennial.db")
+        return self.database_url or self._url("perennial")
 
     @property
     def mlflow_url(self) -> str:
         """Where MLflow keeps runs and registered models."""
-        return self._url("mlflow.db")
+        return self._url("mlflow")
 
     @property
     def optuna_url(self) -> str:
         """Where Optuna keeps its studies."""
-        return self._url("optuna.db")
+        return self._url("optuna")
+
+
+def _of_its_own(url: str, what: str) -> str:
+    """A place in the shared database where nobody else's tables are.
+
+    MLflow and Optuna both keep their version in a table `alembic_version`: on PostgreSQL each gets a schema,
+    on SQLite a file beside the one named.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme.startswith("sqlite"):
+        place, dot, ending = rest.rpartition(".")
+        return f"{scheme}://{place}-{what}.{ending}" if dot and "/" not in ending else f"{url}-{what}"
+    driver = "postgresql+psycopg" if scheme in ("postgres", "postgresql") else scheme
+    address, _, query = rest.partition("?")
+    search = quote(f"-csearch_path={what}")
+    given = [part for part in query.split("&") if part and not part.startswith("options=")]
+    theirs = [part.removeprefix("options=") for part in query.split("&") if part.startswith("options=")]
+    return f"{driver}://{address}?{'&'.join([*given, 'options=' + '%20'.join([*theirs, search])])}"

@@ -201,4 +201,6 @@ def _lock_for_migration(connection: Connection) -> str | None:
         return None  # BEGIN IMMEDIATE has taken SQLite's lock
     connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _MIGRATION_LOCK})
     connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {POSTGRES_SCHEMA}"))
+    # What changes a table says its bare name: Alembic's own statements know no translation of schemas.
+    connection.execute(text(f"SET LOCAL search_path TO {POSTGRES_SCHEMA}"))
     return POSTGRES_SCHEMA

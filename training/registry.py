@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlparse
 
 from features.errors import RenewalError
 from features.settings import Settings
+from training.database import make_ready
 from training.model import Model
 from training.versions import KINDS, Loaded, Record, Version, allowed_name, model_name, side_by_side
 
@@ -74,6 +75,16 @@ def champion(kind: str, settings: Settings) -> Loaded | None:
         return None
     assert stands.alias is not None
     return Loaded(load_version(kind, stands.version, settings), stands.version, stands.alias)
+
+
+def former(kind: str, settings: Settings) -> Loaded | None:
+    """The champion before this one, which a rollback would bring back; None: there is none."""
+    if not _exists(settings):
+        return None
+    client, name = _client(settings), model_name(kind)
+    current = _aliases(client, name).get(CHAMPION)
+    before = client.get_model_version(name, current).tags.get("previous_champion") if current else None
+    return Loaded(load_version(kind, before, settings), str(before), "former champion") if before else None
 
 
 def load_version(kind: str, version: str | int, settings: Settings) -> Model:
@@ -225,7 +236,8 @@ def _client(settings: Settings) -> "MlflowClient":
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     settings.home.mkdir(parents=True, exist_ok=True)
-    return MlflowClient(tracking_uri=settings.mlflow_url, registry_uri=settings.mlflow_url)
+    url = make_ready(settings.mlflow_url)
+    return MlflowClient(tracking_uri=url, registry_uri=url)
 
 
 def _exists(settings: Settings) -> bool:

@@ -116,7 +116,7 @@ def search(
         trials=_finished(study),
         rows=int(np.mean([min(len(fold.train), SEARCH_ROWS) for fold in folds])),
         study=name,
-        storage=storage or "memory",
+        storage=_shown(storage),
         history=_history(study),
     )
 
@@ -152,6 +152,13 @@ def fit_tuned(rows: Rows, at: np.ndarray, tuned: Tuned, *, seed: int, threads: i
         seed=seed,
         threads=threads,
     )
+
+
+def _shown(storage: str | None) -> str:
+    """Where the study is, as a card may say it: without the password."""
+    from sqlalchemy import make_url
+
+    return make_url(storage).render_as_string(hide_password=True) if storage else "memory"
 
 
 def _study(name: str, storage: str | None, seed: int) -> "optuna.Study":

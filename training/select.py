@@ -19,6 +19,7 @@ from features.settings import Settings
 from training.baselines import Predict, library_default, team_rule
 from training.boosting import threads_for
 from training.candidates import Recipe, choose_recipe, fit_recipe
+from training.database import make_ready
 from training.dataset import Dataset, require_outcomes
 from training.intervals import fit_intervals
 from training.metrics import figures
@@ -99,7 +100,7 @@ def select(
             found="none",
             do="Allow a column, or add events or columns to the CRM.",
         )
-    url = settings.optuna_url if storage == "settings" else storage
+    url = make_ready(settings.optuna_url) if storage == "settings" else storage
     if url and url.startswith("sqlite:///"):
         settings.home.mkdir(parents=True, exist_ok=True)
     job = _Job(ds, settings, trials, minutes, say, url, horizon_days, time.monotonic())
