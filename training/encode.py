@@ -2,13 +2,20 @@
 batch.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
+from features.arrays import Coded, Column
+
 MAX_LEVELS = 60
 MIN_LEVEL_ROWS = 5
+
+Rows = pd.DataFrame | Mapping[str, Column | pd.Series]
+"""Feature rows: a frame, or columns as the kernel answers them (a frame costs a live answer milliseconds)."""
 
 
 @dataclass(frozen=True)
@@ -28,32 +35,63 @@ class Encoding:
         """XGBoost's feature types: `c` for categories, `q` for quantities."""
         return ["c" if name in self.levels else "q" for name in self.columns]
 
-    def encode(self, X: pd.DataFrame) -> np.ndarray:
+    def encode(self, X: Rows) -> np.ndarray:
         """Rows as float32 (n, k): category codes and quantities, NaN where missing.
 
         A level not known from training and a column that is not there are missing; further columns are
         ignored.
         """
-        out = np.full((len(X), len(self.columns)), np.nan, dtype=np.float32)
-        for at, name in enumerate(self.columns):
-            if name in X.columns:
-                out[:, at] = self._category(X[name], name) if name in self.levels else _quantity(X[name])
+        out = np.full((rows_of(X), len(self.columns)), np.nan, dtype=np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, and infinite is missing
+            for at, name in enumerate(self.columns):
+                if name in X:
+                    out[:, at] = self._category(X, name) if name in self.levels else quantity(X, name)
+        out[~np.isfinite(out)] = np.nan
         return out
 
-    def absent(self, X: pd.DataFrame) -> list[str]:
+    def absent(self, X: Rows) -> list[str]:
         """The columns the model reads which X does not have."""
-        return [name for name in self.columns if name not in X.columns]
+        return [name for name in self.columns if name not in X]
 
-    def _category(self, column: pd.Series, name: str) -> np.ndarray:
-        known = pd.Index(self.levels[name])
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            place = known.get_indexer(column.cat.categories.astype(str)).astype(np.float32)
-            codes = np.append(place, -1)[column.cat.codes.to_numpy()]
-        else:
-            text = column.astype(object).where(column.notna(), None)
-            words = pd.Index([None if value is None else str(value) for value in text], dtype=object)
-            codes = known.get_indexer(words).astype(np.float32)
-        return np.where(codes < 0, np.nan, codes)
+    @cached_property
+    def _places(self) -> dict[str, dict[str, int]]:
+        return {name: {level: at for at, level in enumerate(known)} for name, known in self.levels.items()}
+
+    def _category(self, X: Rows, name: str) -> np.ndarray:
+        given, place = category(X, name), self._places[name]
+        return np.array([*(place.get(level, np.nan) for level in given.levels), np.nan])[given.codes]
+
+
+def rows_of(X: Rows) -> int:
+    """How many rows there are."""
+    return len(X) if isinstance(X, pd.DataFrame) else len(next(iter(X.values()), ()))
+
+
+def category(X: Rows, name: str) -> Coded:
+    """A column as texts."""
+    column = X[name]
+    if isinstance(column, Coded):
+        return column
+    if isinstance(column, pd.Series) and isinstance(column.dtype, pd.CategoricalDtype):
+        codes, levels = column.cat.codes.to_numpy(), column.cat.categories
+    else:
+        codes, levels = pd.factorize(pd.Series(column).astype(object))
+    return Coded(codes.astype(np.int32), np.array([str(level) for level in levels], dtype=object))
+
+
+def texts(column: Coded) -> np.ndarray:
+    """(n,) the texts of a column, None where missing."""
+    return np.array([*column.levels, None], dtype=object)[column.codes]
+
+
+def quantity(X: Rows, name: str) -> np.ndarray:
+    """(n,) a column as float64, NaN where missing or no number."""
+    column = X[name]
+    if isinstance(column, Coded):
+        column = pd.Series(texts(column))
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind == "f":
+        return np.asarray(column)
+    return pd.to_numeric(pd.Series(column), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def learn_encoding(X: pd.DataFrame) -> Encoding:
@@ -84,15 +122,9 @@ def _levels(column: pd.Series) -> tuple[str, ...]:
 
 
 def _varies(column: pd.Series) -> bool:
-    values = _quantity(column)
-    present = values[~np.isnan(values)]
+    with np.errstate(over="ignore"):
+        values = quantity({"column": column}, "column").astype(np.float32)
+    present = values[np.isfinite(values)]
     if not len(present):
         return False
     return bool(present.min() < present.max()) or len(present) < len(values)
-
-
-def _quantity(column: pd.Series) -> np.ndarray:
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, and infinite is missing
-        values = values.astype(np.float32)
-    return np.where(np.isfinite(values), values, np.nan)

@@ -7,18 +7,18 @@ the last term.
 """
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from training.encode import Rows, category, quantity, rows_of, texts
 from training.metrics import to_probability
 from training.model import Model, comparison_bin
 from training.treeshap import shap_values
 from training.wording import compared, worded
 
 BASE, OTHER, CALIBRATION = "(base)", "(other)", "(calibration)"
-CHUNK = 8_192
 FAINT = 1e-9
 
 
@@ -31,19 +31,21 @@ class Contributions:
         names: the k columns.
         values: (n, k) log-odds each adds.
         calibration: (n,) log-odds that calibration adds.
+        log_odds: (n,) calibrated log-odds, bit for bit the model's own.
     """
 
     base: float
     names: tuple[str, ...]
     values: np.ndarray
     calibration: np.ndarray
+    log_odds: np.ndarray
 
     def total(self) -> np.ndarray:
         """(n,) log-odds."""
         return self.base + self.values.sum(axis=1) + self.calibration
 
 
-def contributions(model: Model, X: pd.DataFrame, threads: int = 1) -> Contributions:
+def contributions(model: Model, X: Rows, threads: int = 1) -> Contributions:
     """Exact contributions of every column to every row.
 
     Args:
@@ -54,15 +56,13 @@ def contributions(model: Model, X: pd.DataFrame, threads: int = 1) -> Contributi
     return _contributions(model, model.encode(X), threads)
 
 
-def grouped_contributions(
-    model: Model, X: pd.DataFrame, threads: int = 1
-) -> tuple[tuple[str, ...], np.ndarray]:
+def grouped_contributions(model: Model, X: Rows, threads: int = 1) -> tuple[tuple[str, ...], np.ndarray]:
     """The groups of columns that are told as one, and (n, groups) what each adds in log-odds."""
     grouping = _Grouping(model)
-    return tuple(grouping.groups), contributions(model, X, threads).values @ grouping.member
+    return tuple(grouping.groups), grouping.sums(contributions(model, X, threads).values)
 
 
-def reasons(model: Model, X: pd.DataFrame, top: int = 5, threads: int = 1) -> list[list[dict[str, Any]]]:
+def reasons(model: Model, X: Rows, top: int = 5, threads: int = 1) -> list[list[dict[str, Any]]]:
     """For each row its strongest reasons, then what else adds up to its log-odds.
 
     The `top` strongest groups of columns come first, strongest first; each is told by its leading column.
@@ -73,10 +73,16 @@ def reasons(model: Model, X: pd.DataFrame, top: int = 5, threads: int = 1) -> li
         n lists of dicts: `feature`, `words`, `value` (None: missing), `log_odds`, `group`, `comparison` (how
         those alike in this fared, or None).
     """
-    out: list[list[dict[str, Any]]] = []
-    for at in range(0, len(X), CHUNK):
-        out += _reasons(model, X.iloc[at : at + CHUNK], top, threads)
-    return out
+    return judged(model, X, top, threads)[1]
+
+
+def judged(
+    model: Model, X: Rows, top: int = 5, threads: int = 1
+) -> tuple[np.ndarray, list[list[dict[str, Any]]]]:
+    """Probability (n,) and reasons of each row: `model.probability` and `reasons` at the price of one."""
+    E = model.encode(X)
+    given = _contributions(model, E, threads)
+    return to_probability(given.log_odds), _reasons(model, X, E, given, top)
 
 
 def difference(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -105,33 +111,30 @@ def difference(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> lis
     return sorted(rows, key=lambda row: -abs(row["log_odds"]))
 
 
-def drivers(
-    model: Model, X: pd.DataFrame, money: np.ndarray | None = None, threads: int = 1
-) -> list[dict[str, Any]]:
+def drivers(model: Model, X: Rows, money: np.ndarray | None = None, threads: int = 1) -> list[dict[str, Any]]:
     """What pulled a set of rows (the lost ones, say) down or up, most negative first.
 
     Returns:
         dicts: `group`, `words` (the leading column's), `log_odds` (the rows' mean, weighted by money if
         given), `share_against` (of the rows, or of the money, it speaks against).
     """
-    weight = np.ones(len(X)) if money is None else np.nan_to_num(np.asarray(money, dtype=float))
-    if not len(X) or weight.sum() <= 0:
+    weight = np.ones(rows_of(X)) if money is None else np.nan_to_num(np.asarray(money, dtype=float))
+    if not rows_of(X) or weight.sum() <= 0:
         return []
     given = contributions(model, X, threads)
     grouping = _Grouping(model)
-    sums = given.values @ grouping.member
+    sums = grouping.sums(given.values)
     mean = (weight @ sums) / weight.sum()
     against = (weight @ (sums < 0)) / weight.sum()
-    size = np.abs(given.values).mean(axis=0)
+    size = np.abs(given.values).mean(axis=0, keepdims=True)
+    lead = grouping.leading(size, grouping.sums(size))[0]
     rows = []
     for at, group in enumerate(grouping.groups):
-        lead = grouping.columns[at][size[grouping.columns[at]].argmax()]
-        info = model.infos.get(model.features[lead])
-        words = info.words if info else model.features[lead]
+        info = model.infos.get(model.features[lead[at]])
         rows.append(
             {
                 "group": group,
-                "words": words,
+                "words": info.words if info else model.features[lead[at]],
                 "log_odds": float(mean[at]),
                 "share_against": float(against[at]),
             }
@@ -148,115 +151,128 @@ class _Grouping:
             (info.group or name) if info else name for info, name in zip(infos, model.features, strict=True)
         ]
         self.groups = list(dict.fromkeys(own))
-        place = np.array([self.groups.index(group) for group in own], dtype=int)
-        self.columns = [np.flatnonzero(place == at) for at in range(len(self.groups))]
-        self.member = np.zeros((len(own), len(self.groups)))
-        self.member[np.arange(len(own)), place] = 1.0
+        number = {group: at for at, group in enumerate(self.groups)}
+        place = np.array([number[group] for group in own], dtype=int)
+        self.order = np.argsort(place, kind="stable")
+        self.place = place[self.order]
+        self.starts = np.searchsorted(self.place, np.arange(len(self.groups)))
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """(n, groups) what each group adds."""
+        if not self.groups:
+            return np.zeros((len(values), 0))
+        return np.add.reduceat(values[:, self.order], self.starts, axis=1)
 
     def leading(self, values: np.ndarray, sums: np.ndarray) -> np.ndarray:
         """(n, groups) the column of each group that says most in the direction of the group's sum."""
-        lead = np.zeros(sums.shape, dtype=int)
-        for at, columns in enumerate(self.columns):
-            if len(columns) == 1:
-                lead[:, at] = columns[0]
-            else:
-                own = values[:, columns] * np.where(sums[:, at] < 0, -1.0, 1.0)[:, None]
-                lead[:, at] = columns[own.argmax(axis=1)]
-        return lead
+        if not self.groups:
+            return np.zeros(sums.shape, dtype=int)
+        signed = values[:, self.order] * np.where(sums < 0, -1.0, 1.0)[:, self.place]
+        most = np.maximum.reduceat(signed, self.starts, axis=1)
+        rank = np.where(signed == most[:, self.place], np.arange(len(self.order)), len(self.order))
+        return self.order[np.minimum.reduceat(rank, self.starts, axis=1)]
 
 
 def _contributions(model: Model, E: np.ndarray, threads: int) -> Contributions:
-    values, base = np.zeros(E.shape), model.base
-    margin = model.margin(E)
+    values, base, margin = np.zeros(E.shape), model.base, np.full(len(E), model.base)
     if model.trees is not None or model.logistic is not None:
-        base = 0.0
+        base, margin = 0.0, np.zeros(len(E))
     if model.trees is not None:
         tabled = model.trees.tables
         read = np.ascontiguousarray(E[:, model.trees.columns])
         values[:, model.trees.columns] += model.share * shap_values(tabled, read, threads)
         base += model.share * tabled.base
+        margin += model.share * model.trees.margin(E)
     if model.logistic is not None:
         start, own = model.logistic.contributions(E)
         values += (1 - model.share) * own
         base += (1 - model.share) * start
-    calibration = model.calibration(margin) - base - values.sum(axis=1)
-    return Contributions(base, model.features, values, calibration)
+        margin += (1 - model.share) * (start + own.sum(axis=1))
+    log_odds = model.calibration(margin)
+    calibration = log_odds - base - values.sum(axis=1)
+    return Contributions(base, model.features, values, calibration, log_odds)
 
 
-def _reasons(model: Model, X: pd.DataFrame, top: int, threads: int) -> list[list[dict[str, Any]]]:
-    E = model.encode(X)
-    given = _contributions(model, E, threads)
+def _reasons(
+    model: Model, X: Rows, E: np.ndarray, given: Contributions, top: int
+) -> list[list[dict[str, Any]]]:
     grouping = _Grouping(model)
-    sums = given.values @ grouping.member
+    sums = grouping.sums(given.values)
     lead = grouping.leading(given.values, sums)
     strongest = np.argsort(-np.abs(sums), axis=1, kind="stable")[:, :top]
-    told = _Told(model, X, E)
+    own = np.take_along_axis(sums, strongest, axis=1)
+    tells = np.abs(own) > FAINT
+    said = _said(model, X, E, grouping, np.where(tells, np.take_along_axis(lead, strongest, axis=1), -1), own)
+    rest = sums.sum(axis=1) - np.where(tells, own, 0.0).sum(axis=1)
     base = _base_reason(model, given.base)
     out = []
-    for row, groups in enumerate(strongest.tolist()):
-        said = [
-            told.reason(row, int(lead[row, at]), grouping.groups[at], float(sums[row, at]))
-            for at in groups
-            if abs(sums[row, at]) > FAINT
+    for row, other, calibration in zip(said, rest.tolist(), given.calibration.tolist(), strict=True):
+        row += [
+            _extra(OTHER, "everything else together", other),
+            base,
+            _extra(CALIBRATION, "correction for how past odds came true", calibration),
         ]
-        calibration = float(given.calibration[row])
-        rest = float(sums[row].sum()) - sum(reason["log_odds"] for reason in said)
-        out.append(
-            [
-                *said,
-                _extra(OTHER, "everything else together", rest),
-                base,
-                _extra(CALIBRATION, "correction for how past odds came true", calibration),
-            ]
-        )
+        out.append(row)
     return out
 
 
-class _Told:
-    """Words, values and comparisons of rows, looked up once a column."""
+def _said(
+    model: Model, X: Rows, E: np.ndarray, grouping: _Grouping, column: np.ndarray, log_odds: np.ndarray
+) -> list[list[dict[str, Any]]]:
+    """Each row's reasons in words, strongest first, worded a column at a time.
 
-    def __init__(self, model: Model, X: pd.DataFrame, E: np.ndarray) -> None:
-        self.model, self.X, self.E = model, X, E
-        self.known: dict[int, tuple[list[Any], list[str | None]]] = {}
+    Args:
+        model: as served.
+        X: (n, …) feature rows; E: (n, k) encoded.
+        grouping: of the columns.
+        column: (n, top) the columns told, -1 for none.
+        log_odds: (n, top) what their groups add.
+    """
+    top = column.shape[1]
+    flat, size = column.ravel(), log_odds.ravel().tolist()
+    order = np.argsort(flat, kind="stable")
+    cuts = np.flatnonzero(np.diff(flat[order])) + 1
+    told: list[dict[str, Any]] = [{}] * len(flat)
+    for places in np.split(order, cuts):
+        if not len(places) or flat[places[0]] < 0:
+            continue
+        at, rows = int(flat[places[0]]), places // top
+        name = model.features[at]
+        info = model.infos.get(name)
+        group = (info.group or name) if info else name
+        values = _values(X, name, model, rows)
+        words = {value: worded(info, value) if info else f"{name}: {value}" for value in set(values)}
+        alike = _compared(model, name, E[rows, at])
+        for place, value, comparison in zip(places.tolist(), values, alike, strict=True):
+            told[place] = {
+                "feature": name,
+                "words": words[value],
+                "value": value,
+                "log_odds": size[place],
+                "group": group,
+                "comparison": comparison,
+            }
+    return [[each for each in told[at : at + top] if each] for at in range(0, len(told), top or 1)] or [
+        [] for _ in column
+    ]
 
-    def reason(self, row: int, column: int, group: str, log_odds: float) -> dict[str, Any]:
-        values, compare = self._column(column)
-        name = self.model.features[column]
-        info = self.model.infos.get(name)
-        value = values[row]
-        words = worded(info, value) if info else f"{name}: {value}"
-        return {
-            "feature": name,
-            "words": words,
-            "value": value,
-            "log_odds": log_odds,
-            "group": group,
-            "comparison": compare[row],
-        }
 
-    def _column(self, column: int) -> tuple[list[Any], list[str | None]]:
-        if column not in self.known:
-            name = self.model.features[column]
-            self.known[column] = (_values(self.X, name, self.model), self._compared(column, name))
-        return self.known[column]
-
-    def _compared(self, column: int, name: str) -> list[str | None]:
-        comparison = self.model.comparisons.get(name)
-        if comparison is None:
-            return [None] * len(self.E)
-        places = comparison_bin(self.E[:, column], comparison.edges, len(comparison.rates) - 1)
-        phrases = [compared(self.model.kind, rate) for rate in comparison.rates]
-        return [phrases[place] for place in places.tolist()]
+def _compared(model: Model, name: str, encoded: np.ndarray) -> list[str | None]:
+    comparison = model.comparisons.get(name)
+    if comparison is None:
+        return [None] * len(encoded)
+    places = comparison_bin(encoded, comparison.edges, len(comparison.rates) - 1)
+    phrases = [compared(model.kind, rate) for rate in comparison.rates]
+    return [phrases[place] for place in places.tolist()]
 
 
-def _values(X: pd.DataFrame, name: str, model: Model) -> list[Any]:
-    if name not in X.columns:
-        return [None] * len(X)
-    column = X[name].astype(object)
+def _values(X: Rows, name: str, model: Model, rows: np.ndarray) -> list[Any]:
+    """The column's values in some rows as people read them, None where missing."""
+    if name not in X:
+        return [None] * len(rows)
     if name in model.encoding.levels:
-        return [None if pd.isna(value) else str(value) for value in column]
-    numbers = pd.to_numeric(column, errors="coerce").astype(float)
-    return [value if np.isfinite(value) else None for value in numbers.tolist()]
+        return texts(category(X, name))[rows].tolist()
+    return [value if isfinite(value) else None for value in quantity(X, name)[rows].tolist()]
 
 
 def _base_reason(model: Model, base: float) -> dict[str, Any]:

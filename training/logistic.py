@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -39,17 +40,111 @@ class Logistic:
 
     def margin(self, E: np.ndarray) -> np.ndarray:
         """Log-odds (n,) of encoded rows (n, k)."""
-        parts = [
-            _design(E[at : at + CHUNK], self.terms) @ self.coefficients for at in range(0, len(E), CHUNK)
-        ]
-        return self.intercept + np.concatenate(parts or [np.empty(0)])
+        start, own = self.contributions(E)
+        return start + own.sum(axis=1)
 
     def contributions(self, E: np.ndarray) -> tuple[float, np.ndarray]:
         """The training mean in log-odds, and what each feature adds to it, (n, k): its own terms' sum."""
-        owner = np.zeros((len(self.terms), E.shape[1]))
-        for row, term in enumerate(self.terms):
-            owner[row, term.column] = self.coefficients[row]
-        return self.intercept, _design(E, self.terms) @ owner
+        if not self.terms:
+            return self.intercept, np.zeros(E.shape)
+        shapes = self._shapes
+        parts = [shapes.values(E[at : at + CHUNK]) for at in range(0, len(E), CHUNK)]
+        own = np.zeros(E.shape)
+        own[:, shapes.columns] = np.concatenate(parts) if parts else 0.0
+        return self.intercept, own
+
+    @cached_property
+    def _shapes(self) -> "_Shapes":
+        return _shapes(self)
+
+
+@dataclass(frozen=True)
+class _Shapes:
+    """What each of j columns adds, as a function of its value: an additive model is nothing but these.
+
+    A quantity's is constant + slope · x + Σ bends · (x − at)₊ on x clipped to [low, high]; a category's a
+    look-up by code. Each row is calculated by itself, so that alone it gets the bits it gets in a batch.
+
+    Attributes:
+        columns: (j,) which columns of E.
+        low, high, constant, slope, missing: (j,), `missing` being what a missing value adds.
+        at, bends: (h, j), padded with bends of 0.
+        coded: places among the j of the categories; their `levels` (c, l + 1): the last for further codes.
+    """
+
+    columns: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    constant: np.ndarray
+    slope: np.ndarray
+    missing: np.ndarray
+    at: np.ndarray
+    bends: np.ndarray
+    coded: np.ndarray
+    levels: np.ndarray
+
+    def values(self, E: np.ndarray) -> np.ndarray:
+        """(n, j) what each column adds."""
+        given = E[:, self.columns].astype(float)
+        x = np.clip(given, self.low, self.high)
+        out = x * self.slope
+        for at, bend in zip(self.at, self.bends, strict=True):
+            out += bend * np.maximum(x - at, 0)
+        out += self.constant
+        if len(self.coded):
+            most = self.levels.shape[1] - 1
+            codes = np.nan_to_num(given[:, self.coded], nan=most, posinf=most).clip(0, most).astype(int)
+            out[:, self.coded] = self.levels[np.arange(len(self.coded)), codes]
+        return np.where(np.isnan(given), self.missing, out)
+
+
+def _shapes(model: Logistic) -> _Shapes:
+    columns = np.array(sorted({term.column for term in model.terms}), dtype=int)
+    place = {column: at for at, column in enumerate(columns.tolist())}
+    own: list[list[tuple[Term, float]]] = [[] for _ in columns]
+    for term, coefficient in zip(model.terms, model.coefficients.tolist(), strict=True):
+        own[place[term.column]].append((term, coefficient))
+    bends = max((sum(term.kind == "hinge" for term, _ in terms) for terms in own), default=0)
+    plain = np.zeros((3, len(columns)))
+    bent = np.zeros((2, bends, len(columns)))
+    low, high = np.full((2, len(columns)), [[-np.inf], [np.inf]])
+    coded, levels = _level_values(own)
+    made = _Shapes(columns, low, high, plain[0], plain[1], plain[2], bent[0], bent[1], coded, levels)
+    for at, terms in enumerate(own):
+        _shape_of(made, at, terms)
+    return made
+
+
+def _level_values(own: list[list[tuple[Term, float]]]) -> tuple[np.ndarray, np.ndarray]:
+    coded = np.array(
+        [at for at, terms in enumerate(own) if any(t.kind == "level" for t, _ in terms)], dtype=int
+    )
+    most = max((int(term.at) for terms in own for term, _ in terms if term.kind == "level"), default=-1)
+    levels = np.zeros((len(coded), most + 2))
+    for row, at in enumerate(coded.tolist()):
+        for term, coefficient in own[at]:
+            levels[row] -= coefficient * term.mean
+            if term.kind == "level":
+                levels[row, int(term.at)] += coefficient
+    return coded, levels
+
+
+def _shape_of(made: _Shapes, at: int, terms: list[tuple[Term, float]]) -> None:
+    """Sum one column's terms into its shape."""
+    bend = 0
+    for term, coefficient in terms:
+        if term.kind in ("value", "hinge"):
+            weight = coefficient / term.scale
+            made.low[at], made.high[at] = term.low, term.high
+            made.constant[at] -= weight * term.mean
+            if term.kind == "value":
+                made.slope[at] += weight
+            else:
+                made.at[bend, at], made.bends[bend, at] = term.at, weight
+                bend += 1
+        else:
+            made.constant[at] -= coefficient * term.mean
+            made.missing[at] += coefficient * (float(term.kind == "missing") - term.mean)
 
 
 def fit_logistic(

@@ -16,7 +16,7 @@ from features.declaration import Info
 from features.errors import RenewalError
 from training.boosting import Trees
 from training.calibrate import Calibration
-from training.encode import Encoding
+from training.encode import Encoding, Rows
 from training.intervals import Intervals
 from training.logistic import Logistic, Term
 from training.metrics import to_logit, to_probability
@@ -81,11 +81,11 @@ class Model:
         """The columns read, in the order of `encode`."""
         return self.encoding.columns
 
-    def encode(self, X: pd.DataFrame) -> np.ndarray:
+    def encode(self, X: Rows) -> np.ndarray:
         """Rows as float32 (n, k), NaN where missing or unknown."""
         return self.encoding.encode(X)
 
-    def absent(self, X: pd.DataFrame) -> list[str]:
+    def absent(self, X: Rows) -> list[str]:
         """Columns the model reads which X lacks; they are scored as missing, and the caller should say so."""
         return self.encoding.absent(X)
 
@@ -100,11 +100,11 @@ class Model:
             out += (1 - self.share) * self.logistic.margin(E)
         return out
 
-    def log_odds(self, X: pd.DataFrame) -> np.ndarray:
+    def log_odds(self, X: Rows) -> np.ndarray:
         """Calibrated log-odds (n,) float64."""
         return self.calibration(self.margin(self.encode(X)))
 
-    def probability(self, X: pd.DataFrame) -> np.ndarray:
+    def probability(self, X: Rows) -> np.ndarray:
         """Probability (n,) float64 of renewal or win, strictly between 0 and 1."""
         return to_probability(self.log_odds(X))
 
