@@ -1,4 +1,4 @@
-"""What programs ask to plan by: what a change would do to a renewal, and whom to go for."""
+"""What is asked to plan by: what a change would do to a renewal, when to make contact, and whom to go for."""
 
 from typing import Annotated, Any
 
@@ -9,12 +9,14 @@ from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
 from features.arriving import Reader
+from serving.advice import contract_facts, for_contracts, untold, window_curve
 from serving.api import ERRORS, Seller, allow, answer
 from serving.auth import Principal
 from serving.batch import HELD_OUT
 from serving.problems import ProblemError
 from serving.schema import FitAsked, Fitted, Targets, WhatIf, WhatIfAsked
-from serving.what_if import effect_said, score_said, unsaid
+from serving.what_if import score_said, unsaid
+from training.causal.what_if import effect_of
 from training.icp import fit_rows
 from training.profiles.fit import Fit
 
@@ -55,9 +57,51 @@ def what_if_told(running: Any, body: WhatIfAsked, principal: Principal) -> dict[
         "contract_id": body.contract_id,
         "changes": changes,
         "score": score,
-        "effect": None if effects.value is None else effect_said(effects.value, changes),
+        "effect": None if effects.value is None else _effect(running, effects.value, found[0], changes),
         "why": effects.why or None,
     }
+
+
+def _effect(
+    running: Any, effects: dict[str, Any], row: dict[str, Any], changes: dict[str, float]
+) -> dict[str, dict[str, Any]]:
+    """The estimated effect of each change, from what was worked out for the ingested CRM."""
+    told = for_contracts(effects)
+    contract = contract_facts(effects, row, _arrived(running, row))
+    return {name: effect_of(told, contract, name, at) for name, at in changes.items()}
+
+
+def _arrived(running: Any, row: dict[str, Any]) -> list[dict[str, Any]]:
+    """What has arrived of a contract's account since the CRM was ingested."""
+    live: list[dict[str, Any]] = running.store.events("activities", account_id=row["account_id"])
+    return live
+
+
+def contact_window(running: Any, row: dict[str, Any]) -> dict[str, Any]:
+    """When to make first contact with one contract before it ends; looked up, never estimated at a request.
+
+    Args:
+        running: what the handlers share (`request.app.state.running`).
+        row: the contract's current score row, `contract_id`, `account_id` and `end_date` among it. Whether
+            the visitor may see it is the caller's to check.
+
+    Returns:
+        `window` (such as `61-90` days before the end, `none`: leave alone; None: nothing is advised),
+        `act_from` and `act_by` (ISO days, both included), `present` (the plan compared with, in words),
+        `estimate` and `usual` (probability of renewal under the window and under the present plan), `gain`,
+        `low`, `high` (their difference, 95 %), `worth` (gain × amount), `alike` (windows not told from the
+        best), `leaning` (what looks best where nothing is advised), `why` (a sentence to show, "can't tell:
+        …" with the reason where nothing is advised), `curve`: for each window, the earliest first, `bucket`,
+        `estimate`, `low`, `high`, `raw`, `n`, `why`, `is_open` (can still be chosen), `is_best`; `group`
+        (whose curve it is, `all`: everybody's), `notes`, and `comes`: True while it is being worked out.
+    """
+    effects = running.worked_out.ask("effects")
+    if effects.value is None:
+        return untold(effects.why, comes=effects.comes)
+    if "why" in effects.value["timing"]:
+        return untold(f"can't tell: {effects.value['timing']['why']}")
+    facts = contract_facts(effects.value, row, _arrived(running, row))
+    return {**untold(facts["why"]), **facts, **window_curve(for_contracts(effects.value)["timing"], facts)}
 
 
 @router.post("/v1/icp/fit", response_model=Fitted, tags=["plan"])

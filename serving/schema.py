@@ -136,17 +136,28 @@ class ScoreSaid(BaseModel):
 
 
 class EffectSaid(BaseModel):
-    """P(renewed) were every contract treated so, as far as the data can tell; null where they can't."""
+    """What the action is estimated to change, as far as the data can tell; null where they can't."""
 
     bucket: str | None = Field(examples=["31-60"])
-    estimate: float | None = Field(examples=[0.74])
+    group: str | None = Field(None, description="Whose estimate: a group or `all`.", examples=["software"])
+    estimate: float | None = Field(description="P(renewed) if treated so.", examples=[0.74])
     low: float | None = Field(examples=[0.69])
     high: float | None = Field(examples=[0.79])
+    present: str | None = Field(
+        None, description="The plan compared with.", examples=["what is usually done from here"]
+    )
+    usual: float | None = Field(None, description="P(renewed) under the present plan.", examples=[0.7])
+    gain: float | None = Field(None, description="estimate − usual.", examples=[0.04])
+    gain_low: float | None = Field(None, description="95 %, for any bucket asked for.", examples=[0.01])
+    gain_high: float | None = Field(None, examples=[0.07])
     raw: float | None = Field(description="The raw rate, which misleads.", examples=[0.66])
     n: int | None = Field(examples=[412])
+    margin: float | None = Field(
+        None, description="How far off if unseen worry did three times what is seen.", examples=[0.05]
+    )
     best: str | None = Field(description="The best bucket, if one stands out.", examples=["61-90"])
     alike: list[str] = Field(description="Every bucket that may be the best.", examples=[["31-60", "61-90"]])
-    why: str = Field(examples=["estimated for all contracts, not for this one"])
+    why: str = Field(examples=["estimated over contracts like this one (software), against …"])
 
 
 class WhatIf(BaseModel):

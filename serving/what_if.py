@@ -1,7 +1,7 @@
-"""What if we acted otherwise: what the score would say and what the estimated effect is, never in one figure.
+"""What if we acted otherwise: what the score would say; the estimated effect is another figure.
 
 The score repeats what went together in the past: where worried customers are called, calls look bad to it.
-The effect is what the action changes (design, section 7).
+What the action changes is told by `training.causal.what_if`; the two are never mixed into one figure.
 """
 
 from collections.abc import Mapping
@@ -14,16 +14,12 @@ import pyarrow as pa
 from features.arriving import Reader
 from serving.arrivals import Arrivals
 from serving.ground import Restate, with_rows
-from training.causal.deals import DISCOUNT_EDGES, DISCOUNTS
-from training.causal.frame import BUCKETS
 from training.registry import Loaded
 
 BEFORE = pd.Timedelta(hours=1)
 RECENT = pd.Timedelta(days=30)
 SAYS = "what the score would say had this just been recorded; no effect"
 NOT_SEEN = "the model does not look at what this changes"
-CALLS_ONLY_WIN = "what the number of calls does is estimated for new business only: `perennial effects calls`"
-IS_ESTIMATE = "estimated for contracts as they are, not for this one alone"
 
 
 def score_said(
@@ -134,43 +130,3 @@ def _read(table: str, key: str, rows: list[dict[str, Any]], reader: Reader) -> p
         for i, row in enumerate(rows)
     ]
     return reader.read(table, told)[0]
-
-
-def effect_said(effects: Mapping[str, Any], changes: Mapping[str, float]) -> dict[str, dict[str, Any]]:
-    """For each change the estimated probability of renewal under it, or why there is none.
-
-    Args:
-        effects: `timing` and `discount` as `training.effects` tells them, or `why` in their place.
-        changes: as in `score_said`.
-    """
-    said = {}
-    for name, at in changes.items():
-        if name == "calls_30d":
-            said[name] = _row(None, {}, CALLS_ONLY_WIN)
-        elif name == "contact_days_before":
-            bucket = next(bucket for bucket, low, high in BUCKETS if low <= at <= high)
-            said[name] = _found(effects["timing"], bucket)
-        else:
-            bucket = DISCOUNTS[int(np.searchsorted(DISCOUNT_EDGES, at, side="right"))]
-            said[name] = _found(effects["discount"], bucket)
-    return said
-
-
-def _found(told: Mapping[str, Any], bucket: str) -> dict[str, Any]:
-    """The row of a bucket among all renewals."""
-    rows = [
-        row
-        for row in told.get("rows", [])
-        if (row["outcome"], row.get("group", "all"), row["bucket"]) == ("renewal", "all", bucket)
-    ]
-    if not rows:
-        return _row(bucket, {}, told.get("why") or "can't tell: no renewal was treated so")
-    group = "renewal: all" if "renewal: all" in told["best"] else "all"
-    standing = {"best": told["best"].get(group), "alike": told["indistinguishable"].get(group, [])}
-    why = IS_ESTIMATE if rows[0]["estimate"] is not None else rows[0].get("why") or "can't tell"
-    return _row(bucket, {**rows[0], **standing}, why)
-
-
-def _row(bucket: str | None, row: Mapping[str, Any], why: str) -> dict[str, Any]:
-    figures = {name: row.get(name) for name in ("estimate", "low", "high", "raw", "n", "best")}
-    return {"bucket": bucket, **figures, "alike": row.get("alike", []), "why": why}

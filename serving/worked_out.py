@@ -29,7 +29,7 @@ FOLDER = "worked-out"
 MOST_LISTED = 10_000
 RETRY_SECONDS = 600.0
 NICENESS = 10
-_FORM = 1
+_FORM = 2
 """Counted up when the kept form changes."""
 
 
@@ -148,16 +148,9 @@ def work_out(name: str, settings: Settings) -> None:
 
 
 def _effects(crm: Crm, settings: Settings) -> dict[str, Any]:
-    """Both questions a what-if asks; one that the data can't answer holds only `why`."""
-    from training.effects import discount, timing
+    from serving.advice import effects_worked_out
 
-    told: dict[str, Any] = {}
-    for name, estimate in (("timing", timing), ("discount", discount)):
-        try:
-            told[name] = estimate(crm, settings)
-        except RenewalError as error:
-            told[name] = {"why": str(error)}
-    return told
+    return effects_worked_out(crm, settings)
 
 
 def _icp(crm: Crm, settings: Settings) -> dict[str, Any]:

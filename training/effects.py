@@ -7,6 +7,7 @@ together; `margin` is how far an estimate is off if unseen worry moves it three 
 everything recorded does.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,29 +31,37 @@ def timing(crm: Crm, settings: Settings, by: str | None = None, say: Say = silen
     Raises:
         RenewalError: no dates, no contacts, too few matured contracts, or no such attribute.
     """
-    told = estimated_timing(crm, settings, by, say)
-    told.pop("covariance")
-    return told
+    return shown(estimated_timing(crm, settings, by, say))
 
 
 def estimated_timing(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent) -> Answer:
     """`timing` with `covariance`: each group's told buckets and the covariance of their estimates."""
+    return timing_by(crm, settings, (by,), say)[by]
+
+
+def timing_by(
+    crm: Crm, settings: Settings, attributes: Sequence[str | None], say: Say = silent
+) -> dict[str | None, Answer]:
+    """`estimated_timing` by each of these attributes (None: everybody alone), estimated once."""
     trial = timing_trial(crm, settings, say)
-    groups = groups_by(crm, by, trial.contracts)
+    groups = {by: groups_by(crm, by, trial.contracts) for by in attributes}
     say("estimating every window in sequence")
     whole = estimate_strategies(trial.windows, trial.y, trial.cluster, seed=settings.seed)
     nothing = without_covariates(trial.windows)
     bare = estimate_strategies(nothing, trial.y, trial.cluster, seed=settings.seed, errors=False)
-    found = {ALL: whole} | {name: whole.among(who) for name, who in groups.items()}
-    told = answer("renewal", TIMING, found, bare, missing=trial.missing, seed=settings.seed)
-    told["notes"] = [
-        *trial.notes,
-        "an inbound contact before a window breaks 'no contact before'",
-        "contact after the decision is no treatment",
-        *told["notes"],
-        *_robustness(told, "window"),
-    ]
-    return told
+    found = {}
+    for by in attributes:
+        parts = {ALL: whole} | {name: whole.among(who) for name, who in groups[by].items()}
+        told = answer("renewal", TIMING, parts, bare, missing=trial.missing, seed=settings.seed)
+        told["notes"] = [
+            *trial.notes,
+            "an inbound contact before a window breaks 'no contact before'",
+            "contact after the decision is no treatment",
+            *told["notes"],
+            *_robustness(told, "window"),
+        ]
+        found[by] = told
+    return found
 
 
 def calls(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent) -> dict[str, Any]:
@@ -61,14 +70,21 @@ def calls(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent
     Raises:
         RenewalError: no dates or outcomes, no activities, too few decided deals, or no such attribute.
     """
+    return shown(calls_by(crm, settings, (by,), say)[by])
+
+
+def calls_by(
+    crm: Crm, settings: Settings, attributes: Sequence[str | None], say: Say = silent
+) -> dict[str | None, Answer]:
+    """`calls` with `covariance` by each of these attributes, estimated once."""
     from training.causal.competing import calls_until_won
 
     question = calls_question(crm, settings)
-    told = _one_moment(crm, "win", CALLS, question, settings, by, say)
-    told.pop("covariance")
-    told["notes"] += _robustness(told, "bucket")
-    told["calls_until_won"] = calls_until_won(crm, by)
-    return told
+    found = _one_moment(crm, "win", CALLS, question, settings, attributes, say)
+    for by, told in found.items():
+        told["notes"] += _robustness(told, "bucket")
+        told["calls_until_won"] = calls_until_won(crm, by)
+    return found
 
 
 def discount(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent) -> dict[str, Any]:
@@ -80,29 +96,46 @@ def discount(crm: Crm, settings: Settings, by: str | None = None, say: Say = sil
     Raises:
         RenewalError: no quotes, too few with a decided outcome, or no such attribute.
     """
-    told = estimated_discount(crm, settings, by, say)
-    told.pop("covariance")
-    return told
+    return shown(estimated_discount(crm, settings, by, say))
 
 
 def estimated_discount(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent) -> Answer:
     """`discount` with `covariance` by outcome and group."""
+    return discount_by(crm, settings, (by,), say)[by]
+
+
+def discount_by(
+    crm: Crm, settings: Settings, attributes: Sequence[str | None], say: Say = silent
+) -> dict[str | None, Answer]:
+    """`estimated_discount` by each of these attributes, estimated once."""
     keyed = ("best", "indistinguishable", "enough", "sensitivity", "covariance")
-    told: dict[str, Any] = {"rows": [], "notes": [], **{name: {} for name in keyed}}
+    found: dict[str | None, Answer] = {
+        by: {"rows": [], "notes": [], **{name: {} for name in keyed}} for by in attributes
+    }
     for outcome, question in discount_questions(crm, settings).items():
-        one = _one_moment(crm, outcome, DISCOUNTS, question, settings, by, say)
-        one["notes"] += _robustness(one, "band")
-        told["covariance"][outcome] = one.pop("covariance")
-        prefix = f"{outcome}: " if told["rows"] else ""
-        told["rows"] += one["rows"]
-        told["sensitivity"][outcome] = one["sensitivity"]
-        told["notes"] += [f"{outcome}: {note}" for note in one["notes"]]
-        for group, best in one["best"].items():
-            alike = one["indistinguishable"][group]
-            told["best"][prefix + group] = best
-            told["indistinguishable"][prefix + group] = alike
-            told["enough"][prefix + group] = _lowest_known(one, group, alike)
-    return told
+        for by, one in _one_moment(crm, outcome, DISCOUNTS, question, settings, attributes, say).items():
+            one["notes"] += _robustness(one, "band")
+            _add(found[by], outcome, one)
+    return found
+
+
+def _add(told: Answer, outcome: str, one: Answer) -> None:
+    """One outcome's answer into that of all outcomes; from the second on its groups are named by it."""
+    prefix = f"{outcome}: " if told["rows"] else ""
+    told["rows"] += one["rows"]
+    told["covariance"][outcome] = one["covariance"]
+    told["sensitivity"][outcome] = one["sensitivity"]
+    told["notes"] += [f"{outcome}: {note}" for note in one["notes"]]
+    for group, best in one["best"].items():
+        alike = one["indistinguishable"][group]
+        told["best"][prefix + group] = best
+        told["indistinguishable"][prefix + group] = alike
+        told["enough"][prefix + group] = _lowest_known(one, group, alike)
+
+
+def shown(told: Answer) -> dict[str, Any]:
+    """An answer as people and programs get it, without what only further estimates need."""
+    return {name: value for name, value in told.items() if name != "covariance"}
 
 
 def _lowest_known(one: Answer, group: str, alike: list[str]) -> str | None:
@@ -116,19 +149,22 @@ def _one_moment(
     names: tuple[str, ...],
     question: Question,
     settings: Settings,
-    by: str | None,
+    attributes: Sequence[str | None],
     say: Say,
-) -> Answer:
-    groups = groups_by(crm, by, question.rows)
+) -> dict[str | None, Answer]:
+    groups = {by: groups_by(crm, by, question.rows) for by in attributes}
     say(f"{outcome}: {len(question.y):,} rows")
     levels, y, cluster = question.arm, question.y, question.cluster
     whole = estimate_arms(question.X, levels, names, y, cluster, seed=settings.seed)
     nothing = np.empty((len(y), 0))
     bare = estimate_arms(nothing, levels, names, y, cluster, seed=settings.seed, errors=False)
-    found = {ALL: whole} | {name: whole.among(who) for name, who in groups.items()}
-    told = answer(outcome, names, found, bare, seed=settings.seed)
-    told["notes"] = [*question.notes, *told["notes"]]
-    return told
+    found = {}
+    for by in attributes:
+        parts = {ALL: whole} | {name: whole.among(who) for name, who in groups[by].items()}
+        told = answer(outcome, names, parts, bare, seed=settings.seed)
+        told["notes"] = [*question.notes, *told["notes"]]
+        found[by] = told
+    return found
 
 
 def _robustness(told: Answer, unit: str) -> list[str]:

@@ -19,7 +19,7 @@ LEADS = {name: (low, high) for name, low, high in BUCKETS}
 
 @dataclass(frozen=True)
 class Gain:
-    """Advice for a contract so many days before its end: probabilities, and the weights behind the gain."""
+    """One bucket against a plan: probabilities under both, and their difference with its 95 % interval."""
 
     window: str
     estimate: float
@@ -27,7 +27,6 @@ class Gain:
     gain: float
     low: float
     high: float
-    weight: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -42,26 +41,45 @@ class Curve:
     alike: tuple[str, ...]
     best: str | None
 
-    def advise(self, lead_days: float) -> Gain | None:
-        """The best window still open `lead_days` before the end; None where fewer than two are told."""
-        still = np.array([b == NONE or LEADS[b][0] <= lead_days for b in self.buckets])
-        if still.sum() < 2:
+    def advise(self, lead_days: float, planned: str | None = None) -> Gain | None:
+        """The best window still open `lead_days` before the end, over the present plan.
+
+        None where fewer than two windows are told, or the one planned is not.
+        """
+        usual = self.usual(lead_days, planned)
+        if usual is None:
             return None
+        still = self.still_open(lead_days)
+        return self.over(usual, self.buckets[int(np.argmax(np.where(still, self.estimate, -np.inf)))])
+
+    def still_open(self, lead_days: float | None) -> np.ndarray:
+        """(m,) bool: the buckets that can still be chosen so many days before the end; None: all."""
+        if lead_days is None:
+            return np.ones(len(self.buckets), dtype=bool)
+        return np.array([b == NONE or LEADS[b][0] <= lead_days for b in self.buckets])
+
+    def usual(self, lead_days: float | None = None, planned: str | None = None) -> np.ndarray | None:
+        """(m,) the present plan as shares of the buckets.
+
+        Args:
+            lead_days: days to the end, for windows before it.
+            planned: the bucket already planned. Default: what is usually done from here.
+        """
+        still = self.still_open(lead_days)
+        if still.sum() < 2 or planned not in (None, *self.buckets):
+            return None
+        if planned is not None:
+            return np.array([float(b == planned) for b in self.buckets])
         usual = np.where(still, np.maximum(self.chosen, 0), 0.0)
-        usual = usual / usual.sum() if usual.sum() else still / still.sum()
-        pick = int(np.argmax(np.where(still, self.estimate, -np.inf)))
-        weight = np.eye(len(self.buckets))[pick] - usual
-        gain, spread = self.total(weight)
+        return usual / usual.sum() if usual.sum() else still / still.sum()
+
+    def over(self, usual: np.ndarray, bucket: str) -> Gain:
+        """What one of the buckets gains over a plan."""
+        pick = self.buckets.index(bucket)
+        gain, spread = self.total(np.eye(len(self.buckets))[pick] - usual)
         half = self.critical() * spread
-        return Gain(
-            self.buckets[pick],
-            float(self.estimate[pick]),
-            float(usual @ self.estimate),
-            gain,
-            gain - half,
-            gain + half,
-            weight,
-        )
+        estimate = float(self.estimate[pick])
+        return Gain(bucket, estimate, float(usual @ self.estimate), gain, gain - half, gain + half)
 
     def total(self, weight: np.ndarray) -> tuple[float, float]:
         """A weighted sum of the estimates and its standard error."""

@@ -1,47 +1,244 @@
-"""From effects to plans: a contract's best window, what advice is worth, a policy table, an experiment."""
+"""From effects to a plan: each coming contract's best window for the first contact, and by when to act.
+
+A window is advised only where its gain over the present plan is beyond chance: in the contract's own group,
+or else among all customers. The present plan is the contact already planned; where none is, what is usually
+done from here with contracts not yet contacted.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
-from features.as_of import DAY, MISSING
 from features.crm import Crm
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from features.snapshots import asked, to_score
 from training.causal.answer import ALL
-from training.causal.contacts import FOREVER, first_contacts, human_contacts, micros
-from training.causal.curve import LEADS, Curve, Gain, curve_for, curves
-from training.causal.groups import attribute
+from training.causal.coming import coming, usable
+from training.causal.curve import LEADS, Curve, Gain, curves
 from training.causal.memory import remembered
 from training.causal.trial import NONE
-from training.effects import calls, estimated_timing
+from training.effects import estimated_timing
 
-RUNUP_DAYS = 180
-POWER, LEVEL = 0.8, 0.05
-LEAST_GAP = 0.03
-WITHIN_ACCOUNT = 0.1
-OUTCOME_DAYS = 45
+NOTHING = "can't tell: no two windows can be compared in these data"
+LATE = "can't tell: no window is left that can be compared"
+USUAL = "what is usually done from here"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is said of one contract: its curve and gain, where there are any; `is_advice` if beyond chance."""
+
+    curve: Curve | None
+    gain: Gain | None
+    is_advice: bool
+    why: str
+
+
+def plan(
+    crm: Crm,
+    settings: Settings,
+    by: str | None = "industry",
+    as_of: pd.Timestamp | None = None,
+    say: Say = silent,
+) -> dict[str, Any]:
+    """The best window for each coming contract, by when to act, and the gain over the present plan.
+
+    Args:
+        crm: the CRM as it stands.
+        settings: where estimates are kept.
+        by: the attribute whose groups have a curve of their own, where the data give one.
+        as_of: the day of the plan; default: the day of the data.
+        say: told what is being done.
+
+    Returns:
+        `rows`, those to act on first at the top, each as `advice` gives it; `as_of`; `notes`.
+
+    Raises:
+        RenewalError: as `training.effects.timing`.
+    """
+    by = usable(crm, by)
+    told = remembered("timing", estimated_timing, crm, settings, by, say)
+    return planned(crm, told, by, as_of)
+
+
+def planned(
+    crm: Crm, told: Mapping[str, Any], by: str | None = None, as_of: pd.Timestamp | None = None
+) -> dict[str, Any]:
+    """`plan` from an answer of `estimated_timing` by that attribute."""
+    rows = coming(crm, to_score(crm, "renewal", as_of), by)
+    return {
+        "as_of": str((as_of or crm.until).date()),
+        "by": by,
+        "rows": in_order(advised(rows, curves(dict(told)))),
+        "notes": [
+            "gain: in probability of renewal, over the contact planned, else over what is usually done from "
+            "here; 95 % for whichever window is advised",
+            "nothing is advised where the gain may be chance",
+            *told["notes"],
+        ],
+    }
+
+
+def advised(rows: pd.DataFrame, found: Mapping[str, Curve]) -> list[dict[str, Any]]:
+    """`advice` for each row of `coming`; contracts alike in all that counts share one calculation."""
+    made: dict[tuple[Any, ...], Choice] = {}
+    told = []
+    for row in rows.to_dict("records"):
+        group = None if pd.isna(row["group"]) else str(row["group"])
+        still = tuple(low <= row["days_to_end"] for low, _ in LEADS.values())
+        key = (group, still, row["planned"])
+        if key not in made:
+            made[key] = choose(found, group, row["days_to_end"], row["planned"])
+        told.append(advice({str(name): each for name, each in row.items()}, made[key]))
+    return told
+
+
+def choose(found: Mapping[str, Curve], group: str | None, days_to_end: float, planned: str | None) -> Choice:
+    """The window with the most to gain in the group, or else among all customers, if beyond chance."""
+    own = [found[name] for name in dict.fromkeys((group, ALL)) if name is not None and name in found]
+    if not own:
+        return Choice(None, None, False, NOTHING)
+    tried = [(curve, curve.advise(days_to_end, planned)) for curve in own]
+    for curve, gain in tried:
+        if gain is not None and gain.low > 0:
+            return Choice(curve, gain, True, "")
+        if gain is not None and gain.window == planned and curve.best == planned:
+            return Choice(curve, gain, True, "")
+    curve, gain = tried[0] if tried[0][1] is not None else tried[-1]
+    if gain is None and planned is not None:
+        return Choice(curve, None, False, f"can't tell: nothing can be told of the window planned, {planned}")
+    return Choice(curve, gain, False, LATE if gain is None else "")
+
+
+def advice(row: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
+    """What to do with one contract, as facts and in one sentence.
+
+    Returns:
+        The contract's facts; `window` (None: nothing is advised), `act_from` and `act_by` (days, both
+        included), `present` (the plan compared with), `estimate` and `usual` (probabilities under the window
+        and under the present plan), `gain`, `low`, `high`, `worth` (gain × amount), `alike` (windows not told
+        from the best), `curve` (whose: a group or `all`), `leaning` (the window that looks best, advised or
+        not) and `why`.
+    """
+    told = _facts(row) | {"curve": choice.curve.group if choice.curve else None}
+    if not pd.isna(row["contacted_at"]):
+        return told | _nothing(f"first contact of this run-up was made on {row['contacted_at'].date()}")
+    curve, gain = choice.curve, choice.gain
+    if curve is None or gain is None or row["days_to_end"] < 0:
+        return told | _nothing(choice.why or LATE)
+    figures = {
+        "leaning": gain.window,
+        "present": row["planned"] or USUAL,
+        "estimate": round(gain.estimate, 5),
+        "usual": round(gain.usual, 5),
+        "gain": round(gain.gain, 5),
+        "low": round(gain.low, 5),
+        "high": round(gain.high, 5),
+        "alike": [b for b in curve.alike if b == NONE or LEADS[b][0] <= row["days_to_end"]],
+    }
+    if not choice.is_advice:
+        return told | _nothing(_chance(gain)) | figures
+    amount = row["amount"]
+    return (
+        told
+        | _nothing(_words(row, gain, curve))
+        | figures
+        | {
+            "window": gain.window,
+            **_days(row, gain.window),
+            "worth": None if pd.isna(amount) else round(gain.gain * amount, 2),
+        }
+    )
+
+
+def _facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {
+        name: None if pd.isna(row[name]) else row[name]
+        for name in ("contract_id", "account_id", "account_name", "owner_id", "region", "group", "amount")
+    }
+    days = {
+        shown: None if pd.isna(row[name]) else str(row[name].date())
+        for shown, name in (
+            ("ends_on", "ends_at"),
+            ("contacted_on", "contacted_at"),
+            ("planned_on", "planned_at"),
+        )
+    }
+    return plain | days | {"days_to_end": int(row["days_to_end"]), "planned": row["planned"]}
+
+
+def _nothing(why: str) -> dict[str, Any]:
+    empty = ("window", "act_from", "act_by", "leaning", "present", "estimate", "usual")
+    return {
+        **dict.fromkeys((*empty, "gain", "low", "high", "worth")),
+        "alike": [],
+        "why": why,
+    }
+
+
+def _days(row: Mapping[str, Any], window: str) -> dict[str, str | None]:
+    """First and last day of a window, the first not before the day of the data."""
+    if window == NONE:
+        return {"act_from": None, "act_by": None}
+    low, high = LEADS[window]
+    first = row["ends_at"] - pd.Timedelta(days=min(high, row["days_to_end"]))
+    return {"act_from": str(first.date()), "act_by": str((row["ends_at"] - pd.Timedelta(days=low)).date())}
+
+
+def points(share: float) -> str:
+    """A difference of shares in points, signed."""
+    return f"{100 * share:+.1f}".replace("-", "−")
+
+
+def _words(row: Mapping[str, Any], gain: Gain, curve: Curve) -> str:
+    whose = "all customers" if curve.group == ALL else curve.group
+    if gain.window == row["planned"]:
+        return (
+            f"Keep the contact planned for {row['planned_at'].date()}: it lies in the best window ({whose})"
+        )
+    over = f"the contact planned for {row['planned_at'].date()}" if row["planned"] else USUAL
+    said = f"{points(gain.gain)} points over {over} ({whose})"
+    if gain.window == NONE:
+        return f"Leave uncontacted: {said}"
+    low, high = LEADS[gain.window]
+    return f"First contact {low} to {high} days before the end: {said}"
+
+
+def _chance(gain: Gain) -> str:
+    if gain.gain <= 0:
+        return "can't tell: no window is better than the present plan beyond chance"
+    looks = "no contact" if gain.window == NONE else f"{gain.window} days"
+    return (
+        f"can't tell: {looks} looks best, but {points(gain.gain)} points "
+        f"({points(gain.low)} to {points(gain.high)}) may be chance"
+    )
+
+
+def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those whose time to act ends first at the top, more money first; what is not advised after them."""
+    return sorted(
+        rows,
+        key=lambda row: (
+            row["window"] is None,
+            row["act_by"] or "9999",
+            -(row["worth"] or 0.0),
+            row["ends_on"],
+            row["contract_id"],
+        ),
+    )
 
 
 def best_window(
     crm: Crm, settings: Settings, contract_id: str, by: str | None = "industry", say: Say = silent
 ) -> dict[str, Any]:
-    """When to make first contact with one contract, what that gains over the usual plan, and by when to act.
-
-    Args:
-        crm: the CRM as it stands.
-        settings: where estimates are kept.
-        contract_id: a contract that runs.
-        by: the attribute whose group's curve is used, where it has one.
-        say: told what is being done.
+    """When to make first contact with one contract, as `advice` tells it.
 
     Raises:
-        RenewalError: no such contract, or it is not running.
+        RenewalError: no such contract, or it has no end date.
     """
     rows = asked(crm, "renewal", pd.DataFrame({"contract_id": [contract_id]}))
     if rows["problem"].notna().any() or rows["ends_at"].isna().any():
@@ -50,192 +247,6 @@ def best_window(
             found=repr(contract_id),
             do="Take one from `perennial score renewal`.",
         )
-    told = remembered("timing", estimated_timing, crm, settings, _usable(crm, by), say)
-    groups = _groups(crm, _usable(crm, by), rows)
-    curve = curve_for(curves(told), groups.iloc[0])
-    row, met = rows.iloc[0], _met(crm, rows)[0]
-    answer: dict[str, Any] = {
-        "contract_id": contract_id,
-        "as_of": str(crm.until.date()),
-        "ends_on": str(row["ends_at"].date()),
-        "days_to_end": float(row["lead_days"]),
-        "group": curve.group if curve else None,
-    }
-    if curve is None:
-        return answer | {"window": None, "why": "can't tell: no two windows can be compared"}
-    if met != FOREVER:
-        on = pd.Timestamp(np.int64(met), unit="us").date()
-        return answer | {"window": None, "why": f"first contact of this run-up was made on {on}"}
-    gain = curve.advise(float(row["lead_days"]))
-    if gain is None or row["lead_days"] < 0:
-        return answer | {"window": None, "why": "no window is left that can be compared"}
-    return answer | _advice(curve, gain, row)
-
-
-def _advice(curve: Curve, gain: Gain, row: pd.Series) -> dict[str, Any]:
-    low, high = LEADS.get(gain.window, (0, 0))
-    end, lead = row["ends_at"], float(row["lead_days"])
-    open_alike = [b for b in curve.alike if b == NONE or LEADS[b][0] <= lead]
-    sure = gain.low > 0
-    words = (
-        f"Make first contact {low} to {high} days before the end"
-        if gain.window != NONE
-        else "Leave this contract uncontacted"
-    )
-    return {
-        "window": gain.window,
-        "alike": open_alike,
-        "act_from": None if gain.window == NONE else str((end - pd.Timedelta(days=min(high, lead))).date()),
-        "act_by": None if gain.window == NONE else str((end - pd.Timedelta(days=low)).date()),
-        "estimate": round(gain.estimate, 5),
-        "usual": round(gain.usual, 5),
-        "gain": round(gain.gain, 5),
-        "low": round(gain.low, 5),
-        "high": round(gain.high, 5),
-        "sure": sure,
-        "why": f"{words}: {100 * gain.gain:+.1f} points over what is usually done from here"
-        + ("" if sure else ", which may be chance"),
-    }
-
-
-def value(
-    crm: Crm,
-    settings: Settings,
-    by: str | None = "industry",
-    as_of: pd.Timestamp | None = None,
-    say: Say = silent,
-) -> dict[str, Any]:
-    """Money gained by following the advice over the coming renewals, the policy, and how to check it.
-
-    Returns:
-        `contracts`, `gain` (expected renewals won), `money`, `low`, `high` (95 %, groups' errors taken to go
-        together, as pooling makes them), `policy` (a row a group:
-        window, alike, calls, contracts, gain, money, …), `experiment`, `notes`.
-    """
-    by = _usable(crm, by)
+    by = usable(crm, by)
     told = remembered("timing", estimated_timing, crm, settings, by, say)
-    found = curves(told)
-    coming = to_score(crm, "renewal", as_of).reset_index(drop=True)
-    coming = coming[_met(crm, coming) == FOREVER].reset_index(drop=True)
-    notes = ["contracts already contacted in this run-up are not counted", *told["notes"]]
-    work, skipped = _calls_by_group(crm, settings, by, say)
-    notes += skipped
-    policy, total, spread = [], np.zeros(2), np.zeros(2)
-    groups = _groups(crm, by, coming)
-    for name, rows in coming.groupby(groups.fillna(ALL), sort=True):
-        curve = curve_for(found, str(name))
-        if curve is None:
-            continue
-        line, amounts, spreads = _policy_row(str(name), curve, rows, work)
-        policy.append(line)
-        total += amounts
-        spread += spreads
-    half = stats.norm.isf(LEVEL / 2) * spread
-    return {
-        "contracts": len(coming),
-        "gain": round(float(total[0]), 2),
-        "money": round(float(total[1]), 2),
-        "low": round(float(total[1] - half[1]), 2),
-        "high": round(float(total[1] + half[1]), 2),
-        "policy": sorted(policy, key=lambda line: -line["money"]),
-        "experiment": experiment(found.get(ALL), crm),
-        "notes": notes,
-    }
-
-
-def _policy_row(
-    name: str, curve: Curve, rows: pd.DataFrame, work: Mapping[str, str | None]
-) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    """One line of the policy table, with (renewals, money) gained and their standard errors."""
-    money = rows["amount"].astype("Float64").to_numpy(float, na_value=0.0) / 100
-    weights = np.zeros((2, len(curve.buckets)))
-    advised = 0
-    for lead, amount in zip(rows["lead_days"].to_numpy(float), money, strict=True):
-        gain = curve.advise(lead)
-        if gain is not None and gain.gain > 0:
-            weights += np.outer([1.0, amount], gain.weight)
-            advised += 1
-    sums = [curve.total(weight) for weight in weights]
-    early = curve.advise(RUNUP_DAYS)
-    line = {
-        "group": name,
-        "curve": curve.group,
-        "window": curve.best,
-        "alike": list(curve.alike),
-        "calls": work.get(name, work.get(ALL)),
-        "contracts": len(rows),
-        "advised": advised,
-        "gain_each": round(early.gain, 5) if early else None,
-        "low_each": round(early.low, 5) if early else None,
-        "high_each": round(early.high, 5) if early else None,
-        "gain": round(sums[0][0], 2),
-        "money": round(sums[1][0], 2),
-    }
-    return line, np.array([s[0] for s in sums]), np.array([s[1] for s in sums])
-
-
-def experiment(curve: Curve | None, crm: Crm) -> dict[str, Any] | None:
-    """Whom to randomise to check the advice, how many, and for how long.
-
-    Accounts are drawn by lot: one half is contacted in the advised window, the other as usual. Numbers are
-    for 80 % power at 5 % (two-sided), enlarged for contracts that share an account.
-    """
-    gain = curve.advise(RUNUP_DAYS) if curve else None
-    if curve is None or gain is None or gain.window == NONE:
-        return None
-    gap = max(gain.gain, LEAST_GAP)
-    p, q = gain.usual, min(gain.usual + gap, 0.999)
-    z = stats.norm.isf(LEVEL / 2) + stats.norm.isf(1 - POWER)
-    each = z**2 * (p * (1 - p) + q * (1 - q)) / gap**2
-    ends = crm.frame("contracts", ["account_id", "end_date"]).dropna()
-    year = ends[(ends["end_date"] > crm.until - pd.Timedelta(days=365)) & (ends["end_date"] <= crm.until)]
-    shared = len(year) / max(year["account_id"].nunique(), 1)
-    each = int(np.ceil(each * (1 + (shared - 1) * WITHIN_ACCOUNT)))
-    monthly = len(year) / 12
-    months = 2 * each / monthly if monthly else None
-    high = LEADS[gain.window][1]
-    return {
-        "whom": f"accounts whose contract ends in {high} days or more, not contacted in this run-up",
-        "arms": [f"first contact {gain.window} days before the end", "as usual"],
-        "gap": round(gap, 4),
-        "contracts_each": each,
-        "enrol_months": None if months is None else round(months, 1),
-        "months_to_answer": None if months is None else round(months + (high + OUTCOME_DAYS) / 30.4, 1),
-        "power": POWER,
-    }
-
-
-def _calls_by_group(
-    crm: Crm, settings: Settings, by: str | None, say: Say
-) -> tuple[dict[str, str | None], list[str]]:
-    """Group → the number of calls that wins most, None where none stands out; and why it is missing."""
-    if not crm.has("opportunities"):
-        return {}, ["no opportunities: the policy names no number of calls"]
-    try:
-        told = remembered("calls", calls, crm, settings, by, say)
-    except RenewalError as error:
-        return {}, [f"the policy names no number of calls: {error}"]
-    return dict(told["best"]), []
-
-
-def _usable(crm: Crm, by: str | None) -> str | None:
-    """The attribute if this CRM has it, else none."""
-    table, _, column = (by or "").rpartition(".")
-    places = [table] if table else ["accounts", "contracts"]
-    return by if by and any(crm.has(place, column) for place in places) else None
-
-
-def _groups(crm: Crm, by: str | None, rows: pd.DataFrame) -> pd.Series:
-    if by is None:
-        return pd.Series(pd.NA, index=rows.index, dtype="string")
-    return attribute(crm, by, rows)
-
-
-def _met(crm: Crm, rows: pd.DataFrame) -> np.ndarray:
-    """(n,) when each contract's first human contact of the run-up came (µs), `FOREVER` if it has not yet."""
-    end = micros(rows["ends_at"])
-    now = int(pd.Timestamp(crm.until).as_unit("us").value)
-    frame = rows[["contract_id", "account_id"]].assign(
-        entry=np.where(end == MISSING, now, end - RUNUP_DAYS * DAY), stop=now
-    )
-    return first_contacts(frame, human_contacts(crm))[0]
+    return advised(coming(crm, rows, by), curves(told))[0]

@@ -1,36 +1,35 @@
-"""What if we acted otherwise: what the model's score would say, and what the estimated effect is, kept apart.
+"""What if we acted otherwise: the estimated effect of a change of what we do, for one contract.
 
-The score repeats what went together in the past; that worried customers are called makes calls look bad to
-it. The effect is what the action changes, as far as the data can tell. The two are never mixed into one
-figure. Only actions can be changed: the day of the contact, calls, the discount.
+An effect is what the action changes, as far as the data can tell. What the model's score would say is
+another figure, told elsewhere (`serving.what_if`) and never mixed with this one. Only actions can be changed:
+the day of the first contact, the calls, the discount.
 """
 
-import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from features.crm import Crm
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
-from features.snapshots import asked
 from training.causal.answer import ALL, Answer
-from training.causal.curve import Curve, curve_for, curves
+from training.causal.coming import usable
+from training.causal.curve import Curve, curves
 from training.causal.deals import DISCOUNT_EDGES, DISCOUNTS
 from training.causal.frame import BUCKETS
 from training.causal.memory import remembered
+from training.causal.plan import USUAL, best_window
 from training.effects import estimated_discount, estimated_timing
-from training.versions import Loaded
 
 LIMITS = {"contact_days_before": (0, 180), "calls_30d": (0, 60), "discount_pct": (0, 90)}
-BEFORE = pd.Timedelta(hours=1)
+CALLS_ONLY_WIN = (
+    "can't tell: what the number of calls does is estimated for new business only (`perennial effects calls`)"
+)
+NO_QUOTES = "can't tell: no quotes of renewals are linked to contracts"
+NOT_COMPARED = "can't tell: nothing to compare with"
+FIGURES = ("estimate", "low", "high", "raw", "n", "margin")
 
 
 def what_if(
@@ -38,39 +37,39 @@ def what_if(
     settings: Settings,
     contract_id: str,
     changes: Mapping[str, float],
-    loaded: Loaded | None = None,
+    by: str | None = "industry",
     say: Say = silent,
 ) -> dict[str, Any]:
-    """Two answers to one question, in words that keep them apart.
+    """The estimated effect of each change on one contract.
 
     Args:
         crm: the CRM as it stands.
-        settings: where models and estimates are kept.
+        settings: where estimates are kept.
         contract_id: a contract.
         changes: any of contact_days_before (0–180), calls_30d (0–60), discount_pct (0–90).
-        loaded: the model, where the caller holds it; else the registry's champion.
+        by: the attribute whose groups have an estimate of their own, where the data give one.
         say: told what is being done.
 
     Returns:
-        contract_id, as_of, changes, `score` (now, changed, difference, why) and `effects` (a row a change).
+        contract_id, as_of, changes and `effect`: change → as `effect_of` tells it.
 
     Raises:
         RenewalError: a change is no action or out of range, or there is no such contract.
     """
     asked_for = checked(changes)
-    row = asked(crm, "renewal", pd.DataFrame({"contract_id": [contract_id]}))
-    if row["problem"].notna().any() or row["ends_at"].isna().any():
-        raise RenewalError(
-            expected="the contract_id of a contract with an end date",
-            found=repr(contract_id),
-            do="Take one from `perennial score renewal`.",
-        )
+    contract = best_window(crm, settings, contract_id, by, say)
+    by = usable(crm, by)
+    told: dict[str, Any] = {"timing": remembered("timing", estimated_timing, crm, settings, by, say)}
+    if "discount_pct" in asked_for:
+        try:
+            told["discount"] = remembered("discount", estimated_discount, crm, settings, by, say)
+        except RenewalError as error:
+            told["discount"] = {"why": str(error)}
     return {
         "contract_id": contract_id,
         "as_of": str(crm.until.date()),
         "changes": asked_for,
-        "score": score_sensitivity(crm, settings, row, asked_for, loaded),
-        "effects": [_effect(crm, settings, name, at, say) for name, at in asked_for.items()],
+        "effect": {name: effect_of(told, contract, name, at) for name, at in asked_for.items()},
     }
 
 
@@ -99,156 +98,93 @@ def checked(changes: Mapping[str, float]) -> dict[str, float]:
     return {name: float(at) for name, at in changes.items()}
 
 
-def score_sensitivity(
-    crm: Crm, settings: Settings, row: pd.DataFrame, changes: Mapping[str, float], loaded: Loaded | None
-) -> dict[str, Any]:
-    """The score now and as if the actions had just been recorded, on the features that this moves."""
-    from features.engine import feature_rows
-    from training.registry import champion
+def effect_of(told: Mapping[str, Any], contract: Mapping[str, Any], name: str, at: float) -> dict[str, Any]:
+    """The estimated effect of one change on the probability of renewal, against the present plan.
 
-    loaded = loaded or champion("renewal", settings)
-    if loaded is None:
-        return {"now": None, "changed": None, "difference": None, "why": "no model has been trained yet"}
-    X = feature_rows(crm, row, "renewal", settings).frame
-    with tempfile.TemporaryDirectory(prefix="perennial-what-if-") as folder:
-        before = _restated(crm, Path(folder) / "before", row.iloc[0], {})
-        after = _restated(crm, Path(folder) / "after", row.iloc[0], changes)
-        one, two = (feature_rows(c, row, "renewal", settings).frame for c in (before, after))
-    moved = [
-        name for name in X if name in two and not one[name].astype(object).equals(two[name].astype(object))
-    ]
-    changed = X.assign(**{str(name): two[name] for name in moved})
-    now, then = float(loaded.model.probability(X)[0]), float(loaded.model.probability(changed)[0])
-    seen = [name for name in moved if name in loaded.model.features]
-    return {
-        "now": round(now, 5),
-        "changed": round(then, 5),
-        "difference": round(then - now, 5),
-        "moved": seen,
-        "model_version": loaded.version,
-        "why": "what the score would say had this just been recorded: past company of facts, no effect"
-        if seen
-        else "the model does not look at what this changes",
-    }
+    Args:
+        told: `timing` and `discount` with their covariance, or in their place `why` there is none.
+        contract: its `group`, `days_to_end`, `contacted_on`, `planned_on` and `planned`, as a row of
+            `training.causal.plan`.
+        name: the change.
+        at: its value.
 
-
-def _restated(crm: Crm, folder: Path, row: pd.Series, changes: Mapping[str, float]) -> Crm:
-    """The CRM with one account's activities and quotes as if the changes had just been recorded."""
-    folder.mkdir()
-    for table in crm.tables:
-        if table not in ("activities", "quotes"):
-            (folder / f"{table}.parquet").symlink_to(crm.path(table).resolve())
-    for table, restate in (("activities", _activities), ("quotes", _quotes)):
-        if crm.has(table):
-            only = [("account_id", "=", str(row["account_id"]))] if crm.has(table, "account_id") else None
-            own = pq.read_table(crm.path(table), filters=only)
-            pq.write_table(restate(own, crm.until, row, changes), folder / f"{table}.parquet")
-    return replace(crm, folder=folder, fingerprint=f"{crm.fingerprint} restated")
-
-
-def _activities(own: pa.Table, now: pd.Timestamp, row: pd.Series, changes: Mapping[str, float]) -> pa.Table:
-    """The account's activities with the contact made, and just so many calls in the last 30 days."""
-    moments = []
-    if "contact_days_before" in changes:
-        moments.append(min(row["ends_at"] - pd.Timedelta(days=changes["contact_days_before"]), now - BEFORE))
-    if "calls_30d" in changes:
-        start = now - pd.Timedelta(days=30)
-        frame = own.select(["occurred_at", "kind"]).to_pandas()
-        recent = ((frame["kind"].str.lower() == "call") & (frame["occurred_at"] >= start)).to_numpy(bool)
-        wanted, there = int(changes["calls_30d"]), int(recent.sum())
-        drop = np.flatnonzero(recent)[wanted:]
-        own = own.take(pa.array(np.setdiff1d(np.arange(len(own)), drop)))
-        more = max(wanted - there, 0)
-        moments += [now - BEFORE - pd.Timedelta(days=29) * i / max(more, 1) for i in range(more)]
-    rows = [
-        {
-            "activity_id": f"what-if-{i}",
-            "account_id": row["account_id"],
-            "occurred_at": moment,
-            "recorded_at": moment,
-            "kind": "call",
-            "contract_id": row["contract_id"],
-            "direction": "outbound",
-        }
-        for i, moment in enumerate(moments)
-    ]
-    return _with_rows(own, rows, "occurred_at")
-
-
-def _quotes(own: pa.Table, now: pd.Timestamp, row: pd.Series, changes: Mapping[str, float]) -> pa.Table:
-    """The account's quotes with one more at the discount asked for."""
-    if "discount_pct" not in changes or pd.isna(row["amount"]):
-        return own
-    full = int(row["amount"])
-    quote = {
-        "quote_id": "what-if",
-        "account_id": row["account_id"],
-        "contract_id": row["contract_id"],
-        "quoted_at": now - BEFORE,
-        "list_amount": full,
-        "net_amount": round(full * (1 - changes["discount_pct"] / 100)),
-    }
-    return _with_rows(own, [quote], "quoted_at")
-
-
-def _with_rows(own: pa.Table, rows: list[dict[str, Any]], time: str) -> pa.Table:
-    if not rows:
-        return own
-    given = [{name: row.get(name) for name in own.column_names} for row in rows]
-    whole = pa.concat_tables([own, pa.Table.from_pylist(given, schema=own.schema)])
-    return whole.sort_by([(time, "ascending")])
-
-
-def _effect(crm: Crm, settings: Settings, name: str, at: float, say: Say) -> dict[str, Any]:
-    """The estimated effect of one change against what is usually done, or why there is none."""
+    Returns:
+        `bucket`, `group` (whose estimate it is: the contract's own or `all`), `estimate`, `low`, `high`,
+        `raw`, `n`, `margin`; `present` (the plan compared with), `usual` (the probability under it), `gain`,
+        `gain_low`, `gain_high`; `best`, `alike` and `why` in words. What can't be told is None.
+    """
     if name == "calls_30d":
-        why = "the effect of the number of calls is estimated for new business only, see `effects calls`"
-        return {"change": name, "bucket": None, "estimate": None, "gain": None, "why": why}
+        return _untold(None, CALLS_ONLY_WIN)
     if name == "contact_days_before":
-        bucket = next(b for b, low, high in BUCKETS if low <= int(at) <= high)
-        told = remembered("timing", estimated_timing, crm, settings, None, say)
-        return _against_usual(name, bucket, curve_for(curves(told), ALL), told, "renewal")
+        return _of_contact(told["timing"], contract, at)
     bucket = DISCOUNTS[int(np.searchsorted(DISCOUNT_EDGES, at, side="right"))]
-    try:
-        told = remembered("discount", estimated_discount, crm, settings, None, say)
-    except RenewalError as error:
-        return {
-            "change": name,
-            "bucket": bucket,
-            "estimate": None,
-            "gain": None,
-            "why": f"can't tell: {error}",
-        }
-    if "renewal" not in told["covariance"]:
-        why = "can't tell: no quotes of renewals are linked to contracts"
-        return {"change": name, "bucket": bucket, "estimate": None, "gain": None, "why": why}
-    return _against_usual(name, bucket, curve_for(curves(_only(told, "renewal")), ALL), told, "renewal")
+    found = told["discount"]
+    if "renewal" not in found.get("covariance", ()):
+        return _untold(bucket, f"can't tell: {found['why']}" if "why" in found else NO_QUOTES)
+    return _against(_of_renewals(found), contract, bucket, None, None)
 
 
-def _only(told: Answer, outcome: str) -> Answer:
-    """One outcome of an answer that holds two, keyed by group as `curves` reads it."""
-    prefix = "" if ALL not in told["best"] or f"{outcome}: {ALL}" not in told["best"] else f"{outcome}: "
-    return {
-        "rows": [row for row in told["rows"] if row["outcome"] == outcome],
-        "covariance": told["covariance"][outcome],
-        "best": {group: told["best"][prefix + group] for group in told["covariance"][outcome]},
-        "indistinguishable": {g: told["indistinguishable"][prefix + g] for g in told["covariance"][outcome]},
+def _of_contact(told: Mapping[str, Any], contract: Mapping[str, Any], at: float) -> dict[str, Any]:
+    bucket = next(name for name, low, high in BUCKETS if low <= int(at) <= high)
+    if "why" in told:
+        return _untold(bucket, f"can't tell: {told['why']}")
+    if contract.get("contacted_on"):
+        made = f"can't tell: the first contact of this run-up was made on {contract['contacted_on']}"
+        return _untold(bucket, f"{made}; what further ones do is not estimated")
+    days = contract.get("days_to_end")
+    if days is not None and at > days:
+        return _untold(bucket, f"can't be done any more: the contract ends in {days} days")
+    return _against(told, contract, bucket, days, contract.get("planned"))
+
+
+def _against(
+    told: Mapping[str, Any],
+    contract: Mapping[str, Any],
+    bucket: str,
+    days: float | None,
+    planned: str | None,
+) -> dict[str, Any]:
+    """The bucket's estimate in the contract's group, or else among all, and its gain over the plan."""
+    found = curves(dict(told))
+    tried = [name for name in dict.fromkeys((contract.get("group"), ALL)) if name in found]
+    group = next((name for name in tried if bucket in found[name].buckets), ALL)
+    row = next((r for r in told["rows"] if (r["group"], r["bucket"]) == (group, bucket)), None)
+    if row is None or group not in found or bucket not in found[group].buckets:
+        return _untold(bucket, (row or {}).get("why") or NOT_COMPARED)
+    curve: Curve = found[group]
+    said = _untold(bucket, NOT_COMPARED) | {name: row[name] for name in FIGURES}
+    said |= {"group": group, "best": curve.best, "alike": list(curve.alike)}
+    usual = curve.usual(days, planned)
+    if usual is None:
+        return said
+    gain = curve.over(usual, bucket)
+    present = f"the contact planned for {contract.get('planned_on')}" if planned else USUAL
+    whose = "all customers" if group == ALL else group
+    beyond = "beyond chance" if gain.low > 0 or gain.high < 0 else "which may be chance"
+    return said | {
+        "present": present,
+        "usual": round(gain.usual, 5),
+        "gain": round(gain.gain, 5),
+        "gain_low": round(gain.low, 5),
+        "gain_high": round(gain.high, 5),
+        "why": f"estimated over contracts like this one ({whose}), against {present}: {beyond}",
     }
 
 
-def _against_usual(name: str, bucket: str, curve: Curve | None, told: Answer, outcome: str) -> dict[str, Any]:
-    wanted = (outcome, ALL, bucket)
-    row = next(r for r in told["rows"] if (r["outcome"], r["group"], r["bucket"]) == wanted)
-    answer = {"change": name, "bucket": bucket, "estimate": row["estimate"], "margin": row["margin"]}
-    if curve is None or bucket not in curve.buckets:
-        return answer | {"gain": None, "why": row["why"] or "can't tell: nothing to compare with"}
-    weight = np.eye(len(curve.buckets))[curve.buckets.index(bucket)] - curve.chosen / curve.chosen.sum()
-    gain, spread = curve.total(weight)
-    half = curve.critical() * spread
-    return answer | {
-        "usual": round(float(curve.estimate @ curve.chosen / curve.chosen.sum()), 5),
-        "gain": round(gain, 5),
-        "low": round(gain - half, 5),
-        "high": round(gain + half, 5),
-        "why": "estimated effect on the probability of renewal, against what is usually done",
+def _untold(bucket: str | None, why: str) -> dict[str, Any]:
+    empty = (*FIGURES, "group", "present", "usual", "gain", "gain_low", "gain_high", "best")
+    return {"bucket": bucket, **dict.fromkeys(empty), "alike": [], "why": why}
+
+
+def _of_renewals(told: Mapping[str, Any]) -> Answer:
+    """Renewals of an answer that holds two outcomes, keyed by group as `curves` reads it."""
+    prefix = "renewal: " if f"renewal: {ALL}" in told["best"] else ""
+    groups = told["covariance"]["renewal"]
+    return {
+        "rows": [row for row in told["rows"] if row["outcome"] == "renewal"],
+        "covariance": groups,
+        **{
+            name: {group: told[name][prefix + group] for group in groups}
+            for name in ("best", "indistinguishable")
+        },
     }
