@@ -21,6 +21,7 @@ ALPHA_EACH = 0.0025
 ALPHA_PARTS = 0.005
 """Level of all lead times and cohorts together."""
 
+ACTED_ON, LEFT_ALONE, HELD_OUT = "actions=taken", "actions=none", "held out"
 LEAST_ACCOUNTS = 100
 LEAST_OUTCOMES = 20
 LEAST_IN_PART = 50
@@ -233,12 +234,13 @@ def _log_loss_check(y: np.ndarray, p: np.ndarray, account: np.ndarray, seed: int
 
 
 def _parts(decided: pd.DataFrame) -> list[Check]:
-    """Calibration of each lead time and of each cohort, corrected for their number."""
+    """Calibration of each lead time, cohort and treatment, corrected for their number."""
     parts: list[tuple[str, pd.DataFrame]] = []
     for name, key in (("lead", decided["lead_bucket"].astype(str)), ("cohort", cohort_of(decided))):
         groups = list(decided.groupby(key, sort=True))
         if len(groups) > 1:
             parts += [(f"{name}={value}", rows) for value, rows in groups]
+    parts += treatments(decided)
     large = [rows["account_id"].nunique() >= LEAST_IN_PART for _, rows in parts]
     tested = [_part_gap(rows) for (_, rows), is_large in zip(parts, large, strict=True) if is_large]
     corrected = iter(zip(tested, holm([p for _, _, p in tested]), strict=True))
@@ -251,8 +253,26 @@ def _parts(decided: pd.DataFrame) -> list[Check]:
         (gap, slack, _), p = next(corrected)
         why = f"{_rates(rows['y'], rows['p'])}; {len(rows):,} rows"
         verdict, name = _verdict(p <= ALPHA_PARTS), "performance: calibration"
+        if segment == ACTED_ON:
+            verdict, why = Verdict.OK, f"{why}; what the actions did is in it, so it is no verdict"
         checks.append(Check(name, segment, gap, slack, verdict, why, cause=name))
     return checks
+
+
+def treatments(decided: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Rows by what people did with the score: (segment, rows) pairs, empty where nothing was done.
+
+    Args:
+        decided: rows with `held_out` (the score was kept from its reader) and `acted` (somebody did something
+            about the subject since this score), where those are known. A score that is acted on may
+            make itself wrong; rows left alone, and best the random hold-out, judge the model itself.
+    """
+    kinds = ((HELD_OUT, "held_out", True), (ACTED_ON, "acted", True), (LEFT_ALONE, "acted", False))
+    parts = []
+    for segment, column, wanted in kinds:
+        if column in decided and decided[column].fillna(False).any():
+            parts.append((segment, decided[decided[column].fillna(False).astype(bool) == wanted]))
+    return [(segment, rows) for segment, rows in parts if len(rows)]
 
 
 def _part_gap(rows: pd.DataFrame) -> tuple[float, float, float]:

@@ -16,10 +16,11 @@ from features.settings import Settings
 from monitoring.alerts import send_due, settle
 from monitoring.checks import Check, Verdict, overall
 from monitoring.fairness import live_rows, parity_by_segment
-from monitoring.judged import judged
+from monitoring.judged import judged, with_actions
 from monitoring.performance import performance
 from monitoring.shift import ALPHA, Shift, shifts
 from monitoring.store import Store, open_store
+from monitoring.versions import former_checks
 from monitoring.windows import LEAST_ACCOUNTS, Windows, windows
 from training.explain import contributions
 from training.reference import load_reference
@@ -118,29 +119,47 @@ class Look:
 
 def _of_kind(look: Look) -> dict[str, Any]:
     """All checks of one model, its report, and the alerts that follow."""
-    details = show(look.kind, look.settings, look.version)
     log = look.store.predictions(look.kind, look.since)
     log = log[log["model_version"] == look.version]
     look.say(f"{look.kind}: {len(log):,} predictions of model {look.version}")
-    compared, tested, checks = _drift(look, load_reference(Path(details["folder"])), log)
-    outcomes = judged(look.crm, look.kind, log, look.store.outcomes(look.kind))
-    checks += performance(outcomes, (details["result"].get("forward") or {}).get("auc"), look.settings.seed)
-    checks += _quality(look.crm)
-    tables = live_rows(look.loaded.model, look.crm, outcomes)
-    checks += parity_by_segment(look.kind, details["result"].get("parity") or [], tables)
+    checks, paths = _looked_at(look, log) if len(log) else ([_nothing_logged(look)], {})
     verdict = overall(checks)
-    paths: dict[str, str] = {}
-    if compared is not None:
-        from monitoring.drift import drift_report
-
-        look.say("writing the Evidently report")
-        into = look.settings.home / "reports" / _report_name(look, log)
-        paths = drift_report(look.kind, compared, tested, ALPHA, checks, tables, into)
     alerts = settle(look.store, look.settings, look.kind, checks)
     found = [{"kind": look.kind, **check.as_dict()} for check in checks]
     summary = {"verdict": str(verdict), "version": look.version, "checks": found, "reports": paths}
     look.store.record_run(_report_name(look, log), "monitor", look.kind, summary)
     return {"verdict": verdict, "found": found, "paths": paths, "alerts": alerts}
+
+
+def _looked_at(look: Look, log: pd.DataFrame) -> tuple[list[Check], dict[str, str]]:
+    """The checks of a model that has scored, and the paths of the report where there is one."""
+    details = show(look.kind, look.settings, look.version)
+    compared, tested, checks = _drift(look, load_reference(Path(details["folder"])), log)
+    outcomes = judged(look.crm, look.kind, log, look.store.outcomes(look.kind))
+    outcomes = with_actions(outcomes, look.store.actions(look.kind))
+    checks += performance(outcomes, (details["result"].get("forward") or {}).get("auc"), look.settings.seed)
+    before = details.get("previous_champion")
+    checks += former_checks(look.kind, look.version, before, look.crm, look.store, look.settings.seed)
+    checks += _quality(look.crm)
+    tables = live_rows(look.loaded.model, look.crm, outcomes)
+    checks += parity_by_segment(look.kind, details["result"].get("parity") or [], tables)
+    if compared is None:
+        return checks, {}
+    from monitoring.drift import drift_report
+
+    look.say("writing the Evidently report")
+    into = look.settings.home / "reports" / _report_name(look, log)
+    return checks, drift_report(look.kind, compared, tested, ALPHA, checks, tables, into)
+
+
+def _nothing_logged(look: Look) -> Check:
+    """The one check of a model whose scores nobody has asked for yet."""
+    when = "" if look.since is None else f" from {look.since:%Y-%m-%d} on"
+    why = (
+        f"version {look.version} has logged no scores{when}, so there is nothing to judge; "
+        f"run `perennial score {look.kind}`"
+    )
+    return _unknown("predictions: logged", why)
 
 
 def _drift(
@@ -152,11 +171,7 @@ def _drift(
         return None, [], _unknown_drift(why)
     current = _logged(look, log)
     if current.empty:
-        return (
-            None,
-            [],
-            _unknown_drift(f"no scores of model {look.version} are logged; run `perennial score`"),
-        )
+        return None, [], _unknown_drift(f"no features of the scores of model {look.version} are logged")
     is_judged = reference[SCORE].notna()
     # The test rows' own scores are of a model fitted on earlier rows only; what is served was fitted on all.
     reference = reference.assign(**{SCORE: look.loaded.model.probability(reference)})

@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test holds it equal to the head of `monitoring/migrations`."""
 
 POSTGRES_SCHEMA = "perennial"
@@ -87,10 +87,25 @@ prediction_log = Table(
     Column("prediction_id", _SERIAL, primary_key=True, autoincrement=True),
     *_subject(),
     *_scored(),
+    Column("forecast", Float),
     UniqueConstraint("kind", "subject_id", "as_of_key", "model_version", name="prediction_once"),
 )
 Index("prediction_by_as_of", prediction_log.c.kind, prediction_log.c.as_of)
 Index("prediction_by_account", prediction_log.c.account_id)
+
+shadow_log = Table(
+    "shadow_log",
+    metadata,
+    *_subject(primary=True),
+    Column("as_of_key", String, primary_key=True),
+    Column("model_version", String, primary_key=True),
+    Column("account_id", String),
+    Column("as_of", DateTime),
+    Column("probability", Float, nullable=False),
+    Column("run_id", String, nullable=False),
+    Column("scored_at", DateTime, nullable=False),
+)
+Index("shadow_by_account", shadow_log.c.account_id)
 
 feature_batches = Table(
     "feature_batches",
@@ -124,6 +139,7 @@ alerts = Table(
     Column("severity", String, nullable=False),
     Column("title", String, nullable=False),
     Column("reasons", JSON, nullable=False),
+    Column("topics", JSON),
     Column("kind", String),
     Column("subject_id", String),
     Column("account_id", String),
@@ -155,6 +171,7 @@ alert_sends = Table(
     Column("channel", String, primary_key=True),
     Column("state", String, nullable=False),
     Column("attempts", Integer, nullable=False),
+    Column("round", Integer, nullable=False, server_default="0"),
     Column("claimed_at", DateTime),
     Column("sent_at", DateTime),
     Column("error", String),

@@ -1,4 +1,4 @@
-"""Scores in the store: the current one of each subject, the log of all predictions, the features they saw."""
+"""Scores in the store: the current one of each subject, listed and paged, and written with their log."""
 
 import base64
 import json
@@ -8,21 +8,25 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-from sqlalchemy import Connection, Engine, and_, case, delete, func, or_, select, update
+from sqlalchemy import Connection, and_, case, func, or_, select, update
 
 from features.errors import RenewalError
 from monitoring.database import insert, now, put, records, writing
-from monitoring.schema import feature_batches, prediction_log, runs, scores
+from monitoring.prediction_log import (
+    PredictionLog,
+    Shadow,
+    as_of_key,
+    log_features,
+    log_predictions,
+    log_shadow,
+    moment,
+)
+from monitoring.schema import runs, scores
 
-UNDATED = "undated"
-ABOUT = ("subject_id", "account_id", "as_of", "lead_days", "run_id", "model_version")
-"""What a logged feature row is about; the features follow."""
 _UNRANKED = -1e300
 """Sorts subjects whose value is unknown behind every known one; never shown."""
 
 _IDS_AT_ONCE = 5_000
-_LOGGED = tuple(column.name for column in prediction_log.columns if column.name != "prediction_id")
 _CURRENT = tuple(column.name for column in scores.columns)
 _ORDERS = {
     "at_risk": (scores.c.rank_value, True),
@@ -42,10 +46,8 @@ class Page:
 
 
 @dataclass(frozen=True)
-class ScoreLog:
+class ScoreLog(PredictionLog):
     """The part of the store that keeps scores."""
-
-    engine: Engine
 
     def write_scores(
         self,
@@ -57,6 +59,7 @@ class ScoreLog:
         model_version: str,
         complete: bool = False,
         current: bool = True,
+        shadow: Shadow | None = None,
     ) -> dict[str, int]:
         """Store one run's scores in one transaction; the same run again changes nothing.
 
@@ -71,24 +74,28 @@ class ScoreLog:
             complete: the rows are all open subjects there are; others are marked gone.
             current: False only logs, for a backfill. Without `complete`, a score never replaces one of a
                 later `as_of`.
+            shadow: what the former champion would have said; logged apart, never shown as a score.
 
         Returns:
             `scored`, `problems` (rows without a probability) and `gone`.
         """
-        moment = now()
-        ready = _prepared(kind, rows, run_id, str(model_version), moment)
+        scored_at = now()
+        rows = _named(kind, rows)
+        ready = _prepared(kind, rows, run_id, str(model_version), scored_at)
         gone = 0
         with writing(self.engine) as connection:
-            _log(connection, [row for row in ready if row["probability"] is not None])
+            log_predictions(connection, ready, current)
+            if shadow is not None:
+                log_shadow(connection, kind, rows, shadow, run_id, scored_at)
             if current:
                 put(connection, _upsert_scores(connection, complete), ready)
             if current and complete:
-                gone = _mark_gone(connection, kind, run_id, moment)
+                gone = _mark_gone(connection, kind, run_id, scored_at)
             if features is not None:
-                _log_features(connection, kind, run_id, str(model_version), rows, features, moment)
+                log_features(connection, kind, run_id, str(model_version), rows, features, scored_at)
             problems = sum(row["probability"] is None for row in ready)
             summary = {"scored": len(ready) - problems, "problems": problems, "gone": gone}
-            _finish(connection, run_id, kind, moment, summary)
+            _finish(connection, run_id, kind, scored_at, summary)
         return summary
 
     def scores(
@@ -172,81 +179,33 @@ class ScoreLog:
             counted = {band: number for band, number in connection.execute(bands) if band is not None}
         return {**total, "bands": counted}
 
-    def score_history(self, kind: str, subject_id: str) -> list[dict[str, Any]]:
-        """All logged predictions of one subject, oldest `as_of` first."""
-        log = prediction_log.c
-        query = select(prediction_log).where(log.kind == kind, log.subject_id == subject_id)
-        with self.engine.connect() as connection:
-            rows = connection.execute(query.order_by(log.as_of_key, log.prediction_id)).mappings()
-            return [dict(row) for row in rows]
 
-    def predictions(self, kind: str, since: Any = None) -> pd.DataFrame:
-        """The prediction log; with `since`, predictions of an `as_of` (undated: scored) at or after it."""
-        log = prediction_log.c
-        query = select(prediction_log).where(log.kind == kind).order_by(log.prediction_id)
-        if since is not None:
-            query = query.where(func.coalesce(log.as_of, log.scored_at) >= _moment(since))
-        with self.engine.connect() as connection:
-            found = connection.execute(query)
-            frame = pd.DataFrame(found.fetchall(), columns=list(found.keys()))
-        for name in ("as_of", "scored_at", "end_date"):
-            frame[name] = pd.to_datetime(frame[name]).astype("datetime64[us]")
-        numbers = ["probability", "low", "high", "lead_days", "amount", "at_risk", "expected"]
-        return frame.astype(dict.fromkeys(numbers, float))
-
-    def logged_features(self, kind: str, since: Any = None) -> pd.DataFrame:
-        """Feature rows logged by runs: the columns `ABOUT`, then the features.
-
-        A feature that one run lacks is missing in its rows; categories are pandas categories.
-        """
-        batch = feature_batches.c
-        query = select(feature_batches).where(batch.kind == kind).order_by(batch.logged_at, batch.run_id)
-        if since is not None:
-            query = query.where(func.coalesce(batch.last_as_of, batch.logged_at) >= _moment(since))
-        with self.engine.connect() as connection:
-            tables = [_read_batch(row) for row in connection.execute(query).mappings()]
-        if not tables:
-            nothing = pd.DataFrame(columns=list(ABOUT))
-            return nothing.astype({"as_of": "datetime64[us]", "lead_days": float})
-        frame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
-        if since is not None:
-            frame = frame[frame["as_of"].isna() | (frame["as_of"] >= _moment(since))]
-        features = frame.columns[len(ABOUT) :]
-        empty = [name for name in features if frame[name].isna().all()]
-        frame = frame.astype(dict.fromkeys(empty, float))
-        texts = [name for name in features if not pd.api.types.is_numeric_dtype(frame[name])]
-        return frame.astype(dict.fromkeys(texts, "category")).reset_index(drop=True).copy()
-
-
-def _prepared(
-    kind: str, rows: pd.DataFrame, run_id: str, version: str, moment: datetime
-) -> list[dict[str, Any]]:
-    """The rows as they go into the tables: every column there, further ones under `details`."""
+def _named(kind: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with `subject_id`, which is there and differs."""
     frame = rows.copy()
     if "subject_id" not in frame:
         frame["subject_id"] = frame["contract_id" if kind == "renewal" else "opportunity_id"]
     if frame["subject_id"].isna().any() or frame["subject_id"].duplicated().any():
         raise ValueError("write_scores needs one row a subject, each with its id")
+    return frame
+
+
+def _prepared(
+    kind: str, frame: pd.DataFrame, run_id: str, version: str, scored_at: datetime
+) -> list[dict[str, Any]]:
+    """The rows as they go into the tables: every column there, further ones under `details`."""
     further = [name for name in frame.columns if name not in _CURRENT]
-    fixed = {"kind": kind, "run_id": run_id, "model_version": version, "scored_at": moment}
+    fixed = {"kind": kind, "run_id": run_id, "model_version": version, "scored_at": scored_at}
     blank = dict.fromkeys(_CURRENT)
     ready = []
     for row in records(frame.drop(columns=[name for name in fixed if name in frame])):
         details = {name: row.pop(name) for name in further if name in row}
         row = {**blank, **row, **fixed, "details": details or None}
-        row["as_of_key"] = row["as_of"].isoformat() if row["as_of"] else UNDATED
+        row["as_of_key"] = as_of_key(row["as_of"])
         value = row["at_risk"] if kind == "renewal" else row["expected"]
         row["rank_value"] = _UNRANKED if value is None else value
         ready.append(row)
     return ready
-
-
-def _log(connection: Connection, ready: list[dict[str, Any]]) -> None:
-    statement = insert(connection, prediction_log)
-    key = ["kind", "subject_id", "as_of_key", "model_version"]
-    changed = {name: statement.excluded[name] for name in _LOGGED if name not in key}
-    statement = statement.on_conflict_do_update(index_elements=key, set_=changed)
-    put(connection, statement, [{name: row[name] for name in _LOGGED} for row in ready])
 
 
 def _upsert_scores(connection: Connection, complete: bool) -> Any:
@@ -262,82 +221,19 @@ def _upsert_scores(connection: Connection, complete: bool) -> Any:
     return statement.on_conflict_do_update(index_elements=["kind", "subject_id"], set_=changed, where=where)
 
 
-def _mark_gone(connection: Connection, kind: str, run_id: str, moment: datetime) -> int:
+def _mark_gone(connection: Connection, kind: str, run_id: str, scored_at: datetime) -> int:
     left = and_(scores.c.kind == kind, scores.c.run_id != run_id, scores.c.gone_at.is_(None))
-    return connection.execute(update(scores).where(left).values(gone_at=moment)).rowcount
-
-
-def _log_features(
-    connection: Connection,
-    kind: str,
-    run_id: str,
-    version: str,
-    rows: pd.DataFrame,
-    features: pd.DataFrame,
-    moment: datetime,
-) -> None:
-    if len(rows) != len(features):
-        raise ValueError(f"{len(features)} feature rows for {len(rows)} scores")
-    subject = (
-        rows["subject_id"]
-        if "subject_id" in rows
-        else rows[f"{'contract' if kind == 'renewal' else 'opportunity'}_id"]
-    )
-    about = pd.DataFrame({"subject_id": subject.to_numpy(), "account_id": rows["account_id"].to_numpy()})
-    about["as_of"] = pd.to_datetime(rows["as_of"].to_numpy()).astype("datetime64[us]")
-    about["lead_days"] = rows["lead_days"].to_numpy(float) if "lead_days" in rows else float("nan")
-    about["run_id"] = run_id
-    about["model_version"] = version
-    seen = features.reset_index(drop=True)
-    blank: dict[str, Any] = {str(name): None for name in seen if seen[name].isna().all()}
-    table = pa.Table.from_pandas(pd.concat([about, seen.assign(**blank)], axis=1), preserve_index=False)
-    dated = about["as_of"].dropna()
-    batch = {
-        "kind": kind,
-        "run_id": run_id,
-        "model_version": version,
-        "first_as_of": dated.min().to_pydatetime() if len(dated) else None,
-        "last_as_of": dated.max().to_pydatetime() if len(dated) else None,
-        "logged_at": moment,
-        "rows": len(about),
-        "arrow_zstd": packed(table),
-    }
-    connection.execute(
-        delete(feature_batches).where(feature_batches.c.kind == kind, feature_batches.c.run_id == run_id)
-    )
-    connection.execute(insert(connection, feature_batches).values(**batch))
-
-
-def packed(table: pa.Table) -> bytes:
-    """A table as one Arrow IPC stream, zstd inside."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()
-
-
-def unpacked(blob: bytes) -> pa.Table:
-    """The table `packed` made, categories as plain text."""
-    table = pa.ipc.open_stream(blob).read_all()
-    plain = [
-        pa.field(field.name, field.type.value_type) if pa.types.is_dictionary(field.type) else field
-        for field in table.schema
-    ]
-    return table.cast(pa.schema(plain))
-
-
-def _read_batch(row: Any) -> pa.Table:
-    return unpacked(row["arrow_zstd"])
+    return connection.execute(update(scores).where(left).values(gone_at=scored_at)).rowcount
 
 
 def _finish(
-    connection: Connection, run_id: str, kind: str, moment: datetime, summary: dict[str, int]
+    connection: Connection, run_id: str, kind: str, scored_at: datetime, summary: dict[str, int]
 ) -> None:
-    row = {"run_id": run_id, "what": "score", "kind": kind, "finished_at": moment, "summary": summary}
+    row = {"run_id": run_id, "what": "score", "kind": kind, "finished_at": scored_at, "summary": summary}
     statement = insert(connection, runs)
     connection.execute(
         statement.on_conflict_do_update(
-            index_elements=["run_id"], set_={"finished_at": moment, "summary": summary}
+            index_elements=["run_id"], set_={"finished_at": scored_at, "summary": summary}
         ),
         row,
     )
@@ -352,7 +248,7 @@ def _open_scores(
     if region is not None:
         wanted.append(scores.c.region == region)
     if before is not None:
-        wanted.append(scores.c.end_date < _moment(before))
+        wanted.append(scores.c.end_date < moment(before))
     if band is not None:
         wanted.append(scores.c.band == band)
     return wanted
@@ -362,11 +258,6 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     """A current score as callers see it: further columns back in place, the store's own left out."""
     row = {**row, **(row.pop("details") or {})}
     return {name: value for name, value in row.items() if name not in ("rank_value", "as_of_key", "gone_at")}
-
-
-def _moment(value: Any) -> datetime:
-    moment = pd.Timestamp(value)
-    return (moment.tz_convert("UTC").tz_localize(None) if moment.tz else moment).to_pydatetime()
 
 
 def _cursor(order: str, value: Any, subject_id: str) -> str:

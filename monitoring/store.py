@@ -16,6 +16,7 @@ from monitoring.alert_log import AlertLog
 from monitoring.database import connect, insert, now, writing
 from monitoring.outcome_log import OutcomeLog
 from monitoring.people_log import PeopleLog
+from monitoring.prediction_log import packed, unpacked
 from monitoring.schema import (
     actions,
     alerts,
@@ -27,10 +28,11 @@ from monitoring.schema import (
     prediction_log,
     runs,
     scores,
+    shadow_log,
 )
-from monitoring.score_log import ScoreLog, packed, unpacked
+from monitoring.score_log import ScoreLog
 
-_OF_ACCOUNTS = (scores, prediction_log, outcomes, alerts, overrides, actions, events)
+_OF_ACCOUNTS = (scores, prediction_log, shadow_log, outcomes, alerts, overrides, actions, events)
 
 
 @dataclass(frozen=True)

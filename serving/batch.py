@@ -1,6 +1,7 @@
 """Scores a whole list at once: snapshots → features → model → store; what `perennial score` runs."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ from features.settings import Settings
 from features.snapshots import asked, to_score
 from features.tables import SUBJECTS
 from monitoring.database import records as plain_rows
+from monitoring.prediction_log import Shadow
 from monitoring.store import open_store
 from training.explain import reasons
 from training.model import Model
-from training.registry import Loaded, champion
+from training.registry import Loaded, champion, former
 
 ROWS_AT_ONCE = 5_000
+MOST_ABSENT = 0.8
+"""With so much of what a model uses not in the data at all, nothing is scored."""
+
 ID_COLUMNS = {"renewal": "contract_id", "win": "opportunity_id"}
 
 
@@ -53,7 +58,7 @@ def score(
         `score`. A row that cannot be scored keeps its line with `problem`.
 
     Raises:
-        RenewalError: there is no model, or the rows cannot be read.
+        RenewalError: there is no model, the rows cannot be read, or the data lack nearly all the model uses.
     """
     crm.need(kind)
     loaded = model or champion(kind, settings)
@@ -66,11 +71,39 @@ def score(
     say(f"{len(snapshots):,} {SUBJECTS[kind]} to score with model {loaded.version} ({loaded.alias})")
     features = features_of(crm, snapshots, kind, settings)
     if absent := loaded.model.absent(features):
+        _need_features(loaded, absent)
         say(f"{len(absent)} features of the model are not in this data and count as missing: {absent[:5]} …")
     frame = scored(loaded, snapshots, features, about(crm, kind, snapshots), settings, say)
     is_current = rows is None and (as_of is None or as_of >= crm.until)
-    _keep(frame, features, kind, loaded, settings, run_id(kind, loaded, moment, crm, rows), is_current)
+    shadow = _shadow(kind, loaded, features, settings, say) if rows is None else None
+    run = run_id(kind, loaded, moment, crm, rows)
+    _keep(frame, features, kind, loaded, settings, run, is_current, shadow)
     return shown(frame, kind, ranked=rows is None)
+
+
+def _shadow(kind: str, loaded: Loaded, features: pd.DataFrame, settings: Settings, say: Say) -> Shadow | None:
+    """What the former champion would say of these rows, so that outcomes can tell who was right."""
+    if loaded.alias != "champion":
+        return None
+    try:
+        before = former(kind, settings)
+    except RenewalError as error:
+        say(f"the former champion is not followed: {error}")
+        return None
+    if before is None or before.version == str(loaded.version):
+        return None
+    return Shadow(before.version, pd.Series(before.model.probability(features), features.index))
+
+
+def _need_features(loaded: Loaded, absent: list[str]) -> None:
+    """Scores of a model that sees hardly anything it has learnt from are one number for everybody."""
+    used = len(loaded.model.features)
+    if loaded.model.served != "base rate" and len(absent) >= MOST_ABSENT * used:
+        raise RenewalError(
+            expected=f"data with most of the {used} features that model {loaded.version} uses",
+            found=f"{len(absent)} of them absent, such as {', '.join(absent[:3])}",
+            do="Add the tables and columns it was trained on (`perennial check`), or train on these data.",
+        )
 
 
 def features_of(crm: Crm, snapshots: pd.DataFrame, kind: str, settings: Settings) -> pd.DataFrame:
@@ -265,6 +298,7 @@ def _keep(
     settings: Settings,
     run: str,
     is_current: bool,
+    shadow: Shadow | None = None,
 ) -> None:
     """Write a run to the store; a subject asked for at several moments makes a part for each."""
     store = open_store(settings)
@@ -280,11 +314,14 @@ def _keep(
             model_version=str(loaded.version),
             complete=is_current,
             current=is_current,
+            shadow=shadow and replace(shadow, probability=shadow.probability.reindex(part.index)),
         )
 
 
 def asked_rows(path: Path, kind: str) -> pd.DataFrame:
     """The rows of a CSV file that asks for scores: the id as text, and `as_of` as written, where it is given.
+
+    In a file with that column an empty `as_of` is a mistake in its row, never today.
 
     Raises:
         RenewalError: no such file, no CSV, or the id's column is missing.
@@ -303,4 +340,5 @@ def asked_rows(path: Path, kind: str) -> pd.DataFrame:
             found=", ".join(map(str, rows.columns)),
             do="Rename the columns.",
         )
-    return rows[[name for name in (ID_COLUMNS[kind], "as_of") if name in rows]]
+    wanted = rows[[name for name in (ID_COLUMNS[kind], "as_of") if name in rows]]
+    return wanted.fillna({"as_of": ""})

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from postgres import postgres_server, postgres_url  # noqa: F401  (fixtures)
+from store_case import store  # noqa: F401  (fixture)
 
 from features.settings import Settings
 

@@ -133,8 +133,8 @@ def test_without_scores_or_reference_it_is_unknown_and_never_ok(world, home, crm
     told = monitor(crm, home, "renewal", since=pd.Timestamp("2030-01-01"))
     assert told["verdict"] == "unknown"
     assert told["html"] is None
-    drift = next(check for check in told["checks"] if check["name"] == "drift: features")
-    assert "perennial score" in drift["why"]
+    assert [check["name"] for check in told["checks"]] == ["predictions: logged"]
+    assert "run `perennial score renewal`" in told["checks"][0]["why"]
     with pytest.raises(RenewalError, match="train win"):
         monitor(crm, home, "win")
     with pytest.raises(RenewalError, match="train renewal"):
