@@ -30,7 +30,7 @@ def coming(crm: Crm, snapshots: pd.DataFrame, by: str | None = None) -> pd.DataF
         and planned (its window).
     """
     rows = snapshots.reset_index(drop=True)
-    now = int(pd.Timestamp(crm.until).as_unit("us").value)
+    now = int(micros(pd.Series([crm.until]))[0])
     end = micros(rows["ends_at"])
     start = np.where(end == MISSING, now, end - RUNUP_DAYS * DAY)
     contacts = human_contacts(crm)

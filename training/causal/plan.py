@@ -138,7 +138,7 @@ def advice(row: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
         "gain": round(gain.gain, 5),
         "low": round(gain.low, 5),
         "high": round(gain.high, 5),
-        "alike": [b for b in curve.alike if b == NONE or LEADS[b][0] <= row["days_to_end"]],
+        "alike": _alike(curve, gain.window, row["days_to_end"]),
     }
     if not choice.is_advice:
         return told | _nothing(_chance(gain)) | figures
@@ -153,6 +153,12 @@ def advice(row: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
             "worth": None if pd.isna(amount) else round(gain.gain * amount, 2),
         }
     )
+
+
+def _alike(curve: Curve, window: str, days_to_end: float) -> list[str]:
+    """Windows still open that may be the best, the advised one included."""
+    still = [b for b in curve.alike if b == NONE or LEADS[b][0] <= days_to_end]
+    return still if window in still else [window, *still]
 
 
 def _facts(row: Mapping[str, Any]) -> dict[str, Any]:

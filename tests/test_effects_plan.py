@@ -1,0 +1,384 @@
+"""From curves to plans: advice for one contract, its worth, what-ifs and an experiment, on curves made up."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.errors import RenewalError
+from features.load import from_rows
+from features.snapshots import asked, to_score
+from training.causal.coming import coming, window_on
+from training.causal.curve import curves
+from training.causal.experiment import contracts_each, experiment
+from training.causal.plan import advised, planned
+from training.causal.what_if import checked, effect_of
+from training.causal.worth import enough_calls, worth
+
+NAMES = ("61-90", "31-60", "none")
+TODAY = pd.Timestamp("2026-01-01")
+
+
+def made_up(estimate, n=(100, 100, 100), sd=0.01, group="all", best="61-90", alike=("61-90",)):
+    """An answer of `estimated_timing` with one group."""
+    rows = [
+        {
+            "outcome": "renewal", "group": group, "bucket": b, "estimate": e, "low": e - 2 * sd,
+            "high": e + 2 * sd, "raw": e, "n": k, "overlap_ok": True, "margin": 0.02, "why": None,
+        }
+        for b, e, k in zip(NAMES, estimate, n, strict=True)
+    ]  # fmt: skip
+    return {
+        "rows": rows,
+        "covariance": {group: {"buckets": list(NAMES), "matrix": (sd**2 * np.eye(3)).tolist()}},
+        "best": {group: best},
+        "indistinguishable": {group: list(alike)},
+        "notes": [],
+    }
+
+
+def both(one, other):
+    """Two groups in one answer."""
+    return {
+        name: one[name] + other[name] if isinstance(one[name], list) else one[name] | other[name]
+        for name in one
+    }
+
+
+CLEAR = (0.9, 0.8, 0.6)
+UNCLEAR = (0.71, 0.7, 0.69)
+
+
+def one_contract(days=100, *, activities=(), **more):
+    end = TODAY + pd.Timedelta(days=days)
+    contract = {"contract_id": "C1", "account_id": "A1", "start_date": "2025-04-01", "annual_value": 5000}
+    old = {
+        **contract,
+        "contract_id": "C0",
+        "start_date": "2023-04-01",
+        "end_date": "2024-03-31",
+        "renewed": True,
+    }
+    rows = {
+        "accounts": [{"account_id": "A1", "industry": "software", "region": "north", "name": "Nord"}],
+        "contracts": [{**contract, "end_date": str(end.date()), **more}, old],
+        "activities": [
+            {"activity_id": "old", "account_id": "A1", "kind": "call", "occurred_at": "2024-01-01"},
+            *activities,
+        ],
+    }
+    return from_rows(rows, TODAY)
+
+
+def test_advice_gains_over_what_is_usually_done():
+    gain = curves(made_up(CLEAR))["all"].advise(100)
+    assert (gain.window, gain.usual) == ("61-90", pytest.approx(0.7667, abs=1e-4))
+    assert gain.gain == pytest.approx(0.1333, abs=1e-4)
+    assert gain.low > 0
+
+
+@pytest.mark.parametrize(("lead", "window"), [(75, "61-90"), (61, "61-90"), (60, "31-60"), (20, None)])
+def test_windows_that_are_over_are_not_advised(lead, window):
+    gain = curves(made_up(CLEAR))["all"].advise(lead)
+    assert (gain.window if gain else None) == window
+
+
+def test_a_planned_contact_is_the_plan_to_compare_with():
+    curve = curves(made_up(CLEAR))["all"]
+    assert curve.advise(100, "31-60").gain == pytest.approx(0.1)
+    assert curve.advise(100, "61-90").gain == 0
+    assert curve.advise(100, "0-14") is None
+
+
+def advice_for(crm, told, by=None):
+    return advised(coming(crm, to_score(crm, "renewal"), by), curves(told))
+
+
+def test_a_contract_is_told_when_to_act_and_what_it_gains():
+    (row,) = advice_for(one_contract(), made_up(CLEAR))
+    assert (row["window"], row["act_from"], row["act_by"]) == ("61-90", "2026-01-11", "2026-02-09")
+    assert row["worth"] == pytest.approx(0.13333 * 5000, abs=0.1)
+    assert row["why"].startswith("First contact 61 to 90 days before the end: +13.3 points over what is")
+    json.dumps(row)
+
+
+def test_the_window_that_runs_begins_today():
+    (row,) = advice_for(one_contract(days=75), made_up(CLEAR))
+    assert (row["act_from"], row["act_by"]) == ("2026-01-01", "2026-01-15")
+
+
+def test_nothing_is_advised_where_the_gain_may_be_chance():
+    (row,) = advice_for(one_contract(), made_up(UNCLEAR, best=None))
+    assert row["window"] is None
+    assert row["leaning"] == "61-90"
+    assert row["why"].startswith("can't tell")
+    assert "chance" in row["why"]
+    assert worth([row], {"all": 1}, {})["money"] is None
+
+
+def test_a_group_that_can_not_tell_takes_what_holds_for_all():
+    told = both(made_up(CLEAR), made_up(UNCLEAR, group="software", best=None, sd=0.1))
+    (row,) = advice_for(one_contract(), told, "industry")
+    assert (row["window"], row["curve"], row["group"]) == ("61-90", "all", "software")
+    told = both(made_up(CLEAR), made_up((0.6, 0.9, 0.6), group="software", best="31-60"))
+    (row,) = advice_for(one_contract(), told, "industry")
+    assert (row["window"], row["curve"]) == ("31-60", "software")
+
+
+@pytest.mark.parametrize(
+    ("kind", "occurred_at", "contract", "met"),
+    [
+        ("call", "2025-12-20T10:00:00", None, True),
+        ("call", "2025-12-20T10:00:00", "C0", False),
+        ("email", "2025-12-20T10:00:00", None, False),
+        ("call", "2025-06-20T10:00:00", None, False),
+    ],
+)
+def test_who_was_contacted_in_the_run_up_is_told_so(kind, occurred_at, contract, met):
+    made = {
+        "activity_id": "e", "account_id": "A1", "contract_id": contract, "kind": kind,
+        "occurred_at": occurred_at,
+    }  # fmt: skip
+    (row,) = advice_for(one_contract(activities=[made]), made_up(CLEAR))
+    assert (row["contacted_on"] is not None) == met
+    assert (row["window"] is None) == met
+    if met:
+        assert row["why"] == "first contact of this run-up was made on 2025-12-20"
+
+
+def planned_meeting(on):
+    return {
+        "activity_id": "m", "account_id": "A1", "kind": "meeting", "recorded_at": "2025-12-20T10:00:00",
+        "occurred_at": on,
+    }  # fmt: skip
+
+
+def test_a_meeting_planned_in_the_best_window_is_kept_and_another_moved():
+    (row,) = advice_for(one_contract(activities=[planned_meeting("2026-02-01T10:00:00")]), made_up(CLEAR))
+    assert (row["planned"], row["window"], row["gain"]) == ("61-90", "61-90", 0)
+    assert row["why"].startswith("Keep the contact planned for 2026-02-01")
+    (row,) = advice_for(one_contract(activities=[planned_meeting("2026-03-01T10:00:00")]), made_up(CLEAR))
+    assert (row["planned"], row["present"], row["gain"]) == ("31-60", "31-60", 0.1)
+    (row,) = advice_for(one_contract(activities=[planned_meeting("2026-04-08T10:00:00")]), made_up(CLEAR))
+    assert row["window"] is None
+    assert "window planned, 0-14" in row["why"]
+
+
+@pytest.mark.parametrize(
+    ("day", "window"), [("2026-04-10", "0-14"), ("2026-02-01", "61-90"), ("2027-01-01", None)]
+)
+def test_a_moment_falls_into_a_window(day, window):
+    assert window_on(pd.Timestamp("2026-04-10"), pd.Timestamp(day) + pd.Timedelta(hours=9)) == window
+
+
+def test_those_to_act_on_first_stand_first():
+    crm = from_rows(
+        {
+            "contracts": [
+                {
+                    "contract_id": c,
+                    "account_id": c,
+                    "start_date": "2025-01-01",
+                    "end_date": e,
+                    "annual_value": v,
+                }
+                for c, e, v in (
+                    ("late", "2026-06-01", 1),
+                    ("rich", "2026-05-01", 9),
+                    ("poor", "2026-05-01", 2),
+                )
+            ],
+            "activities": [
+                {"activity_id": "e", "account_id": "x", "kind": "call", "occurred_at": "2024-01-01"}
+            ],
+        },
+        TODAY,
+    )
+    told = planned(crm, made_up(CLEAR))
+    assert [row["contract_id"] for row in told["rows"]] == ["rich", "poor", "late"]
+
+
+def row_of(group, window, gain, amount, half=0.02, **more):
+    return {
+        "group": group, "window": window, "leaning": "61-90", "gain": gain, "low": gain - half,
+        "high": gain + half, "amount": amount, "curve": "all", "alike": ["61-90"], **more,
+    }  # fmt: skip
+
+
+def test_worth_adds_up_over_the_policy():
+    rows = [
+        row_of("a", "61-90", 0.1, 1000.0),
+        row_of("a", "61-90", 0.05, 3000.0),
+        row_of("a", None, 0.01, 500.0),
+        row_of("b", "31-60", 0.2, None),
+        {**row_of("b", None, 0.0, 7.0), "leaning": None},
+    ]
+    told = worth(rows, {"all": 1}, {"a": ["3-4"], "all": ["1-2", "3-4"]})
+    assert (told["contracts"], told["advised"]) == (4, 3)
+    assert (told["money"], told["low"], told["high"]) == (250.0, 170.0, 330.0)
+    assert told["gain"] == pytest.approx(0.35)
+    lines = {(line["group"], line["window"]): line for line in told["rows"]}
+    assert lines["a", "61-90"]["money"] == 250.0
+    assert lines["a", "61-90"]["calls"] == ["3-4"]
+    assert lines["b", "31-60"]["calls"] == ["1-2", "3-4"]
+    assert lines["a", None]["money"] is None
+
+
+@pytest.mark.parametrize(("found", "says"), [({"all": 1}, "not yet contacted"), ({}, "no two windows")])
+def test_worth_of_nothing_says_why(found, says):
+    told = worth([], found, {})
+    assert told["money"] is None
+    assert says in told["why"]
+
+
+def test_calls_are_named_only_where_one_number_stands_out():
+    rows = [{"group": g, "bucket": b, "overlap_ok": b != "8+"} for g in "ab" for b in ("1-2", "3-4", "8+")]
+    told = {
+        "rows": rows,
+        "best": {"a": "3-4", "b": None},
+        "indistinguishable": {"a": ["3-4", "8+"], "b": ["1-2", "3-4", "8+"]},
+    }
+    assert enough_calls(told) == {"a": ["3-4"]}
+
+
+def test_sample_size_is_that_of_the_book():
+    """Fleiss, Levin & Paik 2003, p. 72 give 0.6 against 0.7 at 80 % power and 5 %: 356 without correction."""
+    assert contracts_each(0.6, 0.1, 0.8, 0.05, 1.0) == pytest.approx(356, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("option", "more"),
+    [
+        ({"gap": 0.05}, True),
+        ({"gap": 0.2}, False),
+        ({"power": 0.9}, True),
+        ({"level": 0.1}, False),
+        ({"kept": 1.0}, False),
+    ],
+)
+def test_an_experiment_needs_more_for_less_gap_more_power_and_less_error(simulated_crm, option, more):
+    found = curves(made_up(CLEAR))
+    plain, other = experiment(simulated_crm, found), experiment(simulated_crm, found, **option)
+    assert (other["contracts_each"] > plain["contracts_each"]) == more
+    assert plain["months_to_answer"] > plain["enrol_months"] > 0
+    assert plain["gap"] == pytest.approx(0.1333, abs=1e-4)
+    json.dumps(plain)
+
+
+def test_an_experiment_needs_no_estimate_if_the_window_is_named(simulated_crm):
+    told = experiment(simulated_crm, {}, window="31-60", gap=0.06)
+    assert told["arms"][0] == "first contact 31 to 60 days before the end"
+    assert 0 < told["usual"] < 1
+    with pytest.raises(RenewalError, match="--window"):
+        experiment(simulated_crm, {})
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ({"window": "soon"}, "121-180"),
+        ({"gap": 0.9}, "gap"),
+        ({"gap": -0.1}, "gap"),
+        ({"power": 1.0}, "power"),
+        ({"level": 0.0}, "level"),
+        ({"kept": 0.0}, "kept"),
+    ],
+)
+def test_options_out_of_range_are_refused(simulated_crm, option, says):
+    with pytest.raises(RenewalError, match=says):
+        experiment(simulated_crm, curves(made_up(CLEAR)), **option)
+
+
+CONTRACT = {
+    "group": "software",
+    "days_to_end": 100,
+    "contacted_on": None,
+    "planned_on": None,
+    "planned": None,
+}
+NO_DISCOUNT = {"why": "Expected a table quotes; found none. Add quotes."}
+
+
+def told_of(changes, timing=None, **facts):
+    told = {"timing": timing or made_up(CLEAR), "discount": NO_DISCOUNT}
+    (name, at), *_ = changes.items()
+    return effect_of(told, {**CONTRACT, **facts}, name, at)
+
+
+def test_a_what_if_names_the_effect_over_the_present_plan():
+    told = told_of({"contact_days_before": 75})
+    assert (told["bucket"], told["group"], told["estimate"]) == ("61-90", "all", 0.9)
+    assert told["gain"] == pytest.approx(0.1333, abs=1e-4)
+    assert told["gain_low"] > 0
+    assert told["gain"] == pytest.approx(told["estimate"] - told["usual"], abs=1e-4)
+    assert "beyond chance" in told["why"]
+    worse = told_of({"contact_days_before": 45}, planned="61-90", planned_on="2026-02-01")
+    assert worse["gain"] == pytest.approx(-0.1)
+    assert "2026-02-01" in worse["present"]
+    json.dumps(told)
+
+
+@pytest.mark.parametrize(
+    ("changes", "facts", "says"),
+    [
+        ({"contact_days_before": 75}, {"contacted_on": "2025-12-01"}, "made on 2025-12-01"),
+        ({"contact_days_before": 120}, {}, "ends in 100 days"),
+        ({"contact_days_before": 100}, {}, "can't tell"),
+        ({"calls_30d": 3}, {}, "new business only"),
+        ({"discount_pct": 10}, {}, "table quotes"),
+    ],
+)
+def test_a_what_if_that_can_not_be_told_says_why(changes, facts, says):
+    told = told_of(changes, **facts)
+    assert told["estimate"] is None
+    assert told["gain"] is None
+    assert says in told["why"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"industry": 1},
+        {"discount_pct": 95},
+        {"calls_30d": -1},
+        {"calls_30d": "many"},
+        {"calls_30d": True},
+    ],
+)
+def test_only_actions_within_limits_can_be_changed(changes):
+    with pytest.raises(RenewalError):
+        checked(changes)
+
+
+def test_an_unknown_contract_is_refused(simulated_crm, settings):
+    from training.causal.plan import best_window
+
+    assert asked(simulated_crm, "renewal", pd.DataFrame({"contract_id": ["nobody"]}))["problem"].notna().all()
+    with pytest.raises(RenewalError, match="contract_id"):
+        best_window(simulated_crm, settings, "nobody")
+
+
+@pytest.mark.slow
+def test_the_whole_way_on_a_simulated_crm(simulated_crm, settings):
+    from training.causal.plan import best_window, plan
+    from training.causal.what_if import what_if
+    from training.causal.worth import value
+
+    told = plan(simulated_crm, settings)
+    json.dumps(told)
+    assert {row["contract_id"] for row in told["rows"]} == set(
+        to_score(simulated_crm, "renewal")["contract_id"]
+    )
+    for row in told["rows"]:
+        assert (row["window"] is None) <= bool(row["why"])
+        assert row["window"] in (None, "none") or told["as_of"] <= row["act_by"] <= row["ends_on"]
+    first = told["rows"][0]
+    assert best_window(simulated_crm, settings, first["contract_id"]) == first
+    worth_it = value(simulated_crm, settings)
+    json.dumps(worth_it)
+    assert worth_it["advised"] == sum(row["window"] is not None for row in told["rows"])
+    asked_for = what_if(simulated_crm, settings, first["contract_id"], {"discount_pct": 12, "calls_30d": 3})
+    assert asked_for["effect"]["discount_pct"]["bucket"] == "10-20"
+    json.dumps(asked_for)
