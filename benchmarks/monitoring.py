@@ -1,21 +1,28 @@
 """False alarms and finds of the whole monitoring report: `python -m benchmarks.monitoring` from the root.
 
 Each run has 2,000 predictions of 1,000 accounts, two contracts each whose features hang together, a reference
-of 4,000 rows, and a history before it; the model is a regression fitted on the history. `nothing` counts runs
-with any alert at all (features, scores, data quality, performance and parity of two segments together); the
-others count runs in which the change was named. `--evidently` counts how often Evidently's own drift preset,
-as it comes, flags a column on the same rows with nothing changed. `--journey` asks on simulated CRMs whether
-the planted stage is named, and none where none is planted. `--large` times a report of 100,000 predictions.
+of 4,000 rows, and a history before it; the model is a regression fitted on the history, its forerunner one
+fitted on half of it. A twentieth of the accounts is held out, a fifth acted on. `nothing` counts runs with
+any alert at all (features, scores, data quality, performance, former champion and parity of two segments
+together); the others count runs in which the change was named. `--whole` asks `monitor` itself, with its
+store, registry and Evidently report, on simulated CRMs in which nothing changed. `--evidently` counts how
+often Evidently's own drift preset, as it comes, flags a column on the same rows with nothing changed.
+`--journey` asks on simulated CRMs whether the planted stage is named, and none where none is planted.
+`--large` times a report of 100,000 predictions.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from monitoring.checks import Check, Verdict
@@ -23,6 +30,8 @@ from monitoring.fairness import ParityRows, parity_by_segment
 from monitoring.performance import performance, split_decided
 from monitoring.report import drift_checks, score_checks
 from monitoring.shift import shifts
+from monitoring.versions import former_check
+from monitoring.versus import versus
 from monitoring.windows import one_per_lead, windows
 from training.metrics import to_logit, to_probability
 
@@ -106,6 +115,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "a column gone missing": (_gone, "data quality: x5 missing"),
     "twice the losses": (lambda frame: frame, "performance: calibration"),
     "overconfident by a factor of 2": (lambda frame: frame, "performance: calibration slope"),
+    "a champion worse than the one before": (lambda frame: frame, "former champion: log loss"),
 }
 
 
@@ -121,6 +131,12 @@ def report(name: str, seed: int, features: int) -> list[Check]:
     current = CHANGES[name][0](before)
     for frame in (history, reference, current):
         frame["probability"] = served.probability(frame)
+    former = Served(history.iloc[: len(history) // 2], features, np.random.default_rng([seed, 1]))
+    current["other"] = former.probability(current)
+    if name.startswith("a champion worse"):
+        current["other"], mixed = current["probability"], current["probability"].to_numpy().copy()
+        mixed[::3] = draw.permutation(mixed[::3])  # a third of the scores are of somebody else
+        current["probability"] = mixed
     if name.startswith("overconfident"):
         middle = to_logit(current["probability"]).mean()
         stretched = middle + 2 * (to_logit(current["probability"]) - middle)
@@ -131,7 +147,11 @@ def report(name: str, seed: int, features: int) -> list[Check]:
     checks = drift_checks(shifts(compared, columns, importance=served.importance))
     checks += score_checks(shifts(compared, ["probability"], alpha=0.005))
     judged = one_per_lead(current, "renewal").assign(p=lambda frame: frame["probability"])
-    checks += performance(split_decided(judged, UNTIL), None, seed)
+    treated = np.random.default_rng([seed, 2]).random(1_000)[pd.factorize(judged["account_id"])[0]]
+    outcomes = split_decided(judged.assign(held_out=treated < 0.05, acted=treated > 0.8), UNTIL)
+    checks += performance(outcomes, None, seed)
+    both = outcomes.decided.assign(one=lambda frame: frame["p"])
+    checks.append(former_check("renewal", "2", "1", versus(both, seed=seed)))
     return [*checks, *_parity(judged, draw)]
 
 
@@ -170,9 +190,13 @@ def finds(seeds: int, features: int) -> None:
             alerts = {check.name for check in checks if check.verdict is Verdict.ALERT}
             hits += bool(alerts) if not wanted else wanted in alerts
             others += bool(wanted) and not alerts <= {wanted, "drift: features"}
+            if seed % 25 == 24:
+                print(f"  {name}: {hits} of {seed + 1}", file=sys.stderr, flush=True)
         each = (time.monotonic() - started) / seeds
+        low, high = stats.binomtest(hits, seeds).proportion_ci(method="wilson")
         word = "any alert" if not wanted else f"named, {others} with a further alert"
-        print(f"| {name} | {seeds} | {hits / seeds:.0%} | {word} | {each:.1f} s |", flush=True)
+        share = f"{hits} ({low:.0%} to {high:.0%})"
+        print(f"| {name} | {seeds} | {share} | {word} | {each:.1f} s |", flush=True)
 
 
 def large(features: int) -> None:
@@ -190,6 +214,72 @@ def large(features: int) -> None:
         drift_report("renewal", compared, tested, 0.02, drift_checks(tested), [], Path(folder) / "report")
     took = middle - started, time.monotonic() - middle
     print(f"100,000 × {features}: compared in {took[0]:.1f} s, report written in {took[1]:.1f} s")
+
+
+def whole(seeds: int, accounts: int) -> None:
+    """Print how often `monitor` itself alerts on a simulated CRM in which nothing changed.
+
+    A model of a few columns is fitted up to 2025 and scores three days of 2025; features drift as an account
+    ages, seasons come and go, and each day's list repeats contracts.
+    """
+    alarms: dict[str, int] = {}
+    count = {"ok": 0, "unknown": 0, "alert": 0}
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory() as work:
+            told = _monitored(Path(work), seed, accounts)
+        count[told["verdict"]] += 1
+        for name in {check["name"] for check in told["checks"] if check["verdict"] == "alert"}:
+            alarms[name] = alarms.get(name, 0) + 1
+        print(f"  seed {seed}: {told['verdict']} {count} {alarms}", file=sys.stderr, flush=True)
+    print(
+        f"monitor itself, {accounts} accounts, {seeds} seeds, nothing changed: {count}; {alarms or 'no alarm'}"
+    )
+
+
+def _monitored(folder: Path, seed: int, accounts: int) -> dict:
+    from features.load import load
+    from features.settings import Settings
+    from features.simulate import simulate
+    from monitoring.report import monitor
+    from serving.batch import score
+
+    settings = Settings(home=folder / "home", threads=1, seed=seed)
+    simulate(folder / "crm", accounts=accounts, seed=seed, draws=0)
+    old = load(folder / "crm", mapping=None, until=pd.Timestamp("2025-01-01"), into=folder / "old")
+    full = load(folder / "crm", mapping=None, until=None, into=folder / "full")
+    _register(old, settings, folder / "run")
+    for day in ("2025-02-03", "2025-04-11", "2025-06-18"):
+        score("renewal", full, settings, as_of=pd.Timestamp(day))
+    return monitor(full, settings, "renewal")
+
+
+COLUMNS = (
+    "calls_90d", "inbound_90d", "cases_180d", "escalated_365d", "nps_last", "usage_active_seats_pct_90d",
+    "contracts.annual_value", "contracts.product", "accounts.industry", "accounts.employees", "accounts.tier",
+)  # fmt: skip
+
+
+def _register(crm: Any, settings: Any, folder: Path) -> None:
+    """Fit a regression of a few columns and make it champion, with the rows it was judged on."""
+    from training.calibrate import Calibration
+    from training.candidates import Held, Recipe, fit_recipe
+    from training.dataset import build
+    from training.reference import save_reference
+    from training.registry import Record, register
+    from training.split import forward_split
+
+    held = Held(np.zeros(0, int), np.zeros(0))
+    recipe = Recipe("logistic", 0.0, None, 0.05, False, Calibration(), "given", {}, {}, held)
+    data = build(crm, "renewal", settings)
+    data = data.without(set(data.X.columns) - set(COLUMNS))
+    split = forward_split(data)
+    early = fit_recipe(data.take(split.train), recipe, seed=0, threads=1)
+    test = pd.DataFrame({"row": split.test, "probability": early.probability(data.X.iloc[split.test])})
+    model = fit_recipe(data, recipe, seed=0, threads=1)
+    model = replace(model, cuts=tuple(np.quantile(test["probability"], [0.2, 0.5])))
+    model.save(folder / "model")
+    save_reference(folder, data, test, settings.seed)
+    register("renewal", folder, Record({}, {}, {}, "f", {"served": "logistic"}), settings, lead=True)
 
 
 def stages(seeds: int, accounts: int) -> None:
@@ -219,11 +309,14 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=60)
     parser.add_argument("--journey", type=int, metavar="SEEDS")
     parser.add_argument("--accounts", type=int, default=800)
+    parser.add_argument("--whole", type=int, metavar="SEEDS")
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--evidently", type=int, metavar="SEEDS")
     asked = parser.parse_args()
     if asked.large:
         large(asked.features)
+    elif asked.whole:
+        whole(asked.whole, asked.accounts)
     elif asked.journey:
         stages(asked.journey, asked.accounts)
     elif asked.evidently:

@@ -3,16 +3,25 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from statistics import median
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, and_, or_, select, update
 
 from features.errors import RenewalError
-from monitoring.database import insert, now, writing
+from monitoring.database import insert, now, put, writing
 from monitoring.schema import alert_sends, alerts
 
 STATES = ("open", "acknowledged", "closed")
+
+
+class Opened(NamedTuple):
+    """What became of an alert that was to be opened: whether it is new, or else what joined it."""
+
+    alert_id: str
+    is_new: bool
+    joined: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,11 +52,15 @@ class AlertLog:
         threshold: float | None = None,
         owner: str | None = None,
         channels: Sequence[str] = (),
-    ) -> tuple[str, bool]:
+        topics: Sequence[str] = (),
+    ) -> Opened:
         """Open an alert, or note that one with this `dedupe_key` that isn't closed was seen again.
 
-        Returns:
-            Its id, and whether it is new.
+        Args:
+            dedupe_key: names the cause; the further words are what is kept of it.
+            channels: where it is to be sent.
+            topics: what it is about, such as the columns that moved. One that joins a standing alert is told
+                again to every channel; one that comes and goes is not.
         """
         moment = now()
         fresh = {
@@ -64,6 +77,7 @@ class AlertLog:
             "value": value,
             "threshold": threshold,
             "owner": owner,
+            "topics": dict.fromkeys(topics, 0),
             "state": "open",
             "opened_at": moment,
             "last_seen_at": moment,
@@ -76,13 +90,10 @@ class AlertLog:
             )
             alert_id = connection.execute(statement.returning(alerts.c.alert_id), fresh).scalar_one()
             is_new = alert_id == fresh["alert_id"]
-            if is_new and channels:
-                pending = [
-                    {"alert_id": alert_id, "channel": channel, "state": "pending", "attempts": 0}
-                    for channel in dict.fromkeys(channels)
-                ]
-                connection.execute(insert(connection, alert_sends), pending)
-        return alert_id, is_new
+            joined = () if is_new else _join(connection, alert_id, topics)
+            if is_new or joined:
+                _offer(connection, alert_id, channels, is_again=bool(joined))
+        return Opened(alert_id, is_new, joined)
 
     def acknowledge_alert(self, alert_id: str, by: str, *, owner: str | None = None) -> None:
         """Somebody has seen it and takes it (or hands it to `owner`)."""
@@ -137,7 +148,8 @@ class AlertLog:
         """The next send that is due, claimed for this sender: pending, failed, or left by one that died.
 
         Returns:
-            `channel`, `attempts` (this one included) and the alert's columns; None: nothing to send.
+            `channel`, `attempts` (this one included), `round` (0, or which telling again this is) and the
+            alert's columns; None: nothing to send.
         """
         moment = now()
         send = alert_sends.c
@@ -155,16 +167,41 @@ class AlertLog:
             here = and_(send.alert_id == row.alert_id, send.channel == row.channel)
             claim = {"state": "sending", "claimed_at": moment, "attempts": send.attempts + 1}
             connection.execute(update(alert_sends).where(here).values(**claim))
-            joined = select(alerts, send.channel, send.attempts).join(alert_sends).where(here)
+            joined = select(alerts, send.channel, send.attempts, send.round).join(alert_sends).where(here)
             return dict(connection.execute(joined).mappings().one())
 
-    def mark_send(self, alert_id: str, channel: str, error: str | None = None) -> None:
-        """Note how a claimed send went: sent, or failed with the error (tried again after the lease)."""
+    def mark_send(self, alert_id: str, channel: str, error: str | None = None, *, round: int = 0) -> None:
+        """Note how a claimed send went: sent, or failed with the error (tried again after the lease).
+
+        What was to be told again meanwhile (another `round`) stays due.
+        """
         state = "failed" if error else "sent"
         values = {"state": state, "error": error, "sent_at": None if error else now()}
-        here = and_(alert_sends.c.alert_id == alert_id, alert_sends.c.channel == channel)
+        send = alert_sends.c
+        here = and_(send.alert_id == alert_id, send.channel == channel, send.round == round)
         with writing(self.engine) as connection:
             connection.execute(update(alert_sends).where(here).values(**values))
+
+    def alert_figures(self, kind: str | None = None) -> dict[str, Any]:
+        """How many alerts are `open`, `acknowledged`, `closed`; median hours to acknowledge and to close.
+
+        `oldest_hours`: how long the oldest standing one has stood. None where there is none of a sort.
+        """
+        of_kind = [] if kind is None else [alerts.c.kind == kind]
+        moments = ("opened_at", "acknowledged_at", "closed_at")
+        query = select(alerts.c.state, *[alerts.c[name] for name in moments]).where(*of_kind)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query).fetchall()
+        counts = {state: sum(row.state == state for row in rows) for state in STATES}
+        taken = [_hours(row.opened_at, row.acknowledged_at) for row in rows if row.acknowledged_at]
+        closed = [_hours(row.opened_at, row.closed_at) for row in rows if row.closed_at]
+        standing = [_hours(row.opened_at, now()) for row in rows if row.state != "closed"]
+        return {
+            **counts,
+            "median_hours_to_acknowledge": median(taken) if taken else None,
+            "median_hours_to_close": median(closed) if closed else None,
+            "oldest_hours": max(standing, default=None),
+        }
 
     def sends(self, alert_id: str) -> list[dict[str, Any]]:
         """The ledger of one alert: where it went or waits to go."""
@@ -180,6 +217,33 @@ def _require(connection: Connection, alert_id: str) -> None:
         )
 
 
+def _join(connection: Connection, alert_id: str, topics: Sequence[str]) -> tuple[str, ...]:
+    """The topics that are new to a standing alert, noted with it under the number of their telling."""
+    kept = select(alerts.c.topics).where(alerts.c.alert_id == alert_id)
+    known = connection.execute(kept).scalar_one()
+    if known is None:  # opened before topics were kept: what it was about is not known
+        known = dict.fromkeys(topics, 0)
+    joined = tuple(topic for topic in dict.fromkeys(topics) if topic not in known)
+    if topics:
+        told = max(known.values(), default=0)
+        values = {"topics": known | dict.fromkeys(joined, told + 1)}
+        connection.execute(update(alerts).where(alerts.c.alert_id == alert_id).values(**values))
+    return joined
+
+
+def _offer(connection: Connection, alert_id: str, channels: Sequence[str], *, is_again: bool) -> None:
+    """Make an alert due on each channel; once more, where it was told already."""
+    pending = [
+        {"alert_id": alert_id, "channel": channel, "state": "pending", "attempts": 0, "round": 0}
+        for channel in dict.fromkeys(channels)
+    ]
+    statement = insert(connection, alert_sends)
+    if is_again:
+        again = {"state": "pending", "attempts": 0, "round": alert_sends.c.round + 1, "error": None}
+        statement = statement.on_conflict_do_update(index_elements=["alert_id", "channel"], set_=again)
+    put(connection, statement, pending)
+
+
 def _close(connection: Connection, which: Any, by: str, because: str) -> int:
     values = {"state": "closed", "closed_at": now(), "closed_by": by, "closed_because": because}
     return connection.execute(
@@ -189,5 +253,9 @@ def _close(connection: Connection, which: Any, by: str, because: str) -> int:
 
 def _shown(alert: dict[str, Any]) -> dict[str, Any]:
     closed = alert["closed_at"]
-    hours = (closed - alert["opened_at"]).total_seconds() / 3600 if closed else None
-    return {**alert, "hours_to_close": hours}
+    hours = _hours(alert["opened_at"], closed) if closed else None
+    return {**alert, "topics": sorted(alert["topics"] or ()), "hours_to_close": hours}
+
+
+def _hours(start: datetime, end: datetime) -> float:
+    return (end - start).total_seconds() / 3600

@@ -11,6 +11,7 @@ from typing import Any
 
 from features.progress import Say, silent
 from features.settings import Settings
+from monitoring.alert_log import Opened
 from monitoring.checks import Check, Verdict
 from monitoring.store import Store
 
@@ -42,17 +43,20 @@ def settle(store: Store, settings: Settings, kind: str, checks: Sequence[Check])
             alerts only if this run has any of it and none essential of it is unknown.
 
     Returns:
-        `opened` (id, title), `standing` and `closed` (how many).
+        `opened` (id, title), `grown` (id, title, `joined`: what is new under a standing alert), `standing`
+        and `closed` (how many).
     """
     causes: dict[str, list[Check]] = {}
     for check in checks:
         if check.verdict is Verdict.ALERT:
             causes.setdefault(check.alert_as, []).append(check)
-    opened, standing = [], 0
+    opened, grown, standing = [], [], 0
     for cause, alerting in causes.items():
-        alert_id, is_new = _open_for(store, settings, kind, cause, alerting)
-        standing += not is_new
-        opened += [{"alert_id": alert_id, "title": f"{kind} model, {cause}"}] if is_new else []
+        done = _open_for(store, settings, kind, cause, alerting)
+        told = {"alert_id": done.alert_id, "title": f"{kind} model, {cause}"}
+        standing += not done.is_new
+        opened += [told] if done.is_new else []
+        grown += [{**told, "joined": list(done.joined)}] if done.joined else []
     closed = 0
     for family in sorted({_family(check) for check in checks}):
         own = [check for check in checks if _family(check) == family]
@@ -60,7 +64,7 @@ def settle(store: Store, settings: Settings, kind: str, checks: Sequence[Check])
             continue
         keep = [_key(kind, check.alert_as) for check in own if check.verdict is not Verdict.OK]
         closed += store.close_gone(f"monitor: {family}", kind, keep, "the cause is gone")
-    return {"opened": opened, "standing": standing, "closed": closed}
+    return {"opened": opened, "grown": grown, "standing": standing, "closed": closed}
 
 
 def survey_alerts(
@@ -134,7 +138,7 @@ def risk_alerts(
 def model_alert(
     store: Store, settings: Settings, kind: str, version: str, *, rule: str, reasons: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Open an alert about a model; `rule`: `champion changed`, `gate failed`, `former champion is better`."""
+    """Open an alert about a model; `rule`: `champion changed` or `gate failed`."""
     title = f"{kind} model {version}: {rule}"
     return _instant(
         store,
@@ -145,6 +149,19 @@ def model_alert(
         reasons=reasons,
         kind=kind,
     )
+
+
+def champion_alert(store: Store, settings: Settings, kind: str, version: str) -> list[dict[str, Any]]:
+    """Open an alert if another version is champion than when this was last asked; the first is no news."""
+    noted = store.runs("champion", kind, limit=1)
+    before = noted[0]["summary"]["version"] if noted else version
+    opened = []
+    if before != version:
+        reasons = [f"version {version} serves in place of version {before}"]
+        opened = model_alert(store, settings, kind, version, rule="champion changed", reasons=reasons)
+    # Noted last: killed in between, the alert stands and is found again.
+    store.record_run(f"champion-{kind}", "champion", kind, {"version": version})
+    return opened
 
 
 def channels(settings: Settings) -> dict[str, str]:
@@ -172,11 +189,11 @@ def send_due(
         try:
             if due["channel"] not in urls:
                 raise DeliveryError("the channel is no longer among PERENNIAL_ALERT_URLS")
-            deliver(urls[due["channel"]], f"[Perennial] {due['title']}", _body(due))
+            deliver(urls[due["channel"]], _title(due), _body(due))
         except DeliveryError as failure:
             error = str(failure)
             say(f"alert {due['alert_id']} was not sent: {error}")
-        store.mark_send(due["alert_id"], due["channel"], error)
+        store.mark_send(due["alert_id"], due["channel"], error, round=due["round"])
         counts["failed" if error else "sent"] += 1
     return counts
 
@@ -200,13 +217,11 @@ _GOOD = {"renewal": "renewal", "win": "winning"}
 
 
 def _instant(store: Store, settings: Settings, *, key: str, title: str, **more: Any) -> list[dict[str, Any]]:
-    alert_id, is_new = store.open_alert(key, title=title, channels=list(channels(settings)), **more)
-    return [{"alert_id": alert_id, "rule": more["rule"], "title": title}] if is_new else []
+    done = store.open_alert(key, title=title, channels=list(channels(settings)), **more)
+    return [{"alert_id": done.alert_id, "rule": more["rule"], "title": title}] if done.is_new else []
 
 
-def _open_for(
-    store: Store, settings: Settings, kind: str, cause: str, checks: Sequence[Check]
-) -> tuple[str, bool]:
+def _open_for(store: Store, settings: Settings, kind: str, cause: str, checks: Sequence[Check]) -> Opened:
     worst = checks[0]
     return store.open_alert(
         _key(kind, cause),
@@ -218,7 +233,12 @@ def _open_for(
         value=worst.value,
         threshold=worst.threshold,
         channels=list(channels(settings)),
+        topics=[_topic(check) for check in checks],
     )
+
+
+def _topic(check: Check) -> str:
+    return f"{check.name} {check.segment}".strip()
 
 
 def _reason(check: Check) -> str:
@@ -234,8 +254,19 @@ def _key(kind: str, cause: str) -> str:
     return f"monitor:{kind}:{cause}"
 
 
+def _title(alert: Mapping[str, Any]) -> str:
+    return f"[Perennial] {'more on: ' if alert['round'] else ''}{alert['title']}"
+
+
 def _body(alert: Mapping[str, Any]) -> str:
-    lines = [*alert["reasons"], f"opened {alert['opened_at']:%Y-%m-%d %H:%M} UTC, alert {alert['alert_id']}"]
+    topics = alert["topics"] or {}
+    joined = [topic for topic, told in topics.items() if told and told == max(topics.values())]
+    more = [f"new under this alert: {', '.join(joined)}"] if alert["round"] and joined else []
+    lines = [
+        *more,
+        *alert["reasons"],
+        f"opened {alert['opened_at']:%Y-%m-%d %H:%M} UTC, alert {alert['alert_id']}",
+    ]
     if alert["attempts"] > 1:
         lines.append(f"attempt {alert['attempts']}; it may have reached you before")
     return "\n".join(lines)

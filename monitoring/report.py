@@ -13,7 +13,7 @@ import pandas as pd
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
-from monitoring.alerts import send_due, settle
+from monitoring.alerts import champion_alert, send_due, settle
 from monitoring.checks import Check, Verdict, overall
 from monitoring.fairness import live_rows, parity_by_segment
 from monitoring.judged import judged, with_actions
@@ -64,8 +64,8 @@ def monitor(
 
     Returns:
         `verdict`, `checks` (kind, name, segment, value, threshold, verdict, why), `html` (path of the
-        Evidently report; None where nothing could be compared), `reports` by kind, `alerts` (opened,
-        standing, closed, sent, failed).
+        Evidently report; None where nothing could be compared), `reports` by kind, `alerts` (opened, grown,
+        standing, closed, sent, failed, and as `figures` how many there are and how long they take to close).
 
     Raises:
         RenewalError: there is no model.
@@ -79,6 +79,7 @@ def monitor(
         )
     looked = [Look(each, loaded, crm, settings, store, since, say) for each, loaded in served.items()]
     told = [_of_kind(look) for look in looked]
+    changed = [alert for look in looked for alert in champion_alert(store, settings, look.kind, look.version)]
     sent = send_due(store, settings, say=say)
     checks = [check for found in told for check in found["found"]]
     reports = {look.kind: found["paths"] for look, found in zip(looked, told, strict=True) if found["paths"]}
@@ -88,10 +89,12 @@ def monitor(
         "html": next((paths["html"] for paths in reports.values()), None),
         "reports": reports,
         "alerts": {
-            "opened": [alert for found in told for alert in found["alerts"]["opened"]],
+            "opened": [*changed, *(alert for found in told for alert in found["alerts"]["opened"])],
+            "grown": [alert for found in told for alert in found["alerts"]["grown"]],
             "standing": sum(found["alerts"]["standing"] for found in told),
             "closed": sum(found["alerts"]["closed"] for found in told),
             **sent,
+            "figures": store.alert_figures(kind),
         },
     }
 

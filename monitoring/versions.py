@@ -63,18 +63,20 @@ def former_checks(
     """
     if before is None:
         return []
-    name = "former champion: log loss"
-    found = compared(kind, served, before, crm, store, seed)
+    return [former_check(kind, served, before, compared(kind, served, before, crm, store, seed))]
+
+
+def former_check(kind: str, served: str, before: str, found: Versus) -> Check:
+    """The verdict on a comparison of the champion (`one`) with the champion before it (`other`)."""
+    name, why = "former champion: log loss", f"version {served} beside version {before}: {found.why}"
     if found.gain is None or found.log_loss is None:
-        why = f"version {served} beside version {before}: {found.why}"
-        return [Check(name, "", None, None, Verdict.UNKNOWN, why)]
+        return Check(name, "", None, None, Verdict.UNKNOWN, why)
     least = WORTH_IT * found.log_loss[0]
     is_better = found.closer == "other" and found.gain >= least
-    why = f"version {served} beside version {before}: {found.why}"
     if is_better:
         why += f"; `perennial models rollback {kind}` brings version {before} back"
     verdict, cause = Verdict.ALERT if is_better else Verdict.OK, "former champion: would have done better"
-    return [Check(name, "", found.gain, least, verdict, why, cause=cause)]
+    return Check(name, "", found.gain, least, verdict, why, cause=cause)
 
 
 def _said(kind: str, version: str, log: pd.DataFrame, store: Store) -> pd.Series:

@@ -64,8 +64,9 @@ def versus(rows: pd.DataFrame, *, seed: int = 0, least_accounts: int = LEAST_ACC
     accounts, rarer = len(np.unique(account)), int(min(y.sum(), (1 - y).sum())) if len(y) else 0
     if not len(rows):
         return _unknown(0, 0, "no row has both, and an outcome that may be judged")
+    loss = float(losses(y, one).mean()), float(losses(y, other).mean())
     pairs = {
-        "log_loss": (float(losses(y, one).mean()), float(losses(y, other).mean())),
+        "log_loss": loss,
         "brier": (brier(y, one), brier(y, other)),
         "auc": (auc(y, one), auc(y, other)) if rarer else None,
     }
@@ -79,7 +80,7 @@ def versus(rows: pd.DataFrame, *, seed: int = 0, least_accounts: int = LEAST_ACC
     squared = bootstrap_gain((y - one) ** 2 - (y - other) ** 2, account, times=DRAWS, level=LEVEL, seed=seed)
     closer = "other" if gain[1] > 0 else "one" if gain[2] < 0 else "neither"
     why = (
-        f"log loss {pairs['log_loss'][0]:.3f} and {pairs['log_loss'][1]:.3f} on the same {len(rows):,} rows "
+        f"log loss {loss[0]:.3f} and {loss[1]:.3f} on the same {len(rows):,} rows "
         f"of {accounts:,} accounts, a difference of {gain[0]:+.3f} ({gain[1]:+.3f} to {gain[2]:+.3f})"
     )
     return Versus(len(rows), accounts, **pairs, gain=gain[0], low=gain[1], high=gain[2],

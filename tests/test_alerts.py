@@ -14,6 +14,7 @@ from features.errors import RenewalError
 from features.settings import Settings
 from monitoring.alerts import (
     DeliveryError,
+    champion_alert,
     channels,
     model_alert,
     risk_alerts,
@@ -123,6 +124,65 @@ def test_each_alert_goes_once_to_each_channel_and_secrets_stay_out_of_the_ledger
     (alert,) = store.alerts()
     assert alert["alert_id"] in sent[0][2]
     assert "token" not in json.dumps(store.sends(alert["alert_id"]), default=str)
+
+
+def test_what_joins_a_standing_alert_is_told_again_and_what_comes_and_goes_is_not(store, settings):
+    sent = []
+
+    def told(*names):
+        columns = [
+            Check(f"drift: {n}", "", 1.0, 0.1, Verdict.ALERT, "moved", cause="drift: all") for n in names
+        ]
+        done = settle(store, settings, "renewal", columns)
+        send_due(store, settings, send=lambda *message: sent.append(message), lease=NOW)
+        return done
+
+    told("calls")
+    assert len(sent) == 2
+    grown = told("calls", "mails")["grown"]
+    assert grown[0]["joined"] == ["drift: mails"]
+    assert len(sent) == 4
+    assert sent[-1][1].startswith("[Perennial] more on: renewal model")
+    assert sent[-1][2].startswith("new under this alert: drift: mails\n")
+    told("calls")
+    told("calls", "mails")
+    assert len(sent) == 4
+    assert store.alerts()[0]["topics"] == ["drift: calls", "drift: mails"]
+    told("seats")
+    assert len(sent) == 6
+
+
+def test_what_joins_while_a_message_is_under_way_is_still_due(store, settings):
+    settle(store, settings, "renewal", [check(segment="a")])
+    due = store.claim_send()
+    cause = check(segment="a").alert_as
+    grown = [check(segment="a"), Check("drift: mails", "", 1.0, 0.1, Verdict.ALERT, "fell", cause=cause)]
+    settle(store, settings, "renewal", grown)
+    store.mark_send(due["alert_id"], due["channel"], round=due["round"])
+    sent = []
+    send_due(store, settings, send=lambda *message: sent.append(message), lease=NOW)
+    assert len(sent) == 2
+    assert all("drift: mails" in body for _, _, body in sent)
+
+
+def test_figures_say_how_long_alerts_take(store, settings):
+    assert store.alert_figures()["median_hours_to_close"] is None
+    settle(store, settings, "renewal", [check(), check("drift: mails")])
+    first, second = store.alerts()
+    store.acknowledge_alert(first["alert_id"], "Ann")
+    store.close_alert(second["alert_id"], "Ann", "mended")
+    told = store.alert_figures("renewal")
+    assert (told["open"], told["acknowledged"], told["closed"]) == (0, 1, 1)
+    assert 0 <= told["median_hours_to_close"] < 1
+    assert 0 <= told["oldest_hours"] < 1
+    assert store.alert_figures("win")["closed"] == 0
+
+
+def test_another_champion_is_told_once(store, settings):
+    assert champion_alert(store, settings, "renewal", "1") == []
+    assert champion_alert(store, settings, "renewal", "2")[0]["title"] == "renewal model 2: champion changed"
+    assert champion_alert(store, settings, "renewal", "2") == []
+    assert store.alerts()[0]["reasons"] == ["version 2 serves in place of version 1"]
 
 
 def test_a_failed_send_is_tried_again_and_given_up_after_five(store, settings):
