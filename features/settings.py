@@ -24,6 +24,9 @@ class Settings(BaseSettings):
     holdout_share: float = Field(default=0.0, ge=0, lt=1)
     min_positives: int = Field(default=40, ge=1)
     alert_urls: str = ""
+    requests_per_minute: int = Field(default=12_000, ge=0)
+    requests_per_minute_without_key: int = Field(default=300, ge=0)
+    max_body_mb: int = Field(default=64, ge=1)
     census_key: str = Field(default="", repr=False)
     census_url: str = "https://api.census.gov/data"
 

@@ -4,14 +4,15 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, Engine, Table, func, select, update
+from sqlalchemy import Connection, Engine, Table, delete, func, select, update
 
 from features.errors import RenewalError
 from monitoring.database import insert, now, writing
-from monitoring.schema import actions, api_keys, audit, overrides
+from monitoring.schema import actions, api_keys, audit, ended_sessions, overrides
 
 ROLES = ("sales", "marketing", "mlops", "admin")
 _SECRET_BYTES = 32
@@ -93,6 +94,19 @@ class PeopleLog:
         """Whether a key was ever created, revoked ones included: with none, the service stays on loopback."""
         with self.engine.connect() as connection:
             return bool(connection.execute(select(func.count()).select_from(api_keys)).scalar_one())
+
+    def end_session(self, session: str, until: datetime) -> None:
+        """Remember that a session (by its hash) is over, until it would have run out by itself."""
+        with writing(self.engine) as connection:
+            connection.execute(delete(ended_sessions).where(ended_sessions.c.until < now()))
+            row = {"session_sha256": session, "until": until}
+            connection.execute(insert(connection, ended_sessions).on_conflict_do_nothing(), row)
+
+    def ended_sessions(self) -> frozenset[str]:
+        """Hashes of the sessions that were ended before their time."""
+        with self.engine.connect() as connection:
+            query = select(ended_sessions.c.session_sha256).where(ended_sessions.c.until >= now())
+            return frozenset(connection.execute(query).scalars())
 
     def override(
         self,

@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test holds it equal to the head of `monitoring/migrations`."""
 
 POSTGRES_SCHEMA = "perennial"
@@ -188,6 +188,13 @@ api_keys = Table(
     Column("region", String),
     Column("created_at", DateTime, nullable=False),
     Column("revoked_at", DateTime),
+)
+
+ended_sessions = Table(
+    "ended_sessions",
+    metadata,
+    Column("session_sha256", String, primary_key=True),
+    Column("until", DateTime, nullable=False),
 )
 
 overrides = Table(

@@ -9,7 +9,7 @@ from fastapi.security import HTTPBearer
 from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 
-from serving.auth import Principal
+from serving.auth import ALL_ROLES, Principal
 from serving.batch import hide_held_out
 from serving.problems import ProblemError
 from serving.schema import (
@@ -49,6 +49,7 @@ def allow(*roles: str) -> Any:
 
 Seller = Annotated[Principal, allow(*SELLERS)]
 Scorer = Annotated[Principal, allow(*SCORERS)]
+Anybody = Annotated[Principal, allow(*ALL_ROLES)]
 Keeper = Annotated[Principal, allow(*KEEPERS)]
 
 
@@ -68,6 +69,12 @@ async def readyz(request: Request) -> Response:
     """Whether models and store are open; which model versions are held."""
     running = request.app.state.running
     return answer({"status": "ready", "models": running.models.versions()})
+
+
+@router.get("/openapi.json", tags=["health"], include_in_schema=False)
+async def description(request: Request, principal: Anybody) -> Response:
+    """The description of this interface, for programs that write clients."""
+    return answer(request.app.openapi())
 
 
 @router.get("/metrics", tags=["health"])

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import BaseRoute, Match
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from features.settings import Settings
 from monitoring.store import Store, open_store
@@ -26,7 +26,7 @@ from serving.worked_out import WorkedOut
 
 STATIC = Path(__file__).parent / "static"
 POLL_SECONDS = 2.0
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 
 @dataclass
@@ -72,20 +72,38 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="1",
         docs_url=None,  # the stock page loads its scripts from elsewhere; ours is drawn here
         redoc_url=None,
-        openapi_url="/openapi.json",
+        openapi_url=None,  # told to those with a key, by a route of ours
+        redirect_slashes=False,  # such a redirect would repeat whatever Host a request names
         lifespan=lifespan,
     )
-    problems.install(app, site.error_page)
+    failed = problems.install(app, site.error_page)
     app.include_router(api.router)
     app.include_router(planning.router)
     app.include_router(site.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    app.add_api_route(
-        "/{path:path}", _nowhere, include_in_schema=False, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]
-    )
+    app.add_api_route("/{path:path}", _nowhere, include_in_schema=False, methods=METHODS)
     app.add_middleware(GZipMiddleware, minimum_size=2_000, compresslevel=4)
-    app.add_middleware(Front, metrics=metrics)
+    app.add_middleware(Front, metrics=metrics, failed=failed)
     return app
+
+
+class Alone:
+    """ASGI middleware by which the application answers every request itself, past BentoML's own routes.
+
+    Those (`/livez`, `/readyz`, `/healthz`, `/schema.json`) tell errors in another form than ours, and are
+    looked through before each request. BentoML starts the application, stops it and limits time.
+
+    Args:
+        app: BentoML's application; starts and stops ours.
+        answers: ours.
+    """
+
+    def __init__(self, app: ASGIApp, answers: ASGIApp) -> None:
+        self.outer, self.answers = app, answers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request to our application, anything else to BentoML's."""
+        await (self.answers if scope["type"] == "http" else self.outer)(scope, receive, send)
 
 
 async def _nowhere(request: Request) -> Response:
@@ -94,6 +112,7 @@ async def _nowhere(request: Request) -> Response:
     if allowed:
         detail = f"Method {request.method} does nothing here; {' and '.join(allowed)} would."
         raise problems.ProblemError(405, detail, headers={"Allow": ", ".join(allowed)})
+    request.app.state.running.door.pace_address(request)
     raise problems.ProblemError(404, f"There is nothing at {request.url.path}.")
 
 
@@ -113,7 +132,7 @@ def _open(settings: Settings, metrics: Metrics) -> Running:
     store = open_store(settings)
     models = HeldModels(settings, metrics)
     models.refresh()
-    door, live = Doorkeeper(store, settings.home), Live(settings, store, models)
+    door, live = Doorkeeper(store, settings), Live(settings, store, models)
     return Running(settings, store, door, models, live, metrics, WorkedOut(settings))
 
 

@@ -1,32 +1,29 @@
 """Who is asking: bearer keys, signed sessions, roles, scopes, and loopback where no key exists."""
 
-import base64
 import hashlib
 import hmac
-import ipaddress
-import json
-import os
 import secrets
 import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
 
-from features.errors import RenewalError
+from features.settings import Settings
 from monitoring.store import Store
+from serving.pace import Pace, network
 from serving.problems import ProblemError
+from serving.signed import mac_of, session_secret, sign, unsign
+from serving.whence import is_loopback, refuse_foreign
 
 ALL_ROLES = ("sales", "marketing", "mlops", "admin")
 SESSION_COOKIE = "perennial_session"
 SESSION_SECONDS = 12 * 3600
 _KEY_SECONDS = 2.0
 _TRIES, _TRY_SECONDS = 10, 60.0
-_LOCAL_NAMES = frozenset({"localhost"})
-_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
 @dataclass(frozen=True)
@@ -66,12 +63,14 @@ class Doorkeeper:
 
     Args:
         store: holds the keys' hashes.
-        home: holds the secret that signs sessions.
+        settings: the home holds the secret that signs sessions; how many requests a minute a caller may make.
     """
 
-    def __init__(self, store: Store, home: Path) -> None:
+    def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
-        self.secret = session_secret(home)
+        self.secret = session_secret(settings.home)
+        self.keyed = Pace(settings.requests_per_minute)
+        self.strangers = Pace(settings.requests_per_minute_without_key)
         self._known: dict[str, tuple[float, Any]] = {}
         self._wrong: dict[str, deque[float]] = {}
 
@@ -79,26 +78,43 @@ class Doorkeeper:
         """The principal behind a request: bearer key, else session cookie, else loopback without any key.
 
         Raises:
-            ProblemError: 401 without a valid key or session, 403 from elsewhere while no key exists.
+            ProblemError: 401 without a valid key or session, 403 from elsewhere while no key exists, and for
+                what a page of another site sends, 429 for more requests than the caller may make.
         """
+        principal = self._found(request)
+        if principal is None:
+            self.pace_address(request)
+            said = "This key is not valid, or was revoked." if "authorization" in request.headers else _NO_KEY
+            raise ProblemError(401, said, headers={"WWW-Authenticate": 'Bearer realm="perennial"'})
+        if principal is not LOCAL:
+            _let_pass(self.keyed.wait(principal.key_id))
+        return principal
+
+    def _found(self, request: Request) -> Principal | None:
         header = request.headers.get("authorization")
         if header is not None:
             scheme, _, token = header.partition(" ")
-            principal = self.by_key(token.strip()) if scheme.lower() == "bearer" else None
-            if principal is None:
-                raise _locked("This key is not valid, or was revoked.")
-            return principal
-        cookie = request.cookies.get(SESSION_COOKIE)
+            return self.by_key(token.strip()) if scheme.lower() == "bearer" else None
+        cookie = session_cookie(request)
         session = self.session(cookie) if cookie else None
         if session is not None:
+            refuse_foreign(request)
             return session[0]
         if self.has_keys():
-            raise _locked("Send a key: Authorization: Bearer …, or sign in at /sign-in.")
+            return None
         if not is_loopback(request):
-            raise ProblemError(
-                403, "No key exists yet, so only this machine is answered. See `perennial keys create`."
-            )
+            self.pace_address(request)
+            raise ProblemError(403, _LOOPBACK_ONLY)
+        refuse_foreign(request, by_origin=True)
         return LOCAL
+
+    def pace_address(self, request: Request) -> None:
+        """Count a request of somebody unknown against its address.
+
+        Raises:
+            ProblemError: 429 where that address has made too many.
+        """
+        _let_pass(self.strangers.wait(network(request.client.host if request.client else "")))
 
     def by_key(self, plaintext: str) -> Principal | None:
         """The principal of a key; None: unknown or revoked."""
@@ -120,34 +136,50 @@ class Doorkeeper:
         told = {
             "key": principal.key_id,
             "until": int(time.time()) + SESSION_SECONDS,
-            "csrf": secrets.token_hex(16),
+            "id": secrets.token_hex(16),
         }
+        self.store.audit(principal.label or principal.key_id, "signed in", principal.key_id)
         return sign(told, self.secret)
 
+    def sign_out(self, cookie: str, principal: Principal) -> None:
+        """End a session: its cookie opens nothing from now on, whoever holds a copy."""
+        self.store.audit(principal.label or principal.key_id, "signed out", principal.key_id)
+        told = unsign(cookie, self.secret)
+        if told is not None:
+            self.store.end_session(
+                _named(told), datetime.fromtimestamp(told["until"], UTC).replace(tzinfo=None)
+            )
+            self._known.pop("ended", None)
+
     def session(self, cookie: str) -> tuple[Principal, str] | None:
-        """The principal and the CSRF token of a session; None where it has run out or its key was revoked."""
+        """The principal and the id of a session; None where it has ended or its key was revoked."""
         told = unsign(cookie, self.secret)
         if told is None or told.get("until", 0) < time.time():
+            return None
+        if _named(told) in self._remembered("ended", self.store.ended_sessions):
             return None
         for key in self._remembered("keys", self.store.keys):
             if key["prefix"] == told["key"] and key["revoked_at"] is None:
                 label = key["label"] or ""
-                return Principal(key["prefix"], key["role"], label, key["owner_id"], key["region"]), told[
-                    "csrf"
-                ]
+                who = Principal(key["prefix"], key["role"], label, key["owner_id"], key["region"])
+                return who, told["id"]
         return None
 
     def csrf_token(self, request: Request) -> str:
-        """What a form of this visitor must carry; on loopback without keys it belongs to this process."""
-        cookie = request.cookies.get(SESSION_COOKIE)
-        session = self.session(cookie) if cookie else None
-        if session is not None:
-            return session[1]
-        return hmac.new(self.secret, b"loopback", hashlib.sha256).hexdigest()
+        """What a form of this visitor must carry; another on each page: a compressed page gives none away."""
+        salt = secrets.token_hex(8)
+        return f"{salt}.{self._csrf(request, salt)}"
 
     def is_own_form(self, request: Request, token: str) -> bool:
         """Whether a form was drawn for this visitor: its CSRF token is theirs."""
-        return hmac.compare_digest(token.encode(), self.csrf_token(request).encode())
+        salt, _, mac = token.partition(".")
+        return hmac.compare_digest(mac.encode(), self._csrf(request, salt).encode())
+
+    def _csrf(self, request: Request, salt: str) -> str:
+        """Bound to the session; on loopback without keys, to this installation."""
+        cookie = session_cookie(request)
+        session = self.session(cookie) if cookie else None
+        return mac_of(f"{session[1] if session else 'loopback'} {salt}".encode(), self.secret, "form")
 
     def may_try(self, caller: str) -> bool:
         """Whether an address may try a key: not after ten wrong ones within a minute."""
@@ -158,7 +190,10 @@ class Doorkeeper:
 
     def note_wrong_key(self, caller: str) -> None:
         """Remember that an address tried a key that is not valid."""
-        self._wrong.setdefault(caller, deque(maxlen=_TRIES)).append(time.monotonic())
+        tries = self._wrong.setdefault(caller, deque(maxlen=_TRIES))
+        tries.append(time.monotonic())
+        if not self.may_try(caller):
+            self.store.audit(caller, "locked out", None, {"wrong_keys": len(tries)})
 
     def _remembered(self, name: str, ask: Any) -> Any:
         asked_at, answer = self._known.get(name, (-_KEY_SECONDS, None))
@@ -170,78 +205,30 @@ class Doorkeeper:
         return answer
 
 
-def _locked(detail: str) -> ProblemError:
-    return ProblemError(401, detail, headers={"WWW-Authenticate": 'Bearer realm="perennial"'})
+_NO_KEY = "Send a key: Authorization: Bearer …, or sign in at /sign-in."
+_LOOPBACK_ONLY = (
+    "No key exists yet, so only this very machine is answered, and not through a proxy. "
+    "See `perennial keys create`."
+)
 
 
-def is_loopback(request: Request) -> bool:
-    """Whether a request came from this very machine, not through a proxy and not by a rebound name.
-
-    A proxy on this machine would make the whole world look local, and a web page that resolves its own name
-    to 127.0.0.1 would speak with the browser's loopback address: both are told by their headers.
-    """
-    if any(name in request.headers for name in _PROXY_HEADERS):
-        return False
-    client = request.client.host if request.client else ""
-    host = request.url.hostname or ""
-    return _is_loopback_address(client) and (host in _LOCAL_NAMES or _is_loopback_address(host))
+def _let_pass(seconds: int) -> None:
+    if seconds:
+        raise ProblemError(
+            429, f"Too many requests. Wait {seconds} s.", headers={"Retry-After": str(seconds)}
+        )
 
 
-def _is_loopback_address(text: str) -> bool:
-    try:
-        address = ipaddress.ip_address(text.strip("[]"))
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+def session_cookie(request: Request) -> str | None:
+    """The session that a request carries."""
+    return request.cookies.get(cookie_name(request))
 
 
-def require_key_beyond_loopback(host: str, has_keys: bool) -> None:
-    """Refuse to listen where others can reach while no key exists.
-
-    Raises:
-        RenewalError: `host` is not a loopback address and there is no key.
-    """
-    if has_keys or host == "localhost" or _is_loopback_address(host):
-        return
-    raise RenewalError(
-        expected=f"a key before listening on {host}, where others can reach it",
-        found="no key was ever created",
-        do="Run `perennial keys create admin`, or serve on 127.0.0.1.",
-    )
+def cookie_name(request: Request) -> str:
+    """The session cookie's name; over HTTPS the prefix bars other hosts of the domain from setting it."""
+    return f"__Host-{SESSION_COOKIE}" if request.url.scheme == "https" else SESSION_COOKIE
 
 
-def session_secret(home: Path) -> bytes:
-    """The secret that signs sessions, made once in `home`, readable by its owner only."""
-    path = home / "session.key"
-    home.mkdir(parents=True, exist_ok=True)
-    part = home / f".session.key.{os.getpid()}.{secrets.token_hex(4)}"
-    if not path.exists():
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(32))
-        try:
-            os.link(part, path)  # the first of several processes wins, all read the same
-        except FileExistsError:
-            pass
-        finally:
-            part.unlink()
-    return path.read_bytes()
-
-
-def sign(told: Mapping[str, Any], secret: bytes) -> str:
-    """`told` as text that cannot be changed without `secret` (HMAC-SHA256)."""
-    body = base64.urlsafe_b64encode(json.dumps(dict(told), separators=(",", ":")).encode()).rstrip(b"=")
-    return f"{body.decode()}.{_mac(body, secret)}"
-
-
-def unsign(text: str, secret: bytes) -> dict[str, Any] | None:
-    """What `sign` was told; None where the signature does not fit."""
-    body, _, mac = text.partition(".")
-    if not hmac.compare_digest(mac.encode(), _mac(body.encode(), secret).encode()):
-        return None
-    return json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-
-
-def _mac(body: bytes, secret: bytes) -> str:
-    return hmac.new(secret, body, hashlib.sha256).hexdigest()
+def _named(told: Mapping[str, Any]) -> str:
+    """How a session is known once it has ended: who reads the list of them can make no cookie of it."""
+    return hashlib.sha256(str(told.get("id")).encode()).hexdigest()

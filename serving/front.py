@@ -1,17 +1,24 @@
-"""What every request passes first: shedding, body limit, security headers, metrics."""
+"""What every request passes first: shedding, limits of size and time, security headers, metrics."""
 
+import asyncio
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.problems import problem_response
 
-MAX_BODY_BYTES = 64 * 1024 * 1024
+MEGABYTE = 1024 * 1024
+MAX_BODY_BYTES = 64 * MEGABYTE
 MAX_IN_FLIGHT = 64
+ANSWER_SECONDS = 4.5
+"""Just less than BentoML's own limit, whose answer is no problem detail."""
+
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 
 CONTENT_SECURITY_POLICY = (
@@ -55,22 +62,36 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+Failed = Callable[[Request, Exception], Response]
+
+
 class Front:
     """ASGI middleware around the whole application.
 
     More than `max_in_flight` requests at once are turned away with 503 and Retry-After: a queue that grows
-    without end answers nobody. Bodies over `max_body_bytes` are refused with 413, announced or not.
+    without end answers nobody. Bodies over `max_body_bytes` are refused with 413, announced or not, and
+    compressed ones with 415. What has not begun to answer after `seconds` is ended with 504.
+
+    Args:
+        app: what answers.
+        metrics: where requests are counted.
+        failed: the answer where `app` raises.
+        max_in_flight: requests at once.
+        max_body_bytes: of a request, unless the settings of the running service say otherwise.
+        seconds: how long an answer may take to begin.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         metrics: Metrics,
+        failed: Failed,
         max_in_flight: int = MAX_IN_FLIGHT,
         max_body_bytes: int = MAX_BODY_BYTES,
+        seconds: float = ANSWER_SECONDS,
     ) -> None:
-        self.app, self.metrics = app, metrics
-        self.max_in_flight, self.max_body_bytes = max_in_flight, max_body_bytes
+        self.app, self.metrics, self.failed = app, metrics, failed
+        self.max_in_flight, self.max_body_bytes, self.seconds = max_in_flight, max_body_bytes, seconds
         self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,34 +100,74 @@ class Front:
             await self.app(scope, receive, send)
             return
         began = time.perf_counter()
-        status = 500
-
-        async def secured(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *_headers(scope, message)]
-            await send(message)
-
-        if self.in_flight >= self.max_in_flight and scope["path"] not in OPEN_PATHS:
-            self.metrics.shed.inc()
-            busy = problem_response(503, "Too many requests at once. Try again.", {"Retry-After": "1"})
-            await busy(scope, receive, secured)
-            return
-        if _announced_bytes(scope) > self.max_body_bytes:
-            large = problem_response(413, f"Send at most {self.max_body_bytes} bytes in one request.")
-            await large(scope, receive, secured)
-            return
+        passing = _Passing(scope, send)
+        if scope["method"] == "HEAD":
+            scope["method"] = "GET"  # the same answer; its body stays here
+        most = self._most_bytes(scope)
+        refused = self._refusal(scope, most)
         self.in_flight += 1
         self.metrics.in_flight.set(self.in_flight)
         try:
-            await self.app(scope, _limited(receive, self.max_body_bytes), secured)
+            if refused is None:
+                await self._answer(scope, _limited(receive, most), passing)
+            else:
+                await refused(scope, receive, passing.send)
         finally:
             self.in_flight -= 1
             self.metrics.in_flight.set(self.in_flight)
             route = getattr(scope.get("route"), "path", "unknown")
-            self.metrics.requests.labels(route, scope["method"], status).inc()
+            self.metrics.requests.labels(route, scope["method"], passing.status).inc()
             self.metrics.seconds.labels(route).observe(time.perf_counter() - began)
+
+    def _most_bytes(self, scope: Scope) -> int:
+        app = scope.get("app")
+        running = getattr(app.state, "running", None) if app is not None else None
+        return running.settings.max_body_mb * MEGABYTE if running is not None else self.max_body_bytes
+
+    def _refusal(self, scope: Scope, most: int) -> Response | None:
+        """The answer to a request that is not let in; None: it is."""
+        if self.in_flight >= self.max_in_flight and scope["path"] not in OPEN_PATHS:
+            self.metrics.shed.inc()
+            return problem_response(503, "Too many requests at once. Try again.", {"Retry-After": "1"})
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > most:
+                return problem_response(413, _too_large(most))
+            if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+                return problem_response(415, "Send the body as it is, without Content-Encoding.")
+        return None
+
+    async def _answer(self, scope: Scope, receive: Receive, passing: "_Passing") -> None:
+        try:
+            async with asyncio.timeout(self.seconds) as passing.clock:
+                await self.app(scope, receive, passing.send)
+        except TimeoutError:
+            if passing.has_begun:
+                raise
+            late = f"This took longer than {self.seconds:g} s. Ask for less at once, or try again."
+            await problem_response(504, late, {"Retry-After": "5"})(scope, receive, passing.send)
+        except Exception as error:
+            if passing.has_begun:
+                raise
+            await self.failed(Request(scope), error)(scope, receive, passing.send)
+
+
+class _Passing:
+    """An answer on its way out: gets the security headers, stops the clock once begun, is cut to HEAD."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope, self._send, self._is_head = scope, send, scope["method"] == "HEAD"
+        self.status, self.has_begun = 500, False
+        self.clock: asyncio.Timeout | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.has_begun = message["status"], True
+            message["headers"] = [*message.get("headers", ()), *_headers(self._scope, message)]
+            if self.clock is not None and not self.clock.expired():
+                self.clock.reschedule(None)
+        elif self._is_head:
+            message["body"] = b""
+        await self._send(message)
 
 
 def _limited(receive: Receive, most: int) -> Receive:
@@ -118,17 +179,18 @@ def _limited(receive: Receive, most: int) -> Receive:
         message = await receive()
         seen += len(message.get("body", b""))
         if seen > most:
-            raise HTTPException(413, f"Send at most {most} bytes in one request.")
+            raise HTTPException(413, _too_large(most))
         return message
 
     return counted
 
 
-def _announced_bytes(scope: Scope) -> int:
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            return int(value)
-    return 0
+def _too_large(most: int) -> str:
+    return (
+        f"Send at most {most // MEGABYTE} MB in one request."
+        if most >= MEGABYTE
+        else f"At most {most} bytes."
+    )
 
 
 def _headers(scope: Scope, message: MutableMapping[str, Any]) -> list[tuple[bytes, bytes]]:

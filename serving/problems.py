@@ -1,18 +1,20 @@
 """Every error a program meets over HTTP: RFC 9457 problem details, with what to do in them."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic_core import to_json
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from features.errors import RenewalError
 
 log = logging.getLogger("perennial.serving")
+_MOST_FAULTS = 100
 
 TITLES = {
     400: "The request could not be read",
@@ -27,6 +29,7 @@ TITLES = {
     429: "Too many requests",
     500: "Our mistake",
     503: "Too busy, or not ready",
+    504: "It took too long",
 }
 
 
@@ -68,13 +71,34 @@ def problem_response(
 ErrorPage = Callable[[Request, int, str, str], Response | None]
 
 
-def install(app: FastAPI, page: ErrorPage) -> None:
-    """Let every error of `app` leave as a problem, or as a page where `page` makes one (for a browser)."""
+Said = Callable[..., Response]
+
+
+def install(app: FastAPI, page: ErrorPage) -> Callable[[Request, Exception], Response]:
+    """Let every error of `app` leave as a problem, or as a page where `page` makes one (for a browser).
+
+    Returns:
+        The answer to an error nobody expected; whoever stands around `app` gives it.
+    """
 
     def say(request: Request, status: int, detail: str, **more: Any) -> Response:
+        headers = more.pop("headers", None)
         drawn = page(request, status, TITLES.get(status, "Error"), detail)
-        return drawn or problem_response(status, detail, more.pop("headers", None), **more)
+        if drawn is None:
+            return problem_response(status, detail, headers, **more)
+        drawn.headers.update(headers or {})
+        return drawn
 
+    def ours(request: Request, error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return say(request, 500, "Something failed here; the log of the service says what.")
+
+    for error, handler in _handlers(say).items():
+        app.add_exception_handler(error, handler)
+    return ours
+
+
+def _handlers(say: Said) -> dict[type[Exception], Any]:
     async def told(request: Request, error: ProblemError) -> Response:
         return say(request, error.status, error.detail, headers=error.headers, **error.extra)
 
@@ -82,24 +106,27 @@ def install(app: FastAPI, page: ErrorPage) -> None:
         return say(request, error.status_code, str(error.detail), headers=dict(error.headers or {}))
 
     async def misfit(request: Request, error: RequestValidationError) -> Response:
-        faults = [{"at": "/".join(map(str, fault["loc"])), "says": fault["msg"]} for fault in error.errors()]
+        faults = [{"at": _place(fault["loc"]), "says": fault["msg"]} for fault in error.errors()]
         unreadable = any(fault["type"] == "json_invalid" for fault in error.errors())
         first = f"{faults[0]['at']}: {faults[0]['says']}" if faults else "see the documentation at /docs"
-        return say(request, 400 if unreadable else 422, first, errors=faults)
+        return say(request, 400 if unreadable else 422, first, errors=faults[:_MOST_FAULTS])
 
     async def users_mistake(request: Request, error: RenewalError) -> Response:
         return say(request, 422, str(error), expected=error.expected, found=error.found, do=error.do)
 
-    async def ours(request: Request, error: Exception) -> Response:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return say(request, 500, "Something failed here; the log of the service says what.")
+    async def unwritable(request: Request, error: Exception) -> Response:
+        return say(request, 422, "A text holds characters that are none (a NUL, or half a surrogate pair).")
 
-    handlers = {
+    return {
         ProblemError: told,
         HTTPException: http,
         RequestValidationError: misfit,
         RenewalError: users_mistake,
-        Exception: ours,
+        UnicodeEncodeError: unwritable,
+        DataError: unwritable,
     }
-    for error, handler in handlers.items():
-        app.add_exception_handler(error, handler)  # type: ignore[arg-type]
+
+
+def _place(steps: Sequence[Any]) -> str:
+    """Where in a request a fault is; a name that is no text is shown with question marks."""
+    return "/".join(map(str, steps)).encode("utf-8", "replace").decode()

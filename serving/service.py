@@ -13,8 +13,8 @@ from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from monitoring.store import open_store
-from serving.app import create_app
-from serving.auth import require_key_beyond_loopback
+from serving.app import Alone, create_app
+from serving.whence import require_key_beyond_loopback
 
 GRACE_SECONDS = 10
 NO_TELEMETRY = {"BENTOML_DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -37,6 +37,9 @@ class Perennial:
     def __is_ready__(self) -> bool:
         """Ready once models and store are open."""
         return hasattr(APP.state, "running")
+
+
+Perennial.add_asgi_middleware(Alone, answers=APP)  # type: ignore[attr-defined]
 
 
 def serve(host: str, port: int, settings: Settings, say: Say = silent) -> None:

@@ -10,8 +10,10 @@ from starlette.requests import Request
 from features.errors import RenewalError
 from features.settings import Settings
 from monitoring.store import open_store
-from serving.auth import Doorkeeper, is_loopback, require_key_beyond_loopback, session_secret, sign, unsign
+from serving.auth import Doorkeeper
 from serving.problems import ProblemError
+from serving.signed import session_secret, sign, unsign
+from serving.whence import is_loopback, require_key_beyond_loopback
 
 ROLES = ("sales", "marketing", "mlops", "admin")
 SELLING, KEEPING, ALL = {"sales", "admin"}, {"mlops", "admin"}, set(ROLES)
@@ -43,7 +45,7 @@ def keys(home):  # noqa: F811
 
 @pytest.fixture
 def door(settings):
-    return Doorkeeper(open_store(settings), settings.home)
+    return Doorkeeper(open_store(settings), settings)
 
 
 def asking(client="127.0.0.1", host="127.0.0.1:3000", **headers):

@@ -1,14 +1,16 @@
 """Signing in with a key, and out again."""
 
+import re
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from serving.auth import SESSION_COOKIE, SESSION_SECONDS
+from serving.auth import SESSION_SECONDS, cookie_name, session_cookie
 from serving.pages.view import Anybody, render
 from serving.problems import ProblemError
+from serving.whence import refuse_foreign
 
 router = APIRouter()
 
@@ -43,12 +45,14 @@ async def checked_form(request: Request) -> dict[str, str]:
 @router.get("/sign-in")
 async def ask(request: Request, next: str = "/") -> Response:
     """The form that takes a key."""
+    request.app.state.running.door.pace_address(request)
     return render(request, "sign_in.html", next=_local(next), wrong="")
 
 
 @router.post("/sign-in")
 async def sign_in(request: Request) -> Response:
     """Open a session for a key; after ten wrong ones within a minute an address has to wait."""
+    refuse_foreign(request)
     fields = await form_of(request)
     caller = request.client.host if request.client else ""
     running = request.app.state.running
@@ -62,21 +66,27 @@ async def sign_in(request: Request) -> Response:
     answer = RedirectResponse(_local(fields.get("next", "/")), 303)
     is_https = request.url.scheme == "https"
     answer.set_cookie(
-        SESSION_COOKIE, cookie, max_age=SESSION_SECONDS, httponly=True, samesite="lax", secure=is_https
+        cookie_name(request), cookie, max_age=SESSION_SECONDS, httponly=True, samesite="lax", secure=is_https
     )
     return answer
 
 
 @router.post("/sign-out")
 async def sign_out(request: Request, principal: Anybody) -> Response:
-    """End the session."""
+    """End the session, for every copy of its cookie."""
     await checked_form(request)
+    if cookie := session_cookie(request):
+        await run_in_threadpool(request.app.state.running.door.sign_out, cookie, principal)
     answer = RedirectResponse("/sign-in", 303)
-    answer.delete_cookie(SESSION_COOKIE)
+    is_https = request.url.scheme == "https"
+    answer.delete_cookie(cookie_name(request), httponly=True, samesite="lax", secure=is_https)
     return answer
 
 
 def _local(address: str) -> str:
     """`address` where it stays on this site, else the start page."""
-    fine = address.startswith("/") and not address.startswith(("//", "/\\")) and "\n" not in address
-    return address if fine else "/"
+    return address if _ON_THIS_SITE.fullmatch(address) else "/"
+
+
+_ON_THIS_SITE = re.compile(r"/([^/\\\x00-\x1f\x7f][^\\\x00-\x1f\x7f]*)?")
+"""A path from the root: browsers read // and /\\ as another host, and leave out tabs and line ends."""

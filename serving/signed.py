@@ -1,0 +1,49 @@
+"""Text that only this installation can have written: sessions and forms' tokens, signed with its secret."""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def session_secret(home: Path) -> bytes:
+    """The secret that signs sessions, made once in `home`, readable by its owner only."""
+    path = home / "session.key"
+    home.mkdir(parents=True, exist_ok=True)
+    part = home / f".session.key.{os.getpid()}.{secrets.token_hex(4)}"
+    if not path.exists():
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(32))
+        try:
+            os.link(part, path)  # the first of several processes wins, all read the same
+        except FileExistsError:
+            pass
+        finally:
+            part.unlink()
+    return path.read_bytes()
+
+
+def sign(told: Mapping[str, Any], secret: bytes) -> str:
+    """`told` as text that cannot be changed without `secret` (HMAC-SHA256)."""
+    body = base64.urlsafe_b64encode(json.dumps(dict(told), separators=(",", ":")).encode()).rstrip(b"=")
+    return f"{body.decode()}.{mac_of(body, secret, 'session')}"
+
+
+def unsign(text: str, secret: bytes) -> dict[str, Any] | None:
+    """What `sign` was told; None where the signature does not fit."""
+    body, _, mac = text.partition(".")
+    if not hmac.compare_digest(mac.encode(), mac_of(body.encode(), secret, "session").encode()):
+        return None
+    told: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    return told
+
+
+def mac_of(body: bytes, secret: bytes, purpose: str) -> str:
+    """A MAC that is good for one purpose: a form's token is no session."""
+    return hmac.new(secret, purpose.encode() + b"\0" + body, hashlib.sha256).hexdigest()
