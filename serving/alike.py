@@ -8,6 +8,8 @@ from features.errors import RenewalError
 from serving.auth import Principal
 from serving.similar import Past, how_they_went, nearest, place_of
 
+_WHOSE = ("owner_id", "region")
+
 
 def alike(running: Any, row: dict[str, Any], principal: Principal) -> dict[str, Any]:
     """The decided contracts most like a running one, and how they went.
@@ -35,7 +37,13 @@ def alike(running: Any, row: dict[str, Any], principal: Principal) -> dict[str, 
         return {"why": "The contract has no end date, or does not run any more.", "comes": False}
     seen = np.ones(len(past.known), bool)
     if principal.is_scoped:
-        seen = np.array([principal.sees(one) for one in past.known.to_dict("records")], bool)
+        seen = np.array(
+            [
+                principal.sees({str(name): one[name] for name in _WHOSE})
+                for one in past.known.to_dict("records")
+            ],
+            bool,
+        )
     rows = nearest(past, at, float(row.get("lead_days") or np.nan), seen, str(row["account_id"]))
     return {"rows": rows.to_dict("records"), **how_they_went(rows)}
 

@@ -100,8 +100,8 @@ def amounts(store: Store, kind: str, wanted: dict[str, Any]) -> pd.DataFrame:
         found = connection.execute(select(*columns).where(*_within(kind, wanted)))
         frame = pd.DataFrame(found.fetchall(), columns=list(found.keys()))
     numbers = ["amount", "probability", "low", "high", "forecast"]
-    dates = dict.fromkeys(("as_of", "end_date"), "datetime64[us]")
-    return frame.astype(dict.fromkeys(numbers, float) | dates)
+    frame = frame.astype(dict.fromkeys(numbers, float))
+    return frame.astype(dict.fromkeys(("as_of", "end_date"), "datetime64[us]"))
 
 
 def _within(kind: str, wanted: dict[str, Any]) -> list[ColumnElement[bool]]:

@@ -48,12 +48,9 @@ def history(crm: Crm) -> dict[str, Any]:
     expansion = _expansion(crm)
     if expansion is not None:
         told["has_expansion"] = True
-        won = expansion[
-            (expansion["is_won"] == 1) & expansion["month"].between(present - MONTHS_BACK, present - 1)
-        ]
-        parts.append(
-            won.rename(columns={"amount": "expansion"})[["month", "owner_id", "region", "expansion"]]
-        )
+        won = expansion[expansion["is_won"] == 1].rename(columns={"amount": "expansion"})
+        won = won[(won["month"] < present) & (won["month"] >= present - MONTHS_BACK)]
+        parts.append(won[["month", "owner_id", "region", "expansion"]])
         told["closes"] = _closes(crm, expansion[expansion["is_won"].isna()])
     summed = pd.concat(parts).groupby(["month", "owner_id", "region"], dropna=False).sum().reset_index()
     coming = contracts[(contracts["month"] >= present) & contracts["label"].notna()]

@@ -16,6 +16,7 @@ from serving.pages import what_if
 from serving.pages.signing import checked_form
 from serving.pages.timeline import customer, happened
 from serving.pages.view import Seller, render, url
+from serving.planning import contact_window
 from serving.problems import ProblemError
 
 ACTIONS = ("Called", "Met", "Wrote", "Offered a discount", "Escalated", "Decided to wait")
@@ -67,6 +68,7 @@ def _subject(running: Any, row: dict[str, Any], request: Request, principal: Pri
         return told
     return {
         **told,
+        "window": contact_window(running, row),
         "levers": what_if.levers(row),
         "supposed": what_if.asked(running, row, request, principal),
         "alike": alike(running, row, principal),

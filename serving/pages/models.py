@@ -7,12 +7,28 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
+from features.errors import RenewalError
+from features.load import opened
+from monitoring.judgements import judgements
 from serving.held import KINDS
 from serving.pages.signing import checked_form
 from serving.pages.view import Keeper, render, url
 from serving.problems import ProblemError
-from training.registry import listing, promote, rollback, show
+from training.registry import compare, listing, promote, rollback, show
 
+_URGENCY = ("alert", "unknown", "ok")
+MOST_LOOKS = 60
+WATCHED = {
+    "drift: features": "Columns that moved",
+    "drift: scores": "Scores moved",
+    "performance: calibration": "Observed less expected rate",
+}
+"""Checks whose figure is worth following from look to look."""
+
+REPORT_POLICY = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data: blob:; "
+    "style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+)
 CARD_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 
 router = APIRouter()
@@ -26,24 +42,104 @@ async def models(request: Request, principal: Keeper) -> Response:
 
 def _page(request: Request) -> Response:
     running = request.app.state.running
-    versions = listing(running.settings)
-    kinds = []
-    for kind in KINDS:
-        own = [version for version in versions if version["model"].endswith(kind)]
-        held = running.models.get(kind)
-        checked = running.store.runs("monitor", kind, limit=1)
-        kinds.append(
-            {
-                "kind": kind,
-                "versions": own,
-                "held": held,
-                "result": show(kind, running.settings, held.version)["result"] if held else {},
-                "checked": checked[0] if checked else None,
-            }
-        )
-    alerts = running.store.alerts(state="standing", limit=100)
+    quality, people = _from_crm(running)
     return render(
-        request, "models.html", kinds=kinds, alerts=alerts, noted=request.query_params.get("noted", "")[:300]
+        request,
+        "models.html",
+        kinds=[_kind(running, kind, listing(running.settings)) for kind in KINDS],
+        alerts=running.store.alerts(state="standing", limit=100),
+        quality=quality,
+        people=people,
+        noted=request.query_params.get("noted", "")[:300],
+    )
+
+
+def _kind(running: Any, kind: str, versions: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is told of one model: figures, versions, the looks at it, and the champion before."""
+    held = running.models.get(kind)
+    looks = running.store.runs("monitor", kind, limit=MOST_LOOKS)
+    last = (looks[0]["summary"] or {}) if looks else {}
+    shown = show(kind, running.settings, held.version) if held else {}
+    return {
+        "kind": kind,
+        "versions": [version for version in versions if version["model"].endswith(kind)],
+        "held": held,
+        "shown": shown,
+        "result": shown.get("result", {}),
+        "against": _against_former(running, kind, shown),
+        "checked": looks[0] if looks else None,
+        "has_report": bool(last.get("reports")),
+        "families": families(last.get("checks", [])),
+        "trends": trends(looks),
+    }
+
+
+def _against_former(running: Any, kind: str, shown: dict[str, Any]) -> dict[str, Any] | None:
+    """The champion beside the one before it, on their own later data; None where there was none."""
+    before = shown.get("previous_champion")
+    if not before or str(before) == str(shown["version"]):
+        return None
+    told = compare(kind, before, shown["version"], running.settings)
+    shared = {
+        name: row
+        for name, row in told["metrics"].items()
+        if name.startswith("forward") and row["change"] is not None
+    }
+    return {**told, "metrics": shared}
+
+
+def _from_crm(running: Any) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Data quality of the ingested CRM, and the team's own odds against the scores; None without a CRM."""
+    try:
+        with opened(running.settings) as crm:
+            return crm.quality.as_dict(), judgements(crm, running.store, running.settings.seed)
+    except RenewalError:  # nothing was ingested: models may have been trained straight on a folder
+        return None, None
+
+
+def families(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Checks by what they look at (the words before the colon), those with alerts first."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for check in checks:
+        found.setdefault(check["name"].partition(":")[0].partition(" (")[0], []).append(check)
+    told = [
+        {"name": name, "checks": sorted(rows, key=lambda row: _URGENCY.index(row["verdict"]))}
+        | {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in _URGENCY}
+        for name, rows in found.items()
+    ]
+    return sorted(told, key=lambda family: -family["alert"])
+
+
+def trends(looks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How what is watched went from look to look: a chart for each figure seen at least twice.
+
+    Args:
+        looks: runs of `monitor`, newest first.
+    """
+    told = []
+    for name, words in WATCHED.items():
+        found = [
+            (look["finished_at"], check["value"], check["threshold"])
+            for look in reversed(looks)
+            for check in (look["summary"] or {}).get("checks", [])
+            if check["name"] == name and not check["segment"] and check["value"] is not None
+        ]
+        if len(found) > 1:
+            points = [(moment, value) for moment, value, _ in found]
+            told.append({"name": words, "points": points, "css": "", "limit": found[-1][2]})
+    return told
+
+
+@router.get("/models/{kind}/report")
+async def report(kind: str, request: Request, principal: Keeper) -> Response:
+    """The drift report of the last look; it may run its own scripts, shut off from this site."""
+    store = request.app.state.running.store
+    looks = await run_in_threadpool(store.runs, "monitor", kind, 1)
+    path = Path(((looks[0]["summary"] or {}).get("reports") or {}).get("html", "")) if looks else Path()
+    if not path.is_file():
+        raise ProblemError(404, f"There is no drift report of {kind}. Run `perennial monitor {kind}`.")
+    return Response(
+        path.read_bytes(), media_type="text/html", headers={"content-security-policy": REPORT_POLICY}
     )
 
 

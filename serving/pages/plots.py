@@ -73,9 +73,9 @@ def buckets(rows: Sequence[Mapping[str, Any]], title: str, axis: str) -> Markup:
             parts.append(TEXT.format("faint", px, y(first) - 8, "middle", "can’t tell"))
             continue
         parts.append(LINE.format("whisker", px, px, y(row["low"]), y(row["high"])))
-        parts.append(
-            DOT.format("at", px, y(row["estimate"]), 5.5, f"{row['bucket']}: {_odds(row, 'estimate')}")
-        )
+        shape = "at best" if row.get("is_best") else "at" if row.get("is_open", True) else "at past"
+        words = f"{row['bucket']}: {_odds(row, 'estimate')}"
+        parts.append(DOT.format(shape, px, y(row["estimate"]), 5.5, words))
     parts.append(TEXT.format("faint", (LEFT + WIDTH) / 2, HEIGHT, "middle", axis))
     told = "; ".join(
         f"{row['bucket']}: {'can’t tell' if row['estimate'] is None else _odds(row, 'estimate')}"

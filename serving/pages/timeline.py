@@ -53,7 +53,8 @@ def _event(table: str, row: Mapping[str, Any], is_live: bool) -> dict[str, Any] 
     if pd.isna(at):
         return None
     words = _WORDS[table](row) if table in _WORDS else table.replace("_", " ")
-    recorded: Any = pd.to_datetime(row.get("recorded_at"), errors="coerce", utc=True)
+    written: Any = row.get("recorded_at")
+    recorded: Any = pd.to_datetime(written, errors="coerce", utc=True)
     known = at if pd.isna(recorded) else max(at, recorded)
     plain = {"at": at.tz_localize(None).to_pydatetime(), "known_at": known.tz_localize(None).to_pydatetime()}
     return {**plain, "words": words, "table": table, "is_live": is_live}

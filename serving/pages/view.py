@@ -58,6 +58,7 @@ def _environment() -> jinja2.Environment:
     environment.filters["signed"] = lambda value: f"{'+' if value > 0 else ''}{money(value)}".replace(
         "-", "−"
     )
+    environment.filters["sentence"] = sentence
     environment.globals.update(
         charts=charts, money=money, tone=tone, url=url, band_parts=band_parts, failed_gates=failed_gates
     )
@@ -177,6 +178,12 @@ def percent(value: float | None, digits: int = 0) -> str:
 def number(value: float | None, digits: int = 3) -> str:
     """A figure with so many digits after the point."""
     return "–" if missing(value) else f"{value:,.{digits}f}"
+
+
+def sentence(text: str | None) -> str:
+    """Words of another room as a sentence on a page: a capital first, a full stop last."""
+    text = (text or "").strip()
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}" if text else ""
 
 
 def moment(value: Any) -> datetime | None:

@@ -16,19 +16,15 @@ from serving.planning import what_if_told
 from serving.problems import ProblemError
 from serving.schema import Changes, WhatIfAsked
 
-LEVERS = (
-    {
-        "name": "contact_days_before",
-        "words": "First contact, days before the end",
-        "unit": " days",
-        "most": 180,
-    },
+LEVERS: tuple[dict[str, Any], ...] = (
+    {"name": "contact_days_before", "words": "First contact, days before the end", "unit": " days",
+     "most": 180},
     {"name": "calls_30d", "words": "Calls in the last 30 days", "unit": "", "most": 12},
     {"name": "discount_pct", "words": "Discount quoted", "unit": " %", "most": 40},
-)
+)  # fmt: skip
 """Only what a team can do; features that merely go with the outcome are not offered."""
 
-WORDS = {lever["name"]: lever["words"] for lever in LEVERS}
+WORDS: dict[str, str] = {lever["name"]: lever["words"] for lever in LEVERS}
 
 router = APIRouter()
 
@@ -36,10 +32,9 @@ router = APIRouter()
 def levers(row: dict[str, Any]) -> list[dict[str, Any]]:
     """The actions offered for a contract: contact can't be planned for a day that is past."""
     left = row.get("lead_days")
-    days = {} if left is None else {"contact_days_before": max(int(left), 1)}
-    return [
-        {**lever, "most": min(lever["most"], days.get(str(lever["name"]), lever["most"]))} for lever in LEVERS
-    ]
+    days = 180 if left is None else max(int(left), 1)
+    limits = {"contact_days_before": days}
+    return [{**lever, "most": min(lever["most"], limits.get(lever["name"], 180))} for lever in LEVERS]
 
 
 def asked(running: Any, row: dict[str, Any], request: Request, principal: Principal) -> dict[str, Any] | None:
@@ -60,7 +55,7 @@ def told(running: Any, contract_id: str, request: Request, principal: Principal)
     if not given:
         return None
     try:
-        body = WhatIfAsked(contract_id=contract_id, changes=Changes(**given))
+        body = WhatIfAsked(contract_id=contract_id, changes=Changes.model_validate(given))
     except ValidationError as error:
         first = error.errors()[0]
         words = WORDS.get(str(first["loc"][0]) if first["loc"] else "", "The change")
