@@ -95,6 +95,13 @@ class AlertLog:
                 _offer(connection, alert_id, channels, is_again=bool(joined))
         return Opened(alert_id, is_new, joined)
 
+    def was_told(self, dedupe_key: str, topics: Sequence[str]) -> bool:
+        """Whether alerts of this cause, closed ones included, were about each of these already."""
+        query = select(alerts.c.topics).where(alerts.c.dedupe_key == dedupe_key)
+        with self.engine.connect() as connection:
+            known = {topic for told in connection.execute(query).scalars() for topic in told or ()}
+        return known.issuperset(topics)
+
     def acknowledge_alert(self, alert_id: str, by: str, *, owner: str | None = None) -> None:
         """Somebody has seen it and takes it (or hands it to `owner`)."""
         with writing(self.engine) as connection:
@@ -141,6 +148,23 @@ class AlertLog:
             query = query.where(alerts.c.kind == kind)
         with self.engine.connect() as connection:
             return [_shown(dict(row)) for row in connection.execute(query).mappings()]
+
+    def alert_id(self, beginning: str) -> str:
+        """The id that begins so.
+
+        Raises:
+            RenewalError: none does, or several do.
+        """
+        like = alerts.c.alert_id.startswith(beginning.strip(), autoescape=True)
+        with self.engine.connect() as connection:
+            found = list(connection.execute(select(alerts.c.alert_id).where(like).limit(2)).scalars())
+        if len(found) != 1 or not beginning.strip():
+            raise RenewalError(
+                expected="the id of an alert, or how one and no other begins",
+                found=f"{beginning!r}, which fits {'several' if found else 'none'}",
+                do="Take it from `perennial alerts list --state all`.",
+            )
+        return found[0]
 
     def claim_send(
         self, *, lease: timedelta = timedelta(minutes=10), attempts: int = 5

@@ -72,10 +72,13 @@ def survey_alerts(
 ) -> list[dict[str, Any]]:
     """Open an alert for each account that gave a low survey score; one at a time for an account and kind.
 
+    A further low score joins the alert that stands; the same answer sent again is told no second time.
+
     Args:
         store: of the alerts.
         settings: where they are sent.
-        rows: of the CRM's `surveys`: `account_id`, `kind`, `score`, perhaps `owner_id`, `touchpoint`.
+        rows: of the CRM's `surveys`: `account_id`, `kind`, `score`, perhaps `response_id`, `owner_id`,
+            `touchpoint`.
     """
     opened = []
     for row in rows:
@@ -94,6 +97,7 @@ def survey_alerts(
             title=f"{account}: {told}",
             reasons=[f"a score of {limit} or less calls for a call the same day"],
             account_id=account,
+            topics=[f"answer {row['response_id']}"] if row.get("response_id") else [],
             value=float(score),
             threshold=float(limit),
             owner=row.get("owner_id"),
@@ -128,6 +132,7 @@ def risk_alerts(
             kind=kind,
             subject_id=row["subject_id"],
             account_id=row.get("account_id"),
+            topics=[f"as of {row['as_of']}"] if row.get("as_of") else [],
             value=after,
             threshold=before - RISK_JUMP,
             owner=row.get("owner_id"),
@@ -171,12 +176,19 @@ def channels(settings: Settings) -> dict[str, str]:
 
 
 def send_due(
-    store: Store, settings: Settings, *, send: Send | None = None, lease: timedelta = LEASE, say: Say = silent
+    store: Store,
+    settings: Settings,
+    *,
+    send: Send | None = None,
+    lease: timedelta = LEASE,
+    say: Say = silent,
+    stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, int]:
     """Send what waits in the ledger.
 
     Each send is claimed, delivered, then marked. Killed between delivery and mark, it is delivered again
-    after the lease; the alert's id stands in the message so that the receiver can tell.
+    after the lease; the alert's id stands in the message so that the receiver can tell. Where `stop` says so,
+    the rest stays in the ledger.
 
     Returns:
         `sent` and `failed`; what failed is tried again after the lease, five times in all.
@@ -184,7 +196,7 @@ def send_due(
     urls = channels(settings)
     deliver = send or by_apprise
     counts = {"sent": 0, "failed": 0}
-    while (due := store.claim_send(lease=lease)) is not None:
+    while not stop() and (due := store.claim_send(lease=lease)) is not None:
         error = None
         try:
             if due["channel"] not in urls:
@@ -217,8 +229,12 @@ _GOOD = {"renewal": "renewal", "win": "winning"}
 
 
 def _instant(store: Store, settings: Settings, *, key: str, title: str, **more: Any) -> list[dict[str, Any]]:
+    topics = more.get("topics", ())
+    if topics and store.was_told(key, topics):
+        return []
     done = store.open_alert(key, title=title, channels=list(channels(settings)), **more)
-    return [{"alert_id": done.alert_id, "rule": more["rule"], "title": title}] if done.is_new else []
+    told = done.is_new or done.joined
+    return [{"alert_id": done.alert_id, "rule": more["rule"], "title": title}] if told else []
 
 
 def _open_for(store: Store, settings: Settings, kind: str, cause: str, checks: Sequence[Check]) -> Opened:

@@ -121,7 +121,10 @@ async def score_records(body: RecordsAsked, request: Request, principal: Scorer)
 async def take_events(body: EventsSent, request: Request, principal: Seller) -> Response:
     """Store what just happened, once, and score the accounts concerned anew before answering."""
     running = request.app.state.running
-    return answer(await run_in_threadpool(running.live.arrivals.take, body.table, body.rows, principal))
+    told = await run_in_threadpool(running.live.arrivals.take, body.table, body.rows, principal)
+    if told["alerts"]:
+        running.deliveries.wake()
+    return answer(told)
 
 
 @router.get("/v1/renewals", response_model=Listed, tags=["lists"])

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from features.settings import Settings
+from monitoring.alerts import champion_alert
 from monitoring.store import Store, open_store
 from serving import api, planning, problems
 from serving.auth import Doorkeeper
+from serving.deliveries import Deliveries
 from serving.front import Front, Metrics
 from serving.held import HeldModels
 from serving.live import Live
@@ -40,6 +42,7 @@ class Running:
     live: Live
     metrics: Metrics
     worked_out: WorkedOut
+    deliveries: Deliveries
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -64,6 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             with contextlib.suppress(asyncio.CancelledError):
                 await watch
             running.worked_out.close()
+            await asyncio.to_thread(running.deliveries.close)
             running.store.engine.dispose()
 
     app = FastAPI(
@@ -133,7 +137,11 @@ def _open(settings: Settings, metrics: Metrics) -> Running:
     models = HeldModels(settings, metrics)
     models.refresh()
     door, live = Doorkeeper(store, settings), Live(settings, store, models)
-    return Running(settings, store, door, models, live, metrics, WorkedOut(settings))
+    running = Running(
+        settings, store, door, models, live, metrics, WorkedOut(settings), Deliveries(store, settings)
+    )
+    _tell_champions(running, {})
+    return running
 
 
 async def _watch(running: Running) -> None:
@@ -144,5 +152,15 @@ async def _watch(running: Running) -> None:
 
 
 def _look(running: Running) -> None:
+    before = running.models.versions()
     running.models.refresh()
     running.live.kept.look()
+    _tell_champions(running, before)
+
+
+def _tell_champions(running: Running, before: Mapping[str, str | None]) -> None:
+    """Raise an alert where another model serves than before, whoever moved the alias."""
+    for kind, version in running.models.versions().items():
+        if version is not None and version != before.get(kind):
+            champion_alert(running.store, running.settings, kind, version)
+            running.deliveries.wake()
