@@ -5,6 +5,7 @@ over the kept plan at each question.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from features.crm import Crm
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
+from serving.batch import HELD_OUT, held_out
 from training.causal.answer import ALL
 from training.causal.contacts import HUMAN_WORDS, plain
 from training.causal.curve import LEADS
@@ -44,7 +46,7 @@ def effects_worked_out(crm: Crm, settings: Settings, say: Say = silent) -> dict[
     ):
         offered = [by for by in ATTRIBUTES if any(crm.has(place, by) for place in places)]
         told[name] = _or_why(_by_attribute, estimate, crm, settings, offered, say)
-    told["plan"] = _or_why(_plan, crm, told["timing"])
+    told["plan"] = _or_why(_plan, crm, told["timing"], settings)
     told["experiment"] = _or_why(_experiment, crm, told["timing"])
     return told
 
@@ -67,11 +69,12 @@ def _by_attribute(
     return {by or ALL: told for by, told in estimate(crm, settings, (None, *offered), say).items()}
 
 
-def _plan(crm: Crm, timing: Mapping[str, Any]) -> dict[str, Any]:
+def _plan(crm: Crm, timing: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     from training.causal.plan import planned
 
     by = _finest(timing)
-    return planned(crm, timing[by], None if by == ALL else by)
+    out = partial(held_out, settings=settings)
+    return planned(crm, timing[by], None if by == ALL else by, held_out=out)
 
 
 def _experiment(crm: Crm, timing: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,7 +118,8 @@ def contract_facts(
     kept = next((each for each in rows if each["contract_id"] == row["contract_id"]), None)
     if kept is None:
         lead = row.get("lead_days")
-        kept = {"contract_id": row["contract_id"], "group": None, "contacted_on": None, "why": NOT_COMING}
+        why = HELD_OUT if row.get("held_out") else NOT_COMING
+        kept = {"contract_id": row["contract_id"], "group": None, "contacted_on": None, "why": why}
         kept["days_to_end"] = None if lead is None else int(lead)
     made = contacted_since(live, str(row["contract_id"]))
     if kept["contacted_on"] or made is None:

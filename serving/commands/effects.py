@@ -1,5 +1,6 @@
 """The commands for effects."""
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -50,9 +51,11 @@ def effects_discount(data: Any, settings: Settings, by: By = None) -> Result:
 @reads_crm
 def effects_plan(data: Any, settings: Settings, by: Groups = "industry", as_of: AsOf = None) -> Result:
     """When to make first contact with each contract that ends within 180 days, and what that gains."""
+    from serving.batch import held_out
     from training.causal.plan import plan
 
-    return plan(data, settings, by=_named(by), as_of=moment(as_of, "--as-of"), say=say)
+    out = partial(held_out, settings=settings)
+    return plan(data, settings, by=_named(by), as_of=moment(as_of, "--as-of"), held_out=out, say=say)
 
 
 @app.command("value", epilog="Example: perennial effects value --by region")
@@ -60,9 +63,11 @@ def effects_plan(data: Any, settings: Settings, by: Groups = "industry", as_of: 
 @reads_crm
 def effects_value(data: Any, settings: Settings, by: Groups = "industry", as_of: AsOf = None) -> Result:
     """What following the advice is worth over the coming renewals, and the policy as a table."""
+    from serving.batch import held_out
     from training.causal.worth import value
 
-    return value(data, settings, by=_named(by), as_of=moment(as_of, "--as-of"), say=say)
+    out = partial(held_out, settings=settings)
+    return value(data, settings, by=_named(by), as_of=moment(as_of, "--as-of"), held_out=out, say=say)
 
 
 @app.command("experiment", epilog="Example: perennial effects experiment --gap 5 --power 0.9")

@@ -5,12 +5,13 @@ from typing import Any
 
 from markupsafe import Markup
 
+from serving.pages.bands import effect_bands, incidence
 from serving.pages.months import bars_by_month, rates_by_month
 from serving.pages.plots import buckets, curve, lines_over_time, odds_over_time
 
 __all__ = [
-    "bars_by_month", "buckets", "curve", "force_bar", "lines_over_time", "odds_bar", "odds_over_time",
-    "rates_by_month", "span_bar", "spark", "stack_bar", "weight_bar",
+    "bars_by_month", "buckets", "curve", "effect_bands", "force_bar", "incidence", "lines_over_time",
+    "odds_bar", "odds_over_time", "rates_by_month", "span_bar", "spark", "stack_bar", "weight_bar",
 ]  # fmt: skip
 
 

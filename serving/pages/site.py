@@ -6,6 +6,7 @@ from fastapi.responses import RedirectResponse, Response
 from serving.pages import (
     account,
     docs,
+    effects,
     forecast,
     journey,
     losses,
@@ -23,7 +24,7 @@ __all__ = ["error_page", "router"]
 START = {"sales": "/renewals", "marketing": "/profiles", "mlops": "/models", "admin": "/renewals"}
 
 PARTS = (
-    signing, renewals, account, what_if, pipeline, forecast, profiles, journey, losses, models, docs,
+    signing, renewals, account, what_if, pipeline, forecast, effects, profiles, journey, losses, models, docs,
 )  # fmt: skip
 
 router = APIRouter(include_in_schema=False)

@@ -22,11 +22,13 @@ SELLERS = ("sales", "admin")
 KEEPERS = ("mlops", "admin")
 MARKETERS = ("marketing", "admin")
 WATCHERS = ("marketing", "mlops", "admin")
+PLANNERS = ("sales", "marketing", "admin")
 EVERYBODY = ("sales", "marketing", "mlops", "admin")
 NAVIGATION = (
     ("Renewals", "/renewals", SELLERS),
     ("Pipeline", "/pipeline", SELLERS),
     ("Forecast", "/forecast", SELLERS),
+    ("Effects", "/effects", PLANNERS),
     ("Profiles", "/profiles", MARKETERS),
     ("Journey", "/journey", WATCHERS),
     ("Losses", "/losses", EVERYBODY),
@@ -104,6 +106,7 @@ Seller = Annotated[Principal, visitor(*SELLERS)]
 Keeper = Annotated[Principal, visitor(*KEEPERS)]
 Marketer = Annotated[Principal, visitor(*MARKETERS)]
 Watcher = Annotated[Principal, visitor(*WATCHERS)]
+Planner = Annotated[Principal, visitor(*PLANNERS)]
 Anybody = Annotated[Principal, visitor(*EVERYBODY)]
 
 

@@ -5,10 +5,11 @@ or else among all customers. The present plan is the contact already planned; wh
 done from here with contracts not yet contacted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from features.crm import Crm
@@ -22,6 +23,9 @@ from training.causal.curve import LEADS, Curve, Gain, curves
 from training.causal.memory import remembered
 from training.causal.trial import NONE
 from training.effects import estimated_timing
+
+HeldOut = Callable[[pd.Series], np.ndarray]
+"""Accounts → (n,) bool: customers left without advice, so that models can be judged on them untouched."""
 
 NOTHING = "can't tell: no two windows can be compared in these data"
 LATE = "can't tell: no window is left that can be compared"
@@ -43,6 +47,7 @@ def plan(
     settings: Settings,
     by: str | None = "industry",
     as_of: pd.Timestamp | None = None,
+    held_out: HeldOut | None = None,
     say: Say = silent,
 ) -> dict[str, Any]:
     """The best window for each coming contract, by when to act, and the gain over the present plan.
@@ -52,6 +57,7 @@ def plan(
         settings: where estimates are kept.
         by: the attribute whose groups have a curve of their own, where the data give one.
         as_of: the day of the plan; default: the day of the data.
+        held_out: whom to leave out; default: nobody.
         say: told what is being done.
 
     Returns:
@@ -62,14 +68,22 @@ def plan(
     """
     by = usable(crm, by)
     told = remembered("timing", estimated_timing, crm, settings, by, say)
-    return planned(crm, told, by, as_of)
+    return planned(crm, told, by, as_of, held_out)
 
 
 def planned(
-    crm: Crm, told: Mapping[str, Any], by: str | None = None, as_of: pd.Timestamp | None = None
+    crm: Crm,
+    told: Mapping[str, Any],
+    by: str | None = None,
+    as_of: pd.Timestamp | None = None,
+    held_out: HeldOut | None = None,
 ) -> dict[str, Any]:
     """`plan` from an answer of `estimated_timing` by that attribute."""
-    rows = coming(crm, to_score(crm, "renewal", as_of), by)
+    rows, left_out = coming(crm, to_score(crm, "renewal", as_of), by), []
+    if held_out is not None and len(rows):
+        out = held_out(rows["account_id"])
+        rows = rows[~out]
+        left_out = [f"{int(out.sum()):,} contracts of held-out customers get no advice"] if out.any() else []
     return {
         "as_of": str((as_of or crm.until).date()),
         "by": by,
@@ -78,6 +92,7 @@ def planned(
             "gain: in probability of renewal, over the contact planned, else over what is usually done from "
             "here; 95 % for whichever window is advised",
             "nothing is advised where the gain may be chance",
+            *left_out,
             *told["notes"],
         ],
     }

@@ -15,7 +15,7 @@ from training.causal.coming import usable
 from training.causal.curve import Curve, curves
 from training.causal.experiment import experiment
 from training.causal.memory import remembered
-from training.causal.plan import NOTHING, planned
+from training.causal.plan import NOTHING, HeldOut, planned
 from training.effects import calls, estimated_timing
 
 NOT_ADVISED = (
@@ -29,6 +29,7 @@ def value(
     settings: Settings,
     by: str | None = "industry",
     as_of: pd.Timestamp | None = None,
+    held_out: HeldOut | None = None,
     say: Say = silent,
 ) -> dict[str, Any]:
     """Money gained by following the advice over the coming renewals, the policy, and how to check it.
@@ -42,7 +43,7 @@ def value(
     by = usable(crm, by)
     told = remembered("timing", estimated_timing, crm, settings, by, say)
     work, skipped = calls_by_group(crm, settings, by, say)
-    plan = planned(crm, told, by, as_of)
+    plan = planned(crm, told, by, as_of, held_out)
     found = curves(told)
     try:
         check = experiment(crm, found)
