@@ -61,10 +61,12 @@ def with_actions(outcomes: Outcomes, actions: pd.DataFrame) -> Outcomes:
         outcomes: rows with `subject_id` and `scored_at`.
         actions: as `Store.actions` gives them.
     """
-    latest = pd.to_datetime(actions["taken_at"]).groupby(actions["subject_id"]).max()
+    latest = (
+        actions.assign(taken_at=pd.to_datetime(actions["taken_at"])).groupby("subject_id")["taken_at"].max()
+    )
 
     def marked(rows: pd.DataFrame) -> pd.DataFrame:
-        last = pd.to_datetime(rows["subject_id"].map(latest))
-        return rows.assign(acted=(last >= rows["scored_at"]).to_numpy(bool))
+        last = latest.reindex(rows["subject_id"]).to_numpy("datetime64[us]")
+        return rows.assign(acted=last >= rows["scored_at"].to_numpy("datetime64[us]"))
 
     return Outcomes(marked(outcomes.decided), marked(outcomes.undecided))

@@ -87,7 +87,7 @@ def performance(outcomes: Outcomes, expected_auc: float | None, seed: int = 0) -
             _unknown(f"performance: {name}", lack, essential=name == "calibration") for name in names
         ] + checks
     y, p = decided["y"].to_numpy(float), decided["p"].to_numpy(float)
-    account = _codes(decided)
+    account = account_codes(decided)
     return [
         calibration_check(y, p, account),
         slope_check(y, p, account),
@@ -108,7 +108,7 @@ def performance(outcomes: Outcomes, expected_auc: float | None, seed: int = 0) -
 
 def calibration_check(y: np.ndarray, p: np.ndarray, account: np.ndarray) -> Check:
     """Observed against expected rate over all rows (calibration in the large), overdispersed by account."""
-    gap, error, _ = _gap(y, p, account)
+    gap, error, _ = calibration_gap(y, p, account)
     slack = _slack(p)
     is_off = _p_beyond(abs(gap), slack, error, len(np.unique(account))) <= ALPHA_EACH
     why = f"{_rates(y, p)} (± {1.96 * error:.1%}; {len(y):,} rows)"
@@ -165,7 +165,7 @@ def expected_auc(p: np.ndarray) -> float:
     return auc(y, twice, weight=np.concatenate([p, 1 - p]))
 
 
-def _gap(y: np.ndarray, p: np.ndarray, account: np.ndarray) -> tuple[float, float, int]:
+def calibration_gap(y: np.ndarray, p: np.ndarray, account: np.ndarray) -> tuple[float, float, int]:
     """Mean of y − p, its standard error summed by account, and the number of accounts."""
     residual = y - p
     gap = float(residual.mean())
@@ -277,12 +277,13 @@ def treatments(decided: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 def _part_gap(rows: pd.DataFrame) -> tuple[float, float, float]:
     y, p = rows["y"].to_numpy(float), rows["p"].to_numpy(float)
-    gap, error, groups = _gap(y, p, _codes(rows))
+    gap, error, groups = calibration_gap(y, p, account_codes(rows))
     slack = _slack(p)
     return gap, slack, _p_beyond(abs(gap), slack, error, groups)
 
 
-def _codes(rows: pd.DataFrame) -> np.ndarray:
+def account_codes(rows: pd.DataFrame) -> np.ndarray:
+    """(n,) a number for each account; a row without one is an account of its own."""
     account = rows["account_id"].where(rows["account_id"].notna(), rows["subject_id"])
     return pd.factorize(account)[0]
 

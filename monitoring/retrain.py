@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from features.columns import KEYS
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
+from features.snapshots import asked
 from features.tables import SUBJECTS
+from monitoring.alerts import champion_alert, model_alert, send_due
 from monitoring.store import open_store
-from training.registry import champion, show
+from training.registry import champion, listing, show
 from training.train import train
+from training.versions import model_name
 
 if TYPE_CHECKING:
     from features.crm import Crm
@@ -24,7 +28,8 @@ EVERY_DAYS = 30
 ENOUGH_OUTCOMES = 100
 """… or when so many contracts or deals were decided since."""
 
-_TELLING_RULES = ("drift", "performance")
+_TELLING_RULES = ("monitor: drift", "monitor: performance", "monitor: data quality")
+"""Alerts that newer data may mend."""
 
 
 def retrain(
@@ -56,7 +61,9 @@ def retrain(
         if not mine:
             busy = "another retraining is running"
             return {"models": [{"kind": kind, "what": "kept", "why": busy} for kind in kinds]}
-        return {"models": [_of_kind(kind, crm, settings, trials, minutes, say) for kind in kinds]}
+        done = [_of_kind(kind, crm, settings, trials, minutes, say) for kind in kinds]
+    send_due(open_store(settings), settings, say=say)
+    return {"models": done}
 
 
 def _of_kind(
@@ -65,55 +72,86 @@ def _of_kind(
     due, why = _is_due(kind, crm, settings)
     say(f"{kind}: {why}")
     if not due:
+        _tell(kind, settings, why)
         return {"kind": kind, "what": "kept", "why": why}
     try:
-        result = train(
-            kind, crm, settings, trials=trials, minutes=minutes, rival=champion(kind, settings), say=say
-        )
+        train(kind, crm, settings, trials=trials, minutes=minutes, rival=champion(kind, settings), say=say)
     except RenewalError as error:
         return {"kind": kind, "what": "not trained", "why": str(error)}
-    failed = [f"{name}: {gate['why']}" for name, gate in result["gates"].items() if gate["passed"] is False]
-    leads = result["alias"] == "champion"
+    return _tell(kind, settings, why)
+
+
+def _tell(kind: str, settings: Settings, why: str) -> dict[str, Any]:
+    """What became of the version trained last; noted and alerted once, even if it was killed before."""
+    newest = _newest(kind, settings)
+    if newest is None:
+        return {"kind": kind, "what": "kept", "why": why}
+    store, version, leads = open_store(settings), newest["version"], newest["alias"] == "champion"
+    failed = [f"{gate}: {told['why']}" for gate, told in newest["gates"].items() if told["passed"] is False]
     told = why if leads else f"{why}; not promoted, as it failed {'; '.join(failed)}"
-    open_store(settings).record_run(
-        f"train-{kind}-{result['version']}", "train", kind, {"alias": result["alias"], "why": told}
-    )
-    return {
-        "kind": kind,
-        "what": "promoted" if leads else "challenger",
-        "why": told,
-        "version": result["version"],
-    }
+    run = f"train-{kind}-{version}"
+    if run not in {row["run_id"] for row in store.runs("train", kind)}:
+        if leads:
+            champion_alert(store, settings, kind, version)
+        elif failed:
+            model_alert(store, settings, kind, version, rule="gate failed", reasons=failed)
+        store.record_run(run, "train", kind, {"alias": newest["alias"], "why": told})
+    return {"kind": kind, "what": "promoted" if leads else "challenger", "why": told, "version": version}
 
 
 def _is_due(kind: str, crm: "Crm", settings: Settings) -> tuple[bool, str]:
-    """Whether it is time to train, and why or why not."""
-    served = champion(kind, settings)
-    if served is None:
+    """Whether it is time to train, and why or why not.
+
+    Asked of the newest version, champion or not: a challenger that failed its gates is not trained again
+    every night until there is a new reason.
+    """
+    newest = _newest(kind, settings)
+    if newest is None:
         return True, "there is no model yet"
-    told = show(kind, settings, served.version)["result"]
-    if served.model.about.get("data_fingerprint") == crm.fingerprint:
-        return False, f"version {served.version} was trained on these very data"
-    trained_until = pd.Timestamp(told["until"])
+    version = newest["version"]
+    if newest["data_fingerprint"] == crm.fingerprint:
+        return False, f"version {version} was trained on these very data"
+    result = show(kind, settings, version)["result"]
+    trained_until = pd.Timestamp(result["until"])
     days = (crm.until - trained_until).days
     if days >= EVERY_DAYS:
-        return True, f"the data are {days} days newer than what version {served.version} was trained on"
-    alerts = [alert for alert in open_store(settings).alerts() if _calls_for_training(alert, kind)]
-    if alerts:
-        return True, f"an alert stands: {alerts[0]['title']}"
-    new = _decided_since(kind, crm, trained_until)
+        return True, f"the data are {days} days newer than what version {version} was trained on"
+    alert = _telling_alert(kind, pd.Timestamp(newest["trained_at"]), settings)
+    if alert is not None:
+        return True, f"an alert stands since version {version} was trained: {alert['title']}"
+    new = _decided_since(kind, crm, trained_until, result)
     if new >= ENOUGH_OUTCOMES:
-        return True, f"{new} outcomes are new since version {served.version}"
-    return False, f"{days} days and {new} outcomes since version {served.version}: too little that is new"
+        return True, f"{new} outcomes are new since version {version}"
+    return False, f"{days} days and {new} outcomes since version {version}: too little that is new"
 
 
-def _calls_for_training(alert: dict[str, Any], kind: str) -> bool:
-    return alert["kind"] == kind and alert["state"] != "closed" and alert["rule"].startswith(_TELLING_RULES)
+def _newest(kind: str, settings: Settings) -> dict[str, Any] | None:
+    """The version trained last, whatever became of it; a killed training's leftover is none."""
+    of_kind = [row for row in listing(settings) if row["model"] == model_name(kind)]
+    return next((row for row in of_kind if row["complete"]), None)
 
 
-def _decided_since(kind: str, crm: "Crm", moment: pd.Timestamp) -> int:
-    table, decided = {"renewal": ("contracts", "decided_at"), "win": ("opportunities", "closed_at")}[kind]
-    return int((crm.frame(table, [decided])[decided] >= moment).sum()) if crm.has(table, decided) else 0
+def _telling_alert(kind: str, since: pd.Timestamp, settings: Settings) -> dict[str, Any] | None:
+    """A standing alert that newer data may mend, opened or grown after the last training."""
+    moment = since.tz_convert("UTC").tz_localize(None) if since.tz else since
+    for alert in open_store(settings).alerts(state="standing", kind=kind):
+        if alert["rule"].startswith(_TELLING_RULES) and alert["opened_at"] > moment:
+            return alert
+    return None
+
+
+def _decided_since(kind: str, crm: "Crm", moment: pd.Timestamp, result: dict[str, Any]) -> int:
+    """Contracts or deals whose outcome has become fit to train on since; undated: more than there were."""
+    table = SUBJECTS[kind]
+    if not crm.dated(kind):
+        known = asked(crm, kind, crm.frame(table, [KEYS[table]]))["label"].notna().sum()
+        return max(0, int(known) - int(result.get("rows", 0)))
+    if kind == "win":
+        closed = crm.frame(table, ["closed_at"])["closed_at"] if crm.has(table, "closed_at") else None
+        return 0 if closed is None else int((closed >= moment).sum())
+    now = asked(crm, kind, crm.frame(table, [KEYS[table]]))
+    fresh = (now["matured_at"] > moment) & (now["matured_at"] <= crm.until)
+    return int((fresh & now["label"].notna()).sum())
 
 
 @contextmanager

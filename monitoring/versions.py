@@ -13,6 +13,7 @@ from monitoring.checks import Check, Verdict
 from monitoring.judged import judged
 from monitoring.store import Store, open_store
 from monitoring.versus import Versus, versus
+from training.registry import show
 
 if TYPE_CHECKING:
     from features.crm import Crm
@@ -30,13 +31,14 @@ def on_outcomes(
 
     Args:
         kind: `renewal` or `win`.
-        one: version number. `other`: likewise.
+        one: a version, by its number or alias.
+        other: likewise.
         crm: what became of the subjects; None: only the outcomes told to the store.
         settings: where the store is.
     """
-    store = open_store(settings)
-    found = compared(kind, str(one), str(other), crm, store, settings.seed)
-    return found.as_dict(f"version {one}", f"version {other}")
+    a, b = (str(show(kind, settings, version)["version"]) for version in (one, other))
+    found = compared(kind, a, b, crm, open_store(settings), settings.seed)
+    return found.as_dict(f"version {a}", f"version {b}")
 
 
 def compared(kind: str, one: str, other: str, crm: "Crm | None", store: Store, seed: int) -> Versus:

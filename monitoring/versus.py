@@ -22,8 +22,9 @@ class Versus:
     """What `one` and `other` said of the same decided rows.
 
     `gain` is the mean log loss of `one` less that of `other`, in nats: above 0 `other` was closer. `low` and
-    `high`: a 98 % interval, by a paired bootstrap that draws whole accounts. `brier_gain` likewise. `closer`:
-    `one`, `other`, `neither` (no sure difference) or `unknown` (too few rows; then there are no intervals).
+    `high`: an interval (98 % by default), by a paired bootstrap that draws whole accounts. `brier_gain`
+    likewise. `closer`: `one`, `other`, `neither` (no sure difference) or `unknown` (too few rows; then
+    there are no intervals).
     """
 
     rows: int
@@ -48,7 +49,9 @@ class Versus:
         return told
 
 
-def versus(rows: pd.DataFrame, *, seed: int = 0, least_accounts: int = LEAST_ACCOUNTS) -> Versus:
+def versus(
+    rows: pd.DataFrame, *, seed: int = 0, least_accounts: int = LEAST_ACCOUNTS, level: float = LEVEL
+) -> Versus:
     """Compare two forecasts of decided rows.
 
     Args:
@@ -56,6 +59,7 @@ def versus(rows: pd.DataFrame, *, seed: int = 0, least_accounts: int = LEAST_ACC
             `subject_id`): rows of one account hang together and are drawn together.
         seed: of the bootstrap.
         least_accounts: fewer are too few for a verdict.
+        level: of the intervals; nearer to 1 where many comparisons are made at once.
     """
     rows = rows[rows["one"].notna() & rows["other"].notna()]
     y = rows["y"].to_numpy(float)
@@ -76,8 +80,8 @@ def versus(rows: pd.DataFrame, *, seed: int = 0, least_accounts: int = LEAST_ACC
             f"{least_accounts} and {LEAST_OUTCOMES} are needed"
         )
         return _unknown(len(rows), accounts, lack, **pairs)
-    gain = bootstrap_gain(losses(y, one) - losses(y, other), account, times=DRAWS, level=LEVEL, seed=seed)
-    squared = bootstrap_gain((y - one) ** 2 - (y - other) ** 2, account, times=DRAWS, level=LEVEL, seed=seed)
+    gain = bootstrap_gain(losses(y, one) - losses(y, other), account, times=DRAWS, level=level, seed=seed)
+    squared = bootstrap_gain((y - one) ** 2 - (y - other) ** 2, account, times=DRAWS, level=level, seed=seed)
     closer = "other" if gain[1] > 0 else "one" if gain[2] < 0 else "neither"
     why = (
         f"log loss {loss[0]:.3f} and {loss[1]:.3f} on the same {len(rows):,} rows "

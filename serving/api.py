@@ -9,6 +9,7 @@ from fastapi.security import HTTPBearer
 from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 
+from monitoring.gauges import exposition
 from serving.auth import ALL_ROLES, Principal
 from serving.batch import hide_held_out
 from serving.problems import ProblemError
@@ -79,8 +80,10 @@ async def description(request: Request, principal: Anybody) -> Response:
 
 @router.get("/metrics", tags=["health"])
 async def metrics(request: Request, principal: Keeper) -> Response:
-    """Counts and times in Prometheus' text format."""
-    return Response(request.app.state.running.metrics.text(), media_type="text/plain; version=0.0.4")
+    """Counts and times, and what monitoring found last, in Prometheus' text format."""
+    running = request.app.state.running
+    found = await run_in_threadpool(exposition, running.store)
+    return Response(running.metrics.text() + found, media_type="text/plain; version=0.0.4")
 
 
 @router.post("/v1/renewals/score", response_model=Answer, tags=["score"])

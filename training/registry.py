@@ -211,6 +211,7 @@ def _summary(version: "ModelVersion", aliases: Mapping[str, str]) -> dict[str, A
             timespec="seconds"
         ),
         "served": tags.get("served"),
+        "complete": "complete" in tags or str(version.version) in map(str, aliases.values()),
         "data_fingerprint": tags.get("data_fingerprint"),
         "gates": json.loads(tags.get("gates", "{}")),
     }

@@ -53,10 +53,20 @@ def models_show(
 @app.command("compare", epilog="Example: perennial models compare renewal 2 3")
 @prints("facts.facts")
 def models_compare(kind: Kind, first: Version, second: Version) -> Result:
-    """Compare two versions on their figures."""
+    """Compare two versions on their figures, and on outcomes of what both have scored."""
+    from features.errors import RenewalError
+    from features.load import opened
+    from monitoring.versions import on_outcomes
     from training.registry import compare
 
-    return compare(kind, first, second, Settings.from_env())
+    settings = Settings.from_env()
+    told = compare(kind, first, second, settings)
+    try:
+        with opened(settings) as crm:
+            found = on_outcomes(kind, first, second, crm, settings)
+    except RenewalError:  # nothing was ingested: only outcomes told to the store are known
+        found = on_outcomes(kind, first, second, None, settings)
+    return {**told, "on_outcomes": found}
 
 
 @app.command("promote", epilog='Example: perennial models promote renewal 3 --reason "parity waived by …"')

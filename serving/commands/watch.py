@@ -19,8 +19,10 @@ from serving.command_line import (
     reads_crm,
     say,
 )
+from serving.commands import alerts
 
 app = group("Watching served models, and what is learned from how things ended.")
+app.add_typer(alerts.app, name="alerts")
 
 
 @app.command(epilog="Example: perennial retrain --minutes 20")
@@ -56,6 +58,20 @@ def monitor(
     from monitoring.report import monitor
 
     return monitor(data, settings, kind, since=moment(since, "--since"), say=say)
+
+
+@app.command(epilog="Example: perennial judged renewal")
+@prints("watch.judged")
+@reads_crm
+def judged(
+    data: Any,
+    settings: Settings,
+    kind: Annotated[KindName | None, typer.Argument(metavar="[renewal|win]")] = None,
+) -> Result:
+    """Who was right: scores, owners' own forecasts and overrides, on how things ended."""
+    from monitoring.right import who_was_right
+
+    return who_was_right(data, settings, kind)
 
 
 @app.command(epilog="Example: perennial journey --crm exports/crm")

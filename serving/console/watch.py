@@ -1,6 +1,8 @@
 """What the checks and the journey say, on a terminal."""
 
-from serving.console.words import VERDICT_STYLE, Result, grid, number, percent, terminal
+from rich.markup import escape
+
+from serving.console.words import VERDICT_STYLE, Result, grid, money, number, percent, terminal
 
 
 def monitored(result: Result) -> None:
@@ -23,17 +25,117 @@ def monitored(result: Result) -> None:
     if telling:
         out.print(grid("", ("verdict", "check", "segment", ">value", ">limit", "why"), rows))
     out.print(f"{fine} checks are ok.")
+    told = result["alerts"]
+    for alert in told["opened"]:
+        out.print(f"[bold]New alert[/] {alert['alert_id'][:8]} {alert['title']}")
+    for alert in told["grown"]:
+        out.print(f"[bold]More on[/] {alert['alert_id'][:8]} {alert['title']}: {', '.join(alert['joined'])}")
+    out.print(f"Alerts: {alert_line(told['figures'])}.")
     if result.get("html"):
         out.print(f"Report: {result['html']}")
+
+
+def alerts(result: Result) -> None:
+    """What stands, and how long alerts take."""
+    out = terminal()
+    columns = ("alert", "state", "opened", "owner", "what", "reasons")
+    rows = (
+        (
+            row["alert_id"][:8],
+            row["state"],
+            f"{row['opened_at']:%Y-%m-%d %H:%M}",
+            row["owner"] or "",
+            row["title"],
+            "; ".join(row["reasons"][:3]),
+        )
+        for row in result["alerts"]
+    )
+    out.print(grid("Alerts", columns, rows) if result["alerts"] else "No such alert.")
+    out.print(alert_line(result["figures"]))
+
+
+def alert_line(figures: Result) -> str:
+    """How many alerts there are and how long they take, in one line."""
+    counts = f"{figures['open']} open, {figures['acknowledged']} taken on, {figures['closed']} closed"
+    hours = [("to close", "median_hours_to_close"), ("to be taken on", "median_hours_to_acknowledge")]
+    told = [f"{figures[name]:.1f} h {word} (median)" for word, name in hours if figures[name] is not None]
+    return "; ".join([counts, *told])
+
+
+def judged(result: Result) -> None:
+    """Who was closer to what happened, then calibration by what was done about the scores."""
+    out = terminal()
+    rows = (
+        (
+            row["kind"],
+            row["who"],
+            row["segment"] or "all",
+            row["rows"],
+            *(number(pair) for pair in _pair(row["log_loss"], row["who"])),
+            *(number(pair) for pair in _pair(row["brier"], row["who"])),
+            "–" if row["gain"] is None else f"{row['gain']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})",
+            row["closer"],
+        )
+        for row in result["compared"]
+    )
+    columns = ("kind", "against the model", "of", ">rows", ">log loss: model", ">theirs", ">Brier: model",
+               ">theirs", ">model's log loss less theirs", "closer")  # fmt: skip
+    if result["compared"]:
+        out.print(grid("Who was right", columns, rows))
+    words = ((r["kind"], r["category"], r["rows"], percent(r["came_true"]), percent(r["model"]), r["known"])
+             for r in result["categories"])  # fmt: skip
+    if result["categories"]:
+        heads: tuple[str, ...] = ("kind", "forecast", ">rows", ">came true", ">model said", "known")
+        out.print(grid("Forecasts in words", heads, words))
+    said = ((r["kind"], r["rows_of"], r["rows"], percent(r["said"], 1), percent(r["turned_out"], 1),
+             "–" if r["low"] is None else f"{r['gap']:+.3f} ({r['low']:+.3f} to {r['high']:+.3f})")
+            for r in result["calibration"])  # fmt: skip
+    if result["calibration"]:
+        heads = ("kind", "of", ">rows", ">scores said", ">turned out well", ">gap")
+        out.print(grid("Calibration, by what was done about the scores", heads, said))
+    for note in result["notes"]:
+        out.print(f"[yellow]note[/] {note}")
+
+
+def _pair(figures: Result | None, who: str) -> tuple[float | None, float | None]:
+    return (None, None) if figures is None else (figures["model"], figures[who])
 
 
 def journey(result: Result) -> None:
     """Rates by stage and segment, and the stage at which a gap opens."""
     out = terminal()
     rows = (
-        (r["stage"], r["attribute"], r["segment"], percent(r["rate"], 1), number(r["ratio"], 2), r["n"])
+        (
+            r["stage"],
+            r["attribute"],
+            escape(r["segment"]),
+            percent(r["rate"], 1),
+            "–" if r["rate"] is None else f"{percent(r['low'], 1)} to {percent(r['high'], 1)}",
+            number(r["ratio"], 2),
+            "–" if r["n"] is None else f"{r['n']:,}",
+        )
         for r in result["rows"]
     )
-    out.print(grid("Journey", ("stage", "attribute", "segment", ">rate", ">ratio to best", ">n"), rows))
+    columns = ("stage", "attribute", "segment", ">rate", ">90 % interval", ">ratio to best", ">n")
+    out.print(grid("Journey", columns, rows))
+    if any(r["rate"] is None for r in result["rows"]):
+        out.print("A dash: too few accounts; figures are not shown.")
+    _costs(result["costs"])
+    first: set[str] = set()
     for gap in result["gaps"]:
-        out.print(f"[bold]Gap[/] {gap['why']}")
+        told = "Gap" if gap["attribute"] in first else "The gap opens here"
+        first.add(gap["attribute"])
+        out.print(f"[bold]{told}[/] {escape(gap['why'])}")
+    if not result["gaps"]:
+        out.print("No gap that chance could not explain.")
+
+
+def _costs(costs: list[Result]) -> None:
+    """What a win cost in campaigns, by segment."""
+    rows = (
+        (c["attribute"], escape(c["segment"]), money(c["cost"]), number(c["wins"], 0), money(c["cost_per_win"]))
+        for c in costs
+    )
+    if costs:
+        columns = ("attribute", "segment", ">campaign cost", ">accounts won", ">cost a win")
+        terminal().print(grid("Cost of acquisition", columns, rows))
