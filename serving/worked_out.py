@@ -197,6 +197,12 @@ def _retention(crm: Crm, settings: Settings) -> dict[str, Any]:
     return history(crm)
 
 
+def _right(crm: Crm, settings: Settings) -> dict[str, Any]:
+    from monitoring.right import who_was_right
+
+    return who_was_right(crm, settings)
+
+
 WORK: dict[str, Callable[[Crm, Settings], dict[str, Any]]] = {
     "effects": _effects,
     "icp": _icp,
@@ -205,6 +211,7 @@ WORK: dict[str, Callable[[Crm, Settings], dict[str, Any]]] = {
     "losses": _losses,
     "similar": _similar,
     "retention": _retention,
+    "right": _right,
 }
 
 

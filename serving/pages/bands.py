@@ -39,11 +39,12 @@ def effect_bands(rows: Sequence[Mapping[str, Any]], limits: Limits, title: str, 
             parts += [_text("faint", at, HEIGHT - BOTTOM - 8, "can’t tell") for at, _ in spots]
     raw = [(at, _y(row["raw"], limits)) for at, row in placed if row["raw"] is not None]
     parts.append(Markup('<polyline class="raw-line" points="{}"/>').format(path_of(raw)))
-    parts += [_dot("raw", at, row["raw"], limits, 4, f"raw {_percent(row['raw'])}") for at, row in placed]
-    parts += [
-        _dot("at best" if row["is_best"] else "at", at, row["estimate"], limits, 6, _said(row))
-        for at, row in placed
-    ]
+    for at, row in placed:
+        if row["raw"] is not None:
+            parts.append(_dot("raw", at, _y(row["raw"], limits), 4, f"raw {_percent(row['raw'])}"))
+        if row["estimate"] is not None:
+            css = "at best" if row["is_best"] else "at"
+            parts.append(_dot(css, at, _y(row["estimate"], limits), 6, _said(row)))
     for at, row in placed:
         parts.append(_text("strong" if row["is_best"] else "", at, HEIGHT - BOTTOM + 18, row["bucket"]))
         parts.append(_text("faint", at, HEIGHT - BOTTOM + 35, f"n {row['n']:,}"))
@@ -115,11 +116,9 @@ def _text(css: str, x: float, y: float, words: str) -> Markup:
     return shape.format(css, x, y, words)
 
 
-def _dot(css: str, x: float, share: float | None, limits: Limits, radius: float, words: str) -> Markup:
-    if share is None:
-        return Markup("")
+def _dot(css: str, x: float, y: float, radius: float, words: str) -> Markup:
     shape = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}"><title>{}</title></circle>')
-    return shape.format(css, x, _y(share, limits), radius, words)
+    return shape.format(css, x, y, radius, words)
 
 
 def _said(row: Mapping[str, Any]) -> str:

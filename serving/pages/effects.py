@@ -1,5 +1,6 @@
 """The effects page: when to make contact, how many calls, what discount; what following it is worth."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,8 @@ AXES = {
 OUTCOMES = {"renewal": "Renewed", "win": "Won"}
 BY = {ALL: "Everybody", "industry": "By industry", "region": "By region"}
 NEXT_SHOWN = 25
+LEAD = re.compile(r"^(\w+: )?(the lead of|no \w+ stands out)")
+"""What notes say of the lead is told on the page in its own place."""
 FEWEST_RAW = 10
 """A raw rate of fewer subjects tells single customers' fates, and nothing else."""
 
@@ -65,14 +68,15 @@ def the_plan(running: Any, effects: Mapping[str, Any], principal: Principal) -> 
     work = {} if "why" in calls else enough_calls(calls.get(plan["by"] or ALL, calls[ALL]))
     timing = effects["timing"][plan["by"] or ALL]
     check = effects["experiment"]
+    is_design = "window" in check
     return {
         "plan": plan,
         "worth": worth(rows, curves(timing), work),
         "coming": len(rows),
         "met": sum(row["contacted_on"] is not None for row in rows),
         "next": list(_next(running, effects, rows)) if principal.role in SELLERS else None,
-        "experiment": None if "why" in check else check,
-        "no_experiment": check.get("why"),
+        "experiment": check if is_design else None,
+        "no_experiment": None if is_design else check["why"],
     }
 
 
@@ -107,7 +111,7 @@ def the_curves(told: Mapping[str, Any], what: str, by: str, principal: Principal
         ],
         "incidence": _incidence(answer, by, principal),
         "sensitivity": _sensitivity(answer, what),
-        "notes": answer["notes"],
+        "notes": [note for note in answer["notes"] if not LEAD.search(note)],
         "outcomes": OUTCOMES,
     }
 

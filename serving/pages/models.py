@@ -9,7 +9,6 @@ from starlette.concurrency import run_in_threadpool
 
 from features.errors import RenewalError
 from features.load import opened
-from monitoring.judgements import judgements
 from serving.held import KINDS
 from serving.pages.signing import checked_form
 from serving.pages.view import Keeper, render, url
@@ -42,14 +41,16 @@ async def models(request: Request, principal: Keeper) -> Response:
 
 def _page(request: Request) -> Response:
     running = request.app.state.running
-    quality, people = _from_crm(running)
+    right = running.worked_out.ask("right")
     return render(
         request,
         "models.html",
         kinds=[_kind(running, kind, listing(running.settings)) for kind in KINDS],
         alerts=running.store.alerts(state="standing", limit=100),
-        quality=quality,
-        people=people,
+        quality=_quality(running),
+        noted_odds={kind: len(running.store.overrides(kind)) for kind in KINDS},
+        right=right.value,
+        right_why=right.why,
         noted=request.query_params.get("noted", "")[:300],
     )
 
@@ -88,13 +89,13 @@ def _against_former(running: Any, kind: str, shown: dict[str, Any]) -> dict[str,
     return {**told, "metrics": shared}
 
 
-def _from_crm(running: Any) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Data quality of the ingested CRM, and the team's own odds against the scores; None without a CRM."""
+def _quality(running: Any) -> dict[str, Any] | None:
+    """Data quality of the ingested CRM; None without one."""
     try:
         with opened(running.settings) as crm:
-            return crm.quality.as_dict(), judgements(crm, running.store, running.settings.seed)
-    except RenewalError:  # nothing was ingested: models may have been trained straight on a folder
-        return None, None
+            return crm.quality.as_dict()
+    except RenewalError:  # models may have been trained straight on a folder
+        return None
 
 
 def families(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:

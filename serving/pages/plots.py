@@ -164,21 +164,30 @@ def scaled(first: float, last: float) -> Scale:
 
 
 def rounded(values: Sequence[float]) -> tuple[float, float]:
-    """Limits of an axis of shares: tenths that hold all values."""
+    """Limits of an axis of shares that hold all values: multiples of a round step."""
     if not values:
         return 0.0, 1.0
-    first, last = math.floor(10 * min(values)) / 10, math.ceil(10 * max(values)) / 10
-    return (first, last) if last > first else (first, first + 0.1)
+    low, high = min(values), max(values)
+    step = _step(high - low)
+    first, last = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    return (first, last) if last > first else (first, first + step)
+
+
+def _step(wide: float) -> float:
+    """A round step that cuts a range of shares into three to six."""
+    steps = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+    return next((step for step in steps if 5 * step >= wide - 1e-9), 10.0)
 
 
 def share_grid(y: Scale, first: float, last: float) -> Markup:
     """Lines across at round shares, each with its per cent."""
-    steps = 4 if last - first > 0.5 or round(10 * (last - first)) % 2 == 0 else round(10 * (last - first))
+    step = min(_step(last - first), last - first)
+    digits = 0 if step >= 0.01 else 1
     parts = []
-    for at in range(steps + 1):
-        share = first + (last - first) * at / steps
+    for at in range(round((last - first) / step) + 1):
+        share = first + at * step
         parts.append(LINE.format("grid", LEFT, WIDTH - RIGHT, y(share), y(share)))
-        parts.append(TEXT.format("", LEFT - 8, y(share) + 4, "end", f"{100 * share:.0f} %"))
+        parts.append(TEXT.format("", LEFT - 8, y(share) + 4, "end", f"{100 * share:.{digits}f} %"))
     return Markup("").join(parts)
 
 
