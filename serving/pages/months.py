@@ -18,8 +18,8 @@ from serving.pages.plots import (
     WIDTH,
     Scale,
     chart,
+    limits_of,
     path_of,
-    rounded,
     scaled,
     share_grid,
 )
@@ -75,7 +75,7 @@ def rates_by_month(rows: Sequence[Mapping[str, Any]], title: str) -> Markup:
         title: name of the chart.
     """
     names = ("gross", "net", "gross_low", "gross_high")
-    first, last = rounded([row[name] for row in rows for name in names if row[name] is not None])
+    first, last = limits_of([row[name] for row in rows for name in names if row[name] is not None])
     y, step = scaled(first, last), (WIDTH - LEFT - RIGHT) / max(len(rows), 1)
     at = [LEFT + step * (place + 0.5) for place in range(len(rows))]
     parts = [share_grid(y, first, last)]

@@ -61,7 +61,7 @@ def buckets(rows: Sequence[Mapping[str, Any]], title: str, axis: str) -> Markup:
         axis: what the buckets are.
     """
     known = [value for row in rows for value in (row["low"], row["high"], row["raw"]) if value is not None]
-    first, last = rounded(known)
+    first, last = limits_of(known)
     y, step = scaled(first, last), (WIDTH - LEFT - RIGHT) / max(len(rows), 1)
     parts = [share_grid(y, first, last)]
     for place, row in enumerate(rows):
@@ -94,7 +94,7 @@ def curve(points: Sequence[Mapping[str, Any]], title: str, axis: str, now: float
         now: where things stand, marked.
     """
     known = [point for point in points if point["estimate"] is not None]
-    first, last = rounded([point[name] for point in known for name in ("low", "high")])
+    first, last = limits_of([point[name] for point in known for name in ("low", "high")])
     spots = [point["at"] for point in points]
     low, high = min(spots), max(spots)
     y, wide = scaled(first, last), (high - low) or 1.0
@@ -130,7 +130,7 @@ def lines_over_time(series: Sequence[Mapping[str, Any]], title: str, limit: floa
     """
     moments = sorted({moment for each in series for moment, _ in each["points"]})
     values = [value for each in series for _, value in each["points"]]
-    x, (first, last) = _times(moments), rounded([*values, 0.0, *([limit] if limit is not None else [])])
+    x, (first, last) = _times(moments), limits_of([*values, 0.0, *([limit] if limit is not None else [])])
     y = scaled(first, last)
     parts = [share_grid(y, first, last), _time_axis(moments, x)]
     if limit is not None:
@@ -164,6 +164,14 @@ def scaled(first: float, last: float) -> Scale:
 
 
 def rounded(values: Sequence[float]) -> tuple[float, float]:
+    """Limits of an axis of shares that hold all values: tenths."""
+    if not values:
+        return 0.0, 1.0
+    first, last = math.floor(10 * min(values)) / 10, math.ceil(10 * max(values)) / 10
+    return (first, last) if last > first else (first, first + 0.1)
+
+
+def limits_of(values: Sequence[float]) -> tuple[float, float]:
     """Limits of an axis of shares that hold all values: multiples of a round step."""
     if not values:
         return 0.0, 1.0
