@@ -173,30 +173,16 @@ def test_a_moment_falls_into_a_window(day, window):
 
 
 def test_those_to_act_on_first_stand_first():
-    crm = from_rows(
-        {
-            "contracts": [
-                {
-                    "contract_id": c,
-                    "account_id": c,
-                    "start_date": "2025-01-01",
-                    "end_date": e,
-                    "annual_value": v,
-                }
-                for c, e, v in (
-                    ("late", "2026-06-01", 1),
-                    ("rich", "2026-05-01", 9),
-                    ("poor", "2026-05-01", 2),
-                )
-            ],
-            "activities": [
-                {"activity_id": "e", "account_id": "x", "kind": "call", "occurred_at": "2024-01-01"}
-            ],
-        },
-        TODAY,
-    )
+    ends = (("late", "2026-06-01", 1), ("rich", "2026-05-01", 9), ("poor", "2026-05-01", 2))
+    contracts = [
+        {"contract_id": c, "account_id": c, "start_date": "2025-01-01", "end_date": e, "annual_value": v}
+        for c, e, v in ends
+    ]
+    meeting = {**planned_meeting("2026-04-20T10:00:00"), "account_id": "late"}
+    crm = from_rows({"contracts": contracts, "activities": [{**meeting, "recorded_at": "2025-12-01"}]}, TODAY)
     told = planned(crm, made_up(CLEAR))
     assert [row["contract_id"] for row in told["rows"]] == ["rich", "poor", "late"]
+    assert [row["planned"] for row in told["rows"]] == [None, None, "31-60"]
 
 
 def row_of(group, window, gain, amount, half=0.02, **more):

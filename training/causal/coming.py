@@ -36,6 +36,7 @@ def coming(crm: Crm, snapshots: pd.DataFrame, by: str | None = None) -> pd.DataF
     contacts = human_contacts(crm)
     met = _first(rows, contacts, start, np.full(len(rows), now))
     planned = _first(rows, contacts, np.full(len(rows), now), np.where(end == MISSING, now, end + DAY))
+    windows = [window_on(end_at, at) for end_at, at in zip(rows["ends_at"], planned, strict=True)]
     known = _of_accounts(crm, rows["account_id"])
     return pd.DataFrame(
         {
@@ -50,7 +51,7 @@ def coming(crm: Crm, snapshots: pd.DataFrame, by: str | None = None) -> pd.DataF
             "amount": rows["amount"].astype("Float64").astype(float) / 100,
             "contacted_at": met,
             "planned_at": planned,
-            "planned": [window_on(end_at, at) for end_at, at in zip(rows["ends_at"], planned, strict=True)],
+            "planned": pd.Series(windows, index=rows.index, dtype=object),
         }
     )
 
