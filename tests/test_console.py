@@ -1,6 +1,6 @@
 """The command line's tables."""
 
-from serving.console import scores
+from serving.console import scores, watch
 
 
 def _row(contract_id: str, problem: object) -> dict[str, object]:
@@ -16,3 +16,19 @@ def test_rows_without_a_problem_are_listed_beside_one_with_a_problem(capsys):
     assert "first 2 of 2" in shown
     assert "not scored C-3: no such contract" in shown
     assert "not scored C-1" not in shown
+
+
+def test_the_journey_shows_no_figure_of_a_group_too_small_and_says_where_a_gap_opens(capsys):
+    shown = {"rate": 0.5, "low": 0.4, "high": 0.6, "ratio": 0.8, "n": 1200}
+    rows = [
+        {"stage": "win", "attribute": "owned_by", "segment": "a", **shown},
+        {"stage": "win", "attribute": "owned_by", "segment": "b", **dict.fromkeys(shown)},
+    ]
+    gaps = [{"attribute": "owned_by", "why": "owned_by=a first"}, {"attribute": "owned_by", "why": "then"}]
+    costs = [{"attribute": "owned_by", "segment": "b", "cost": None, "wins": None, "cost_per_win": None}]
+    watch.journey({"rows": rows, "gaps": gaps, "costs": costs})
+    out = capsys.readouterr().out
+    assert "None" not in out
+    assert "40.0 % to 60.0 %" in out
+    assert "The gap opens here owned_by=a first" in out
+    assert "Gap then" in out

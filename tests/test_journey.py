@@ -76,6 +76,17 @@ def test_small_groups_are_not_shown():
     assert found["gaps"] == []
 
 
+def test_a_small_group_that_nearly_always_goes_on_makes_no_gap_by_itself():
+    """34 of 35 against 348 of 400: a test that believes the small group's own variance calls that sure."""
+    from monitoring.journey import Group, _score_test
+
+    small = Group("yes", 35, 35.0, 34 / 35, float(np.sqrt(34 / 35 / 35 / 35)))
+    large = Group("no", 400, 400.0, 0.87, float(np.sqrt(0.87 * 0.13 / 400)))
+    wald = ((small.rate - large.rate) / np.hypot(small.error, large.error)) ** 2
+    assert wald > 7
+    assert _score_test([small, large]) > 0.05
+
+
 def test_an_account_with_many_leads_is_one_account():
     lead = {"created_at": "2024-01-01", "qualified_at": None, "disqualified_at": None}
     one_each = [

@@ -133,8 +133,12 @@ def journey(result: Result) -> None:
 def _costs(costs: list[Result]) -> None:
     """What a win cost in campaigns, by segment."""
     rows = (
-        (c["attribute"], escape(c["segment"]), money(c["cost"]), number(c["wins"], 0), money(c["cost_per_win"]))
-        for c in costs
+        (
+            row["attribute"],
+            escape(row["segment"]),
+            *(money(row[name]) for name in ("cost", "wins", "cost_per_win")),
+        )
+        for row in costs
     )
     if costs:
         columns = ("attribute", "segment", ">campaign cost", ">accounts won", ">cost a win")
