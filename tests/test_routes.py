@@ -1,0 +1,287 @@
+"""Every route with every role, every scope, a wrong key and none: one table, and no route outside it."""
+
+import io
+import re
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from serving_case import client_of, home, night  # noqa: F401 (fixtures)
+from starlette.requests import Request
+
+from features.settings import Settings
+from monitoring.store import open_store
+from serving.app import METHODS, create_app
+from serving.worked_out import Told, WorkedOut
+
+pytestmark = pytest.mark.slow
+ROLES = ("sales", "marketing", "mlops", "admin")
+SELLING, KEEPING, TARGETING = ("sales", "admin"), ("mlops", "admin"), ("marketing", "admin")
+WATCHING, ALL = ("marketing", "mlops", "admin"), ROLES
+OPEN = ("nobody", *ROLES)
+"""A key is not asked for."""
+
+
+class Asked(NamedTuple):
+    """A route: who may, and how it is asked in this test; {contract}, … are of somebody outside the scope."""
+
+    roles: tuple[str, ...]
+    path: str = ""
+    json: dict | None = None
+    form: dict | None = None
+    hides: bool = False
+    """A scoped key is answered 404 for what is another's."""
+
+
+CALL = {"activity_id": "R-1", "account_id": "{account}", "kind": "call", "occurred_at": "2026-01-01T10:00:00"}
+CRM = {
+    "contracts": [
+        {"contract_id": "X1", "account_id": "X", "start_date": "2025-01-01", "end_date": "2026-06-01"}
+    ]
+}
+ROUTES = {
+    "GET /livez": Asked(OPEN),
+    "GET /readyz": Asked(OPEN),
+    "GET /sign-in": Asked(OPEN),
+    "POST /sign-in": Asked(OPEN, form={"key": ""}),
+    "GET /static": Asked(OPEN, "/static/perennial.css"),
+    "GET /openapi.json": Asked(ALL),
+    "GET /docs": Asked(ALL),
+    "GET /": Asked(ALL),
+    "POST /sign-out": Asked(ALL, form={}),
+    "GET /metrics": Asked(KEEPING),
+    "POST /v1/renewals/score": Asked(SELLING, json={"contract_ids": ["{contract}"]}),
+    "POST /v1/opportunities/score": Asked(SELLING, json={"opportunity_ids": ["{opportunity}"]}),
+    "POST /v1/score/records": Asked(("sales", "mlops", "admin"), json={"model": "renewal", "crm": CRM}),
+    "POST /v1/events": Asked(SELLING, json={"table": "activities", "rows": [CALL]}),
+    "GET /v1/renewals": Asked(SELLING, "/v1/renewals?limit=1000"),
+    "GET /v1/opportunities": Asked(SELLING, "/v1/opportunities?limit=1000"),
+    "POST /v1/what_if": Asked(
+        SELLING, json={"contract_id": "{contract}", "changes": {"calls_30d": 1}}, hides=True
+    ),
+    "POST /v1/icp/fit": Asked(TARGETING, json={"accounts": [{"id": "P-1"}]}),
+    "GET /v1/icp/list": Asked(TARGETING),
+    "GET /v1/icp/list.{ending}": Asked(TARGETING, "/v1/icp/list.csv"),
+    "GET /renewals": Asked(SELLING),
+    "GET /renewals/export.{ending}": Asked(SELLING, "/renewals/export.parquet"),
+    "POST /renewals/{contract_id}/override": Asked(
+        SELLING, "/renewals/{contract}/override", form={"odds": "50"}, hides=True
+    ),
+    "GET /accounts/{account_id:path}": Asked(SELLING, "/accounts/{account}", hides=True),
+    "POST /actions/{kind}/{subject_id:path}": Asked(
+        SELLING, "/actions/renewal/{contract}", form={"action": "Called"}, hides=True
+    ),
+    "GET /what-if/{contract_id:path}": Asked(SELLING, "/what-if/{contract}?calls_30d=1", hides=True),
+    "GET /pipeline": Asked(SELLING),
+    "GET /pipeline/export.{ending}": Asked(SELLING, "/pipeline/export.csv"),
+    "GET /forecast": Asked(SELLING),
+    "GET /forecast/export.{ending}": Asked(SELLING, "/forecast/export.xlsx"),
+    "GET /effects": Asked(("sales", "marketing", "admin")),
+    "GET /losses": Asked(ALL),
+    "GET /profiles": Asked(TARGETING),
+    "GET /profiles/targets.{ending}": Asked(TARGETING, "/profiles/targets.csv"),
+    "GET /journey": Asked(WATCHING),
+    "GET /models": Asked(KEEPING),
+    "GET /models/{kind}/report": Asked(KEEPING, "/models/renewal/report"),
+    "GET /models/{kind}/{version}/card": Asked(KEEPING, "/models/renewal/1/card"),
+    "POST /models/{kind}/promote": Asked(KEEPING, "/models/renewal/promote", form={"version": "1"}),
+    "POST /models/{kind}/rollback": Asked(KEEPING, "/models/renewal/rollback", form={}),
+    "POST /alerts/{alert_id}/{step}": Asked(KEEPING, "/alerts/none/close", form={}),
+}
+
+
+@pytest.fixture
+def store(home):  # noqa: F811
+    return open_store(Settings(home=home))
+
+
+@pytest.fixture(autouse=True)
+def _no_long_work(monkeypatch):
+    """Effects, profiles and the journey are tested where they are worked out."""
+    monkeypatch.setattr(WorkedOut, "ask", lambda self, name, *rest, **more: Told(None, "not now", False))
+
+
+def routes_of(routes) -> set[str]:
+    found = set()
+    for route in routes:
+        included = getattr(route, "original_router", None)
+        if included is not None:
+            found |= routes_of(included.routes)
+        else:
+            methods = getattr(route, "methods", None) or {"GET"}
+            found |= {f"{method} {route.path}" for method in methods - {"HEAD"}}
+    return found
+
+
+def test_every_route_is_in_the_table():
+    """A new route needs a line above: who may ask it, and with what."""
+    everything_else = {f"{method} /{{path:path}}" for method in METHODS}
+    assert routes_of(create_app().routes) - everything_else == set(ROUTES)
+
+
+def filled(value, ids):
+    if isinstance(value, str):
+        return re.sub(r"\{(contract|opportunity|account)\}", lambda hit: ids[hit[1]], value)
+    if isinstance(value, dict):
+        return {name: filled(part, ids) for name, part in value.items()}
+    return [filled(part, ids) for part in value] if isinstance(value, list) else value
+
+
+def ask(client, name, ids, **headers):
+    """One route of the table, forms with the token of whoever asks."""
+    method, template = name.split(" ")
+    asked = ROUTES[name]
+    path = filled(asked.path or template, ids)
+    if asked.form is None:
+        return client.request(
+            method, path, json=filled(asked.json, ids), headers=headers, follow_redirects=False
+        )
+    scope = {
+        "type": "http",
+        "headers": [(b"host", b"127.0.0.1")],
+        "scheme": "http",
+        "path": "/",
+        "server": None,
+    }
+    token = client.app.state.running.door.csrf_token(Request({**scope, "query_string": b""}))
+    form = {**filled(asked.form, ids), "csrf": token}
+    return client.request(method, path, data=form, headers=headers, follow_redirects=False)
+
+
+def bearer(key):
+    return {"authorization": f"Bearer {key}"}
+
+
+def anybodys(store):
+    renewal, deal = store.scores("renewal", limit=1).rows[0], store.scores("win", limit=1).rows[0]
+    ids = {"contract": renewal["contract_id"], "account": renewal["account_id"]}
+    return ids | {"opportunity": deal["opportunity_id"]}
+
+
+def test_every_route_with_every_role(home, store):  # noqa: F811
+    keys = {role: store.create_key(role, label=role)[0] for role in ROLES}
+    ids = anybodys(store)
+    with client_of(home) as client:
+        for name, asked in ROUTES.items():
+            for role in ROLES:
+                told = ask(client, name, ids, **bearer(keys[role]))
+                assert (told.status_code == 403) == (role not in asked.roles), (name, role, told.text[:300])
+                assert told.status_code not in (405, 500, 504), (name, role, told.text[:300])
+                if name != "POST /sign-in":
+                    assert told.status_code != 401, (name, role)
+
+
+@pytest.mark.parametrize("headers", [{}, bearer("wrong"), bearer(""), {"authorization": "Basic YTpi"}])
+def test_no_route_answers_without_a_valid_key(home, store, headers):  # noqa: F811
+    store.create_key("admin")
+    with client_of(home) as client:
+        for name, asked in ROUTES.items():
+            told = ask(client, name, anybodys(store), **headers)
+            if asked.roles is OPEN:
+                assert told.status_code == (401 if name == "POST /sign-in" else 200), name
+                continue
+            assert told.status_code == 401, (name, told.status_code)
+            assert told.headers["content-type"] == "application/problem+json", name
+            assert told.headers["www-authenticate"].startswith("Bearer"), name
+            seen = ask(client, name, anybodys(store), **{**headers, "accept": "text/html"})
+            is_page = not name.split(" ")[1].startswith(("/v1/", "/openapi", "/metrics"))
+            assert seen.status_code == (303 if is_page else 401), name
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [("10.0.0.7", "127.0.0.1"), ("127.0.0.1", "rebound.example"), ("127.0.0.1", "10.0.0.7")],
+)
+def test_while_no_key_exists_no_route_answers_others(home, store, address, host):  # noqa: F811
+    with client_of(home, address=address, base=f"http://{host}") as client:
+        for name, asked in ROUTES.items():
+            told = ask(client, name, anybodys(store))
+            assert told.status_code == (
+                401 if name == "POST /sign-in" else 200 if asked.roles is OPEN else 403
+            ), name
+
+
+def foreign(rows, scope):
+    """Ids (of accounts, contracts, deals) that lie outside a scope, and not also inside."""
+    column, own = scope
+    inside, outside = set(), set()
+    for row in rows:
+        ids = {row["account_id"], row["subject_id"]}
+        (inside if row[column] == own else outside).update(ids)
+    return outside - inside
+
+
+def words_of(response) -> set[str]:
+    """Everything that looks like an id in an answer, whatever its format."""
+    kind = response.headers.get("content-type", "")
+    if "parquet" in kind:
+        text = pq.read_table(io.BytesIO(response.content)).to_pandas().to_csv()
+    elif "spreadsheet" in kind:
+        text = pd.read_excel(io.BytesIO(response.content), dtype=str).to_csv()
+    else:
+        text = response.text
+    return set(re.findall(r"[A-Z]\d{5,}", text))
+
+
+@pytest.mark.parametrize("column", ["owner_id", "region"])
+def test_scopes_hold_on_every_route(home, store, column):  # noqa: F811
+    every = store.scores("renewal", limit=1_000).rows + store.scores("win", limit=1_000).rows
+    own = next(row[column] for row in every if row[column])
+    others = foreign(every, (column, own))
+    renewal = next(row for row in every if row["kind"] == "renewal" and row["account_id"] in others)
+    deal = next(row for row in every if row["kind"] == "win" and row["subject_id"] in others)
+    ids = {
+        "contract": renewal["subject_id"],
+        "account": renewal["account_id"],
+        "opportunity": deal["subject_id"],
+    }
+    keys = {role: store.create_key(role, **{column: own})[0] for role in ROLES}
+    with client_of(home) as client:
+        for name, asked in ROUTES.items():
+            for role in set(asked.roles) & set(ROLES):
+                told = ask(client, name, ids, **bearer(keys[role]))
+                leaked = (words_of(told) & others) - set(ids.values())
+                assert not leaked, (name, role, leaked)
+                if asked.hides:
+                    assert told.status_code == 404, (name, role, told.status_code)
+                assert told.status_code < 500, (name, role, told.text[:300])
+        seller = bearer(keys["sales"])
+        for name in ("POST /v1/renewals/score", "POST /v1/opportunities/score"):
+            row = ask(client, name, ids, **seller).json()["rows"][0]
+            assert "There is no" in row["problem"]
+            assert row.get("probability") is None
+        assert (
+            "there is no account" in ask(client, "POST /v1/events", ids, **seller).json()["refused"][0]["why"]
+        )
+        mine = {row["subject_id"] for row in every if row[column] == own and row["kind"] == "renewal"}
+        assert {
+            row["contract_id"] for row in ask(client, "GET /v1/renewals", ids, **seller).json()["rows"]
+        } == mine
+    assert store.overrides("renewal").empty
+    assert store.actions("renewal").empty
+    assert not store.events(account_id=ids["account"])
+
+
+@contextmanager
+def reading_segments(monkeypatch):
+    """A journey whose groups come from the table `segments`, among others."""
+    row = {"stage": "win", "group": "nebula", "n": 10, "rate": 0.5, "low": 0.4, "high": 0.6, "of": 20}
+    told = {
+        "rows": [{**row, "attribute": "zodiac"}, {**row, "attribute": "region", "group": "west"}],
+        "gaps": [{**row, "attribute": "zodiac", "why": "zodiac"}], "costs": [],
+        "from_segments": ["zodiac"],
+    }  # fmt: skip
+    from serving.pages import journey
+
+    yield journey.seen, told
+
+
+def test_segments_are_for_mlops(monkeypatch):
+    from serving.auth import Principal
+
+    with reading_segments(monkeypatch) as (seen, told):
+        for role in ROLES:
+            shown = str(seen(told, Principal("k", role)))
+            assert ("nebula" in shown) == (role in KEEPING), role
