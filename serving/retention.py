@@ -18,9 +18,11 @@ import pandas as pd
 
 from features.crm import Crm
 from features.snapshots import asked
+from monitoring.store import Store
 from training.metrics import to_logit, to_probability
 
 MONTHS_BACK = 18
+MOST_BEFORE = 5_000
 DRAWS = 2_000
 LEVEL = 0.9
 Z_OF_LIMIT = 1.6449
@@ -58,6 +60,29 @@ def history(crm: Crm) -> dict[str, Any]:
     told["past"] = _plain(summed)
     told["decided"] = _plain(coming[names].rename(columns={"label": "renewed"}))
     return told
+
+
+def said_before(crm: Crm, store: Store) -> list[dict[str, Any]]:
+    """The first dated score of each contract that has ended and matured since, with what became of it.
+
+    Contracts decided early but not matured are left out: early decisions lean to one side.
+
+    Returns:
+        At most 5,000 rows, the newest: `account_id`, `owner_id`, `region`, `amount` (units), `probability`,
+        `low`, `high`, `renewed` (0/1), `month` of the end.
+    """
+    if not crm.has("contracts", "contract_id") or not crm.dated("renewal"):
+        return []
+    log = store.predictions("renewal")
+    first = log[log["as_of"].notna()].sort_values("as_of", kind="stable").drop_duplicates("subject_id")
+    every = asked(crm, "renewal", crm.frame("contracts", ["contract_id"]))
+    over = every[every["label"].notna() & (every["matured_at"] <= crm.until)].set_index("subject_id")
+    rows = first[first["subject_id"].isin(over.index) & first["amount"].notna()]
+    ends = rows["subject_id"].map(over["ends_at"])
+    rows = rows.assign(renewed=rows["subject_id"].map(over["label"]), month=ends.dt.to_period("M"))
+    names = ["account_id", "owner_id", "region", "amount", "probability", "low", "high", "renewed", "month"]
+    newest = rows.sort_values("month", kind="stable").tail(MOST_BEFORE)[names]
+    return _plain(newest.astype({"owner_id": object, "region": object}))
 
 
 def _contracts(crm: Crm) -> pd.DataFrame:

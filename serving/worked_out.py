@@ -192,9 +192,10 @@ def _similar(crm: Crm, settings: Settings) -> dict[str, Any]:
 
 
 def _retention(crm: Crm, settings: Settings) -> dict[str, Any]:
-    from serving.retention import history
+    from monitoring.store import open_store
+    from serving.retention import history, said_before
 
-    return history(crm)
+    return {**history(crm), "before": said_before(crm, open_store(settings))}
 
 
 def _right(crm: Crm, settings: Settings) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from serving.retention import outlook
 
 FILTERS = ("owner", "region")
 MONTHS_SHOWN = 12
+FEWEST_BEFORE = 20
 DEFAULT_HORIZON = 90
 COLUMNS = (
     "month", "contracts", "up", "decided", "expected", "low", "high", "gross", "gross_low", "gross_high",
@@ -77,10 +78,11 @@ def worked(running: Any, wanted: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         `months` and `owners` (rows of `serving.retention.outlook`, `all` last), `past` (months before, from
-        the CRM), `why` there is no past yet, counts of contracts `undated` and `unvalued`, `has_expansion`.
+        the CRM), `before` (earlier scores against what happened), `why` there is no past yet,
+        counts of contracts `undated` and `unvalued`, `has_expansion`.
     """
     kept = running.worked_out.ask("retention")
-    before = kept.value or {"past": [], "decided": [], "closes": {}, "has_expansion": False}
+    before = kept.value or dict.fromkeys(("past", "decided", "closes", "before", "has_expansion"), ())
     renewals = _open_renewals(running.store, wanted)
     dated = renewals[renewals["end_date"].notna()]
     decided = _decided(before["decided"], wanted, dated)
@@ -91,6 +93,7 @@ def worked(running: Any, wanted: dict[str, Any]) -> dict[str, Any]:
         "months": _labelled(outlook(dated, decided, expansions, "month", seed)) if len(dated) else [],
         "owners": _by_owner(dated, seed),
         "past": _past(before["past"], wanted),
+        "before": _before(before["before"], wanted, seed),
         "why": kept.why,
         "undated": len(renewals) - len(dated),
         "unvalued": int(dated["unvalued"].sum()),
@@ -148,6 +151,18 @@ def _by_owner(dated: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
     for row in rows:
         row["name"] = names.get(row["owner"]) or row["owner"]
     return sorted(rows, key=lambda row: -abs(row["own"] - row["model_same"]))
+
+
+def _before(rows: list[dict[str, Any]], wanted: dict[str, Any], seed: int) -> dict[str, Any] | None:
+    """What earlier scores expected of contracts ended since, and what was kept; None for too few."""
+    inside = pd.DataFrame(_within(rows, wanted))
+    if len(inside) < FEWEST_BEFORE:
+        return None
+    nobody = pd.DataFrame(columns=["whole", "amount", "renewed"])
+    told = outlook(inside.assign(whole="before", own=np.nan), nobody, None, "whole", seed)[-1]
+    kept = float((inside["amount"] * inside["renewed"]).sum() / told["up"]) if told["up"] else None
+    is_off = kept is not None and not told["gross_low"] <= kept <= told["gross_high"]
+    return {**told, "kept": kept, "from": min(inside["month"]), "to": max(inside["month"]), "is_off": is_off}
 
 
 def _past(rows: list[dict[str, Any]], wanted: dict[str, Any]) -> list[dict[str, Any]]:

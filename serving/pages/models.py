@@ -41,11 +41,11 @@ async def models(request: Request, principal: Keeper) -> Response:
 
 def _page(request: Request) -> Response:
     running = request.app.state.running
-    right = running.worked_out.ask("right")
+    right, versions = running.worked_out.ask("right"), listing(running.settings)
     return render(
         request,
         "models.html",
-        kinds=[_kind(running, kind, listing(running.settings)) for kind in KINDS],
+        kinds=[_kind(running, kind, versions) for kind in KINDS],
         alerts=running.store.alerts(state="standing", limit=100),
         quality=_quality(running),
         noted_odds={kind: len(running.store.overrides(kind)) for kind in KINDS},
