@@ -1,14 +1,26 @@
-"""Fresh prospects of the shipped simulator with their expected outcomes, by forcing many deals upon each."""
+"""The shipped simulator's truth: expected outcomes of fresh prospects, and lifts in a large fresh CRM."""
+
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from features.crm import Crm
+from features.load import load
+from features.simulate import UNTIL, simulate
 from features.simulation.deals import SOURCES, _deals, lengths, win_odds
+from features.simulation.frames import ids
 from features.simulation.people import account_frames, people
 from features.simulation.plan import NONE, Options
+from features.simulation.records import world
 from features.simulation.renewals import contracts, renewal_odds, timing_of
+from features.simulation.truth import forced_contact
+from training.profiles.attributes import LEAD_SOURCE, first_sources, known
 from training.profiles.conditions import Condition, Rule
+from training.profiles.deals import decided_deals
+from training.profiles.discounts import deal_discounts
+from training.profiles.effort import deal_hours
 
 DEALS_EACH = 40
 LAST_DAY = 20_000
@@ -19,6 +31,61 @@ PLANTED = Rule(
         Condition("employees", low=50, high=999),
     )
 )
+
+
+@dataclass(frozen=True)
+class Later:
+    """The later half of a fresh CRM: by outcome, what was known of each deal or contract, and its value.
+
+    Renewals count with their odds without any contact, as the simulator draws them; the others as recorded.
+    """
+
+    outcomes: dict[str, tuple[pd.DataFrame, np.ndarray]]
+
+    def lift(self, rule: Rule, outcome: str) -> float:
+        """The mean among the rule's members over everybody's."""
+        frame, value = self.outcomes[outcome]
+        inside = rule.covers(frame)
+        return float(value[inside].mean() / value.mean()) if inside.any() else np.nan
+
+
+def later_half(accounts: int, seed: int, folder: Path) -> Later:
+    """Simulate and load a CRM of so many accounts, and take the outcomes of its later half."""
+    simulate(folder / "files", accounts=accounts, seed=seed, draws=0)
+    crm = load(folder / "files", into=folder / "crm")
+    today, first = known(crm).today, first_sources(crm)
+
+    def described(account_id: pd.Series, source: pd.Series | None = None) -> pd.DataFrame:
+        frame = today.reindex(account_id.to_numpy(object)).reset_index(drop=True)
+        own = account_id.map(first)
+        told = own if source is None else source.where(source.notna(), own)
+        return frame.assign(**{LEAD_SOURCE: told.to_numpy(object)})
+
+    deals = decided_deals(crm)[0]
+    deals = deals[deals["account_id"].isin(today.index)].reset_index(drop=True)
+    hours, discount = deal_hours(crm, deals)[0], deal_discounts(crm, deals)
+    frame = described(deals["account_id"], deals[LEAD_SOURCE])
+    parts = {"win": deals["won"].to_numpy(float), "effort": hours, "discount": discount}
+    found = {}
+    for name, value in parts.items():
+        told = np.isfinite(value)
+        late = told & (deals["created_at"] >= deals["created_at"][told].median()).to_numpy(bool)
+        found[name] = frame[late].reset_index(drop=True), value[late]
+    account_id, alone = _alone(accounts, seed)
+    found["renews by itself"] = described(account_id), alone
+    return Later(found)
+
+
+def _alone(accounts: int, seed: int) -> tuple[pd.Series, np.ndarray]:
+    """Contracts whose end is known and which ran 180 days within the data: the later half of them."""
+    last = (UNTIL - type(UNTIL)(1970, 1, 1)).days
+    options = Options(accounts, seed, True, False, True, True, "peaked", last - 4 * 365, last, 0)
+    everything = world(options)
+    terms = everything.terms
+    odds = forced_contact(everything.who, terms, NONE, options)
+    held = (terms.end_day >= options.first_day + 180) & (terms.end_day < options.until_day - 45)
+    late = held & (terms.end_day >= np.median(terms.end_day[held]))
+    return pd.Series(ids("A", terms.account[late]).astype(object)), odds[late]
 
 
 def fresh(

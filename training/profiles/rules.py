@@ -26,7 +26,8 @@ MOST_LEVELS_FOR_REST = 4
 MOST_LEVELS = 30
 LEAST_LEVEL_ROWS = 10
 DEPTH = 3
-BEAM = 80
+BEAM = 300
+"""Wide, for it fills with rules that are nearly alike: 80 of them once hid all others."""
 PRICE = 0.4
 OUTLIERS = (0.02, 0.98)
 MOST_CARRIED = 8
