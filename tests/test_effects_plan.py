@@ -9,10 +9,12 @@ import pytest
 from features.errors import RenewalError
 from features.load import from_rows
 from features.snapshots import asked, to_score
+from training.causal.answer import infer_groups
 from training.causal.coming import coming, window_on
 from training.causal.curve import curves
 from training.causal.experiment import contracts_each, experiment
 from training.causal.plan import advised, planned
+from training.causal.trial import Strategies
 from training.causal.what_if import checked, effect_of
 from training.causal.worth import enough_calls, worth
 
@@ -368,3 +370,27 @@ def test_the_whole_way_on_a_simulated_crm(simulated_crm, settings):
     asked_for = what_if(simulated_crm, settings, first["contract_id"], {"discount_pct": 12, "calls_30d": 3})
     assert asked_for["effect"]["discount_pct"]["bucket"] == "10-20"
     json.dumps(asked_for)
+
+
+def strategies(followers, seed):
+    """Estimates for a group of which so many followed each of four choices."""
+    rng = np.random.default_rng(seed)
+    n = sum(followers)
+    followed = np.zeros((n, len(followers)), dtype=bool)
+    followed[np.arange(n), np.repeat(np.arange(len(followers)), followers)] = True
+    y = (rng.random(n) < 0.8).astype(float)
+    share = followed.mean(axis=0)
+    contribution = followed * (y - 0.8)[:, None] / np.maximum(share, 1e-9) + 0.8
+    weight, poor = followed / np.maximum(share, 1e-9), np.zeros_like(contribution)
+    return Strategies(tuple("abcd"), contribution, weight, followed, poor, y, np.arange(n))
+
+
+def test_a_choice_too_few_made_in_every_group_is_left_open():
+    groups = {"a": strategies((150, 150, 150, 5), 0), "b": strategies((150, 150, 150, 5), 1)}
+    notes = []
+    said = infer_groups(groups, [None] * 4, notes, 0)
+    assert all(one.why[3].startswith("can't tell") for one in said.values())
+    groups["b"] = strategies((150, 150, 150, 150), 1)
+    said = infer_groups(groups, [None] * 4, notes, 0)
+    assert said["b"].why == [None] * 4
+    assert 0.6 < said["b"].estimate[3] < 1

@@ -14,6 +14,7 @@ from training.causal.trial import Strategies
 
 ALL = "all"
 LEAST_CELLS = 3
+FEW = "can't tell: too few in every group, see all"
 Answer = dict[str, Any]
 
 
@@ -117,7 +118,7 @@ def infer_groups(
     """Groups with at least three estimable buckets, partially pooled; smaller ones are left open.
 
     A bucket too few of a group chose takes the pooled curve at the group's level; one that a group hardly
-    ever could choose is left open.
+    ever could choose is left open, and so is one too few chose in every group: nothing is left to pool.
     """
     ok = np.array([w is None for w in why_all])
     seen = {name: np.array([w is None for w in reasons(one)]) & ok for name, one in groups.items()}
@@ -128,6 +129,9 @@ def infer_groups(
         said[name] = Inferred.nothing([w or small for w in why_all])
     if not large:
         return said
+    shared = np.any([seen[name] for name in large], axis=0)
+    why_all = [w or (None if s else FEW) for w, s in zip(why_all, shared, strict=True)]
+    ok = ok & shared
     estimate = np.array([np.where(seen[name], groups[name].estimate, np.nan)[ok] for name in large])
     covariances = [
         Errors.of(np.where(seen[name], groups[name].influence, 0.0)[:, ok], groups[name].cluster).covariance
