@@ -97,7 +97,7 @@ def _overridden(crm: Crm, kind: str, log: pd.DataFrame, store: Store) -> pd.Data
             "other": made["probability"].astype(float),
         }
     )
-    log = log[log["subject_id"].isin(noted["subject_id"])]
+    log = log[log["subject_id"].isin(noted["subject_id"])].astype({"subject_id": object})
     seen = pd.merge_asof(
         noted.sort_values("made_at"),
         log.sort_values("scored_at"),
