@@ -43,6 +43,69 @@ def test_newcombe_interval_of_his_own_example():
     assert (round(low, 4), round(high, 4)) == (0.0524, 0.3339)
 
 
+TABLE = [  # group, other, outcome, picked: how many such rows
+    ("a", "x", 1, 1, 30), ("a", "x", 1, 0, 10), ("a", "x", 0, 1, 5), ("a", "x", 0, 0, 55),
+    ("a", "y", 1, 1, 12), ("a", "y", 1, 0, 8), ("a", "y", 0, 1, 4), ("a", "y", 0, 0, 16),
+    ("b", "x", 1, 1, 9), ("b", "x", 1, 0, 21), ("b", "x", 0, 1, 10), ("b", "x", 0, 0, 60),
+    ("b", "y", 1, 1, 11), ("b", "y", 1, 0, 19), ("b", "y", 0, 1, 2), ("b", "y", 0, 0, 28),
+]  # fmt: skip
+BY_HAND = {  # selection, true positive, false positive rate
+    "group=a": (51 / 140, 42 / 60, 9 / 80),
+    "group=b": (32 / 160, 20 / 60, 12 / 100),
+    "other=x": (54 / 200, 39 / 70, 15 / 130),
+    "group=b & other=y": (13 / 60, 11 / 30, 2 / 30),
+}
+RATES = ("selection rate", "true positive rate", "false positive rate")
+
+
+def fixed_table():
+    rows = [row[:4] for row in TABLE for _ in range(row[4])]
+    frame = pd.DataFrame(rows, columns=["group", "other", "y", "picked"])
+    frame["account_id"] = [f"a{i}" for i in range(len(frame))]
+    segments = frame.melt(id_vars="account_id", value_vars=["group", "other"], var_name="attribute")
+    p = np.where(frame["picked"] == 1, 0.7, 0.3)
+    checks = parity(
+        frame["y"].to_numpy(float), p, 0.5, segment_rows(frame["account_id"], segments), min_size=10
+    )
+    return frame, {(c["segment"], c["metric"]): c for c in checks}
+
+
+def test_figures_of_a_fixed_table_are_those_worked_out_by_hand():
+    _, found = fixed_table()
+    for segment, rates in BY_HAND.items():
+        for metric, rate in zip(RATES, rates, strict=True):
+            assert found[segment, metric]["estimate"] == pytest.approx(rate)
+    check = found["group=b", "true positive rate"]
+    assert check["difference"] == pytest.approx(20 / 60 - 42 / 60)
+    assert check["ratio"] == pytest.approx(20 / 42)
+    assert (check["n"], check["verdict"]) == (60, "alert")
+    assert found["group=b", "selection rate"]["ratio"] == pytest.approx((32 / 160) / (51 / 140))
+
+
+def test_figures_of_a_fixed_table_are_fairlearns():
+    from fairlearn import metrics
+
+    frame, found = fixed_table()
+    measured = {"selection rate": metrics.selection_rate, "true positive rate": metrics.true_positive_rate}
+    measured["false positive rate"] = metrics.false_positive_rate
+    for by in (["group"], ["other"], ["group", "other"]):
+        theirs = metrics.MetricFrame(
+            metrics=measured, y_true=frame["y"], y_pred=frame["picked"], sensitive_features=frame[by]
+        )
+        for values, rates in theirs.by_group.iterrows():
+            values = values if isinstance(values, tuple) else (values,)
+            segment = " & ".join(f"{a}={v}" for a, v in zip(by, values, strict=True))
+            for metric in RATES:
+                assert found[segment, metric]["estimate"] == pytest.approx(rates[metric])
+        if by == ["group"]:
+            told = found["group=b", "selection rate"]
+            ratio = metrics.demographic_parity_ratio(
+                frame["y"], frame["picked"], sensitive_features=frame["group"]
+            )
+            assert told["ratio"] == pytest.approx(ratio)
+            assert -told["difference"] == pytest.approx(theirs.difference()["selection rate"])
+
+
 def people(n: int, gap_in_rate: float, seed: int, share_b: float = 0.4):
     """Deals of two segments; b's winners are picked less often by `gap_in_rate`."""
     rng = np.random.default_rng(seed)
