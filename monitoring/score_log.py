@@ -5,17 +5,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from sqlalchemy import Connection, and_, case, func, or_, select, update
 
 from features.errors import RenewalError
-from monitoring.database import insert, now, put, records, writing
+from monitoring.database import insert, now, put, reading, records, within, writing
 from monitoring.prediction_log import (
     PredictionLog,
     Shadow,
     as_of_key,
+    log_feature_table,
     log_features,
     log_predictions,
     log_shadow,
@@ -81,22 +84,39 @@ class ScoreLog(PredictionLog):
         """
         scored_at = now()
         rows = _named(kind, rows)
-        ready = _prepared(kind, rows, run_id, str(model_version), scored_at)
-        gone = 0
+        ready = _prepared(kind, records(rows), run_id, str(model_version), scored_at)
         with writing(self.engine) as connection:
-            log_predictions(connection, ready, current)
             if shadow is not None:
                 log_shadow(connection, kind, rows, shadow, run_id, scored_at)
-            if current:
-                put(connection, _upsert_scores(connection, complete), ready)
-            if current and complete:
-                gone = _mark_gone(connection, kind, run_id, scored_at)
             if features is not None:
                 log_features(connection, kind, run_id, str(model_version), rows, features, scored_at)
-            problems = sum(row["probability"] is None for row in ready)
-            summary = {"scored": len(ready) - problems, "problems": problems, "gone": gone}
-            _finish(connection, run_id, kind, scored_at, summary)
-        return summary
+            return _write(connection, kind, ready, run_id, scored_at, complete, current)
+
+    def write_rows(
+        self,
+        kind: str,
+        rows: list[dict[str, Any]],
+        features: pa.Table,
+        *,
+        run_id: str,
+        model_version: str,
+        connection: Connection | None = None,
+    ) -> dict[str, int]:
+        """`write_scores` for a few rows that somebody waits for: plain values instead of frames.
+
+        Args:
+            kind: `renewal` or `win`.
+            rows: as in `write_scores`, with `subject_id`.
+            features: the feature rows behind them, same order.
+            run_id: names the run.
+            model_version: of the model that scored.
+            connection: a transaction to be part of.
+        """
+        scored_at = now()
+        ready = _prepared(kind, rows, run_id, str(model_version), scored_at)
+        with within(self.engine, connection) as open_one:
+            log_feature_table(open_one, kind, ready, features)
+            return _write(open_one, kind, ready, run_id, scored_at, complete=False, current=True)
 
     def scores(
         self,
@@ -110,6 +130,7 @@ class ScoreLog(PredictionLog):
         limit: int = 100,
         cursor: str | None = None,
         ids: Sequence[str] | None = None,
+        connection: Connection | None = None,
     ) -> Page:
         """The current scores of open subjects, paged by key: rows that come or go meanwhile repeat nothing.
 
@@ -123,13 +144,14 @@ class ScoreLog(PredictionLog):
             limit: rows a page.
             cursor: of the page before.
             ids: exactly these subjects, one page, whatever the order.
+            connection: a transaction to read in, for `ids`.
 
         Raises:
             RenewalError: an unknown order or a cursor that is not ours.
         """
         wanted = _open_scores(kind, owner, region, before, band)
         if ids is not None:
-            return Page(self._by_ids(wanted, ids), None)
+            return Page(self._by_ids(wanted, ids, connection), None)
         if order not in _ORDERS:
             raise RenewalError(
                 expected=f"order to be one of {', '.join(_ORDERS)}", found=repr(order), do="Choose one."
@@ -150,12 +172,14 @@ class ScoreLog(PredictionLog):
             _cursor(order, keys[limit - 1], found[limit - 1]["subject_id"]) if more else None,
         )
 
-    def _by_ids(self, wanted: list[Any], ids: Sequence[str]) -> list[dict[str, Any]]:
+    def _by_ids(
+        self, wanted: list[Any], ids: Sequence[str], connection: Connection | None
+    ) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        with self.engine.connect() as connection:
+        with reading(self.engine, connection) as open_one:
             for start in range(0, len(ids), _IDS_AT_ONCE):
                 some = scores.c.subject_id.in_(list(ids[start : start + _IDS_AT_ONCE]))
-                found += map(dict, connection.execute(select(scores).where(*wanted, some)).mappings())
+                found += map(dict, open_one.execute(select(scores).where(*wanted, some)).mappings())
         place = {subject: number for number, subject in enumerate(ids)}
         return sorted(map(_shown, found), key=lambda row: place[row["subject_id"]])
 
@@ -191,21 +215,41 @@ def _named(kind: str, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _prepared(
-    kind: str, frame: pd.DataFrame, run_id: str, version: str, scored_at: datetime
+    kind: str, rows: list[dict[str, Any]], run_id: str, version: str, scored_at: datetime
 ) -> list[dict[str, Any]]:
     """The rows as they go into the tables: every column there, further ones under `details`."""
-    further = [name for name in frame.columns if name not in _CURRENT]
     fixed = {"kind": kind, "run_id": run_id, "model_version": version, "scored_at": scored_at}
+    further = [name for name in (rows[0] if rows else ()) if name not in _CURRENT]
     blank = dict.fromkeys(_CURRENT)
     ready = []
-    for row in records(frame.drop(columns=[name for name in fixed if name in frame])):
-        details = {name: row.pop(name) for name in further if name in row}
-        row = {**blank, **row, **fixed, "details": details or None}
+    for given in rows:
+        row = {**blank, **given, **fixed}
+        details = {name: row.pop(name) for name in further}
+        row["details"] = details or None
         row["as_of_key"] = as_of_key(row["as_of"])
         value = row["at_risk"] if kind == "renewal" else row["expected"]
         row["rank_value"] = _UNRANKED if value is None else value
         ready.append(row)
     return ready
+
+
+def _write(
+    connection: Connection,
+    kind: str,
+    ready: list[dict[str, Any]],
+    run_id: str,
+    scored_at: datetime,
+    complete: bool,
+    current: bool,
+) -> dict[str, int]:
+    log_predictions(connection, ready, current)
+    if current:
+        put(connection, _upsert_scores(connection, complete), ready)
+    gone = _mark_gone(connection, kind, run_id, scored_at) if current and complete else 0
+    problems = sum(row["probability"] is None for row in ready)
+    summary = {"scored": len(ready) - problems, "problems": problems, "gone": gone}
+    _finish(connection, run_id, kind, scored_at, summary)
+    return summary
 
 
 def _upsert_scores(connection: Connection, complete: bool) -> Any:
@@ -270,8 +314,11 @@ def _read_cursor(cursor: str, order: str) -> tuple[Any, str]:
         made_for, value, subject_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
         if made_for != order or not isinstance(subject_id, str):
             raise ValueError(made_for)
-        return (datetime.fromisoformat(value) if isinstance(value, str) else float(value)), subject_id
-    except (ValueError, TypeError) as error:
+        key = datetime.fromisoformat(value) if order == "end_date" else float(value)
+        if isinstance(value, str) != (order == "end_date") or key in (inf, -inf) or key != key:
+            raise ValueError(value)
+        return key, subject_id
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise RenewalError(
             expected=f"the cursor of a page in order {order}",
             found=repr(cursor),

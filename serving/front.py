@@ -138,17 +138,24 @@ class Front:
 
     async def _answer(self, scope: Scope, receive: Receive, passing: "_Passing") -> None:
         try:
-            async with asyncio.timeout(self.seconds) as passing.clock:
+            async with asyncio.timeout(self.seconds) as clock:
+                passing.stop = lambda: clock.reschedule(None)
                 await self.app(scope, receive, passing.send)
         except TimeoutError:
+            passing.stop = _nothing
             if passing.has_begun:
                 raise
             late = f"This took longer than {self.seconds:g} s. Ask for less at once, or try again."
             await problem_response(504, late, {"Retry-After": "5"})(scope, receive, passing.send)
         except Exception as error:
+            passing.stop = _nothing
             if passing.has_begun:
                 raise
             await self.failed(Request(scope), error)(scope, receive, passing.send)
+
+
+def _nothing() -> None:
+    """No clock runs."""
 
 
 class _Passing:
@@ -157,14 +164,13 @@ class _Passing:
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope, self._send, self._is_head = scope, send, scope["method"] == "HEAD"
         self.status, self.has_begun = 500, False
-        self.clock: asyncio.Timeout | None = None
+        self.stop: Callable[[], None] = _nothing
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status, self.has_begun = message["status"], True
             message["headers"] = [*message.get("headers", ()), *_headers(self._scope, message)]
-            if self.clock is not None and not self.clock.expired():
-                self.clock.reschedule(None)
+            self.stop()
         elif self._is_head:
             message["body"] = b""
         await self._send(message)
