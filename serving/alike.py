@@ -54,11 +54,11 @@ def _place(running: Any, row: dict[str, Any]) -> np.ndarray | None:
         with running.live.arrivals.standing("renewal", row["account_id"]) as stood:
             if stood is None:
                 return None
-            ground, snapshots, arrived = stood
-            snapshots = snapshots[snapshots["contract_id"] == row["contract_id"]]
-            if snapshots.empty:
+            ground, seen, arrived = stood
+            ids = [ground.subjects[place]["contract_id"] for place in seen.places.tolist()]
+            if row["contract_id"] not in ids:
                 return None
-            X = ground.features(snapshots, arrived)
+            X = ground.features(seen, arrived)
     except RenewalError:  # scored straight from a folder: nothing was ingested to stand on
         return None
-    return place_of(running.models.need("renewal").model, X)[0]
+    return place_of(running.models.need("renewal").model, X)[ids.index(row["contract_id"])]

@@ -42,8 +42,7 @@ def bars_by_month(rows: Sequence[Mapping[str, Any]], title: str, money: Callable
     for place, row in enumerate(rows):
         px = LEFT + step * (place + 0.5)
         parts += _month_bar(row, px, bar, y, money)
-        if len(rows) <= 12 or place % 2 == 0:
-            parts.append(TEXT.format("", px, HEIGHT - 10, "middle", row["label"]))
+        parts.append(_month(row["label"], px, place, len(rows)))
     told = "; ".join(f"{row['label']}: {money(row['expected'])} of {money(row['up'])}" for row in rows)
     return chart(parts, title, told)
 
@@ -94,11 +93,16 @@ def rates_by_month(rows: Sequence[Mapping[str, Any]], title: str) -> Markup:
             words = f"{row['label']}: {name} {100 * row[name]:.0f} %"
             parts.append(DOT.format(f"at {css}", px, y(row[name]), 4.5, words))
     for place, (px, row) in enumerate(zip(at, rows, strict=True)):
-        if len(rows) <= 12 or place % 2 == 0:
-            parts.append(TEXT.format("", px, HEIGHT - 10, "middle", row["label"]))
+        parts.append(_month(row["label"], px, place, len(rows)))
     known_rows = [row for row in rows if row["gross"] is not None]
     told = "; ".join(f"{row['label']}: {100 * row['gross']:.0f} per cent gross" for row in known_rows)
     return chart(parts, title, told)
+
+
+def _month(label: str, px: float, place: int, months: int) -> Markup:
+    """A month's name: every second one where there are many, fewer on a phone."""
+    css = "minor" if months > 6 and place % (3 if months <= 12 else 6) else ""
+    return TEXT.format(css, px, HEIGHT - 10, "middle", label) if months <= 12 or place % 2 == 0 else Markup("")
 
 
 def _ceiling(top: float) -> float:
