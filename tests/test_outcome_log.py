@@ -1,10 +1,18 @@
 """Outcomes and live arrivals: kept once, however often they are sent."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import pandas as pd
 import pytest
 from store_case import rows, wrote
 
 from features.errors import RenewalError
+from features.settings import Settings
+from monitoring.store import open_store
 
 
 def test_outcomes_are_kept_once(store):
@@ -60,3 +68,35 @@ def test_events_are_kept_once(store):
     with pytest.raises(RenewalError, match="activity_id"):
         store.record_events("activities", [{"activity_id": "e2"}, {"kind": "call"}], "activity_id")
     assert len(store.events()) == 1
+
+
+KILLED = """
+import sys
+import pandas as pd
+from features.settings import Settings
+from monitoring.store import open_store
+store = open_store(Settings(home=sys.argv[1]))
+print("ready", flush=True)
+for part in range(30):
+    ids = [f"c{number}" for number in range(1000 * part, 1000 * part + 1000)]
+    store.record_outcomes(pd.DataFrame({"contract_id": ids, "outcome": 1}))
+    print(part, flush=True)
+"""
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.2, 0.5])
+def test_killed_at_any_moment_a_file_of_outcomes_is_kept_whole_or_not_at_all_and_once(tmp_path, wait):
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        child.stdout.readline()
+        time.sleep(wait)
+        os.kill(child.pid, signal.SIGKILL)
+        told = len(child.stdout.readlines())
+    store = open_store(Settings(home=tmp_path))
+    kept = store.outcomes("renewal")
+    assert len(kept) % 1000 == 0
+    assert told * 1000 <= len(kept) <= (told + 1) * 1000
+    ids = [f"c{number}" for number in range(30_000)]
+    counts = store.record_outcomes(pd.DataFrame({"contract_id": ids, "outcome": 1}))
+    assert (counts["repeated"], counts["new"]) == (len(kept), 30_000 - len(kept))
+    assert store.outcomes("renewal")["subject_id"].is_unique

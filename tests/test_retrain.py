@@ -1,13 +1,23 @@
 """monitoring/retrain.py: trains when there is reason to, once, and says why or why not."""
 
 import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from features.load import load
-from monitoring.retrain import retrain
+from features.settings import Settings
+from monitoring.alerts import settle
+from monitoring.checks import Check, Verdict
+from monitoring.retrain import _decided_since, _is_due, retrain
+from monitoring.store import open_store
 from training.registry import champion, listing
 
 
@@ -60,6 +70,94 @@ def test_the_loop_trains_keeps_and_trains_again(folder, settings, tmp_path):
     assert newest["version"] == second[0]["version"]
     assert "neither" not in second[0]["why"]
     assert newest["gates"]["not worse than the champion"]["passed"] is not None
+
+
+@pytest.fixture(scope="module")
+def trained(folder, tmp_path_factory):
+    """A home with one champion, trained on what was known on 2023-06-01."""
+    place = tmp_path_factory.mktemp("trained")
+    settings = Settings(home=place / "home", threads=1)
+    retrain(known(folder, "2023-06-01", place / "clean"), settings, trials=2)
+    return settings.home
+
+
+@pytest.fixture
+def again(trained, tmp_path):
+    return Settings(home=Path(shutil.copytree(trained, tmp_path / "again")), threads=1)
+
+
+@pytest.mark.parametrize(
+    ("until", "due", "words"),
+    [
+        ("2023-06-01", False, "trained on these very data"),
+        ("2023-06-05", False, "too little that is new"),
+        ("2023-06-29", False, "28 days and 3"),
+        ("2023-07-01", True, "30 days newer than what version 1"),
+    ],
+)
+def test_when_it_is_time(folder, again, tmp_path, until, due, words):
+    told = _is_due("renewal", known(folder, until, tmp_path / "clean"), again)
+    assert told[0] is due
+    assert words in told[1]
+
+
+def test_enough_new_outcomes_are_a_reason(folder, again, tmp_path, monkeypatch):
+    crm = known(folder, "2023-06-29", tmp_path / "clean")
+    new = _decided_since("renewal", crm, pd.Timestamp("2023-06-01"), {})
+    ends = pd.to_datetime(pd.read_csv(folder / "contracts.csv")["end_date"]) + pd.Timedelta(days=45)
+    assert new == ((ends > "2023-06-01") & (ends <= "2023-06-29")).sum() > 10
+    monkeypatch.setattr("monitoring.retrain.ENOUGH_OUTCOMES", new)
+    assert _is_due("renewal", crm, again) == (True, f"{new} outcomes are new since version 1")
+
+
+@pytest.mark.parametrize(("family", "due"), [("drift", True), ("performance", True), ("parity", False)])
+def test_a_standing_alert_of_drift_or_performance_is_a_reason_and_a_closed_one_is_not(
+    folder, again, tmp_path, family, due
+):
+    crm, store = known(folder, "2023-06-05", tmp_path / "clean"), open_store(again)
+    moved = Check(f"{family}: health", "", 0.5, 0.1, Verdict.ALERT, "moved")
+    settle(store, again, "renewal", [moved])
+    told = _is_due("renewal", crm, again)
+    assert told[0] is due
+    assert not due or f"renewal model, {family}: health" in told[1]
+    settle(store, again, "renewal", [Check(f"{family}: health", "", 0.0, 0.1, Verdict.OK, "still")])
+    assert _is_due("renewal", crm, again)[0] is False
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from features.crm import read_crm
+from features.settings import Settings
+from monitoring.retrain import retrain
+say = lambda line: print(line, flush=True)
+retrain(read_crm(Path(sys.argv[1])), Settings(home=Path(sys.argv[2]), threads=1), trials=2, say=say)
+"""
+
+
+@pytest.mark.parametrize("moment", ["writing the card", "registered perennial-renewal"])
+def test_killed_in_the_middle_and_run_again_nothing_is_doubled_and_nothing_lost(
+    folder, again, tmp_path, moment
+):
+    crm = known(folder, "2024-03-01", tmp_path / "clean")
+    command = [sys.executable, "-c", KILLED, str(crm.folder), str(again.home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert any(line.startswith(moment) for line in child.stdout)
+        os.kill(child.pid, signal.SIGKILL)
+    (told,) = retrain(crm, again, trials=2)["models"]
+    versions = listing(again)
+    assert [row["version"] for row in versions][-1] == "1"
+    complete = [row for row in versions if row["complete"]]
+    assert len(complete) == 2
+    assert len(versions) == 2
+    assert told["what"] in ("promoted", "challenger", "kept")
+    store = open_store(again)
+    noted = [run["run_id"] for run in store.runs("train", "renewal")]
+    assert sorted(noted) == sorted(f"train-renewal-{row['version']}" for row in complete)
+    rules = [alert["rule"] for alert in store.alerts()]
+    assert rules == (["champion changed"] if complete[0]["alias"] == "champion" else ["gate failed"])
+    assert retrain(crm, again, trials=2)["models"][0]["what"] == "kept"
+    assert len(store.alerts()) == 1
 
 
 def test_a_second_retraining_leaves_at_once(folder, settings, tmp_path):
