@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -12,7 +12,7 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
 
 from features.settings import Settings
 from serving.command_line import Kind, Minutes, Result, Trials, group, moment, prints, reads_crm, run, say
-from serving.commands import effects, features, icp, keys, models, population, watch
+from serving.commands import effects, features, icp, keys, models, parity, population, watch
 
 app = group(
     "Renewal and win odds from CRM activity, honest about time, cause, uncertainty.", no_args_is_help=True
@@ -27,6 +27,7 @@ for name, commands in (
 ):
     app.add_typer(commands.app, name=name)
 app.add_typer(watch.app)
+app.add_typer(parity.app)
 
 
 @app.command(epilog="Example: perennial demo")
@@ -95,12 +96,24 @@ def train(
     minutes: Minutes = None,
     bar: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Leave this column out.")] = None,
     allow: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Use it though barred.")] = None,
+    mitigate: Annotated[
+        Literal["reweighing", "constraint", "drop-proxies"] | None,
+        typer.Option(help="Mend unequal treatment; see `perennial parity` for the price."),
+    ] = None,
 ) -> Result:
     """Train, judge on later data, and register a model with its card."""
     from training.train import train
 
     return train(
-        kind, data, settings, trials=trials, minutes=minutes, bar=bar or (), allow=allow or (), say=say
+        kind,
+        data,
+        settings,
+        trials=trials,
+        minutes=minutes,
+        bar=bar or (),
+        allow=allow or (),
+        mitigate=mitigate,
+        say=say,
     )
 
 

@@ -12,7 +12,7 @@ from monitoring.checks import Check, Verdict
 from monitoring.performance import Outcomes
 from training.group_metrics import METRICS
 from training.model import Model
-from training.parity import DECLARED, LEVEL, parity, segment_rows
+from training.parity import DECLARED, LEVEL, parity, segment_rows, threshold
 
 ALPHA = 0.01
 """Level of all live comparisons together, which are made again every night; the gate's is 0.05."""
@@ -44,7 +44,7 @@ def live_rows(model: Model, crm: Crm, outcomes: Outcomes) -> list[ParityRows]:
     if not crm.has("segments", "account_id", "attribute", "value"):
         return []
     segments = crm.frame("segments")
-    threshold = model.cuts[0 if DECLARED[model.kind].selected_below else 1]
+    cut = threshold(model)
     every = pd.concat([outcomes.decided, outcomes.undecided.assign(y=0.0)])
     parts = (("live, with outcome", outcomes.decided, tuple(METRICS)), ("live, all", every, _WITHOUT_OUTCOME))
     return [
@@ -52,7 +52,7 @@ def live_rows(model: Model, crm: Crm, outcomes: Outcomes) -> list[ParityRows]:
             title,
             rows[["account_id", "subject_id", "y", "p"]].reset_index(drop=True),
             segments,
-            threshold,
+            cut,
             names,
         )
         for title, rows, names in parts
@@ -81,7 +81,7 @@ def parity_by_segment(
 ) -> list[Check]:
     """The declared primary metric by segment, on the model's test data and on live predictions."""
     primary = DECLARED[kind].primary
-    checks = [_check("test data", row) for row in of_test if row["metric"] == primary]
+    checks = [_check("test data", row) for row in sure([row for row in of_test if row["primary"]])]
     for table in tables:
         if primary in table.metrics:
             found = parity_checks(kind, table.rows, table.segments, table.threshold, (primary,))
@@ -89,6 +89,36 @@ def parity_by_segment(
     if checks:
         return checks
     return [Check("parity: segments", "", None, None, Verdict.UNKNOWN, "the CRM has no segments to compare")]
+
+
+def parity_table(
+    kind: str, of_test: Sequence[dict[str, Any]], tables: Sequence[ParityRows]
+) -> list[dict[str, Any]]:
+    """Every metric of every segment, with n, interval, difference and ratio: what the checks decide from.
+
+    Each row of `training.parity` with `kind`, and `source` (test data, or which live predictions).
+    """
+    found = [("test data", row) for row in of_test]
+    for table in tables:
+        rows = parity_checks(kind, table.rows, table.segments, table.threshold, table.metrics)
+        found += [(table.title, row) for row in rows]
+    return [{"kind": kind, "source": source, **row} for source, row in found]
+
+
+def proxy_checks(found: Sequence[dict[str, Any]]) -> list[Check]:
+    """What the served model reads that gives a segment away, as its training found."""
+    return [
+        Check(
+            row["name"],
+            row["segment"],
+            row["auc"],
+            row["threshold"],
+            Verdict(row["verdict"]),
+            row["why"],
+            cause=f"proxies of {row['attribute']}",
+        )
+        for row in found
+    ]
 
 
 def sure(found: Sequence[dict[str, Any]], alpha: float = ALPHA) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from features.progress import Say, silent
 from features.settings import Settings
 from monitoring.alerts import champion_alert, send_due, settle
 from monitoring.checks import Check, Verdict, overall
-from monitoring.fairness import live_rows, parity_by_segment
+from monitoring.fairness import live_rows, parity_by_segment, parity_table, proxy_checks
 from monitoring.judged import judged, with_actions
 from monitoring.performance import performance
 from monitoring.shift import ALPHA, Shift, shifts
@@ -23,6 +23,7 @@ from monitoring.store import Store, open_store
 from monitoring.versions import former_checks
 from monitoring.windows import LEAST_ACCOUNTS, Windows, windows
 from training.explain import contributions
+from training.parity import declared, load_parity, threshold
 from training.reference import load_reference
 from training.registry import Loaded, champion, show
 
@@ -63,9 +64,10 @@ def monitor(
         say: told of each step.
 
     Returns:
-        `verdict`, `checks` (kind, name, segment, value, threshold, verdict, why), `html` (path of the
-        Evidently report; None where nothing could be compared), `reports` by kind, `alerts` (opened, grown,
-        standing, closed, sent, failed, and as `figures` how many there are and how long they take to close).
+        `verdict`, `checks` (kind, name, segment, value, threshold, verdict, why), `parity` (kind → every
+        metric of every segment on test and live data), `declared` (kind → what fairness means), `html` (path
+        of the Evidently report; None where nothing could be compared), `reports` by kind, `alerts` (opened,
+        grown, standing, closed, sent, failed, and as `figures` how many there are and how long they take to close).
 
     Raises:
         RenewalError: there is no model.
@@ -86,6 +88,8 @@ def monitor(
     return {
         "verdict": str(min((found["verdict"] for found in told), key=_WORST_FIRST.index)),
         "checks": checks,
+        "parity": {look.kind: found["parity"] for look, found in zip(looked, told, strict=True)},
+        "declared": {look.kind: declared(look.kind, threshold(look.loaded.model)) for look in looked},
         "html": next((paths["html"] for paths in reports.values()), None),
         "reports": reports,
         "alerts": {
@@ -125,17 +129,17 @@ def _of_kind(look: Look) -> dict[str, Any]:
     log = look.store.predictions(look.kind, look.since)
     log = log[log["model_version"] == look.version]
     look.say(f"{look.kind}: {len(log):,} predictions of model {look.version}")
-    checks, paths = _looked_at(look, log) if len(log) else ([_nothing_logged(look)], {})
+    checks, table, paths = _looked_at(look, log) if len(log) else ([_nothing_logged(look)], [], {})
     verdict = overall(checks)
     alerts = settle(look.store, look.settings, look.kind, checks)
     found = [{"kind": look.kind, **check.as_dict()} for check in checks]
     summary = {"verdict": str(verdict), "version": look.version, "checks": found, "reports": paths}
     look.store.record_run(_report_name(look, log), "monitor", look.kind, summary)
-    return {"verdict": verdict, "found": found, "paths": paths, "alerts": alerts}
+    return {"verdict": verdict, "found": found, "parity": table, "paths": paths, "alerts": alerts}
 
 
-def _looked_at(look: Look, log: pd.DataFrame) -> tuple[list[Check], dict[str, str]]:
-    """The checks of a model that has scored, and the paths of the report where there is one."""
+def _looked_at(look: Look, log: pd.DataFrame) -> tuple[list[Check], list[dict[str, Any]], dict[str, str]]:
+    """The checks of a model that has scored, parity by segment, and the report's paths where there is one."""
     details = show(look.kind, look.settings, look.version)
     compared, tested, checks = _drift(look, load_reference(Path(details["folder"])), log)
     outcomes = judged(look.crm, look.kind, log, look.store.outcomes(look.kind))
@@ -145,14 +149,16 @@ def _looked_at(look: Look, log: pd.DataFrame) -> tuple[list[Check], dict[str, st
     checks += former_checks(look.kind, look.version, before, look.crm, look.store, look.settings.seed)
     checks += _quality(look.crm)
     tables = live_rows(look.loaded.model, look.crm, outcomes)
-    checks += parity_by_segment(look.kind, details["result"].get("parity") or [], tables)
+    kept = load_parity(Path(details["folder"]))
+    checks += parity_by_segment(look.kind, kept["parity"], tables) + proxy_checks(kept["proxies"])
+    table = parity_table(look.kind, kept["parity"], tables)
     if compared is None:
-        return checks, {}
+        return checks, table, {}
     from monitoring.drift import drift_report
 
     look.say("writing the Evidently report")
     into = look.settings.home / "reports" / _report_name(look, log)
-    return checks, drift_report(look.kind, compared, tested, ALPHA, checks, tables, into)
+    return checks, table, drift_report(look.kind, compared, tested, ALPHA, checks, tables, into)
 
 
 def _nothing_logged(look: Look) -> Check:

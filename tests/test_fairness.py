@@ -3,7 +3,15 @@ import pandas as pd
 import pytest
 
 from monitoring.checks import Verdict
-from monitoring.fairness import ParityRows, parity_by_segment, parity_checks, sure
+from monitoring.fairness import (
+    ParityRows,
+    parity_by_segment,
+    parity_checks,
+    parity_table,
+    proxy_checks,
+    sure,
+)
+from training.group_metrics import METRICS
 
 
 def rows(gap=0.0, n=3000, seed=0):
@@ -56,6 +64,45 @@ def test_figures_are_fairlearns_and_n_is_accounts():
         own = table.rows[group == row["segment"].split("=")[1]]
         assert row["estimate"] == pytest.approx(true_positive_rate(own["y"] == 0, own["p"] < 0.3))
         assert row["n"] <= own["account_id"].nunique()
+
+
+def test_the_table_holds_every_metric_with_its_source_and_figures():
+    table = rows(0.2)
+    more = ParityRows("live, all", table.rows, table.segments, 0.3, ("selection rate", "mean score"))
+    found = parity_table(
+        "renewal", parity_checks("renewal", table.rows, table.segments, 0.3, METRICS), [more]
+    )
+    assert {(row["source"], row["metric"]) for row in found} == {
+        *(("test data", metric) for metric in METRICS),
+        ("live, all", "selection rate"),
+        ("live, all", "mean score"),
+    }
+    told = next(row for row in found if row["source"] == "live, all" and row["metric"] == "selection rate")
+    assert told["difference_low"] < told["difference"] < told["difference_high"]
+    assert told["ratio"] == pytest.approx(told["estimate"] / told["rest"])
+
+
+def test_proxies_are_checks_and_those_of_an_attribute_one_alert():
+    row = {
+        "name": "proxy: accounts.postal_code",
+        "attribute": "group",
+        "segment": "group=x",
+        "threshold": 0.65,
+    }
+    told = {"auc": 0.9, "verdict": "alert", "why": "tells 90% of pairs apart"}
+    other = {**row, **told, "name": "proxy: accounts.credit_score"}
+    checks = proxy_checks([{**row, **told}, other, {**row, "auc": None, "verdict": "unknown", "why": "few"}])
+    assert [check.verdict for check in checks] == [Verdict.ALERT, Verdict.ALERT, Verdict.UNKNOWN]
+    assert checks[0].alert_as == checks[1].alert_as
+    assert checks[0].value == 0.9
+
+
+def test_gaps_on_test_data_are_looked_at_too():
+    table = rows(0.5)
+    of_test = parity_checks("renewal", table.rows, table.segments, 0.3, table.metrics)
+    found = {check.segment: check for check in parity_by_segment("renewal", of_test, [])}
+    assert found["group=x"].verdict is Verdict.ALERT
+    assert found["group=x"].name == "parity (test data): true positive rate"
 
 
 def test_no_segments_is_unknown():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from training.group_metrics import METRICS, Rows, gap, interval
-from training.parity import parity, segment_rows, verdict_of
+from training.parity import load_parity, parity, save_parity, segment_rows, verdict_of
 
 ROWS = Rows(
     positive=np.array([1, 1, 1, 0, 0, 0, 0, 1]),
@@ -180,6 +180,23 @@ def test_two_way_segments_find_what_each_alone_hides():
     }
     assert {"one=x & two=y", "one=y & two=x"} <= alerts
     assert not {"one=x", "one=y", "two=x", "two=y"} & alerts
+
+
+def test_what_rests_on_shares_of_areas_says_so():
+    y, p, segments = people(600, 0.3, 1)
+    other = segments.assign(value=segments["value"].map({"a": "b", "b": "a"}), share=0.3)
+    mixed = pd.concat([segments.assign(share=0.7), other])
+    assert all("a hint" in c["why"] for c in parity(y, p, 0.5, mixed) if c["estimate"] is not None)
+    assert not any("a hint" in c["why"] for c in parity(y, p, 0.5, segments))
+
+
+def test_what_is_kept_of_a_training_is_read_again(tmp_path):
+    _, found = fixed_table()
+    save_parity(tmp_path, list(found.values()), [{"column": "accounts.postal_code", "auc": None}])
+    kept = load_parity(tmp_path)
+    assert kept["parity"] == list(found.values())
+    assert kept["proxies"][0]["column"] == "accounts.postal_code"
+    assert load_parity(tmp_path / "elsewhere") == {"parity": [], "proxies": []}
 
 
 def test_renewal_selects_those_at_risk():

@@ -12,7 +12,7 @@ from features.settings import Settings
 from training import card_charts as charts
 from training import card_figures as found
 from training.dataset import OUTCOMES, UNITS
-from training.parity import DECLARED
+from training.parity import declared, threshold
 
 if TYPE_CHECKING:
     from features.crm import Crm
@@ -61,11 +61,7 @@ def card(trained: "Trained", result: Mapping[str, Any], crm: "Crm", settings: Se
         "guard": trained.guard.evidence,
         "study": {k: v for k, v in selection.study.items() if k != "history"},
         "history": selection.study.get("history", []),
-        "declared": {
-            "favourable": DECLARED[trained.kind].favourable,
-            "positive": DECLARED[trained.kind].positive,
-            "primary": DECLARED[trained.kind].primary,
-        },
+        "declared": declared(trained.kind, threshold(model)),
         "features": len(model.features),
         "limits": list(LIMITS),
     }
@@ -119,6 +115,7 @@ def html(content: Mapping[str, Any]) -> str:
         headline=headline(content, wanted),
         shown=content["forward"] or content["random"],
         parity=_worth_showing(content["parity"]),
+        proxies=content.get("proxies", [])[:SHOWN_PARITY],
         charts=_charts(content, good, wanted),
     )
 

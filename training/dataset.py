@@ -1,7 +1,7 @@
 """A training set: matured, labelled snapshots with their features, and which rows belong together."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 OUTCOMES = {"renewal": ("renewed", "lost"), "win": ("won", "lost")}
 UNITS = {"renewal": "contracts", "win": "deals"}
 
+Emphasis = Callable[[pd.Series, np.ndarray], np.ndarray]
+"""Row weights of mean 1, from accounts (n,) and outcomes (n,); see `training.emphasis`."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -33,7 +36,8 @@ class Dataset:
         kind: `renewal` or `win`.
         dated: whether snapshots have dates to split by.
         groups: (n,) account codes; undated: rows that are equal share a code.
-        weights: (n,) the same for every row, summing to the number of contracts or deals.
+        weights: (n,) summing to the number of contracts or deals; the same for every row but for an emphasis.
+        emphasis: weighs rows by segment and outcome, where parity is to be mended; None: all alike.
     """
 
     X: pd.DataFrame
@@ -44,6 +48,7 @@ class Dataset:
     dated: bool
     groups: np.ndarray
     weights: np.ndarray
+    emphasis: Emphasis | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -70,15 +75,21 @@ class Dataset:
 
     def take(self, rows: np.ndarray) -> "Dataset":
         """The dataset of these row positions, weights counting its own contracts."""
-        snapshots = self.snapshots.iloc[rows]
-        return replace(
+        part = replace(
             self,
             X=self.X.iloc[rows],
             y=self.y[rows],
-            snapshots=snapshots,
+            snapshots=self.snapshots.iloc[rows],
             groups=self.groups[rows],
-            weights=row_weights(snapshots["subject_id"]),
         )
+        return part.weighed(self.emphasis)
+
+    def weighed(self, emphasis: Emphasis | None) -> "Dataset":
+        """The dataset with an emphasis, its weights worked out from its own rows."""
+        weights = row_weights(self.snapshots["subject_id"])
+        if emphasis is not None:
+            weights = weights * emphasis(self.snapshots["account_id"], self.y)
+        return replace(self, weights=weights, emphasis=emphasis)
 
     def without(self, columns: Iterable[str]) -> "Dataset":
         """The dataset less these columns; of undated data, rows that are now equal belong together."""
@@ -95,6 +106,8 @@ class Dataset:
         digest.update("|".join([self.kind, *map(str, self.X.columns)]).encode())
         for frame in (self.X, self.snapshots[["subject_id", "as_of"]], pd.Series(self.y)):
             digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+        if self.emphasis is not None:
+            digest.update(self.weights.tobytes())
         return digest.hexdigest()[:16]
 
 

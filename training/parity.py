@@ -4,10 +4,12 @@ Each group is compared with everybody else of its attribute, at a level correcte
 (Bonferroni). What is favourable, which outcome calls for it and which metric decides is declared beforehand.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +17,15 @@ from scipy.stats import norm
 
 from training.group_metrics import METRICS, Metric, Rows, gap, interval, spread
 
+if TYPE_CHECKING:
+    from features.crm import Crm
+    from training.model import Model
+
 LEVEL = 0.90
 ALERT_LEVEL = 0.95
 POWER = 0.80
 MIN_SIZE = 30
+PARITY_FILE = "parity.json"
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,30 @@ DECLARED = {
         primary="true positive rate",
     ),
 }
+
+
+def threshold(model: "Model") -> float:
+    """Rows under it (renewal) or at or above it (win) are selected: the edge of the band worked on first."""
+    return float(model.cuts[0 if DECLARED[model.kind].selected_below else 1])
+
+
+def declared(kind: str, cut: float) -> dict[str, Any]:
+    """What is declared of a model, for people and programs: favourable, positive, primary, threshold, …"""
+    told = DECLARED[kind]
+    return {
+        "favourable": told.favourable,
+        "positive": told.positive,
+        "primary": told.primary,
+        "threshold": cut,
+        "selected": "under" if told.selected_below else "at or above",
+    }
+
+
+def segments_of(crm: "Crm") -> pd.DataFrame:
+    """The CRM's table of segments, empty where it has none."""
+    if not crm.has("segments", "account_id", "attribute", "value"):
+        return pd.DataFrame({"account_id": [], "attribute": [], "value": []}, dtype="string")
+    return crm.frame("segments")
 
 
 def segment_rows(account_id: pd.Series, segments: pd.DataFrame) -> pd.DataFrame:
@@ -101,16 +132,16 @@ def parity(
         A dict a group and metric: name, segment, metric, primary, n, estimate, low, high, rest, difference,
         difference_low, difference_high, ratio, value, threshold, verdict (ok, alert, unknown), why.
     """
-    declared = DECLARED[kind]
-    positive = (y == declared.positive_label).astype(int)
-    score = p if declared.positive_label == 1 else 1 - p
-    selected = (p < threshold if declared.selected_below else p >= threshold).astype(int)
+    meant = DECLARED[kind]
+    positive = (y == meant.positive_label).astype(int)
+    score = p if meant.positive_label == 1 else 1 - p
+    selected = (p < threshold if meant.selected_below else p >= threshold).astype(int)
     every = np.arange(len(y)) if subjects is None else subjects
     rows = Rows(positive, selected, np.asarray(score, dtype=float), every)
     checks: list[dict[str, Any]] = []
     for groups in (_one_way(segments, len(y)), _two_way(segments, len(y), min_size, every)):
         for name in metrics:
-            checks += _compare(rows, groups, name, name == declared.primary, min_size)
+            checks += _compare(rows, groups, name, name == meant.primary, min_size)
     return checks
 
 
@@ -121,6 +152,11 @@ class Group:
     name: str
     inside: np.ndarray
     rest: np.ndarray
+
+
+def segment_shares(account_id: pd.Series, segments: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
+    """Attribute → value → (n,) share of each row in it, 0 where nothing is known."""
+    return _shares(segment_rows(account_id, segments), len(account_id))
 
 
 def _shares(segments: pd.DataFrame, n: int) -> dict[str, dict[str, np.ndarray]]:
@@ -193,8 +229,14 @@ def _compare(
             )
             checks.append({**check, **dict.fromkeys(FIGURES), "n": None, "verdict": "unknown", "why": hidden})
         else:
-            checks.append({**check, **_figures(rows, group, metric, base, (n, rest_n), tested)})
+            figures = _figures(rows, group, metric, base, (n, rest_n), tested)
+            if ((group.inside > 0) & (group.inside < 1)).any():
+                figures["why"] += BY_AREA
+            checks.append({**check, **figures})
     return checks
+
+
+BY_AREA = "; by shares of areas, which say who lives around a customer: a hint, no finding"
 
 
 FIGURES = (
@@ -249,6 +291,18 @@ def _verdict(
     if matters <= 0 or noticed > matters:
         return "unknown", f"{told}; with these numbers only a gap of {noticed:.3f} would surely be seen"
     return "ok", told
+
+
+def save_parity(folder: Path, checks: Sequence[dict[str, Any]], proxies: Sequence[dict[str, Any]]) -> None:
+    """Keep parity and proxies of a training beside its result, for monitoring."""
+    told = {"parity": list(checks), "proxies": list(proxies)}
+    (folder / PARITY_FILE).write_text(json.dumps(told, allow_nan=False), encoding="utf-8")
+
+
+def load_parity(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """`parity` and `proxies` of a training; both empty where it was registered without them."""
+    file = Path(folder) / PARITY_FILE
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"parity": [], "proxies": []}
 
 
 def verdict_of(checks: Sequence[dict[str, Any]]) -> str:

@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 from training.boosting import DEFAULT, fit_trees
 from training.encode import learn_encoding
-from training.evidence import Levels, cut, folds_of, power, power_of
+from training.evidence import PRIOR_ROWS, Levels, cut, folds_of, power, power_of
 from training.group_metrics import interval
 from training.metrics import to_probability
 
@@ -57,7 +57,7 @@ def proxies(
 
     Returns:
         Rows, for each segment first that of all columns together, then the five strongest columns, every
-        other one with an alert, and the classics: `segment`, `attribute`, `column`, `n` accounts, `base_rate`,
+        other with an alert, and the classics: `segment`, `attribute`, `column`, `n` accounts, `base_rate`,
         `auc`, `low`, `high` (90 %), `accuracy` with `accuracy_low`, `accuracy_high` and `majority` (what
         always saying the larger side would reach), `tested` (comparisons the alert is corrected for),
         `threshold`, `verdict`, `why`. With fewer than 30 accounts inside or outside: unknown, no figures.
@@ -140,13 +140,17 @@ def _asked(account: pd.Series, segments: pd.DataFrame) -> list[_Asked]:
 def _together(X: pd.DataFrame, inside: np.ndarray, seed: int, threads: int) -> Told:
     """Boosted trees on all columns, odds of accounts not learned from."""
     encoding = learn_encoding(X)
-    E, types = encoding.encode(X), encoding.types
+    E = encoding.encode(X)
+    categories = [cut(X[name]).codes for name in X.columns if X[name].dtype == "category"]
+    types = [*encoding.types, *["q"] * len(categories)]
     fold = folds_of(np.arange(len(inside)), _FOLDS)
     p = np.empty(len(inside))
     for at in range(_FOLDS):
         learn, judge = fold != at, fold == at
+        rates = [_level_rates(codes, inside, np.where(judge, -1, fold)) for codes in categories]
+        every = np.column_stack([E, *rates])
         trees = fit_trees(
-            E[learn],
+            every[learn],
             inside[learn],
             np.ones(learn.sum()),
             types,
@@ -156,9 +160,24 @@ def _together(X: pd.DataFrame, inside: np.ndarray, seed: int, threads: int) -> T
             seed=seed,
             threads=threads,
         )
-        p[judge] = to_probability(trees.margin(E[judge]))
+        p[judge] = to_probability(trees.margin(every[judge]))
     found = power_of(p, inside)
     return Told(TOGETHER, found.auc, found.error, float(((p >= 0.5) == inside).mean()))
+
+
+def _level_rates(codes: np.ndarray, inside: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """(n,) the share inside of each row's level, learned on other folds; those of fold −1 teach nothing.
+
+    Trees cannot split the many levels of a postcode; as a rate it is one number.
+    """
+    rates = np.empty(len(codes))
+    for at in np.unique(fold):
+        learn, judge = (fold != at) & (fold >= 0), fold == at
+        rows = np.bincount(codes[learn], minlength=codes.max() + 1)
+        hits = np.bincount(codes[learn], inside[learn], codes.max() + 1)
+        base = inside[learn].mean()
+        rates[judge] = ((hits + PRIOR_ROWS * base) / (rows + PRIOR_ROWS))[codes[judge]]
+    return rates
 
 
 def _single(column: str, levels: Levels, known: np.ndarray, inside: np.ndarray) -> Told:

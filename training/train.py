@@ -3,7 +3,8 @@
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,10 @@ from training.dataset import Dataset, build
 from training.fallback import no_worse_than_base_rate
 from training.gates import Gate, against_champion, gates, may_lead
 from training.leakage import Guard, guard
-from training.parity import DECLARED, parity, segment_rows
+from training.mitigation import Case, mend
+from training.mitigation_price import in_words, option_row
+from training.parity import parity, save_parity, segment_rows, segments_of, threshold
+from training.proxies import proxies
 from training.reference import save_reference
 from training.registry import MODEL_FOLDER, RESULT_FILE, Loaded, register
 from training.select import Selection, select
@@ -42,6 +46,8 @@ class Trained:
     selection: Selection
     parity: list[dict[str, Any]]
     gates: dict[str, Gate]
+    proxies: list[dict[str, Any]] = field(default_factory=list)
+    mitigation: dict[str, Any] | None = None
 
 
 def train(
@@ -55,6 +61,7 @@ def train(
     allow: Sequence[str] = (),
     waivers: Mapping[str, str] | None = None,
     rival: Loaded | None = None,
+    mitigate: str | None = None,
     say: Say = silent,
 ) -> dict[str, Any]:
     """Train, judge on later data and register a model; champion if every gate passes, else challenger.
@@ -69,6 +76,8 @@ def train(
         allow: columns to use whatever the guard says.
         waivers: `parity` → a written reason to pass that gate.
         rival: the model served so far, which the new one must not be worse than on outcomes new to both.
+        mitigate: a mitigation of unequal treatment (`training.mitigation`); its price and gain are in the
+            result, the card, the gates and the registry.
         say: told of progress.
 
     Returns:
@@ -88,6 +97,7 @@ def train(
         allow=allow,
         waivers=waivers,
         rival=rival,
+        mitigate=mitigate,
         say=say,
     )
     result = summary(trained, crm)
@@ -95,11 +105,14 @@ def train(
     with tempfile.TemporaryDirectory(prefix="perennial-") as work:
         folder = Path(work)
         about = {key: result[key] for key in ("period", "until")} | {"data_fingerprint": crm.fingerprint}
+        about["mitigation"] = mitigate
         replace(trained.selection.model, about=about).save(folder / MODEL_FOLDER)
         record = _record(trained, crm, settings, result, trials)
         say("writing the card")
         card.write(folder, plain({**card.card(trained, result, crm, settings), "making": record.params}))
-        (folder / RESULT_FILE).write_text(json.dumps({k: v for k, v in result.items() if k != "parity"}))
+        kept = {k: v for k, v in result.items() if k not in ("parity", "proxies")}
+        (folder / RESULT_FILE).write_text(json.dumps(kept))
+        save_parity(folder, result["parity"], result["proxies"])
         save_reference(folder, trained.ds, trained.selection.test, settings.seed)
         version = register(kind, folder, record, settings, lead=lead)
     path = registry.files_of(version, settings) / card.HTML
@@ -124,6 +137,7 @@ def learn(
     allow: Sequence[str],
     waivers: Mapping[str, str] | None,
     rival: Loaded | None,
+    mitigate: str | None,
     say: Say,
 ) -> Trained:
     """Everything but keeping it."""
@@ -137,18 +151,43 @@ def learn(
     for column, reason in found.barred.items():
         say(f"barred {column}: {reason}")
     clean = found.apply(ds)
-    selection = select(
-        clean, settings, trials=trials or TRIALS, minutes=minutes, say=say, horizon_days=horizon
-    )
-    selection = no_worse_than_base_rate(clean, selection, settings)
-    say(f"served: {selection.served} ({selection.why})")
+    each = None if minutes is None else minutes / (2 if mitigate else 1)
+    choose = partial(choice, settings=settings, trials=trials, minutes=each, horizon_days=horizon, say=say)
+    selection = choose(clean)
+    mitigation = None
+    if mitigate:
+        case = Case(clean, segments_of(crm), selection, choose)
+        mended = mend(mitigate, case, settings, say)
+        clean, selection = mended.ds, mended.selection
+        mitigation = {"before": option_row(case, None), "after": option_row(case, mended)}
     checks = parity_of_test(crm, clean, selection)
+    told = proxies(clean.X, clean.snapshots, segments_of(crm), seed=settings.seed, threads=settings.threads)
     judged = gates(clean, selection.test, found, checks, waivers)
+    if mitigation is not None:
+        judged["mitigation"] = Gate(True, in_words(mitigation))
     if rival is not None:
         judged["not worse than the champion"] = against_champion(ds, selection.test, rival)
     for name, gate in judged.items():
         say(f"{name}: {_PASSED[gate.passed]} ({gate.why})")
-    return Trained(kind, clean, found, selection, checks, judged)
+    return Trained(kind, clean, found, selection, checks, judged, told, mitigation)
+
+
+def choice(
+    ds: Dataset,
+    settings: Settings,
+    *,
+    trials: int | None,
+    minutes: float | None,
+    horizon_days: int | None,
+    say: Say = silent,
+) -> Selection:
+    """What is served of a dataset: the selection, or the base rate where that is better."""
+    selection = select(
+        ds, settings, trials=trials or TRIALS, minutes=minutes, say=say, horizon_days=horizon_days
+    )
+    selection = no_worse_than_base_rate(ds, selection, settings)
+    say(f"served: {selection.served} ({selection.why})")
+    return selection
 
 
 _PASSED = {True: "passed", False: "failed", None: "unknown"}
@@ -156,12 +195,11 @@ _PASSED = {True: "passed", False: "failed", None: "unknown"}
 
 def parity_of_test(crm: "Crm", ds: Dataset, selection: Selection) -> list[dict[str, Any]]:
     """Parity of the test rows; none where the CRM has no segments."""
-    if not crm.has("segments", "account_id", "attribute", "value"):
+    if (known := segments_of(crm)).empty:
         return []
     rows = selection.test["row"].to_numpy()
-    segments = segment_rows(ds.snapshots["account_id"].iloc[rows], crm.frame("segments"))
-    cut = selection.model.cuts[0 if DECLARED[ds.kind].selected_below else 1]
-    p = selection.test["probability"].to_numpy()
+    segments = segment_rows(ds.snapshots["account_id"].iloc[rows], known)
+    p, cut = selection.test["probability"].to_numpy(), threshold(selection.model)
     return parity(ds.y[rows], p, cut, segments, kind=ds.kind, subjects=ds.subjects[rows])
 
 
@@ -193,6 +231,8 @@ def summary(trained: Trained, crm: "Crm") -> dict[str, Any]:
             "barred": trained.guard.barred,
             "allowed": trained.guard.allowed,
             "parity": trained.parity,
+            "proxies": trained.proxies,
+            "mitigation": trained.mitigation,
             "gates": {name: asdict(gate) for name, gate in trained.gates.items()},
             "warnings": warnings(trained),
         }
@@ -216,6 +256,8 @@ def warnings(trained: Trained) -> list[str]:
         told.append(f"A random split would have promised an AUC higher by {selection.gap:.2f}.")
     if min(ds.outcome_counts()) < FEW / 4 or len(np.unique(ds.subjects)) < FEW:
         told.append("Little data: intervals are wide, and small differences mean nothing.")
+    if trained.mitigation is not None:
+        told.append(f"Mitigation {in_words(trained.mitigation)}.")
     if trained.guard.allowed:
         told.append(f"Allowed by hand: {', '.join(trained.guard.allowed)}.")
     return told
@@ -238,6 +280,7 @@ def _record(
         "features": len(trained.selection.model.features),
         "barred": ", ".join(trained.guard.barred),
         "allowed": ", ".join(trained.guard.allowed),
+        "mitigation": trained.mitigation["after"]["option"] if trained.mitigation else "none",
         **{f"best_{k}": v for k, v in (trained.selection.study.get("best") or {}).items()},
     }
     return Record(
@@ -245,7 +288,11 @@ def _record(
         metrics=_metrics(result),
         gates=result["gates"],
         fingerprint=provenance.fingerprint_of(trained.kind, trained.ds.fingerprint, code, lock, kept),
-        tags={"served": trained.selection.served, "data_fingerprint": crm.fingerprint},
+        tags={
+            "served": trained.selection.served,
+            "data_fingerprint": crm.fingerprint,
+            "mitigation": params["mitigation"],
+        },
     )
 
 

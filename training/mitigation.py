@@ -1,0 +1,208 @@
+"""Mending unequal treatment by means that may be used: weights, a constraint, fewer columns.
+
+All three act while the model learns. The odds of a customer never ask for the segment: other thresholds or
+scores for other segments would treat people differently for what they are, and are not offered.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.errors import RenewalError
+from features.progress import Say, silent
+from features.settings import Settings
+from training.candidates import fit_recipe
+from training.dataset import Dataset
+from training.emphasis import Lift, Reweighing
+from training.group_metrics import METRICS
+from training.metrics import log_loss
+from training.parity import DECLARED, threshold
+from training.proxies import giving_away, proxies
+from training.segment_rates import Sums, cut_share
+from training.select import Selection, tuning_folds
+
+ROUNDS, STEP = 8, 2.0
+SMALLEST, LARGEST = 0.2, 5.0
+BASE_RATE = "base rate"
+
+Choose = Callable[[Dataset], Selection]
+
+
+@dataclass(frozen=True)
+class Mended:
+    """What a mitigation came to: the dataset as it was learned from, the selection, and what was done."""
+
+    name: str
+    ds: Dataset
+    selection: Selection
+    what: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model as it would be trained, and who its customers are.
+
+    Attributes:
+        ds: the rows, barred columns left out.
+        segments: the CRM's table.
+        selection: of the unmended model.
+        choose: selects a model of a dataset, the same way each time.
+    """
+
+    ds: Dataset
+    segments: pd.DataFrame
+    selection: Selection
+    choose: Choose
+
+    @property
+    def threshold(self) -> float:
+        """Where rows are selected."""
+        return threshold(self.selection.model)
+
+
+def mend(name: str, case: Case, settings: Settings, say: Say = silent) -> Mended:
+    """Select the model again under a mitigation.
+
+    Args:
+        name: of `MITIGATIONS`.
+        case: the model as it is.
+        settings: seed and threads.
+        say: told of each step.
+
+    Raises:
+        RenewalError: no such mitigation, no segments, or nothing that it could do.
+    """
+    if name not in MITIGATIONS:
+        raise RenewalError(
+            expected=f"a mitigation of {', '.join(MITIGATIONS)}", found=repr(name), do="Name one of these."
+        )
+    if case.segments.empty:
+        raise RenewalError(
+            expected="a table segments, which says whom to treat alike",
+            found="none",
+            do="Add segments to the CRM data, or train without --mitigate.",
+        )
+    ds, what = MITIGATIONS[name](case, settings, say)
+    say(f"{name}: {what}")
+    return Mended(name, ds, case.selection if ds is case.ds else case.choose(ds), what)
+
+
+def _reweighed(case: Case, settings: Settings, say: Say) -> tuple[Dataset, str]:
+    attributes = ", ".join(sorted(set(map(str, case.segments["attribute"]))))
+    return case.ds.weighed(Reweighing(case.segments)), f"weights make the outcome independent of {attributes}"
+
+
+def _without_proxies(case: Case, settings: Settings, say: Say) -> tuple[Dataset, str]:
+    """Leave out what gives a segment away by itself, asked of the rows learned from."""
+    ds, at = case.ds, _earlier(case)
+    X, snapshots = ds.X.iloc[at], ds.snapshots.iloc[at]
+    columns = giving_away(proxies(X, snapshots, case.segments, seed=settings.seed, threads=settings.threads))
+    if not columns or len(columns) == ds.X.shape[1]:
+        raise RenewalError(
+            expected="some columns that give a segment away, and others that do not",
+            found="all of them" if columns else "none that surely does",
+            do="Choose another mitigation.",
+        )
+    return ds.without(columns), f"left out {', '.join(columns)}"
+
+
+def _constrained(case: Case, settings: Settings, say: Say) -> tuple[Dataset, str]:
+    """The least weights under which held-out rows keep every segment within the limit of the primary metric.
+
+    Each round puts more weight on the rows that a segment's rate is a rate of where it falls short of the
+    rest, and judges the recipe on folds of the rows learned from; a round that goes too far is tried again at
+    half the step. Where none keeps the limit, the nearest to it is taken.
+    """
+    if case.selection.recipe.served == BASE_RATE:
+        raise RenewalError(
+            expected="a model that tells customers apart",
+            found="the base rate",
+            do="There is nothing to mend.",
+        )
+    held = _Held.of(case, settings)
+    best, step = held.look({}), STEP
+    for number in range(1, ROUNDS + 1):
+        if best.ratio >= held.limit:
+            break
+        say(f"constraint, round {number}: log loss {best.loss:.4f}, least ratio {best.ratio:.2f}")
+        following = held.look(best.next_factors(step))
+        best, step = (following, step) if following.ratio > best.ratio else (best, step / 2)
+    weights = ", ".join(f"{a}={v} ×{f:.2f}" for (a, v), f in sorted(best.factors.items()))
+    kept = "kept" if best.ratio >= held.limit else f"not kept (at best {best.ratio:.2f})"
+    what = f"weights {weights or 'as they are'}; a ratio of {held.limit:g} on held-out rows was {kept}"
+    if not best.factors:
+        return case.ds, what
+    return case.ds.weighed(Lift(case.segments, best.factors, held.outcome)), what
+
+
+@dataclass(frozen=True)
+class _Round:
+    """Weights tried, and what the held-out rows said: gap to the rest by segment, least ratio, log loss."""
+
+    factors: dict[tuple[str, str], float]
+    gaps: dict[tuple[str, str], float]
+    ratio: float
+    loss: float
+
+    def next_factors(self, step: float) -> dict[tuple[str, str], float]:
+        """More weight where a segment falls short of the rest, less where it is ahead."""
+        return {
+            key: float(np.clip(self.factors.get(key, 1.0) * np.exp(-step * gap), SMALLEST, LARGEST))
+            for key, gap in self.gaps.items()
+        }
+
+
+MITIGATIONS: dict[str, Callable[[Case, Settings, Say], tuple[Dataset, str]]] = {
+    "reweighing": _reweighed,
+    "constraint": _constrained,
+    "drop-proxies": _without_proxies,
+}
+
+
+def _earlier(case: Case) -> np.ndarray:
+    """Positions of the rows learned from; all of undated data, which is judged on its folds."""
+    split = case.selection.split
+    return np.arange(len(case.ds)) if split is None else split.train
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Folds of the rows learned from, on which the constraint is looked at."""
+
+    case: Case
+    settings: Settings
+    ds: Dataset
+    folds: list[Any]
+    outcome: int
+    limit: float
+
+    @staticmethod
+    def of(case: Case, settings: Settings) -> "_Held":
+        declared = DECLARED[case.ds.kind]
+        ds = case.ds.take(_earlier(case))
+        folds, _ = tuning_folds(ds, settings.seed)
+        metric = METRICS[declared.primary]
+        outcome = declared.positive_label if metric.base == "positive" else 1 - declared.positive_label
+        return _Held(case, settings, ds, folds, outcome, metric.limit)
+
+    def look(self, factors: dict[tuple[str, str], float]) -> _Round:
+        """Fit the recipe on the folds under these weights, and judge it."""
+        p = self._predicted(self.ds.weighed(Lift(self.case.segments, factors, self.outcome)))
+        own = self.ds.take(np.concatenate([fold.test for fold in self.folds]))
+        sums = Sums.of(own, p, float(np.quantile(p, cut_share(own.kind))), self.case.segments)
+        inside, rest = sums.rates(np.ones(sums.accounts)[None, :])
+        ratio = float(np.min(inside / np.maximum(rest, 1e-9))) if sums.keys else 1.0
+        gaps = dict(zip(sums.keys, (inside - rest)[0].tolist(), strict=True))
+        return _Round(factors, gaps, ratio, log_loss(own.y, p))
+
+    def _predicted(self, ds: Dataset) -> np.ndarray:
+        parts = []
+        for fold in self.folds:
+            model = fit_recipe(
+                ds.take(fold.train), self.case.selection.recipe, seed=self.settings.seed, threads=1
+            )
+            parts.append(model.probability(ds.X.iloc[fold.test]))
+        return np.concatenate(parts)
