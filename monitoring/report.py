@@ -67,7 +67,8 @@ def monitor(
         `verdict`, `checks` (kind, name, segment, value, threshold, verdict, why), `parity` (kind → every
         metric of every segment on test and live data), `declared` (kind → what fairness means), `html` (path
         of the Evidently report; None where nothing could be compared), `reports` by kind, `alerts` (opened,
-        grown, standing, closed, sent, failed, and as `figures` how many there are and how long they take to close).
+        grown, standing, closed, sent, failed, and as `figures` how many there are and how long they take to
+        close).
 
     Raises:
         RenewalError: there is no model.

@@ -43,6 +43,21 @@ def test_a_mitigation_asked_for_is_told_everywhere(simulated_crm, place):
     )
 
 
+def test_retraining_goes_on_with_the_mitigation_of_the_champion(simulated_crm, place, monkeypatch):
+    from monitoring import retrain
+
+    asked: list[str] = []
+
+    def listen(*_, **options):
+        asked.append(options["mitigate"])
+        raise RenewalError(expected="nothing", found="nothing", do="Stop here.")
+
+    monkeypatch.setattr(retrain, "train", listen)
+    monkeypatch.setattr(retrain, "_is_due", lambda *_: (True, "for the test"))
+    retrain.retrain(simulated_crm, place)
+    assert asked == ["reweighing", None]
+
+
 def test_parity_and_proxies_are_kept_for_monitoring_and_shown_on_the_card(simulated_crm, place):
     told = show("renewal", place)
     kept = load_parity(Path(told["folder"]))
