@@ -1,8 +1,10 @@
 """A home as a night's run leaves it: an ingested CRM, registered models, scores of some days."""
 
+import fcntl
+import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -44,10 +46,27 @@ def train_plainly(kind: str, crm, settings: Settings, folder: Path, *, C: float 
     return register(kind, folder, record, settings, lead=lead)
 
 
+def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], None]) -> Path:
+    """A folder that the first test process to ask for it builds, and every other finds."""
+    root = factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder = root / name
+    with (root / f"{name}.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            folder.mkdir()
+            build(folder)
+            (folder / "done").touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with models and the scores of three evenings; not to be changed."""
-    folder = tmp_path_factory.mktemp("night")
+    return built_once(tmp_path_factory, "night", _night) / "home"
+
+
+def _night(folder: Path) -> None:
     settings = Settings(home=folder / "home", threads=1)
     simulate(folder / "crm", accounts=300, seed=3, draws=0)
     crm = ingest(folder / "crm", settings)
@@ -56,7 +75,6 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for days in (60, 30):
             score(kind, crm, settings, as_of=crm.until - pd.Timedelta(days=days))
         score(kind, crm, settings)
-    return settings.home
 
 
 @pytest.fixture

@@ -1,0 +1,79 @@
+"""The pages served to a real Chromium: a home with every long answer, one server and one browser."""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+from serving_case import built_once, free_port, night  # noqa: F401 (fixtures)
+
+from features.settings import Settings
+from serving.app import create_app
+from serving.worked_out import work_out
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+LONG = ("retention", "similar@1", "losses@1.1", "right", "journey", "calls", "effects", "icp")
+NEEDS_CHROMIUM = pytest.mark.skipif(not CHROMIUM.exists(), reason="install the Debian package chromium")
+
+
+@pytest.fixture(scope="session")
+def informed(night, tmp_path_factory):  # noqa: F811
+    """The night's home with every long answer; not to be changed."""
+
+    def build(folder: Path) -> None:
+        shutil.copytree(night, folder / "home")
+        settings = Settings(home=folder / "home", threads=1)
+        for name in LONG:
+            work_out(name, settings)
+
+    return built_once(tmp_path_factory, "informed", build) / "home"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One Chromium for a file of tests."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def served(home: Path) -> Iterator[str]:
+    """The application on a port of its own, in a thread; gives its address."""
+    port = free_port()
+    app = create_app(Settings(home=home, threads=1))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+@contextmanager
+def watched_page(browser, site: str, **options):
+    """A page that fails the test on any script error, refused resource or request to elsewhere."""
+    context = browser.new_context(base_url=site, viewport={"width": 1360, "height": 900}, **options)
+    opened = context.new_page()
+    wrong: list[str] = []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
+    opened.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith(site) else None)
+    yield opened
+    context.close()
+    assert not [text for text in wrong if "responded with a status of 4" not in text]
+
+
+def rows_of(page):
+    """The rows of the first list on a page."""
+    return page.locator("table.list tbody tr")
