@@ -15,7 +15,7 @@ CLOSE_SECONDS = 5.0
 
 
 class Deliveries:
-    """Sends what waits in the store's ledger: at once when woken, and in time what others left or what failed.
+    """Sends what waits in the store's ledger: at once when woken, later what others left or what failed.
 
     An alert and its pending sends are written before a request is answered, so a killed service loses none:
     the next one, or `perennial monitor`, goes on. Processes share the ledger, each send is claimed by one.
