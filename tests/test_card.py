@@ -4,10 +4,12 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
+from model_data import undated
 
 from training import card, card_charts
-from training.card_figures import Judged, gains, reliability
+from training.card_figures import Judged, by_segment, gains, reliability
 
 
 def judged(n=400, seed=0, kind="renewal"):
@@ -106,6 +108,20 @@ def test_reliability_covers_every_row_once_and_intervals_hold_what_was_seen():
     assert sum(row["n"] for row in rows) == 1000
     assert all(row["low"] <= row["seen"] <= row["high"] for row in rows)
     assert np.mean([row["low"] <= row["said"] <= row["high"] for row in rows]) >= 0.6
+
+
+def test_reliability_within_segments_counts_only_those_known_to_be_in_them():
+    rows, ds = judged(400), undated(400)
+    ids = ds.snapshots["account_id"]
+    value = np.where(np.arange(400) < 20, "few", np.where(np.arange(400) % 2, "x", "y"))
+    known = pd.DataFrame({"account_id": ids, "attribute": "group", "value": value, "share": 1.0})
+    shared = known.assign(attribute="area", share=0.5)
+    found = by_segment(ds, rows, pd.concat([known, shared]))
+    assert [(row["column"], row["value"], row["n"]) for row in found] == [
+        ("group", "x", 190),
+        ("group", "y", 190),
+    ]
+    assert found[0]["seen"] == pytest.approx(rows.y[value == "x"].mean())
 
 
 def test_snapshots_of_one_contract_do_not_narrow_the_intervals():

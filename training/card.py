@@ -12,7 +12,7 @@ from features.settings import Settings
 from training import card_charts as charts
 from training import card_figures as found
 from training.dataset import OUTCOMES, UNITS
-from training.parity import declared, threshold
+from training.parity import declared, segments_of, threshold
 
 if TYPE_CHECKING:
     from features.crm import Crm
@@ -54,7 +54,10 @@ def card(trained: "Trained", result: Mapping[str, Any], crm: "Crm", settings: Se
         "reliability": found.reliability(judged),
         "bands": found.by_band(model, judged),
         "lead_times": found.by_lead(ds, judged) if ds.dated else [],
-        "groups": found.by_column(ds, judged, COLUMNS)[:SHOWN_GROUPS],
+        "groups": [
+            *found.by_segment(ds, judged, segments_of(crm))[:SHOWN_GROUPS],
+            *found.by_column(ds, judged, COLUMNS)[:SHOWN_GROUPS],
+        ],
         "gains": found.gains(listed),
         "importance": told[:SHOWN_FEATURES],
         "losses": _losses(trained, crm, settings) if is_known else None,

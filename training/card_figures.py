@@ -11,6 +11,7 @@ from training.dataset import Dataset
 from training.explain import drivers
 from training.metrics import bootstrap, calibration_slope, figures, log_loss, money_caught
 from training.model import BANDS, Model
+from training.parity import segment_shares
 
 BINS = 10
 SHARES = (0.1, 0.2, 0.3)
@@ -119,6 +120,18 @@ def by_column(ds: Dataset, judged: Judged, columns: tuple[str, ...]) -> list[dic
             if len(np.unique(part.subjects)) >= FEWEST:
                 found.append({"column": column, "value": str(value)} | _said_and_seen(part))
     return sorted(found, key=lambda row: (row["column"], -row["n"]))
+
+
+def by_segment(ds: Dataset, judged: Judged, segments: pd.DataFrame) -> list[dict[str, Any]]:
+    """Said against seen within each segment, where 30 contracts stand behind it; no shares of areas."""
+    found = []
+    accounts = ds.snapshots["account_id"].iloc[judged.rows]
+    for attribute, values in segment_shares(accounts, segments).items():
+        for value, share in values.items():
+            part = judged.take(share >= 1)
+            if len(np.unique(part.subjects)) >= FEWEST:
+                found.append({"column": attribute, "value": value} | _said_and_seen(part))
+    return found
 
 
 def gains(listed: Judged) -> dict[str, Any]:
