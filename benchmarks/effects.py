@@ -1,39 +1,63 @@
-"""Contact timing against worlds whose truth is known: `python -m benchmarks.effects` from the repo root.
+"""Effects against worlds whose truth is known: `python -m benchmarks.effects [PART …]` from the repo root.
 
-Each row states the world with the planted gap to the second best, contracts a run, runs, and what was
-found; ± is two standard errors of a share. `--quick` takes a tenth of the runs. Peers get the same data in
-the same run: raw rates, logistic regression with controls as of 180 days before the end (g-computation),
-and DoubleML's potential-outcome estimator on the same controls. EconML and
-causalml were not measured.
+Each row states the world with the planted gap to the second best in points, contracts a run, runs, and what
+was found; ± is two standard errors of a share. Seeds are 10,000 and up, one a run. `--quick` takes a tenth
+of the runs. `--keep FILE` writes every run as a line of JSON as it ends and takes those it finds there as
+done, so a run that was cut short goes on, and with `--show` tells what it has.
+
+Worlds: `peak` and `severe` are strongly confounded by worry that changes over time, `gap` has 8 points
+between the best and the second best, `alarms` works by another mechanism (tests/effect_worlds_alarm.py), in
+`none` and `calm` nothing has an effect. `peers` runs other tools on the same draws
+(benchmarks/effects_peers.py); `whole` goes all the way from a simulated CRM with about 20,000 contracts in
+the trial.
 """
 
 import argparse
+import json
 import sys
+import tempfile
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
-from sklearn.linear_model import LogisticRegression
 
-from training.causal.answer import infer
-from training.causal.covariates import Scaling
+from training.causal.answer import infer, infer_groups
 from training.causal.estimate import estimate_strategies
 from training.causal.sensitivity import margin, without_covariates
 from training.causal.trial import Strategies
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import effect_worlds as worlds
+import effect_worlds as base
+from effect_worlds_alarm import ALARMS, CALM, Alarms
 
-M = len(worlds.NAMES) + 1
+from benchmarks.effects_peers import at_hand, gains_of
+
+World = base.World | Alarms
+WORLDS: dict[str, World] = {
+    "peak": base.PEAK,
+    "severe": base.SEVERE,
+    "gap": base.GAP,
+    "none": base.NO_EFFECT,
+    "shared": base.SHARED,
+    "no overlap": base.NO_OVERLAP,
+    "hidden": base.HIDDEN,
+    "by group": base.BY_GROUP,
+    "alarms": ALARMS,
+    "calm": CALM,
+}
+FIRST_SEED = 10_000
+NO_EFFECT = 0.005
+NOT_KEPT = ("groups", "peers", "whole")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run's estimates (7,), ends, set, raw rates and seconds; NaN where nothing is told."""
+    """One run: estimates, ends, may be the best, told, raw rates (7,); margin, CPU seconds; NaN untold."""
 
     estimate: np.ndarray
     low: np.ndarray
@@ -41,21 +65,68 @@ class Run:
     keep: np.ndarray
     told: np.ndarray
     raw: np.ndarray
+    bound: float
     seconds: float
 
 
-def ours(drawn: worlds.Drawn, seed: int) -> Run:
-    """Our estimate of one drawn world."""
-    start = time.perf_counter()
+@dataclass
+class Kept:
+    """Runs done before, by world, n and seed; new ones are appended to the file, if there is one."""
+
+    file: Path | None
+    done: dict[tuple[str, int, int], Run]
+    only_show: bool = False
+
+    @classmethod
+    def at(cls, file: Path | None, only_show: bool) -> "Kept":
+        """What the file holds."""
+        done = {}
+        for text in file.read_text().splitlines() if file and file.exists() else []:
+            row = json.loads(text)
+            key = row.pop("world"), row.pop("n"), row.pop("seed")
+            arrays = {k: np.array(v, float if k not in ("keep", "told") else bool) for k, v in row.items()}
+            arrays |= {k: float(arrays[k]) for k in ("bound", "seconds")}
+            done[key] = Run(**arrays)
+        return cls(file, done, only_show)
+
+    def runs(self, name: str, n: int, seeds: int, unseen: bool = False) -> list[Run]:
+        """One run a seed, those not done yet now."""
+        found = []
+        for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+            key = (name, n, seed)
+            if key not in self.done and not self.only_show:
+                self.done[key] = ours(WORLDS[name], n, seed, unseen)
+                self._append(key, self.done[key])
+            if key in self.done:
+                found.append(self.done[key])
+        return found
+
+    def _append(self, key: tuple[str, int, int], run: Run) -> None:
+        if self.file is None:
+            return
+        plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in asdict(run).items()}
+        with self.file.open("a") as out:
+            out.write(json.dumps(dict(zip(("world", "n", "seed"), key, strict=True)) | plain) + "\n")
+
+
+@cache
+def truth(name: str) -> np.ndarray:
+    """(7,) P(renew) under each strategy."""
+    return WORLDS[name].truth()
+
+
+def ours(world: World, n: int, seed: int, unseen: bool = False) -> Run:
+    """Our estimate of one drawn world; with `unseen` also the margin for unseen worry."""
+    drawn = world.draw(n, seed)
+    start = time.process_time()
     found = estimate_strategies(drawn.windows, drawn.y, drawn.cluster, seed=seed)
     said = infer(found, seed)
-    seconds = time.perf_counter() - start
-    return Run(said.estimate, said.low, said.high, said.keep, said.usable, found.raw, seconds)
-
-
-def runs(world: worlds.World, n: int, seeds: int) -> list[Run]:
-    """One run a seed."""
-    return [ours(world.draw(n, 10_000 + seed), seed) for seed in range(seeds)]
+    seconds, bound = time.process_time() - start, np.nan
+    if unseen:
+        nothing = without_covariates(drawn.windows)
+        bare = estimate_strategies(nothing, drawn.y, drawn.cluster, seed=seed, errors=False)
+        bound = margin(found.estimate, bare.estimate, said.usable)
+    return Run(said.estimate, said.low, said.high, said.keep, said.usable, found.raw, bound, seconds)
 
 
 def share(hits: list[bool] | np.ndarray) -> str:
@@ -64,183 +135,179 @@ def share(hits: list[bool] | np.ndarray) -> str:
     return f"{100 * p:5.1f} % ± {200 * np.sqrt(max(p * (1 - p), 0.25 / n) / n):.1f}"
 
 
-def line(name: str, world: str, n: int, seeds: int, found: str, wanted: str) -> None:
+def line(name: str, world: str, n: int, seeds: int, found: str, wanted: str = "") -> None:
     """Print one row of the table."""
-    print(f"{name:<46} {world:<10} {n:>6} {seeds:>4}  {found:<34} {wanted}", flush=True)
+    print(f"{name:<42} {world:<13} {n:>6} {seeds:>4}  {found:<20} {wanted}".rstrip(), flush=True)
 
 
-def confounded(name: str, world: worlds.World, n: int, seeds: int) -> None:
-    """Does the set hold the best, how long is it, and what do raw rates name?"""
-    truth = world.truth()
-    best, gap = int(np.argmax(truth)), float(np.diff(np.sort(truth)[-2:])[0])
-    done = runs(world, n, seeds)
-    label = f"{name} ({100 * gap:.1f})"
-    wrong = [np.nanargmax(r.raw) != best for r in done]
-    line("raw rates name a wrong window", label, n, seeds, share(wrong), "most")
-    line("set holds the true best", label, n, seeds, share([r.keep[best] for r in done]), ">= 95 % - 2 SE")
-    line("windows named", label, n, seeds, f"{np.mean([r.keep.sum() for r in done]):.2f}", "<= 3 at 20,000")
+def about(name: str, n: int, done: list[Run]) -> Iterator[tuple[str, str, str]]:
+    """What is asked of a world's runs: measure, found, wanted."""
+    real = truth(name)
+    best, effect = int(np.argmax(real)), float(np.ptp(real)) > NO_EFFECT
+    whole = [bool(np.all((r.low <= real) & (real <= r.high) | ~r.told)) for r in done]
+    yield "all intervals hold together", share(whole), ">= 95 % - 2 SE"
+    each = np.concatenate([((r.low <= real) & (real <= r.high))[r.told] for r in done])
+    yield "windows told; intervals that hold", f"{_mean(done, 'told'):.2f} of 7; {each.mean():.1%}", ""
+    if not effect:
+        yield "an effect is claimed", share([not r.keep.all() for r in done]), "<= 5 % + 2 SE"
+        return
+    wrong = [bool(np.nanargmax(r.raw) != best) for r in done]
+    yield "raw rates name a wrong window", share(wrong), "most, where worry confounds"
+    yield "set holds the true best", share([bool(r.keep[best]) for r in done]), ">= 95 % - 2 SE"
+    yield "windows named", f"{_mean(done, 'keep'):.2f}", "<= 3" if n >= 20_000 else ""
     alone = [bool(r.keep[best]) and r.keep.sum() == 1 for r in done]
-    line("true best alone", label, n, seeds, share(alone), ">= 70 % at 20,000, gap 8")
-    line("seconds a run", label, n, seeds, f"{np.mean([r.seconds for r in done]):.2f}", "< 180")
+    yield "true best alone", share(alone), ">= 70 %" if (name, n) == ("gap", 20_000) else ""
 
 
-def coverage(name: str, world: worlds.World, n: int, seeds: int) -> None:
-    """Do all intervals of a run hold the truth together, and is an effect claimed?"""
-    truth = world.truth()
-    done = runs(world, n, seeds)
-    whole = [bool(np.all((r.low <= truth) & (truth <= r.high) | ~r.told)) for r in done]
-    line("all intervals hold", name, n, seeds, share(whole), ">= 95 % - 2 SE")
-    line("windows told", name, n, seeds, f"{np.mean([r.told.sum() for r in done]):.2f} of {M}", "")
-    if np.ptp(truth) < 0.005:
-        line("an effect is claimed", name, n, seeds, share([not r.keep.all() for r in done]), "<= 5 % + 2 SE")
+def _mean(done: list[Run], field: str) -> float:
+    return float(np.mean([getattr(r, field).sum() for r in done]))
 
 
-def no_overlap(n: int, seeds: int) -> None:
+def world_rows(kept: Kept, name: str, n: int, seeds: int) -> None:
+    """All rows of one world and size."""
+    done = kept.runs(name, n, seeds)
+    if not done:
+        return
+    gap = float(np.diff(np.sort(truth(name))[-2:])[0])
+    label = name if np.ptp(truth(name)) <= NO_EFFECT else f"{name} ({100 * gap:.1f})"
+    for measure, found, wanted in about(name, n, done):
+        line(measure, label, n, len(done), found, wanted)
+    line("CPU seconds a run", label, n, len(done), f"{np.mean([r.seconds for r in done]):.2f}")
+
+
+def no_overlap(kept: Kept, n: int, seeds: int) -> None:
     """Without overlap nothing may be told."""
-    done = runs(worlds.NO_OVERLAP, n, seeds)
-    line("can't tell", "no overlap", n, seeds, share([not r.told.any() for r in done]), "every time")
+    done = kept.runs("no overlap", n, seeds)
+    if done:
+        line("can't tell", "no overlap", n, len(done), share([not r.told.any() for r in done]), "every time")
 
 
-def hidden(n: int, seeds: int) -> None:
+def hidden(kept: Kept, n: int, seeds: int) -> None:
     """With part of the worry unrecorded, the margin covers the bias."""
-    world = worlds.HIDDEN
-    truth = world.truth()
-    biases, bounds = [], []
-    for seed in range(seeds):
-        drawn = world.draw(n, 10_000 + seed)
-        found = estimate_strategies(drawn.windows, drawn.y, drawn.cluster, seed=seed, errors=False)
-        nothing = without_covariates(drawn.windows)
-        bare = estimate_strategies(nothing, drawn.y, drawn.cluster, seed=seed, errors=False)
-        biases.append(found.estimate - truth)
-        bounds.append(margin(found.estimate, bare.estimate, infer(found, seed).usable))
-    bias = np.nanmean(biases, axis=0)
-    largest = float(np.abs(bias).max())
-    covered = [largest <= bound for bound in bounds]
-    line(
-        "largest bias, mean margin, points",
-        "hidden",
-        n,
-        seeds,
-        f"{100 * largest:.1f}, {100 * np.mean(bounds):.1f}",
-        "",
-    )
-    line("margin covers the bias in every window", "hidden", n, seeds, share(covered), "yes")
+    done = kept.runs("hidden", n, seeds, unseen=True)
+    if not done:
+        return
+    largest = float(np.abs(np.nanmean([r.estimate - truth("hidden") for r in done], axis=0)).max())
+    bounds = [r.bound for r in done]
+    found = f"{100 * largest:.1f}, {100 * np.mean(bounds):.1f}"
+    line("largest bias of a window, mean margin", "hidden", n, len(done), found)
+    line("margin covers it", "hidden", n, len(done), share([largest <= bound for bound in bounds]), "yes")
 
 
-def naive(drawn: worlds.Drawn, found: Strategies) -> tuple[np.ndarray, np.ndarray]:
-    """Raw rates with binomial standard errors."""
-    return found.raw, np.sqrt(found.raw * (1 - found.raw) / np.maximum(found.n, 1))
-
-
-def _first(drawn: worlds.Drawn, found: Strategies) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows with a first contact or none, their arm, and what was known 180 days before the end."""
-    arm = np.where(found.followed.any(axis=1), found.followed.argmax(axis=1), -1)
-    X = drawn.windows[0].X
-    return arm >= 0, arm, Scaling.fit(X).apply(X)
-
-
-def logistic(drawn: worlds.Drawn, found: Strategies) -> tuple[np.ndarray, np.ndarray]:
-    """Logistic regression of renewal on arms and controls, standardised; bootstrap standard errors."""
-    rows, arm, Z = _first(drawn, found)
-    dummies = np.eye(M)[np.maximum(arm, 0)]
-
-    def fit(which: np.ndarray) -> np.ndarray:
-        model = LogisticRegression(max_iter=500).fit(np.hstack([dummies, Z])[which], drawn.y[which])
-        levels = [np.hstack([np.tile(np.eye(M)[a], (len(Z), 1)), Z]) for a in range(M)]
-        return np.array([model.predict_proba(level)[:, 1].mean() for level in levels])
-
-    index = np.flatnonzero(rows)
-    rng = np.random.default_rng(0)
-    again = [fit(rng.choice(index, len(index))) for _ in range(10)]
-    return fit(index), np.std(again, axis=0)
-
-
-def doubleml(drawn: worlds.Drawn, found: Strategies) -> tuple[np.ndarray, np.ndarray]:
-    """DoubleML's average potential outcomes, confounders as of 180 days before the end."""
-    from doubleml import DoubleMLAPOS, DoubleMLData
-
-    rows, arm, Z = _first(drawn, found)
-    data = DoubleMLData.from_arrays(Z[rows], drawn.y[rows], arm[rows].astype(float))
-    learner = LogisticRegression(max_iter=500)
-    np.random.seed(0)
-    model = DoubleMLAPOS(data, learner, learner, treatment_levels=list(range(M)))
-    model.fit()
-    return np.asarray(model.coef), np.asarray(model.se)
-
-
-PEERS: dict[str, Callable[[worlds.Drawn, Strategies], tuple[np.ndarray, np.ndarray]]] = {
-    "raw rates": naive,
-    "logistic regression, controls at 180 days": logistic,
-    "DoubleML APOS, controls at 180 days": doubleml,
-}
+def by_group(n: int, seeds: int) -> None:
+    """Two groups, the best window of each its own: is it in each group's set, and do the intervals hold?"""
+    real = base.BY_GROUP.truth_by_group(100_000)
+    held, named, whole = [], [], []
+    for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+        drawn = base.BY_GROUP.draw(n, seed)
+        found = estimate_strategies(drawn.windows, drawn.y, drawn.cluster, seed=seed)
+        groups = {str(g): found.among(drawn.group == g) for g in (0, 1)}
+        said = infer_groups(groups, infer(found, seed).why, [], seed)
+        for g, t in enumerate(real):
+            one = said[str(g)]
+            held.append(bool(one.keep[np.argmax(t)]))
+            named.append(int(one.keep.sum()))
+            whole.append(bool(np.all((one.low <= t) & (t <= one.high) | ~one.usable)))
+    line("set holds the group's best", "by group", n, seeds, share(held), ">= 95 % - 2 SE")
+    line("windows named a group", "by group", n, seeds, f"{np.mean(named):.2f}")
+    line("all intervals of a group hold", "by group", n, seeds, share(whole), ">= 95 % - 2 SE")
 
 
 def peers(n: int, seeds: int) -> None:
-    """Error, coverage of pointwise 95 % intervals, the window named, and time, on the same data."""
-    world = worlds.PEAK
-    truth = world.truth()
-    gathered: dict[str, list[tuple[np.ndarray, np.ndarray, float]]] = {name: [] for name in ("ours", *PEERS)}
-    for seed in range(seeds):
-        drawn = world.draw(n, 10_000 + seed)
-        start = time.perf_counter()
-        found = estimate_strategies(drawn.windows, drawn.y, drawn.cluster, seed=seed)
-        seconds, spread = time.perf_counter() - start, found.influence.std(axis=0) / np.sqrt(n)
-        gathered["ours"].append((found.estimate, spread, seconds))
-        for name, method in PEERS.items():
-            start = time.perf_counter()
+    """Error and pointwise coverage of the gains over no contact, the window named, and time, a tool a row."""
+    real = truth("peak")
+    gains = real[:-1] - real[-1]
+    methods = at_hand()
+    gathered: dict[str, list[tuple[np.ndarray, np.ndarray, float]]] = {
+        name: [] for name in ("ours", *methods)
+    }
+    for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+        drawn = base.PEAK.draw(n, seed)
+        start = time.process_time()
+        found: Strategies = estimate_strategies(drawn.windows, drawn.y, drawn.cluster, seed=seed)
+        gathered["ours"].append((*gains_of(found), time.process_time() - start))
+        for name, method in methods.items():
+            start = time.process_time()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                gathered[name].append((*method(drawn, found), time.perf_counter() - start))
-    head = f"{'RMSE, points':>13} {'coverage':>9} {'best named':>11} {'seconds':>8}"
-    print(f"\n{'method, on peak':<46} {'n':>6} {'runs':>4} {head}")
+                gathered[name].append((*method(drawn, found), time.process_time() - start))
+    head = f"{'RMSE, points':>13} {'coverage':>9} {'best named':>11} {'CPU s':>7}"
+    print(f"\n{'gain over no contact, on peak':<46} {'n':>6} {'runs':>4} {head}")
     for name, done in gathered.items():
-        error = np.array([estimate - truth for estimate, _, _ in done])
+        error = np.array([estimate - gains for estimate, _, _ in done])
         held = np.abs(error) <= stats.norm.isf(0.025) * np.array([spread for _, spread, _ in done])
-        right = np.mean([np.nanargmax(estimate) == np.argmax(truth) for estimate, _, _ in done])
-        rmse, seconds = 100 * np.sqrt(np.nanmean(error**2)), np.mean([s for _, _, s in done])
-        figures = f"{rmse:>13.2f} {held.mean():>9.1%} {right:>11.1%} {seconds:>8.2f}"
+        named = [int(np.nanargmax(np.append(estimate, 0.0))) for estimate, _, _ in done]
+        right, seconds = np.mean(np.array(named) == np.argmax(real)), np.mean([s for _, _, s in done])
+        rmse = 100 * np.sqrt(np.nanmean(error**2))
+        figures = f"{rmse:>13.2f} {held.mean():>9.1%} {right:>11.1%} {seconds:>7.2f}"
         print(f"{name:<46} {n:>6} {seeds:>4} {figures}", flush=True)
 
 
-def sections(few: int) -> dict[str, Callable[[], None]]:
+def whole(accounts: int) -> None:
+    """`effects timing` of a simulated CRM, from Parquet files to the answer, beside the simulator's truth."""
+    from features.load import load
+    from features.settings import Settings
+    from features.simulate import simulate
+    from training.effects import timing
+
+    with tempfile.TemporaryDirectory() as there:
+        real = simulate(Path(there, "crm"), accounts=accounts, seed=1)["timing"]
+        crm = load(Path(there, "crm"), mapping=None, until=None, into=Path(there, "clean"))
+        start, cpu = time.perf_counter(), time.process_time()
+        told = timing(crm, Settings(home=Path(there, "home"), threads=2))
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    rows = [row for row in told["rows"] if row["group"] == "all"]
+    n = sum(row["n"] for row in rows)
+    line("wall, CPU seconds from CRM to answer", "simulated", n, 1, f"{seconds:.0f}, {cpu:.0f}", "< 180")
+    alike = told["indistinguishable"]["all"]
+    line("named; the simulator's best", "simulated", n, 1, f"{', '.join(alike)}; {real['best']}")
+    off = [abs(row["estimate"] - real["windows"][row["bucket"]]["all"]) for row in rows if row["overlap_ok"]]
+    raw = [abs(row["raw"] - real["windows"][row["bucket"]]["all"]) for row in rows if row["overlap_ok"]]
+    found = f"{100 * np.mean(off):.1f}; {100 * np.mean(raw):.1f}"
+    line("mean error in points; of raw rates", "simulated", n, 1, found)
+
+
+def sections(few: int, kept: Kept) -> dict[str, Callable[[], None]]:
     """The table's parts by name, each with its runs divided by `few`."""
 
-    def small() -> None:
-        coverage("peak", worlds.PEAK, 1_000, 200 // few)
-        coverage("no effect", worlds.NO_EFFECT, 1_000, 200 // few)
-        coverage("shared", worlds.SHARED, 2_000, 200 // few)
+    def rows(*asked: tuple[str, int, int]) -> Callable[[], None]:
+        def part() -> None:
+            for name, n, seeds in asked:
+                world_rows(kept, name, n, max(seeds // few, 3))
 
-    def confounding() -> None:
-        confounded("peak", worlds.PEAK, 3_000, 100 // few)
-        confounded("severe", worlds.SEVERE, 3_000, 100 // few)
+        return part
 
     def overlap() -> None:
-        no_overlap(800, 50 // few)
-        no_overlap(3_000, 50 // few)
-
-    def large() -> None:
-        confounded("peak", worlds.PEAK, 20_000, max(30 // few, 3))
-        confounded("gap", worlds.GAP, 20_000, max(30 // few, 3))
+        no_overlap(kept, 800, max(40 // few, 3))
+        no_overlap(kept, 3_000, max(20 // few, 3))
 
     return {
-        "small": small,
-        "confounding": confounding,
+        "confounding": rows(("peak", 3_000, 100), ("severe", 3_000, 50), ("alarms", 3_000, 30)),
+        "large": rows(("peak", 20_000, 20), ("gap", 20_000, 30), ("alarms", 20_000, 10)),
+        "small": rows(("peak", 1_000, 200), ("none", 1_000, 200), ("calm", 1_000, 50), ("shared", 2_000, 30)),
         "overlap": overlap,
-        "hidden": lambda: hidden(3_000, 50 // few),
-        "large": large,
-        "peers": lambda: peers(3_000, max(30 // few, 3)),
+        "hidden": lambda: hidden(kept, 3_000, max(30 // few, 3)),
+        "groups": lambda: by_group(16_000, max(10 // few, 2)),
+        "peers": lambda: peers(3_000, max(20 // few, 2)),
+        "whole": lambda: whole(12_600 // few),
     }
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", help=f"any of {', '.join(sections(1))}; all by default")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = ", ".join(sections(1, Kept(None, {})))
+    parser.add_argument("parts", nargs="*", help=f"any of {names}; all by default")
     parser.add_argument("--quick", action="store_true", help="a tenth of the runs")
+    parser.add_argument("--keep", type=Path, help="a file of runs done, to go on from")
+    parser.add_argument("--show", action="store_true", help="with --keep: tell what is there, run nothing")
     asked = parser.parse_args()
-    parts = sections(10 if asked.quick else 1)
-    print(f"{'measure':<46} {'world':<10} {'n':>6} {'runs':>4}  {'found':<34} wanted")
-    for name in asked.parts or parts:
+    parts = sections(10 if asked.quick else 1, Kept.at(asked.keep, asked.show))
+    shown = [name for name in parts if not (asked.show and name in NOT_KEPT)]
+    print(f"{'measure':<42} {'world':<13} {'n':>6} {'runs':>4}  {'found':<20} wanted")
+    for name in asked.parts or shown:
         parts[name]()
 
 

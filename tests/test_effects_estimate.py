@@ -198,3 +198,17 @@ def test_lead_of_best_is_measured_by_what_recorded_signals_moved():
     assert (lead["best"], lead["second"]) == ("a", "b")
     assert lead["times_recorded"] == pytest.approx(2.0)
     assert lead_of_best(("a",), adjusted[:1], bare[:1], np.array([True])) is None
+
+
+def test_a_bucket_that_one_other_group_alone_lends_is_left_open():
+    drawn = worlds.BY_GROUP.draw(3000, 3)
+    found = estimate_strategies(drawn.windows, drawn.y, drawn.cluster)
+    few = found.followed[:, 4] & (drawn.group == 0) & (np.cumsum(found.followed[:, 4]) > 30)
+    groups = {f"g{g}": found.among((drawn.group == g) & ~few) for g in (0, 1)}
+    told = answer("renewal", found.names, {ALL: found} | groups, found)
+    rows = {row["group"]: row for row in told["rows"] if row["bucket"] == "15-30"}
+    assert rows["g0"]["estimate"] is None
+    assert "too few here" in rows["g0"]["why"]
+    assert rows["g1"]["estimate"] is not None
+    assert "15-30" in told["indistinguishable"]["g0"]
+    assert told["best"]["g0"] != "15-30"

@@ -14,6 +14,7 @@ from training.causal.trial import Strategies
 
 ALL = "all"
 LEAST_CELLS = 3
+LEAST_LENDERS = 3
 FEW = "can't tell: too few in every group, see all"
 Answer = dict[str, Any]
 
@@ -22,7 +23,8 @@ Answer = dict[str, Any]
 class Inferred:
     """What is said of one group's m buckets: estimates, ends, who may be the best, why nothing is said.
 
-    `covariance` (m, m) is that of the estimates, NaN where nothing is said.
+    `covariance` (m, m) is that of the estimates, NaN where nothing is said; `own` is False for buckets of
+    which the group itself says nothing, so that other groups lend theirs: none of these is named the best.
     """
 
     estimate: np.ndarray
@@ -31,6 +33,7 @@ class Inferred:
     keep: np.ndarray
     why: list[str | None]
     covariance: np.ndarray
+    own: np.ndarray
 
     @property
     def usable(self) -> np.ndarray:
@@ -42,7 +45,7 @@ class Inferred:
         """No bucket told."""
         none = np.full(len(why), np.nan)
         keep, unknown = np.ones(len(why), dtype=bool), np.full((len(why), len(why)), np.nan)
-        return cls(none, none.copy(), none.copy(), keep, why, unknown)
+        return cls(none, none.copy(), none.copy(), keep, why, unknown, keep.copy())
 
 
 def answer(
@@ -117,8 +120,8 @@ def infer_groups(
 ) -> dict[str, Inferred]:
     """Groups with at least three estimable buckets, partially pooled; smaller ones are left open.
 
-    A bucket too few of a group chose takes the pooled curve at the group's level; one that a group hardly
-    ever could choose is left open, and so is one too few chose in every group: nothing is left to pool.
+    A bucket too few of a group chose takes the pooled curve at the group's level if at least three other
+    groups lend theirs, else it is left open, and so is one that the group hardly ever could choose.
     """
     ok = np.array([w is None for w in why_all])
     seen = {name: np.array([w is None for w in reasons(one)]) & ok for name, one in groups.items()}
@@ -145,24 +148,35 @@ def infer_groups(
         ends.reshape(estimate.shape) for ends in simultaneous(pooled.estimate.ravel(), pooled.errors, seed)
     )
     for g, name in enumerate(large):
-        found = Inferred.nothing(_why_in_group(groups[name], why_all))
-        found.estimate[ok], found.low[ok], found.high[ok] = pooled.estimate[g], low[g], high[g]
-        found.keep[ok] = set_of_best(pooled.estimate[g], pooled.of_group(g), seed, len(large))
-        found.covariance[np.ix_(ok, ok)] = pooled.of_group(g).covariance
-        said[name] = replace(found, keep=found.keep | ~found.usable)
+        lenders = np.sum([seen[other] for other in large if other != name], axis=0)
+        known = seen[name] | (lenders >= LEAST_LENDERS)
+        found = Inferred.nothing(_why_in_group(groups[name], why_all, known))
+        told, part = found.usable, found.usable[ok]
+        found.estimate[told], found.low[told], found.high[told] = (
+            values[g][part] for values in (pooled.estimate, low, high)
+        )
+        errors = pooled.of_group(g).part(part)
+        found.keep[told] = set_of_best(found.estimate[told], errors, seed, len(large))
+        found.covariance[np.ix_(told, told)] = errors.covariance
+        said[name] = replace(found, own=seen[name])
     return said
 
 
-def _why_in_group(one: Strategies, why_all: list[str | None]) -> list[str | None]:
-    lacking = [w if w is not None and "hardly" in w else None for w in reasons(one)]
-    return [a or b for a, b in zip(why_all, lacking, strict=True)]
+def _why_in_group(one: Strategies, why_all: list[str | None], known: np.ndarray) -> list[str | None]:
+    """Why nothing is told of each bucket here: as for all, no overlap, or too few and nobody to lend."""
+    words = []
+    for b, (everywhere, here) in enumerate(zip(why_all, reasons(one), strict=True)):
+        few = None if known[b] else f"can't tell: too few here ({one.n[b]:,}), see all"
+        words.append(everywhere or (here if here is not None and "hardly" in here else few))
+    return words
 
 
 def _best(names: Sequence[str], one: Inferred) -> str | None:
     ok = one.usable
-    if ok.sum() < 2 or one.keep[ok].all():
+    candidates = ok & one.own & one.keep
+    if ok.sum() < 2 or one.keep[ok].all() or not candidates.any():
         return None
-    return names[int(np.nanargmax(np.where(ok, one.estimate, np.nan)))]
+    return names[int(np.argmax(np.where(candidates, one.estimate, -np.inf)))]
 
 
 def _row(one: Strategies, said: Inferred, unseen: float, b: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ It is inbound only if it says so.
 import numpy as np
 import pandas as pd
 
-from features.as_of import Ints
+from features.as_of import MISSING, Ints
 from features.catalogue.contact import CALL_WORDS, INBOUND_WORDS, MEETING_WORDS
 from features.crm import Crm
 from features.errors import RenewalError
@@ -81,6 +81,23 @@ def _linked(crm: Crm, made: pd.DataFrame) -> pd.DataFrame:
     about = made["opportunity_id"].map(plain(deals["kind"])).astype("string").fillna("")
     other = made["contract_id"].isna() & about.ne("") & ~about.str.contains("renew")
     return made[~other.to_numpy(bool)]
+
+
+def logged_from(crm: Crm) -> int:
+    """The first moment (µs) an activity was logged at.
+
+    Raises:
+        RenewalError: there are no dated activities.
+    """
+    if crm.has("activities"):
+        moments = micros(crm.frame("activities", ["occurred_at"])["occurred_at"])
+        if (moments != MISSING).any():
+            return int(moments[moments != MISSING].min())
+    raise RenewalError(
+        expected="a table activities with calls",
+        found="none with a date",
+        do="Add activities (activity_id, account_id, occurred_at, kind) to the CRM data.",
+    )
 
 
 def first_contacts(contracts: pd.DataFrame, contacts: pd.DataFrame) -> tuple[Ints, Ints]:

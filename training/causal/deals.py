@@ -18,8 +18,14 @@ from features.crm import Crm
 from features.errors import RenewalError
 from features.settings import Settings
 from features.snapshots import win_horizon_days
-from training.causal.contacts import FOREVER, micros, plain
-from training.causal.frame import accounts_as_codes, covariates_of, matured_contracts, snapshots_at
+from training.causal.contacts import FOREVER, logged_from, micros, plain
+from training.causal.frame import (
+    accounts_as_codes,
+    covariates_of,
+    matured_contracts,
+    snapshots_at,
+    with_account,
+)
 
 LANDMARK_DAYS = 30
 CALLS = ("0", "1-2", "3-4", "5-7", "8+")
@@ -77,9 +83,8 @@ def decided_deals(crm: Crm) -> tuple[pd.DataFrame, list[str]]:
     none = pd.Series(pd.NaT, index=deals.index, dtype="datetime64[us]")
     created, closed = micros(deals["created_at"]), micros(deals.get("closed_at", none))
     horizon = win_horizon_days(crm)
-    ripe = (created != MISSING) & (
-        created + horizon * DAY <= int(pd.Timestamp(crm.until).as_unit("us").value)
-    )
+    until = micros(pd.Series([crm.until]))[0]
+    ripe = (created != MISSING) & (created + horizon * DAY <= until)
     known = deals["is_won"].notna().to_numpy(bool)
     notes = []
     if (count := int((ripe & ~known).sum())) > 0:
@@ -97,17 +102,11 @@ def decided_deals(crm: Crm) -> tuple[pd.DataFrame, list[str]]:
 
 def calls_question(crm: Crm, settings: Settings) -> Question:
     """Does a deal open after 30 days get won, by the calls made in them?"""
-    if not crm.has("activities"):
-        raise RenewalError(
-            expected="a table activities with calls",
-            found="none",
-            do="Add activities (activity_id, account_id, occurred_at, kind) to the CRM data.",
-        )
+    logged = logged_from(crm)
     deals, notes = decided_deals(crm)
-    logged_from = micros(crm.frame("activities", ["occurred_at"])["occurred_at"]).min()
     landmark = deals["created"] + LANDMARK_DAYS * DAY
     is_open = (deals["closed"] == MISSING) | (deals["closed"] >= landmark)
-    covered = deals["created"] >= logged_from
+    covered = deals["created"] >= logged
     notes.append(
         f"among deals open {LANDMARK_DAYS} days after creation; {int((~is_open).sum()):,} of {len(deals):,} "
         "were decided before and are left out"
@@ -116,16 +115,19 @@ def calls_question(crm: Crm, settings: Settings) -> Question:
         notes.append(
             f"{int((is_open & ~covered).sum()):,} deals are left out: created before activities were logged"
         )
-    deals = _enough(deals[is_open & covered].reset_index(drop=True), "deals open 30 days after creation")
-    count = calls_within(crm, deals, notes)
+    made, key = _calls_made(crm, deals, notes)
+    deals = deals[is_open & covered].reset_index(drop=True)
+    deals = with_account(deals, "opportunity_id", notes) if key == "account_id" else deals
+    deals = _enough(deals, "deals open 30 days after creation")
+    count = calls_within(deals, made, key)
     X, _, barred = covariates_of(crm, snapshots_at(deals, deals["created"].to_numpy()), "win", settings)
     notes += [f"not adjusted for {column}: {reason}" for column, reason in barred.items()]
     arm = np.searchsorted(CALL_EDGES, count, side="right")
     return Question(deals, X, arm, deals["label"].to_numpy(float), notes)
 
 
-def calls_within(crm: Crm, deals: pd.DataFrame, notes: list[str]) -> np.ndarray:
-    """(n,) calls we made for each deal in its first 30 days."""
+def _calls_made(crm: Crm, deals: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, str]:
+    """Calls we made, and whose they are: the deal's, or the account's if none names a deal."""
     wanted = ("account_id", "opportunity_id", "occurred_at", "kind", "direction")
     made = crm.frame("activities", [c for c in wanted if crm.has("activities", c)])
     kept = plain(made["kind"]).isin(CALL_WORDS)
@@ -133,10 +135,14 @@ def calls_within(crm: Crm, deals: pd.DataFrame, notes: list[str]) -> np.ndarray:
         kept &= ~plain(made["direction"]).isin(INBOUND_WORDS)
         notes.append("inbound calls are not counted")
     made = made[kept.to_numpy(bool)]
-    key = "opportunity_id"
-    if key not in made or not made[key].isin(deals[key]).any():
-        key = "account_id"
-        notes.append("calls name no deal: those of the deal's account count")
+    if "opportunity_id" in made and made["opportunity_id"].isin(deals["opportunity_id"]).any():
+        return made, "opportunity_id"
+    notes.append("calls name no deal: those of the deal's account count")
+    return made, "account_id"
+
+
+def calls_within(deals: pd.DataFrame, made: pd.DataFrame, key: str) -> np.ndarray:
+    """(n,) calls made for each deal in its first 30 days, found by `key`."""
     rows = pd.DataFrame({key: deals[key], "row": np.arange(len(deals)), "created": deals["created"]})
     met = rows.merge(made.assign(at=micros(made["occurred_at"]))[[key, "at"]].dropna(subset=key), on=key)
     inside = (met["at"] >= met["created"]) & (met["at"] < met["created"] + LANDMARK_DAYS * DAY)

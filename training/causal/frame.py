@@ -20,7 +20,7 @@ from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from features.snapshots import asked
-from training.causal.contacts import FOREVER, first_contacts, human_contacts, micros
+from training.causal.contacts import FOREVER, first_contacts, human_contacts, logged_from, micros
 from training.causal.covariates import encode
 from training.causal.trial import NONE, Clock, Window
 
@@ -37,6 +37,7 @@ STAGE_DAYS = 15
 LEAST_STAGE_CONTACTS = 50
 LEAST_SHARE_BEGUN = 0.5
 LEAST_CONTRACTS = 50
+MOST_NAME_CONTRACT = 0.5
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,20 @@ def accounts_as_codes(rows: pd.DataFrame) -> np.ndarray:
     return codes
 
 
+def with_account(rows: pd.DataFrame, key: str, notes: list[str]) -> pd.DataFrame:
+    """Rows that name an account, where some do; notes gain how many do not.
+
+    What an account is told cannot be seen of a row that names none: it would count as never contacted.
+    """
+    named = (rows["account_id"].notna() & (rows["account_id"] != rows[key])).to_numpy(bool, na_value=False)
+    if named.all() or not named.any():
+        return rows
+    notes.append(
+        f"{int((~named).sum()):,} are left out: they name no account, and contacts name nothing else"
+    )
+    return rows[named].reset_index(drop=True)
+
+
 def timing_trial(crm: Crm, settings: Settings, say: Say = silent) -> Trial:
     """The trial of contact timing that this CRM holds.
 
@@ -85,11 +100,16 @@ def timing_trial(crm: Crm, settings: Settings, say: Say = silent) -> Trial:
     """
     contacts = human_contacts(crm)
     decided, notes = matured_contracts(crm)
+    if contacts["contract_id"].notna().mean() < MOST_NAME_CONTRACT:
+        decided = with_account(decided, "contract_id", notes)
     first, missing = _first_bucket(decided)
     trial = _eligible(crm, decided, BUCKETS[first][2], notes)
     any_at, out_at = first_contacts(trial, contacts)
     if not crm.has("activities", "direction"):
-        notes.append("activities give no direction: every call or meeting counts as ours")
+        notes.append(
+            "activities give no direction: every call or meeting counts as ours, and a customer gone quiet "
+            "looks like one not called"
+        )
     stages = _stages(trial, out_at, BUCKETS[first:])
     say(f"{len(trial):,} contracts, {len(stages)} stages")
     windows = [_window(trial, stage, any_at, out_at) for stage in stages]
@@ -154,8 +174,7 @@ def _eligible(crm: Crm, decided: pd.DataFrame, days: int, notes: list[str]) -> p
     begun = (decided["begin"] == MISSING) | (decided["begin"] <= entry)
     known = decided["decided"] != MISSING
     early = known & (decided["decided"] < entry)
-    logged_from = micros(crm.frame("activities", ["occurred_at"])["occurred_at"]).min()
-    covered = entry >= logged_from
+    covered = entry >= logged_from(crm)
     keep = begun & ~early & covered
     for count, words in (
         (int((~begun).sum()), f"had not begun {days} days before their end"),
@@ -264,5 +283,5 @@ def covariates_of(
     found = feature_rows(crm, snapshots, kind, settings)
     whole = dataset(found.frame, snapshots["label"].to_numpy(float), snapshots, dict(found.infos), kind, True)
     judged = guard(whole)
-    X, columns = encode(judged.apply(whole).X)
+    X, columns = encode(whole.without(judged.dropped).X)
     return X, columns, judged.barred
