@@ -91,7 +91,7 @@ def again(trained, tmp_path):
     [
         ("2023-06-01", False, "trained on these very data"),
         ("2023-06-05", False, "too little that is new"),
-        ("2023-06-29", False, "28 days and 3"),
+        ("2023-06-29", False, "28 days and 14 outcomes"),
         ("2023-07-01", True, "30 days newer than what version 1"),
     ],
 )
