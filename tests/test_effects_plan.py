@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from effect_answers import both, made_up
 
 from features.errors import RenewalError
 from features.load import from_rows
@@ -18,34 +19,7 @@ from training.causal.trial import Strategies
 from training.causal.what_if import checked, effect_of
 from training.causal.worth import enough_calls, worth
 
-NAMES = ("61-90", "31-60", "none")
 TODAY = pd.Timestamp("2026-01-01")
-
-
-def made_up(estimate, n=(100, 100, 100), sd=0.01, group="all", best="61-90", alike=("61-90",)):
-    """An answer of `estimated_timing` with one group."""
-    rows = [
-        {
-            "outcome": "renewal", "group": group, "bucket": b, "estimate": e, "low": e - 2 * sd,
-            "high": e + 2 * sd, "raw": e, "n": k, "overlap_ok": True, "margin": 0.02, "why": None,
-        }
-        for b, e, k in zip(NAMES, estimate, n, strict=True)
-    ]  # fmt: skip
-    return {
-        "rows": rows,
-        "covariance": {group: {"buckets": list(NAMES), "matrix": (sd**2 * np.eye(3)).tolist()}},
-        "best": {group: best},
-        "indistinguishable": {group: list(alike)},
-        "notes": [],
-    }
-
-
-def both(one, other):
-    """Two groups in one answer."""
-    return {
-        name: one[name] + other[name] if isinstance(one[name], list) else one[name] | other[name]
-        for name in one
-    }
 
 
 CLEAR = (0.9, 0.8, 0.6)
@@ -190,7 +164,7 @@ def test_those_to_act_on_first_stand_first():
 def row_of(group, window, gain, amount, half=0.02, **more):
     return {
         "group": group, "window": window, "leaning": "61-90", "gain": gain, "low": gain - half,
-        "high": gain + half, "amount": amount, "curve": "all", "alike": ["61-90"], **more,
+        "high": gain + half, "days_to_end": 90, "amount": amount, "curve": "all", "alike": ["61-90"], **more,
     }  # fmt: skip
 
 

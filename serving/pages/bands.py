@@ -102,7 +102,8 @@ def _shares(limits: Limits) -> Markup:
     """Lines across at tenths, or at fifths where there are many."""
     first, last = (round(10 * end) for end in limits)
     parts = []
-    for tenth in range(first, last + 1, 2 if last - first > 5 else 1):
+    step = 2 if last - first > 5 else 1
+    for tenth in range(first + first % step, last + 1, step):
         y = _y(tenth / 10, limits)
         line = Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>')
         parts.append(line.format(LEFT, WIDTH - RIGHT, y, y))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
@@ -11,7 +12,10 @@ from starlette.concurrency import run_in_threadpool
 from serving.advice import ATTRIBUTES, contract_facts
 from serving.auth import Principal
 from serving.pages.bands import limits_of
-from serving.pages.view import SELLERS, Planner, render
+from serving.pages.spreadsheet import TYPES, attachment, plain_sheet
+from serving.pages.view import SELLERS, Planner, Seller, render
+from serving.planning import worked_out
+from serving.problems import ProblemError
 from training.causal.answer import ALL
 from training.causal.curve import curves
 from training.causal.worth import enough_calls, worth
@@ -29,7 +33,13 @@ AXES = {
 }
 OUTCOMES = {"renewal": "Renewed", "win": "Won"}
 BY = {ALL: "Everybody", "industry": "By industry", "region": "By region"}
-NEXT_SHOWN = 25
+NEXT_SHOWN = 15
+SOON_DAYS = 30
+COLUMNS = (
+    "contract_id", "account_id", "account_name", "owner_id", "region", "group", "ends_on", "days_to_end",
+    "amount", "window", "act_from", "act_by", "gain", "low", "high", "worth", "estimate", "usual", "present",
+    "planned_on", "contacted_on", "why",
+)  # fmt: skip
 LEAD = re.compile(r"^(\w+: )?(the lead of|no \w+ stands out)")
 """What notes say of the lead is told on the page in its own place."""
 FEWEST_RAW = 10
@@ -50,12 +60,14 @@ def _page(request: Request, principal: Principal) -> Response:
     what = what if what in SECTIONS else "plan"
     told = running.worked_out.ask("effects")
     shared = {"what": what, "sections": SECTIONS, "found": told.value, "why": told.why, "comes": told.comes}
-    if told.value is None:
-        return render(request, "effects.html", **shared)
-    if what == "plan":
-        return render(request, "effects.html", **shared, **the_plan(running, told.value, principal))
-    by = request.query_params.get("by", ALL)
-    return render(request, "effects.html", **shared, **the_curves(told.value[what], what, by, principal))
+    found = told.value
+    if found is None:
+        part: dict[str, Any] = {}
+    elif what == "plan":
+        part = the_plan(running, found, principal)
+    else:
+        part = the_curves(found[what], what, request.query_params.get("by", ALL), principal)
+    return render(request, "effects.html", **{**shared, **part})
 
 
 def the_plan(running: Any, effects: Mapping[str, Any], principal: Principal) -> dict[str, Any]:
@@ -69,27 +81,61 @@ def the_plan(running: Any, effects: Mapping[str, Any], principal: Principal) -> 
     timing = effects["timing"][plan["by"] or ALL]
     check = effects["experiment"]
     is_design = "window" in check
+    told = worth(rows, curves(timing), work)
+    advised = [row for row in rows if row["window"] is not None]
+    sells = principal.role in SELLERS
     return {
         "plan": plan,
-        "worth": worth(rows, curves(timing), work),
+        "worth": told,
+        "lines": [line for line in told["rows"] if line["window"] is not None],
+        "untold": [line for line in told["rows"] if line["window"] is None],
         "coming": len(rows),
         "met": sum(row["contacted_on"] is not None for row in rows),
-        "next": list(_next(running, effects, rows)) if principal.role in SELLERS else None,
+        "next": list(_next(running, effects, urgent(advised, plan["as_of"]))) if sells else None,
+        "soon_days": SOON_DAYS,
+        "export": (lambda ending: f"/effects/plan.{ending}") if sells and rows else None,
         "experiment": check if is_design else None,
         "no_experiment": None if is_design else check["why"],
     }
 
 
+def urgent(advised: Sequence[Mapping[str, Any]], as_of: str) -> list[Mapping[str, Any]]:
+    """Those whose time to act runs out soon, most money first; then the others, the soonest first."""
+    limit = str((pd.Timestamp(as_of) + pd.Timedelta(days=SOON_DAYS)).date())
+    dated = [row for row in advised if row["act_by"] is not None]
+    soon = [row for row in dated if row["act_by"] <= limit]
+    return sorted(soon, key=lambda row: -(row["worth"] or 0.0)) + dated[len(soon) :]
+
+
 def _next(running: Any, effects: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
-    """The first contracts to act on, those contacted since the data were read left out."""
+    """The first few of them, those contacted since the data were read left out."""
     shown = 0
     for row in rows:
-        if row["act_by"] is None or shown == NEXT_SHOWN:
+        if shown == NEXT_SHOWN:
             return
         live = running.store.events("activities", account_id=row["account_id"])
         if contract_facts(effects, row, live)["window"] is not None:
             shown += 1
             yield row
+
+
+@router.get("/effects/plan.{ending}")
+async def plan_file(ending: str, request: Request, principal: Seller) -> Response:
+    """The plan of every coming contract within the visitor's scope as a file; noted in the audit."""
+    return await run_in_threadpool(_plan_file, ending, request, principal)
+
+
+def _plan_file(ending: str, request: Request, principal: Principal) -> Response:
+    running = request.app.state.running
+    if ending not in TYPES:
+        raise ProblemError(404, f"The plan comes as {', '.join(TYPES)}, not {ending!r}.")
+    plan = worked_out(running, "effects")["plan"]
+    if "why" in plan:
+        raise ProblemError(409, plan["why"])
+    rows = [row for row in plan["rows"] if principal.sees(row)]
+    who, details = principal.label or principal.key_id, {"rows": len(rows), "as": ending}
+    running.store.audit(who, "export", "contact plan", details)
+    return attachment(plain_sheet(pd.DataFrame(rows), COLUMNS), "contact-plan", ending)
 
 
 def the_curves(told: Mapping[str, Any], what: str, by: str, principal: Principal) -> dict[str, Any]:
@@ -178,6 +224,11 @@ def _sensitivity(answer: Mapping[str, Any], what: str) -> list[dict[str, Any]]:
             for row in answer["rows"]
             if row["margin"] is not None and outcome in (None, row["outcome"])
         ]
-        if lead is not None:
+        if lead is not None and _stands_out(answer, outcome):
             found.append({**lead, "outcome": outcome, "margin": max(margins, default=None)})
     return found
+
+
+def _stands_out(answer: Mapping[str, Any], outcome: str | None) -> bool:
+    """Whether one choice stands out over everybody: else there is no lead that could be undone."""
+    return answer["best"].get(f"{outcome}: {ALL}", answer["best"].get(ALL)) is not None

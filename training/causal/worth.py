@@ -141,6 +141,8 @@ def _line(
         "curve": rows[0]["curve"],
         "alike": rows[0]["alike"],
         "contracts": len(rows),
+        "days_from": min(row["days_to_end"] for row in rows),
+        "days_to": max(row["days_to_end"] for row in rows),
         "amount": round(float(amounts.sum()), 2),
     }
     if window is None:
