@@ -7,9 +7,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from features.casting import Reading, add_macros, fault, quoted, read_in_layers
+from features.canonical import read_plainly
+from features.casting import Reading, add_macros, as_text, fault, quoted, read_in_layers
 from features.errors import RenewalError
-from features.tables import TABLES
+from features.tables import TABLES, Column
 
 
 class Reader:
@@ -35,9 +36,17 @@ class Reader:
             )
         given = {name for row in rows for name in row}
         columns = [column for column in TABLES[table].columns if column.name in given or column.required]
+        plainly = read_plainly(columns, rows)
+        if plainly is not None:
+            return plainly, [None] * len(rows)
+        return self._read(columns, rows)
+
+    def _read(
+        self, columns: list[Column], rows: Sequence[Mapping[str, Any]]
+    ) -> tuple[pa.Table, list[str | None]]:
         raw = pa.table(
             {
-                column.name: pa.array([_as_text(row.get(column.name)) for row in rows], pa.string())
+                column.name: pa.array([as_text(row.get(column.name)) for row in rows], pa.string())
                 for column in columns
             }
         )
@@ -51,9 +60,3 @@ class Reader:
             read = self._connection.sql(query).to_arrow_table()
             self._connection.unregister("arrived")
         return read.drop_columns("__fault"), [told or None for told in read["__fault"].to_pylist()]
-
-
-def _as_text(value: Any) -> str | None:
-    if value is None:
-        return None
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)

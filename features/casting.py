@@ -6,6 +6,7 @@ and the like where a number, a flag or a moment is expected. What is neither mis
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 
 import duckdb
 import pyarrow as pa
@@ -120,6 +121,13 @@ _FROM_FLAG = {
     Kind.NUMBER: ("CAST({v} AS DOUBLE)",),
     Kind.WHOLE: ("CAST({v} AS BIGINT)",),
 }
+
+
+def as_text(value: object) -> str | None:
+    """A value as JSON gives it, as the text a reading takes."""
+    if value is None:
+        return None
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def quoted(name: str) -> str:

@@ -1,8 +1,9 @@
 """Runs the kernel over a CRM: cuts it into account partitions and puts the answers together."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 
@@ -19,7 +20,7 @@ from features.columns import KEYS
 from features.crm import Crm
 from features.declaration import Info
 from features.ledger import Ledger
-from features.peers import peer_rows
+from features.peers import Peers
 from features.settings import Settings
 from features.work import Work, rows_query, table_of, text, work_for
 
@@ -103,38 +104,69 @@ def snapshot_table(crm: Crm, work: Work, snapshots: pd.DataFrame) -> pa.Table:
 
 
 def account_ledger(crm: Crm, work: Work, accounts: list[str]) -> Ledger:
-    """The stored events of some accounts, kept ready for live answers.
-
-    `features.answers.live_rows` puts snapshots to it (`columns_of(snapshot_table(…))`), and `Ledger.changed`
-    takes in tables to which rows have been added.
-    """
+    """The stored events of some accounts, kept ready for live answers (see `ledger_of`)."""
     wanted = ", ".join(text(account) for account in sorted(accounts))
     with _opened(crm, work) as connection:
         tables = {
-            table: columns_of(
-                connection.sql(
-                    f"SELECT * FROM {_view(table)} WHERE account_id IN ({wanted})"
-                ).to_arrow_table()
-            )
+            table: connection.sql(
+                f"SELECT * FROM {_view(table)} WHERE account_id IN ({wanted})"
+            ).to_arrow_table()
             for table in work.reads
         }
-    own = {
-        KEYS[table]: tables[table][KEYS[table]] for table in ("contracts", "opportunities") if table in tables
-    }
+    return ledger_of(tables, work, accounts)
+
+
+def ledger_of(tables: Mapping[str, pa.Table], work: Work, accounts: list[str]) -> Ledger:
+    """The events of some accounts, kept ready for live answers.
+
+    `features.answers.live_rows` puts snapshots to it (`columns_of(snapshot_table(…))`), and `Ledger.changed`
+    takes in tables to which rows have been added.
+
+    Args:
+        tables: the accounts' rows of every table the work reads; further columns are left aside.
+        work: what is read.
+        accounts: whose they are.
+    """
+    read = {table: columns_of(tables[table].select(columns)) for table, columns in work.reads.items()}
+    own = {KEYS[table]: read[table][KEYS[table]] for table in ("contracts", "opportunities") if table in read}
     known = known_ids(own)
-    return Ledger(tables, {**known, "account": {account: n for n, account in enumerate(sorted(accounts))}})
+    return Ledger(read, {**known, "account": {account: n for n, account in enumerate(sorted(accounts))}})
+
+
+@contextmanager
+def batches_by_account(
+    crm: Crm, work: Work, reads: Mapping[str, tuple[str, ...]], table: str, rows: int
+) -> Iterator[pa.RecordBatchReader]:
+    """A table's rows that have an account, sorted by it, `rows` at a time.
+
+    Args:
+        crm: the CRM.
+        work: of a model that reads it.
+        reads: the columns to read by table, in place of the work's own.
+        table: one of them.
+        rows: in a batch.
+    """
+    with _opened(crm, replace(work, reads=dict(reads))) as connection:
+        found = f"SELECT * FROM {_view(table)} WHERE account_id IS NOT NULL"
+        order = "" if crm.has(table, "account_id") else " ORDER BY account_id"
+        yield connection.sql(found + order).to_arrow_reader(rows)
 
 
 def _across(crm: Crm, work: Work, asked: pa.Table) -> Columns:
     """Columns of what spans accounts, for the snapshots asked for."""
     if not work.plan.across:
         return {}
+    return peers(crm, work, columns_of(asked)).rows(columns_of(asked))
+
+
+def peers(crm: Crm, work: Work, subjects: Columns) -> Peers:
+    """What spans accounts, ready to be asked for some subjects or for all of them."""
     names = sorted(work.plan.across_columns)
     tables = {table: [name.split(".")[1] for name in group] for table, group in groupby(names, table_of)}
-    return peer_rows(
+    return Peers(
         work.plan,
         {table: columns_of(crm.arrow(table, columns)) for table, columns in tables.items()},
-        columns_of(asked),
+        subjects,
     )
 
 

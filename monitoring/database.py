@@ -1,15 +1,15 @@
 """Opens the store's database: SQLite in WAL mode or PostgreSQL, migrated to the newest schema."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic_core import to_json
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
@@ -80,6 +80,16 @@ def writing(engine: Engine) -> AbstractContextManager[Connection]:
     return engine.execution_options(sqlite_begin="BEGIN IMMEDIATE").begin()
 
 
+def within(engine: Engine, connection: Connection | None) -> AbstractContextManager[Connection]:
+    """The transaction that is given, to be ended by who began it, or one of its own to write in."""
+    return writing(engine) if connection is None else nullcontext(connection)
+
+
+def reading(engine: Engine, connection: Connection | None) -> AbstractContextManager[Connection]:
+    """The transaction that is given, or a connection of its own to read from."""
+    return engine.connect() if connection is None else nullcontext(connection)
+
+
 def put(connection: Connection, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     """Execute `statement` once for each row; without rows nothing happens."""
     if rows:
@@ -117,27 +127,17 @@ def _scalar(value: Any) -> Any:
 def _dump(value: Any) -> str:
     """JSON without NaN, which PostgreSQL refuses and SQL readers cannot parse."""
     try:
-        return json.dumps(value, allow_nan=False, default=_jsonable)
-    except ValueError:
-        return json.dumps(_without_nan(value), allow_nan=False, default=_jsonable)
+        return to_json(value, inf_nan_mode="null", fallback=_jsonable).decode()
+    except ValueError:  # half a surrogate pair, which JSON may spell and UTF-8 may not
+        return json.dumps(value, default=_jsonable)
 
 
 def _jsonable(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
     if isinstance(value, np.generic):
         return value.item()
     if value is pd.NA or value is pd.NaT:
         return None
     raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _engine(url: str) -> Engine:

@@ -9,7 +9,7 @@ import pandas as pd
 from sqlalchemy import Connection, Engine, select
 
 from features.errors import RenewalError
-from monitoring.database import insert, now, put, records, writing
+from monitoring.database import insert, now, put, reading, records, within, writing
 from monitoring.schema import events, outcomes, prediction_log
 
 _YES = {"1", "1.0", "true", "yes", "renewed", "won"}
@@ -64,13 +64,16 @@ class OutcomeLog:
             frame[name] = pd.to_datetime(frame[name]).astype("datetime64[us]")
         return frame
 
-    def record_events(self, table: str, rows: Sequence[dict[str, Any]], key: str) -> dict[str, int]:
+    def record_events(
+        self, table: str, rows: Sequence[dict[str, Any]], key: str, connection: Connection | None = None
+    ) -> dict[str, int]:
         """Keep CRM rows that arrived live; (table, id) is kept once.
 
         Args:
             table: a table of the CRM data contract.
             rows: its rows, JSON values.
             key: the column that holds the id.
+            connection: a transaction to be part of.
 
         Returns:
             `new`, `repeated`, and `conflicting`: the id is kept with other content, which stays.
@@ -79,7 +82,7 @@ class OutcomeLog:
             RenewalError: a row has no id.
         """
         counts = dict.fromkeys(("new", "repeated", "conflicting"), 0)
-        with writing(self.engine) as connection:
+        with within(self.engine, connection) as open_one:
             for row in rows:
                 if row.get(key) in (None, ""):
                     raise RenewalError(
@@ -87,11 +90,16 @@ class OutcomeLog:
                         found="a row without",
                         do="Give each row its id.",
                     )
-                counts[_arrive(connection, table, str(row[key]), row)] += 1
+                counts[_arrive(open_one, table, str(row[key]), row)] += 1
         return counts
 
     def events(
-        self, table: str | None = None, *, account_id: str | None = None, after: int = 0
+        self,
+        table: str | None = None,
+        *,
+        account_id: str | None = None,
+        after: int = 0,
+        connection: Connection | None = None,
     ) -> list[dict[str, Any]]:
         """Live arrivals in order, those numbered above `after`; `payload` is the row as sent."""
         query = select(events).where(events.c.event_id > after).order_by(events.c.event_id)
@@ -99,8 +107,8 @@ class OutcomeLog:
             query = query.where(events.c.crm_table == table)
         if account_id is not None:
             query = query.where(events.c.account_id == account_id)
-        with self.engine.connect() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+        with reading(self.engine, connection) as open_one:
+            return [dict(row) for row in open_one.execute(query).mappings()]
 
 
 def read_outcomes(file: Path) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, delete, func, select
 
 from monitoring.database import insert, put, records
@@ -156,15 +157,32 @@ def log_features(
     seen = features.reset_index(drop=True)
     blank: dict[str, Any] = {str(name): None for name in seen if seen[name].isna().all()}
     table = pa.Table.from_pandas(pd.concat([about, seen.assign(**blank)], axis=1), preserve_index=False)
-    dated = about["as_of"].dropna()
+    _log_batch(connection, kind, run_id, version, table, logged_at)
+
+
+def log_feature_table(
+    connection: Connection, kind: str, ready: list[dict[str, Any]], features: pa.Table
+) -> None:
+    """Keep the feature rows behind a run's prepared rows, same order."""
+    types = dict.fromkeys(ABOUT, pa.string()) | {"as_of": pa.timestamp("us"), "lead_days": pa.float64()}
+    about = {name: pa.array([row[name] for row in ready], types[name]) for name in ABOUT}
+    table = pa.table({**about, **dict(zip(features.column_names, features.columns, strict=True))})
+    first = ready[0]
+    _log_batch(connection, kind, first["run_id"], first["model_version"], table, first["scored_at"])
+
+
+def _log_batch(
+    connection: Connection, kind: str, run_id: str, version: str, table: pa.Table, logged_at: datetime
+) -> None:
+    dated = pc.min_max(table["as_of"]).as_py()
     batch = {
         "kind": kind,
         "run_id": run_id,
         "model_version": version,
-        "first_as_of": dated.min().to_pydatetime() if len(dated) else None,
-        "last_as_of": dated.max().to_pydatetime() if len(dated) else None,
+        "first_as_of": dated["min"],
+        "last_as_of": dated["max"],
         "logged_at": logged_at,
-        "rows": len(about),
+        "rows": table.num_rows,
         "arrow_zstd": packed(table),
     }
     connection.execute(

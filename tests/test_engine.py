@@ -22,7 +22,7 @@ from features.columns import crm_columns
 from features.engine import feature_rows
 from features.ledger import Ledger
 from features.load import from_rows
-from features.peers import peer_rows
+from features.peers import Peers
 from features.settings import Settings
 from features.snapshots import renewal_snapshots, win_snapshots
 
@@ -43,7 +43,7 @@ def declared(tables: dict[str, pa.Table], kind: str):
 
 def with_peers(planned, tables, snapshots: pa.Table) -> pa.Table:
     columns = {name: columns_of(table) for name, table in tables.items()}
-    for name, values in peer_rows(planned, columns, columns_of(snapshots)).items():
+    for name, values in Peers(planned, columns, columns_of(snapshots)).rows(columns_of(snapshots)).items():
         snapshots = snapshots.append_column(name, pa.array(values))
     return snapshots
 

@@ -13,6 +13,8 @@ from features.arrays import Coded, Column
 
 MAX_LEVELS = 60
 MIN_LEVEL_ROWS = 5
+BLOCK = 512
+"""Rows written at a time: few enough to stay in the cache."""
 
 Rows = pd.DataFrame | Mapping[str, Column | pd.Series]
 """Feature rows: a frame, or columns as the kernel answers them (a frame costs a live answer milliseconds)."""
@@ -42,11 +44,17 @@ class Encoding:
         ignored.
         """
         out = np.full((rows_of(X), len(self.columns)), np.nan, dtype=np.float32)
+        given = {
+            at: self._category(X, name) if name in self.levels else quantity(X, name)
+            for at, name in enumerate(self.columns)
+            if name in X
+        }
         with np.errstate(over="ignore"):  # beyond float32 is infinite, and infinite is missing
-            for at, name in enumerate(self.columns):
-                if name in X:
-                    out[:, at] = self._category(X, name) if name in self.levels else quantity(X, name)
-        out[~np.isfinite(out)] = np.nan
+            for start in range(0, len(out), BLOCK):
+                block = out[start : start + BLOCK]
+                for at, values in given.items():
+                    block[:, at] = values[start : start + BLOCK]
+                block[~np.isfinite(block)] = np.nan
         return out
 
     def absent(self, X: Rows) -> list[str]:
