@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from features.settings import Settings
 from monitoring.alerts import champion_alert
 from monitoring.store import Store, open_store
-from serving import api, planning, problems
+from serving import api, columnar, planning, problems
 from serving.auth import Doorkeeper
 from serving.deliveries import Deliveries
 from serving.front import Front, Metrics
@@ -82,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     failed = problems.install(app, site.error_page)
     app.include_router(api.router)
+    app.include_router(columnar.router)
     app.include_router(planning.router)
     app.include_router(site.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
@@ -154,7 +155,7 @@ async def _watch(running: Running) -> None:
 def _look(running: Running) -> None:
     before = running.models.versions()
     running.models.refresh()
-    running.live.kept.look()
+    running.live.look()
     _tell_champions(running, before)
 
 

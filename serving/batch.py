@@ -1,6 +1,7 @@
 """Scores a whole list at once: snapshots → features → model → store; what `perennial score` runs."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ from features.progress import Say, silent
 from features.settings import Settings
 from features.snapshots import asked, to_score
 from features.tables import SUBJECTS
-from monitoring.database import records as plain_rows
 from monitoring.prediction_log import Shadow
 from monitoring.store import open_store
-from training.explain import reasons
+from training.encode import Rows
+from training.explain import judged
 from training.model import Model
 from training.registry import Loaded, champion, former
 
@@ -137,14 +138,13 @@ def scored(
     Returns:
         (n) rows: ids, `as_of`, `lead_days`, the score's columns in units of money, then `known`.
     """
-    frame = snapshots[_kept_columns(snapshots)].join(known)
-    frame["amount"] = snapshots["amount"].astype("Float64").to_numpy(float, na_value=np.nan) / 100
-    frame[ID_COLUMNS[loaded.model.kind]] = frame["subject_id"]
-    if "problem" not in frame:
-        frame["problem"] = None
+    frame = subject_rows(snapshots, known, loaded.model.kind)
     starts = range(0, max(len(features), 1), ROWS_AT_ONCE)
-    parts = [_scored_part(loaded.model, features.iloc[at : at + ROWS_AT_ONCE], at, say) for at in starts]
-    frame = frame.join(pd.concat(parts))
+    with ThreadPoolExecutor(settings.threads) as pool:
+        parts = pool.map(
+            lambda at: _scored_part(loaded.model, features.iloc[at : at + ROWS_AT_ONCE], at, say), starts
+        )
+        frame = frame.join(pd.concat(parts))
     frame["reasons"] = [found if isinstance(found, list) else [] for found in frame["reasons"]]
     frame["band"] = frame["band"].astype(object).where(frame["band"].notna(), None)
     good = frame["probability"]
@@ -155,39 +155,51 @@ def scored(
     return frame
 
 
+def subject_rows(snapshots: pd.DataFrame, known: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Rows that lack but their scores: what snapshots and `known` say, `amount` in units of money."""
+    frame = snapshots[_kept_columns(snapshots)].join(known)
+    frame["amount"] = snapshots["amount"].astype("Float64").to_numpy(float, na_value=np.nan) / 100
+    frame[ID_COLUMNS[kind]] = frame["subject_id"]
+    if "problem" not in frame:
+        frame["problem"] = None
+    return frame
+
+
 def _scored_part(model: Model, features: pd.DataFrame, start: int, say: Say) -> pd.DataFrame:
-    probability = model.probability(features)
-    low, high = model.interval(probability)
     if start and start % 10_000 == 0:
         say(f"{start:,} scored")
-    return pd.DataFrame(
-        {
-            "probability": probability,
-            "low": low,
-            "high": high,
-            "band": model.band(probability),
-            "reasons": reasons(model, features),
-        },
-        index=features.index,
-    )
+    return pd.DataFrame(_score_columns(model, features), index=features.index)
 
 
-def scored_from(loaded: Loaded, rows: list[dict[str, Any]], features: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of the store scored anew by another model.
+def _score_columns(model: Model, X: Rows) -> dict[str, Any]:
+    probability, why = judged(model, X)
+    low, high = model.interval(probability)
+    band = model.band(probability)
+    return {"probability": probability, "low": low, "high": high, "band": band, "reasons": why}
+
+
+def scored_rows(loaded: Loaded, rows: list[dict[str, Any]], X: Rows) -> list[dict[str, Any]]:
+    """Rows about subjects, as the store gives them or `subject_rows` makes them, scored (anew).
 
     Args:
-        loaded: the model that serves now.
-        rows: (n) current scores as the store gives them.
-        features: (n, k) the feature rows logged with them, same order.
+        loaded: the model.
+        rows: (n) with `amount` in units.
+        X: (n, k) their feature rows, same order.
     """
-    is_renewal = loaded.model.kind == "renewal"
-    made = []
-    for row, fresh in zip(rows, plain_rows(_scored_part(loaded.model, features, 0, silent)), strict=True):
-        share = 1 - fresh["probability"] if is_renewal else fresh["probability"]
-        value = None if row["amount"] is None else round(share * row["amount"], 2)
-        fresh |= {"model_version": str(loaded.version), "alias": loaded.alias}
-        made.append({**row, **fresh, "at_risk" if is_renewal else "expected": value})
-    return made
+    found = _score_columns(loaded.model, X)
+    amount = np.array([row["amount"] for row in rows], dtype=float)
+    good = found["probability"]
+    name, share = ("at_risk", 1 - good) if loaded.model.kind == "renewal" else ("expected", good)
+    money = [None if np.isnan(value) else value for value in np.round(share * amount, 2).tolist()]
+    columns = {
+        key: values.tolist() if isinstance(values, np.ndarray) else values for key, values in found.items()
+    }
+    fixed = {"model_version": str(loaded.version), "alias": loaded.alias}
+    parts = zip(*columns.values(), money, strict=True)
+    return [
+        {**row, **dict(zip((*columns, name), part, strict=True)), **fixed}
+        for row, part in zip(rows, parts, strict=True)
+    ]
 
 
 def held_out(accounts: pd.Series, settings: Settings) -> np.ndarray:

@@ -1,119 +1,157 @@
-"""What live answers stand on: the ingested CRM, its open subjects, and accounts' events kept ready."""
+"""What live answers stand on: the ingested CRM, its open subjects, and each account's events by look-up."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from features.answers import live_rows
-from features.arrays import ArrowColumns, Coded, Columns, columns_of
+from features.arrays import Coded, Column, Columns, columns_of
+from features.as_of import DAY
+from features.by_account import ByAccount
 from features.crm import Crm
-from features.engine import SNAPSHOT_COLUMNS, Work, account_ledger, snapshot_table, work_for
-from features.ledger import Ledger
+from features.engine import SNAPSHOT_COLUMNS, ledger_of, peers, work_for
+from features.peers import Peers
 from features.snapshots import to_score
-from features.tables import TABLES
-from serving.batch import about
+from features.tables import SUBJECTS, TABLES
+from features.work import Work
+from monitoring.database import records
+from serving.batch import about, subject_rows
+from training.encode import texts
 
 Restate = Mapping[str, Callable[[pa.Table], pa.Table]]
-MOST_ACCOUNTS = 2_000
-OWNERS = {"contract_id": "contracts", "opportunity_id": "opportunities", "lead_id": "leads"}
+
+
+class Seen(NamedTuple):
+    """Some open subjects of one account at a moment.
+
+    Attributes:
+        account_id: whose.
+        places: (m,) where they stand among the ground's subjects.
+        as_of: the moment.
+        lead_days: (m,) whole days to the end (renewal) or since the creation (win), NaN where not known.
+    """
+
+    account_id: str
+    places: np.ndarray
+    as_of: pd.Timestamp
+    lead_days: np.ndarray
 
 
 class Ground:
-    """One ingested CRM, for one kind of model.
+    """One ingested CRM, for one kind of model; everything slow is worked out once, by `warm`.
 
     Args:
         crm: the CRM.
         kind: `renewal` or `win`.
+        work: what is read and answered.
+        stored: the accounts' rows.
     """
 
-    def __init__(self, crm: Crm, kind: str) -> None:
-        self.crm, self.kind = crm, kind
-        self.work: Work = work_for(crm, kind)
-        self._ledgers: OrderedDict[str, Ledger] = OrderedDict()
-        self._across: tuple[Any, pa.Table] | None = None
+    def __init__(self, crm: Crm, kind: str, work: Work, stored: ByAccount) -> None:
+        self.crm, self.kind, self.work, self.stored = crm, kind, work, stored
+
+    def warm(self) -> None:
+        """Work out what the first answer would wait for."""
+        if len(self.subjects):
+            first = self.subjects[0]["account_id"]
+            self.features(self.seen(first, self.crm.until), {})
 
     @cached_property
     def open_subjects(self) -> pd.DataFrame:
-        """Snapshots of what runs at the end of the data, with names people know; sorted by account."""
+        """Snapshots of what runs at the end of the data, sorted by account."""
         found = to_score(self.crm, self.kind, self.crm.until)
-        found = found.join(about(self.crm, self.kind, found))
         return found.sort_values("account_id", kind="stable", ignore_index=True)
 
     @cached_property
-    def created(self) -> pd.Series:
-        """When each opportunity was created."""
-        frame = self.crm.frame("opportunities", ["opportunity_id", "created_at"])
-        return frame.drop_duplicates("opportunity_id").set_index("opportunity_id")["created_at"]
+    def subjects(self) -> list[dict[str, Any]]:
+        """The same as rows that lack but their scores, with names people know."""
+        known = about(self.crm, self.kind, self.open_subjects)
+        return records(subject_rows(self.open_subjects, known, self.kind))
 
-    def snapshots(self, account_id: str, as_of: pd.Timestamp) -> pd.DataFrame:
-        """An account's open subjects seen at `as_of`, which is not before the end of the data."""
-        every = self.open_subjects
-        low, high = np.searchsorted(every["account_id"].to_numpy(object), [account_id, account_id + "\0"])
-        mine = every.iloc[low:high].copy()
-        mine["as_of"] = as_of
+    @cached_property
+    def _accounts(self) -> np.ndarray:
+        return self.open_subjects["account_id"].to_numpy(object)
+
+    @cached_property
+    def _moments(self) -> np.ndarray:
+        """(n,) what lead days count to or from: ends of contracts, creation of opportunities."""
         if self.kind == "renewal":
-            mine = mine[mine["ends_at"].isna() | (mine["ends_at"] >= as_of)]
-            mine["lead_days"] = np.floor((mine["ends_at"] - as_of) / pd.Timedelta(days=1))
-        else:
-            since = self.created.reindex(mine["opportunity_id"]).to_numpy()
-            age = pd.to_timedelta(as_of - pd.Series(since, mine.index))
-            mine["lead_days"] = np.floor(age / pd.Timedelta(days=1))
-        return mine
+            return self.open_subjects["ends_at"].to_numpy("datetime64[us]")
+        frame = self.crm.frame("opportunities", ["opportunity_id", "created_at"])
+        created = frame.drop_duplicates("opportunity_id").set_index("opportunity_id")["created_at"]
+        return created.reindex(self.open_subjects["opportunity_id"]).to_numpy("datetime64[us]")
+
+    def seen(self, account_id: str, as_of: pd.Timestamp) -> Seen:
+        """An account's open subjects at `as_of`, which is not before the end of the data."""
+        low, high = np.searchsorted(self._accounts, [account_id, account_id + "\0"])
+        places = np.arange(low, high)
+        now = as_of.to_datetime64().astype("datetime64[us]")
+        if self.kind == "renewal":
+            places = places[~(self._moments[places] < now)]
+        span = self._moments[places] - now if self.kind == "renewal" else now - self._moments[places]
+        days = np.where(np.isnat(span), np.nan, np.floor(span.astype(np.int64) / DAY))
+        return Seen(account_id, places, as_of, days)
 
     def features(
-        self, snapshots: pd.DataFrame, arrived: dict[str, pa.Table], restate: Restate | None = None
-    ) -> pd.DataFrame:
-        """Feature rows of one account's snapshots, with what arrived since the load.
+        self, seen: Seen, arrived: Mapping[str, pa.Table], restate: Restate | None = None
+    ) -> Columns:
+        """Feature rows of one account's subjects, with what arrived since the load.
 
         Args:
-            snapshots: of one account, as `snapshots` makes them.
+            seen: the subjects, m.
             arrived: table → clean rows of that account.
             restate: table → what makes of its rows those of an imagined past (arrived ones among them).
         """
         restate = restate or {}
-        account_id = str(snapshots["account_id"].iloc[0])
-        ledger = self._ledger(account_id)
-        changed = {}
-        for table in {*arrived, *restate} & set(ledger.tables):
-            rows = _with_arrivals(ledger.tables[table], arrived.get(table), TABLES[table].key)
-            changed[table] = columns_of(restate[table](rows) if table in restate else rows)
-        asked = columns_of(self._asked(snapshots))
-        rows = live_rows(
-            self.work.plan, self.work.columns, ledger.changed(changed) if changed else ledger, asked
-        )
-        return pd.DataFrame({name: _plain(values) for name, values in rows.items()}, index=snapshots.index)
+        tables = self.stored.rows(seen.account_id)
+        for table in {*arrived, *restate} & set(tables):
+            rows = _with_arrivals(tables[table], arrived.get(table), TABLES[table].key)
+            tables[table] = restate[table](rows) if table in restate else rows
+        ledger = ledger_of(tables, self.work, [seen.account_id])
+        return live_rows(self.work.plan, self.work.columns, ledger, self._asked(seen))
 
-    def _ledger(self, account_id: str) -> Ledger:
-        kept = self._ledgers.pop(account_id, None)
-        self._ledgers[account_id] = kept or account_ledger(self.crm, self.work, [account_id])
-        while len(self._ledgers) > MOST_ACCOUNTS:
-            self._ledgers.popitem(last=False)
-        return self._ledgers[account_id]
+    @cached_property
+    def _snapshots(self) -> pa.Table:
+        return pa.Table.from_pandas(self.open_subjects[list(SNAPSHOT_COLUMNS)], preserve_index=False)
 
-    def _asked(self, snapshots: pd.DataFrame) -> pa.Table:
-        """The snapshots as the kernel takes them; what spans accounts is worked out once a day for all."""
-        plain = list(SNAPSHOT_COLUMNS)
-        midnight = snapshots["as_of"].iloc[0].floor("D")
-        if self._across is None or self._across[0] != midnight:
-            every = self.open_subjects.assign(as_of=midnight)
-            self._across = midnight, snapshot_table(self.crm, self.work, every)
-        across = self._across[1].take(pa.array(snapshots.index))
-        asked = pa.Table.from_pandas(snapshots[plain], preserve_index=False)
-        for name in across.column_names:
-            if name not in asked.column_names:
-                asked = asked.append_column(name, across.column(name))
-        return asked
+    @cached_property
+    def _peers(self) -> Peers | None:
+        if not self.work.plan.across:
+            return None
+        return peers(self.crm, self.work, columns_of(self._snapshots))
+
+    @cached_property
+    def _industries(self) -> pa.Table:
+        """The subjects' industries, if the CRM tells them: a table of one column, or of none."""
+        found = {} if self._peers is None else self._peers.industries(columns_of(self._snapshots))
+        named = found.get("industry")
+        return pa.table({"industry": pa.array(texts(named), pa.string())} if isinstance(named, Coded) else {})
+
+    def _asked(self, seen: Seen) -> Columns:
+        """The subjects as the kernel takes them, with what spans accounts."""
+        own = pa.array(seen.places)
+        asked: dict[str, Column] = dict(columns_of(self._snapshots.take(own)))
+        if self._industries.num_columns:
+            asked |= columns_of(self._industries.take(own))
+        asked["as_of"] = np.full(len(own), seen.as_of.as_unit("us").value // 1_000, np.int64)
+        asked["lead_days"] = seen.lead_days
+        return asked if self._peers is None else {**asked, **self._peers.rows(asked)}
 
 
-def _with_arrivals(columns: Columns, arrived: pa.Table | None, key: str | None) -> pa.Table:
+def grounds(crm: Crm) -> dict[str, Ground]:
+    """The grounds of each kind of model a CRM has dated subjects for."""
+    kinds = [kind for kind, table in SUBJECTS.items() if crm.has(table) and crm.dated(kind)]
+    works = {kind: work_for(crm, kind) for kind in kinds}
+    stored = ByAccount(crm, works) if works else None
+    return {kind: Ground(crm, kind, work, stored) for kind, work in works.items() if stored is not None}
+
+
+def _with_arrivals(stored: pa.Table, arrived: pa.Table | None, key: str | None) -> pa.Table:
     """Stored rows and those that arrived since, in the stored columns; a row that was loaded counts once."""
-    assert isinstance(columns, ArrowColumns)
-    stored = columns.table
     if arrived is None:
         return stored
     if key and key in arrived.column_names and key in stored.column_names:
@@ -131,20 +169,3 @@ def with_rows(stored: pa.Table, more: pa.Table) -> pa.Table:
         for field in stored.schema
     ]
     return pa.concat_tables([stored, pa.table(added, schema=stored.schema)])
-
-
-def _plain(values: Any) -> Any:
-    """A column of answers as pandas takes it."""
-    if not isinstance(values, Coded):
-        return values
-    return pd.Categorical.from_codes(values.codes, pd.Index(values.levels.astype(str), dtype="str"))
-
-
-def account_of(crm: Crm) -> dict[str, dict[str, str]]:
-    """For contracts, opportunities and leads: id → account."""
-    found = {}
-    for column, table in OWNERS.items():
-        if crm.has(table, column, "account_id"):
-            rows = crm.arrow(table, [column, "account_id"])
-            found[column] = dict(zip(rows[column].to_pylist(), rows["account_id"].to_pylist(), strict=True))
-    return found

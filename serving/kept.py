@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from monitoring.schema import runs
 from monitoring.store import Store
-from serving.batch import ID_COLUMNS, hide_held_out, scored_from
+from serving.batch import ID_COLUMNS, hide_held_out, scored_rows
 from training.registry import Loaded
 
 MOST_ROWS = 20_000
@@ -35,40 +35,36 @@ class KeptScores:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._rows: OrderedDict[tuple[str, str, str], Ready] = OrderedDict()
+        self._rows: dict[tuple[str, str], OrderedDict[str, Ready]] = {}
         self._features: dict[str, pd.DataFrame] = {}
         self._stamp: Any = None
+        self._changes = 0
         self._turn = threading.Lock()
 
     def ready(self, kind: str, ids: Sequence[str], loaded: Loaded) -> dict[str, Ready]:
         """The rows of these subjects by id, scored by `loaded`; those not in the list are left out."""
-        version = str(loaded.version)
-        found: dict[str, Ready] = {}
-        absent: list[str] = []
-        for one in ids:
-            kept = self._rows.get((kind, version, one))
-            if kept is None:
-                absent.append(one)
-            else:
-                found[one] = kept
-        if absent:
-            found |= self._read(kind, list(dict.fromkeys(absent)), loaded)
+        kept = self._rows.get((kind, str(loaded.version)), OrderedDict[str, Ready]())
+        found = {one: row for one in ids if (row := kept.get(one)) is not None}
+        if len(found) < len(ids):
+            found |= self._read(kind, [one for one in dict.fromkeys(ids) if one not in found], loaded)
         return found
 
     def _read(self, kind: str, ids: list[str], loaded: Loaded) -> dict[str, Ready]:
-        stamp = self._stamp
-        rows = self.store.scores(kind, ids=ids).rows
+        changes = self._changes
+        rows = self.store.scores(kind, ids=ids).rows if ids else []
         stale = [row for row in rows if row["model_version"] != str(loaded.version)]
         if stale:
             fresh = {row[ID_COLUMNS[kind]]: row for row in self._scored_anew(kind, stale, loaded)}
             rows = [fresh.get(row[ID_COLUMNS[kind]], row) for row in rows]
         made = {row[ID_COLUMNS[kind]]: ready(row) for row in rows}
         with self._turn:
-            if stamp == self._stamp:  # else another run wrote meanwhile, and these may be the old ones
-                for one, row in made.items():
-                    self._rows[kind, str(loaded.version), one] = row
-                while len(self._rows) > MOST_ROWS:
-                    self._rows.popitem(last=False)
+            if (
+                changes == self._changes
+            ):  # else something was written meanwhile, and these may be the old ones
+                kept = self._rows.setdefault((kind, str(loaded.version)), OrderedDict())
+                kept.update(made)
+                while len(kept) > MOST_ROWS:
+                    kept.popitem(last=False)
         return made
 
     def _scored_anew(self, kind: str, rows: list[dict[str, Any]], loaded: Loaded) -> list[dict[str, Any]]:
@@ -77,7 +73,7 @@ class KeptScores:
         if not there:
             return []
         frame = features.loc[[row["subject_id"] for row in there]]
-        return scored_from(loaded, there, frame)
+        return scored_rows(loaded, there, frame)
 
     def _logged(self, kind: str) -> pd.DataFrame:
         """The last logged feature row of each subject."""
@@ -89,11 +85,12 @@ class KeptScores:
 
     def forget_subjects(self, kind: str, subjects: Iterable[str]) -> None:
         """Forget what is kept of some subjects: their scores have just been written."""
-        gone = set(subjects)
         with self._turn:
-            for key in [key for key in self._rows if key[0] == kind and key[2] in gone]:
-                del self._rows[key]
-            self._features.pop(kind, None)
+            self._changes += 1
+            for one in subjects:
+                for (of, _), kept in self._rows.items():
+                    if of == kind:
+                        kept.pop(one, None)
 
     def look(self) -> None:
         """Forget everything once a run has written since the last look; live ones speak for themselves."""
@@ -107,6 +104,7 @@ class KeptScores:
     def forget(self, stamp: Any = None) -> None:
         """Forget what is kept; the next question asks the store."""
         with self._turn:
+            self._changes += 1
             self._stamp = stamp if stamp is not None else object()
             self._rows.clear()
             self._features.clear()

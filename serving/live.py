@@ -1,5 +1,6 @@
 """Scores while somebody waits: stored subjects, the caller's own rows, accounts where something happened."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,7 @@ from serving.problems import ProblemError
 from serving.schema import MAX_RECORDS
 from training.registry import Loaded
 
+log = logging.getLogger("perennial.serving")
 NOUN = {"renewal": "contract", "win": "opportunity"}
 
 
@@ -32,8 +34,16 @@ class Live:
     def __init__(self, settings: Settings, store: Store, models: HeldModels) -> None:
         self.settings, self.store, self.models = settings, store, models
         self.kept = KeptScores(store)
-        self.kept.look()
         self.arrivals = Arrivals(settings, store, models, self.kept)
+        self.look()
+
+    def look(self) -> None:
+        """Notice what another process has done: a run that wrote scores, a CRM that was ingested."""
+        self.kept.look()
+        try:
+            self.arrivals.look()
+        except Exception:  # replaced or erased while it was read, perhaps: told, and looked at again
+            log.exception("the CRM ingested last could not be made ready; answers stand on the one before")
 
     def stored(
         self, kind: str, ids: Sequence[str], principal: Principal, as_of: datetime | None = None

@@ -4,16 +4,18 @@ The score repeats what went together in the past: where worried customers are ca
 What the action changes is told by `training.causal.what_if`; the two are never mixed into one figure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from features.arrays import Coded, Column
 from features.arriving import Reader
 from serving.arrivals import Arrivals
-from serving.ground import Restate, with_rows
+from serving.ground import Ground, Restate, Seen, with_rows
+from training.encode import texts
 from training.registry import Loaded
 
 BEFORE = pd.Timedelta(hours=1)
@@ -38,14 +40,12 @@ def score_said(
         `now`, `changed`, `difference` (None where it can't be told), `moved` features, version, `why`.
     """
     with arrivals.standing("renewal", row["account_id"]) as stood:
-        snapshots = pd.DataFrame() if stood is None else stood[1]
-        if not snapshots.empty:
-            snapshots = snapshots[snapshots["contract_id"] == row["contract_id"]]
-        if stood is None or snapshots.empty or pd.isna(snapshots["ends_at"].iloc[0]):
+        subject, seen = (None, None) if stood is None else _only(stood[0], stood[1], row["contract_id"])
+        if stood is None or subject is None or seen is None or subject["end_date"] is None:
             return unsaid("the contract has no end date, or does not run any more")
         ground, _, arrived = stood
-        X = ground.features(snapshots, arrived)
-        otherwise = ground.features(snapshots, arrived, _restated(snapshots.iloc[0], changes, reader))
+        X = ground.features(seen, arrived)
+        otherwise = ground.features(seen, arrived, _restated(subject, seen.as_of, changes, reader))
     moved = [name for name in loaded.model.features if name in X and not _same(X[name], otherwise[name])]
     now, changed = (float(loaded.model.probability(rows)[0]) for rows in (X, otherwise))
     return {
@@ -63,27 +63,44 @@ def unsaid(why: str) -> dict[str, Any]:
     return {**dict.fromkeys(("now", "changed", "difference")), "moved": [], "model_version": None, "why": why}
 
 
-def _same(one: pd.Series, other: pd.Series) -> bool:
-    return one.astype(object).equals(other.astype(object))
+def _only(ground: Ground, seen: Seen, contract_id: str) -> tuple[dict[str, Any] | None, Seen | None]:
+    """One contract among those seen."""
+    for at, place in enumerate(seen.places.tolist()):
+        if ground.subjects[place]["contract_id"] == contract_id:
+            alone = seen._replace(places=seen.places[[at]], lead_days=seen.lead_days[[at]])
+            return ground.subjects[place], alone
+    return None, None
 
 
-def _restated(snapshot: pd.Series, changes: Mapping[str, float], reader: Reader) -> Restate:
+def _same(one: Column, other: Column) -> bool:
+    if isinstance(one, Coded) and isinstance(other, Coded):
+        return bool((texts(one) == texts(other)).all())
+    return np.array_equal(np.asarray(one), np.asarray(other), equal_nan=True)
+
+
+def _restated(
+    subject: Mapping[str, Any], now: pd.Timestamp, changes: Mapping[str, float], reader: Reader
+) -> Restate:
     """How the account's activities and quotes would read had the actions been taken by now."""
-    restate = {}
+    restate: dict[str, Callable[[pa.Table], pa.Table]] = {}
     if {"contact_days_before", "calls_30d"} & set(changes):
-        restate["activities"] = lambda rows: _activities(rows, snapshot, changes, reader)
-    if "discount_pct" in changes and pd.notna(snapshot["amount"]):
-        restate["quotes"] = lambda rows: _quotes(rows, snapshot, changes["discount_pct"], reader)
+        restate["activities"] = lambda rows: _activities(rows, subject, now, changes, reader)
+    if "discount_pct" in changes and subject["amount"] is not None:
+        restate["quotes"] = lambda rows: _quotes(rows, subject, now, changes["discount_pct"], reader)
     return restate
 
 
 def _activities(
-    rows: pa.Table, snapshot: pd.Series, changes: Mapping[str, float], reader: Reader
+    rows: pa.Table,
+    subject: Mapping[str, Any],
+    now: pd.Timestamp,
+    changes: Mapping[str, float],
+    reader: Reader,
 ) -> pa.Table:
     """The account's activities with the contact made, and just so many calls in the last 30 days."""
-    now, moments = snapshot["as_of"], []
+    moments: list[pd.Timestamp] = []
     if "contact_days_before" in changes:
-        day = snapshot["ends_at"] - pd.Timedelta(days=changes["contact_days_before"])
+        day = subject["end_date"] - pd.Timedelta(days=changes["contact_days_before"])
         moments.append(min(day, now - BEFORE))
     if "calls_30d" in changes:
         at = rows["occurred_at"].to_pandas()
@@ -96,7 +113,7 @@ def _activities(
     if not moments:
         return rows
     calls = [
-        {**_links(snapshot), "kind": "call", "direction": "outbound", "occurred_at": at} for at in moments
+        {**_links(subject), "kind": "call", "direction": "outbound", "occurred_at": at} for at in moments
     ]
     return with_rows(rows, _read("activities", "activity_id", calls, reader))
 
@@ -105,20 +122,22 @@ def _is_recent(moments: list[pd.Timestamp], now: pd.Timestamp) -> bool:
     return bool(moments) and moments[0] >= now - RECENT
 
 
-def _quotes(rows: pa.Table, snapshot: pd.Series, discount_pct: float, reader: Reader) -> pa.Table:
+def _quotes(
+    rows: pa.Table, subject: Mapping[str, Any], now: pd.Timestamp, discount_pct: float, reader: Reader
+) -> pa.Table:
     """The account's quotes with one more, at this discount on the annual value."""
-    full = int(snapshot["amount"]) / 100
+    full = subject["amount"]
     quote = {
-        **_links(snapshot),
-        "quoted_at": snapshot["as_of"] - BEFORE,
+        **_links(subject),
+        "quoted_at": now - BEFORE,
         "list_amount": full,
         "net_amount": round(full * (1 - discount_pct / 100), 2),
     }
     return with_rows(rows, _read("quotes", "quote_id", [quote], reader))
 
 
-def _links(snapshot: pd.Series) -> dict[str, str]:
-    return {"account_id": str(snapshot["account_id"]), "contract_id": str(snapshot["contract_id"])}
+def _links(subject: Mapping[str, Any]) -> dict[str, str]:
+    return {name: subject[name] for name in ("account_id", "contract_id")}
 
 
 def _read(table: str, key: str, rows: list[dict[str, Any]], reader: Reader) -> pa.Table:

@@ -1,15 +1,18 @@
 """The live path: stored once, scored at once, equal to the batch, alerts raised."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from serving_case import client_of, home, night  # noqa: F401 (fixtures)
 
+from features.arrays import Coded
 from features.engine import feature_rows
 from features.load import ingest, opened
 from features.settings import Settings
 from features.snapshots import asked
 from monitoring.store import open_store
-from serving.ground import Ground
+from serving.ground import grounds
+from training.encode import texts
 
 pytestmark = pytest.mark.slow
 
@@ -49,17 +52,21 @@ def send(client, table, *rows):
 @pytest.mark.parametrize("kind", ["renewal", "win"])
 def test_a_live_feature_row_equals_the_nightly_one_to_the_bit(here, kind):
     with opened(here) as crm:
-        ground = Ground(crm, kind)
+        ground = grounds(crm)[kind]
         every = feature_rows(crm, ground.open_subjects, kind, here).frame
         for account in ground.open_subjects["account_id"].drop_duplicates()[:25]:
-            mine = ground.snapshots(account, crm.until)
-            live = ground.features(mine, {})
+            seen = ground.seen(account, crm.until)
+            live = ground.features(seen, {})
+            assert set(live) >= set(every)
             for name in every.columns:
-                batch = every.loc[mine.index, name].astype(
-                    live[name].dtype if live[name].dtype.kind == "f" else object
-                )
-                same = (live[name].astype(batch.dtype) == batch) | (live[name].isna() & batch.isna())
-                assert same.all(), (account, name, live[name].tolist(), batch.tolist())
+                batch = every[name].iloc[seen.places]
+                if isinstance(live[name], Coded):
+                    same = texts(live[name]) == batch.astype(object).where(batch.notna(), None).to_numpy()
+                else:
+                    nightly = batch.to_numpy(float)
+                    same = (live[name].view(np.int64) == nightly.view(np.int64)) | np.isnan(nightly)
+                    assert (np.isnan(live[name]) == np.isnan(nightly)).all(), (account, name)
+                assert same.all(), (account, name)
 
 
 def test_an_event_scores_as_if_it_had_been_in_the_data(here, client, tmp_path):

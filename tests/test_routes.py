@@ -55,6 +55,7 @@ ROUTES = {
     "POST /v1/renewals/score": Asked(SELLING, json={"contract_ids": ["{contract}"]}),
     "POST /v1/opportunities/score": Asked(SELLING, json={"opportunity_ids": ["{opportunity}"]}),
     "POST /v1/score/records": Asked(("sales", "mlops", "admin"), json={"model": "renewal", "crm": CRM}),
+    "POST /v1/score/features": Asked(("sales", "mlops", "admin"), json={"columns": {"days_to_end": [40.0]}}),
     "POST /v1/events": Asked(SELLING, json={"table": "activities", "rows": [CALL]}),
     "GET /v1/renewals": Asked(SELLING, "/v1/renewals?limit=1000"),
     "GET /v1/opportunities": Asked(SELLING, "/v1/opportunities?limit=1000"),
