@@ -233,10 +233,7 @@ def whole(seeds: int, accounts: int) -> None:
         for name in {check["name"] for check in told["checks"] if check["verdict"] == "alert"}:
             alarms[name] = alarms.get(name, 0) + 1
         print(f"  seed {seed}: {told['verdict']} {count} {alarms}", file=sys.stderr, flush=True)
-    print(
-    print(f"monitor itself, {accounts} accounts, {seeds} seeds, nothing changed: {count}")
-    print(f"alarms: {alarms}")
-    )
+    print(f"monitor itself, {accounts} accounts, {seeds} seeds, nothing changed: {count}; alarms: {alarms}")
 
 
 def _monitored(folder: Path, seed: int, accounts: int) -> dict:
