@@ -6,10 +6,12 @@ cross-fitting, seven strategies and six windows multiply by hundreds.
 """
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dposv
 from scipy.special import expit
 
 MOST_STEPS = 25
+CLOSE = 1e-6
+"""A Newton step that promises less than this share of the loss is the last: the next would be its square."""
 TINY = 1e-9
 
 
@@ -37,26 +39,37 @@ def fit_logistic(
     if start is None:
         share = np.clip(np.average(y, weights=weight + TINY), 1e-4, 1 - 1e-4)
         beta[0] = np.log(share / (1 - share))
-    loss = _loss(A, y, weight, beta, penalty)
+    score = A @ beta
+    loss = _loss(score, y, weight, beta, penalty)
     for _ in range(MOST_STEPS):
-        p = expit(A @ beta)
+        p = expit(score)
         gradient = A.T @ (weight * (y - p)) - penalty * beta
         hessian = (A * (weight * np.maximum(p * (1 - p), 1e-6))[:, None]).T @ A
         hessian[np.diag_indices(d)] += penalty + TINY
-        step = cho_solve(cho_factor(hessian), gradient)
-        size = 1.0
-        while (later := _loss(A, y, weight, beta + size * step, penalty)) > loss + 1e-12 and size > 1e-3:
+        step = _solved(hessian, gradient)
+        promised, along, size = gradient @ step / 2, A @ step, 1.0
+        while (later := _loss(score + size * along, y, weight, beta + size * step, penalty)) > loss + 1e-12:
             size /= 2
-        beta = beta + size * step
-        if loss - later < 1e-7 * (1 + abs(loss)):
+            if size < 1e-3:
+                break
+        beta, score, loss = beta + size * step, score + size * along, later
+        if promised < CLOSE * (1 + abs(loss)):
             break
-        loss = later
     return beta
 
 
-def _loss(A: np.ndarray, y: np.ndarray, weight: np.ndarray, beta: np.ndarray, penalty: np.ndarray) -> float:
-    score = A @ beta
-    return float(np.sum(weight * (np.logaddexp(0.0, score) - y * score)) + 0.5 * np.sum(penalty * beta**2))
+def _loss(
+    score: np.ndarray, y: np.ndarray, weight: np.ndarray, beta: np.ndarray, penalty: np.ndarray
+) -> float:
+    return float(weight @ (np.logaddexp(0.0, score) - y * score) + 0.5 * penalty @ beta**2)
+
+
+def _solved(gram: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The solution of a positive definite system; straight to LAPACK, for systems are small and many."""
+    _, found, failed = dposv(gram, target)
+    if failed:
+        raise np.linalg.LinAlgError(f"not positive definite at row {failed}")
+    return found
 
 
 def fit_linear(A: np.ndarray, Y: np.ndarray, weight: np.ndarray, ridge: float) -> np.ndarray:
@@ -66,7 +79,7 @@ def fit_linear(A: np.ndarray, Y: np.ndarray, weight: np.ndarray, ridge: float) -
     penalty[0] = 1e-6
     gram = (A * weight[:, None]).T @ A
     gram[np.diag_indices(d)] += penalty + TINY
-    return cho_solve(cho_factor(gram), A.T @ (weight[:, None] * Y))
+    return _solved(gram, A.T @ (weight[:, None] * Y))
 
 
 def log_loss(y: np.ndarray, p: np.ndarray, weight: np.ndarray) -> float:
