@@ -19,7 +19,7 @@ from evidently.legacy.core import ColumnType
 from evidently.legacy.renderers.html_widgets import table_data
 from evidently.metrics import DuplicatedRowCount, RowCount, ValueDrift
 
-from monitoring.checks import Check
+from monitoring.checks import Check, Verdict
 from monitoring.fairness import ParityRows, parity_checks
 from monitoring.shift import Shift, category_shift, is_category, number_shift
 from monitoring.windows import Windows
@@ -208,7 +208,9 @@ def _loose(frame: pd.DataFrame) -> Dataset:
 
 
 def _check_frame(checks: Sequence[Check]) -> pd.DataFrame:
-    return pd.DataFrame([check.as_dict() for check in checks])
+    """The checks, those that ask for something first."""
+    order = [Verdict.ALERT, Verdict.UNKNOWN, Verdict.OK]
+    return pd.DataFrame([check.as_dict() for check in sorted(checks, key=lambda c: order.index(c.verdict))])
 
 
 def _shift_frame(tested: Sequence[Shift]) -> pd.DataFrame:

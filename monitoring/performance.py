@@ -111,7 +111,7 @@ def calibration_check(y: np.ndarray, p: np.ndarray, account: np.ndarray) -> Chec
     gap, error, _ = calibration_gap(y, p, account)
     slack = _slack(p)
     is_off = _p_beyond(abs(gap), slack, error, len(np.unique(account))) <= ALPHA_EACH
-    why = f"{_rates(y, p)} (± {1.96 * error:.1%}; {len(y):,} rows)"
+    why = f"{_rates(y, p)} (± {1.96 * error:.1%}; {len(y):,} rows){_unsure(gap, slack, is_off)}"
     verdict = Verdict.ALERT if is_off else Verdict.OK
     return Check("performance: calibration", "", gap, slack, verdict, why, is_essential=True)
 
@@ -251,8 +251,9 @@ def _parts(decided: pd.DataFrame) -> list[Check]:
             checks.append(_unknown("performance: calibration", lack, segment=segment))
             continue
         (gap, slack, _), p = next(corrected)
-        why = f"{_rates(rows['y'], rows['p'])}; {len(rows):,} rows"
-        verdict, name = _verdict(p <= ALPHA_PARTS), "performance: calibration"
+        is_off, name = p <= ALPHA_PARTS, "performance: calibration"
+        verdict = _verdict(is_off)
+        why = f"{_rates(rows['y'], rows['p'])}; {len(rows):,} rows{_unsure(gap, slack, is_off)}"
         if segment == ACTED_ON:
             verdict, why = Verdict.OK, f"{why}; what the actions did is in it, so it is no verdict"
         checks.append(Check(name, segment, gap, slack, verdict, why, cause=name))
@@ -273,6 +274,10 @@ def treatments(decided: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
         if column in decided and decided[column].fillna(False).any():
             parts.append((segment, decided[decided[column].fillna(False).astype(bool) == wanted]))
     return [(segment, rows) for segment, rows in parts if len(rows)]
+
+
+def _unsure(gap: float, slack: float, is_off: bool) -> str:
+    return "; more than the limit, but it may be chance" if abs(gap) > slack and not is_off else ""
 
 
 def _part_gap(rows: pd.DataFrame) -> tuple[float, float, float]:

@@ -4,32 +4,41 @@ from rich.markup import escape
 
 from serving.console.words import VERDICT_STYLE, Result, grid, money, number, percent, terminal
 
+ESTIMATE = "estimate before outcomes"
+
 
 def monitored(result: Result) -> None:
     """The verdict, then every check that is not ok, then how many are."""
     out = terminal()
     out.print(f"Verdict: [{VERDICT_STYLE[result['verdict']]}]{result['verdict']}[/]")
-    telling = [check for check in result["checks"] if check["verdict"] != "ok"]
-    fine = len(result["checks"]) - len(telling)
+    looked_at = [check for check in result["checks"] if not check["name"].startswith(ESTIMATE)]
+    telling = [check for check in looked_at if check["verdict"] != "ok"]
+    fine = len(looked_at) - len(telling)
     rows = (
         (
             f"[{VERDICT_STYLE[check['verdict']]}]{check['verdict']}[/]",
-            check["name"],
-            check.get("segment") or "",
+            escape(check["name"]),
+            escape(check.get("segment") or ""),
             number(check.get("value")),
             number(check.get("threshold")),
-            check["why"],
+            escape(check["why"]),
         )
         for check in sorted(telling, key=lambda check: check["verdict"])[:40]
     )
     if telling:
         out.print(grid("", ("verdict", "check", "segment", ">value", ">limit", "why"), rows))
     out.print(f"{fine} checks are ok.")
+    for kind in dict.fromkeys(check["kind"] for check in result["checks"]):
+        guessed = [c for c in result["checks"] if c["kind"] == kind and c["name"].startswith(ESTIMATE)]
+        figures = ", ".join(f"{check['name'].split(': ')[1]} {number(check['value'])}" for check in guessed)
+        if guessed:
+            out.print(f"Before outcomes ({kind}): {figures}: {guessed[0]['why']}.")
     told = result["alerts"]
     for alert in told["opened"]:
-        out.print(f"[bold]New alert[/] {alert['alert_id'][:8]} {alert['title']}")
+        out.print(f"[bold]New alert[/] {alert['alert_id'][:8]} {escape(alert['title'])}")
     for alert in told["grown"]:
-        out.print(f"[bold]More on[/] {alert['alert_id'][:8]} {alert['title']}: {', '.join(alert['joined'])}")
+        told_again = f"{alert['title']}: {', '.join(alert['joined'])}"
+        out.print(f"[bold]More on[/] {alert['alert_id'][:8]} {escape(told_again)}")
     out.print(f"Alerts: {alert_line(told['figures'])}.")
     if result.get("html"):
         out.print(f"Report: {result['html']}")
@@ -44,9 +53,9 @@ def alerts(result: Result) -> None:
             row["alert_id"][:8],
             row["state"],
             f"{row['opened_at']:%Y-%m-%d %H:%M}",
-            row["owner"] or "",
-            row["title"],
-            "; ".join(row["reasons"][:3]),
+            escape(row["owner"] or ""),
+            escape(row["title"]),
+            escape("; ".join(row["reasons"][:3])),
         )
         for row in result["alerts"]
     )
@@ -69,7 +78,7 @@ def judged(result: Result) -> None:
         (
             row["kind"],
             row["who"],
-            row["segment"] or "all",
+            escape(row["segment"] or "all"),
             row["rows"],
             *(number(pair) for pair in _pair(row["log_loss"], row["who"])),
             *(number(pair) for pair in _pair(row["brier"], row["who"])),
@@ -82,8 +91,17 @@ def judged(result: Result) -> None:
                ">theirs", ">model's log loss less theirs", "closer")  # fmt: skip
     if result["compared"]:
         out.print(grid("Who was right", columns, rows))
-    words = ((r["kind"], r["category"], r["rows"], percent(r["came_true"]), percent(r["model"]), r["known"])
-             for r in result["categories"])  # fmt: skip
+    words = (
+        (
+            r["kind"],
+            escape(r["category"]),
+            r["rows"],
+            percent(r["came_true"]),
+            percent(r["model"]),
+            r["known"],
+        )
+        for r in result["categories"]
+    )
     if result["categories"]:
         heads: tuple[str, ...] = ("kind", "forecast", ">rows", ">came true", ">model said", "known")
         out.print(grid("Forecasts in words", heads, words))
