@@ -63,6 +63,8 @@ def content(**changed):
                 "n": 400,
             }
         ],
+        "study": {"name": None},
+        "history": [],
         "making": {"seed": 0},
         "limits": ["a limit"],
     }
@@ -76,6 +78,16 @@ def test_it_is_one_file_that_needs_nothing_else():
     assert "of the lost contracts are in the first" in page
     assert "AUC is &lt;high&gt;" in page
     assert "contracts.close_value" in page
+
+
+def test_the_search_is_shown_with_its_best_so_far():
+    history = [{"number": at, "state": "complete", "log_loss": 0.5 - 0.01 * (at % 4)} for at in range(12)]
+    history += [{"number": 12, "state": "pruned", "log_loss": None}]
+    study = {"name": "s", "storage": "memory", "best": {"max_depth": 3}, "importance": {"max_depth": 0.7}}
+    page = card.html(content(history=history, study=study))
+    assert page.count("<svg") == 5
+    assert "12 of 13 trials finished; best log loss 0.4700" in page
+    assert "max_depth 3" in page
 
 
 def test_without_dates_or_signal_it_says_so():

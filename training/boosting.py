@@ -24,6 +24,14 @@ DEFAULT: dict[str, Any] = {
     "max_cat_to_onehot": 8,
     "monotone": False,
 }
+CAUTIOUS: dict[str, Any] = {
+    **DEFAULT,
+    "min_child_weight": 30.0,
+    "reg_lambda": 30.0,
+    "reg_alpha": 1.0,
+    "subsample": 0.7,
+    "colsample_bytree": 0.4,
+}
 LIBRARY_DEFAULT: dict[str, Any] = {"max_depth": 6, "learning_rate": 0.3, "max_bin": 256}
 LIBRARY_DEFAULT_ROUNDS = 100
 

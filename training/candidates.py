@@ -1,6 +1,6 @@
 """Tuned trees, a regression, their blend or the base rate: the choice on folds, and the fit of the chosen."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,18 +9,16 @@ from features.progress import Say, silent
 from training.calibrate import Calibration, choose
 from training.dataset import Dataset
 from training.encode import Encoding, learn_encoding
-from training.logistic import Logistic, design, design_terms, fit_logistic, fit_terms
+from training.logistic import fit_logistic
 from training.metrics import bootstrap_gain, log_loss, losses, to_probability
 from training.model import Model, logit_of
+from training.penalty import WORTH, Chosen, Regression, choose_penalty
 from training.search import Rows, Tuned, fit_tuned, refit_on_folds, search
 from training.split import Split
 
 SIMPLE_BELOW = 300
 SMALL_BELOW = 1500
-PENALTIES = tuple(float(10.0**power) for power in np.arange(-4.5, 1.01, 0.5))
-PENALTY_ROWS = 20_000
 SHARES = tuple(np.round(np.arange(0, 1.01, 0.1), 1).tolist())
-WORTH = 0.0003
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,8 @@ class Recipe:
         served: `xgboost`, `logistic`, `blend` or `base rate`.
         share: the trees' weight in the log-odds.
         tuned: the trees' parameters; None where they were not tried.
-        C, curved: the regression's.
+        regression: its penalty and form.
+        screen: inverse penalty of the lasso that screens columns for the trees.
         calibration: fitted on rows not learnt from, and kept.
         why: one sentence.
         losses: candidate → mean log loss on the folds.
@@ -50,8 +49,8 @@ class Recipe:
     served: str
     share: float
     tuned: Tuned | None
-    C: float
-    curved: bool
+    regression: Regression
+    screen: float
     calibration: Calibration
     why: str
     losses: dict[str, float]
@@ -82,10 +81,11 @@ def choose_recipe(
     Below 300 contracts only the regression is tried: trees tuned on so few choose themselves by luck.
     """
     rows, _ = encoded_rows(ds)
-    C, curved, by_logistic = _choose_penalty(rows, folds)
+    chosen = choose_penalty(rows, folds)
     tuned = None
-    margins = {"logistic": by_logistic}
+    margins = {"logistic": chosen.margins}
     if len(np.unique(ds.subjects)) >= SIMPLE_BELOW:
+        rows = replace(rows, screen=chosen.screen)
         tuned = search(
             rows,
             folds,
@@ -99,17 +99,18 @@ def choose_recipe(
         )
         margins["xgboost"] = np.concatenate(refit_on_folds(rows, folds, tuned, seed=seed, threads=threads))
     judged = _Judged(ds, folds, is_forward)
-    return _settle(judged, margins, tuned, C, curved)
+    return _settle(judged, margins, tuned, chosen)
 
 
 def fit_recipe(ds: Dataset, recipe: Recipe, *, seed: int, threads: int) -> Model:
     """A model of this recipe on all rows of a dataset."""
     rows, encoding = encoded_rows(ds)
+    rows = replace(rows, screen=recipe.screen)
     trees = logistic = None
     if recipe.served in ("xgboost", "blend") and recipe.tuned is not None:
         trees = fit_tuned(rows, np.arange(len(rows.y)), recipe.tuned, seed=seed, threads=threads)
     if recipe.served in ("logistic", "blend"):
-        logistic = fit_logistic(rows.E, rows.y, rows.weight, rows.types, C=recipe.C, curved=recipe.curved)
+        logistic = fit_logistic(rows.E, rows.y, rows.weight, rows.types, **asdict(recipe.regression))
     return Model(
         kind=ds.kind,
         served=recipe.served,
@@ -161,9 +162,7 @@ class _Judged:
         return np.repeat(rates, [len(fold.test) for fold in self.folds])
 
 
-def _settle(
-    judged: _Judged, margins: dict[str, np.ndarray], tuned: Tuned | None, C: float, curved: bool
-) -> Recipe:
+def _settle(judged: _Judged, margins: dict[str, np.ndarray], tuned: Tuned | None, chosen: Chosen) -> Recipe:
     y = judged.ds.y[judged.rows]
     share = _best_share(margins, y)
     served = "logistic" if share == 0 else "xgboost" if share == 1 else "blend"
@@ -184,9 +183,11 @@ def _settle(
     else:
         loss = log_loss(y, to_probability(mended))
         why = f"{served}, log loss {loss:.4f} against {marks['base rate']:.4f} for the base rate"
-    study = _study(tuned, marks, C, curved, share)
+    study = _study(tuned, marks, chosen.regression, share)
     held = Held(judged.rows, to_probability(mended))
-    return Recipe(served, share, tuned, C, curved, calibration, why, marks, study, held)
+    return Recipe(
+        served, share, tuned, chosen.regression, chosen.screen, calibration, why, marks, study, held
+    )
 
 
 def _lasts(judged: _Judged, gains: np.ndarray) -> bool:
@@ -213,73 +214,23 @@ def _best_share(margins: dict[str, np.ndarray], y: np.ndarray) -> float:
     return alone if loss[alone] - loss[best] < WORTH else best
 
 
-def _choose_penalty(rows: Rows, folds: list[Split]) -> tuple[float, bool, np.ndarray]:
-    """The regression's penalty, straight or bent, by mean loss on the folds; and its log-odds for their
-    judged rows.
-    """
-    straight = _walk([_FoldDesigns(rows, fold, False) for fold in folds], rows.y, PENALTIES)
-    bent = [_FoldDesigns(rows, fold, True) for fold in folds]
-    if not any(fit.bends for fit in bent):
-        return straight.C, False, straight.margins
-    near = PENALTIES.index(straight.C)
-    curved = _walk(bent, rows.y, PENALTIES[max(0, near - 1) :], patience=1)
-    if curved.loss < straight.loss - WORTH:
-        return curved.C, True, curved.margins
-    return straight.C, False, straight.margins
-
-
-@dataclass(frozen=True)
-class _Penalised:
-    loss: float
-    C: float
-    margins: np.ndarray
-
-
-def _walk(
-    fits: "list[_FoldDesigns]", y: np.ndarray, penalties: tuple[float, ...], patience: int = 2
-) -> _Penalised:
-    """From the strongest penalty to weaker ones, until the mean loss has risen `patience` times running."""
-    found: list[_Penalised] = []
-    worse = 0
-    for C in penalties:
-        margins = [fit.margin(C) for fit in fits]
-        loss = np.mean(
-            [log_loss(y[fit.judged], to_probability(m)) for fit, m in zip(fits, margins, strict=True)]
-        )
-        worse = worse + 1 if found and loss > found[-1].loss else 0
-        found.append(_Penalised(float(loss), C, np.concatenate(margins)))
-        if worse == patience:
-            break
-    return min(found, key=lambda each: each.loss)
-
-
-class _FoldDesigns:
-    """A fold's design, made once for all penalties; many rows are sampled, as a penalty needs no more."""
-
-    def __init__(self, rows: Rows, fold: Split, curved: bool) -> None:
-        self.judged = fold.test
-        train = fold.train
-        if len(train) > PENALTY_ROWS:
-            train = np.random.default_rng(0).choice(train, PENALTY_ROWS, replace=False)
-        self.y, self.weight = rows.y[train], rows.weight[train]
-        self.terms = design_terms(rows.E[train], rows.types, curved)
-        self.bends = any(term.kind == "hinge" for term in self.terms)
-        self.train, self.test = design(rows.E[train], self.terms), design(rows.E[fold.test], self.terms)
-
-    def margin(self, C: float) -> np.ndarray:
-        fitted: Logistic = fit_terms(self.train, self.y, self.weight, self.terms, C)
-        return fitted.intercept + self.test @ fitted.coefficients
-
-
 def _study(
-    tuned: Tuned | None, marks: dict[str, float], C: float, curved: bool, share: float
+    tuned: Tuned | None, marks: dict[str, float], regression: Regression, share: float
 ) -> dict[str, Any]:
     """How the choice came about, as JSON."""
-    out: dict[str, Any] = {"log_loss": marks, "logistic": {"C": C, "curved": curved}, "share": share}
+    out: dict[str, Any] = {"log_loss": marks, "logistic": asdict(regression), "share": share}
     if tuned is None:
-        return {**out, "trials": 0, "best": None, "name": None, "storage": None, "history": []}
+        return {
+            **out,
+            "trials": 0,
+            "best": None,
+            "name": None,
+            "storage": None,
+            "history": [],
+            "importance": {},
+        }
     best = {**tuned.params, "rounds": tuned.rounds, "log_loss": tuned.loss}
     return {
         **out, "trials": tuned.trials, "best": best, "name": tuned.study, "storage": tuned.storage,
-        "history": tuned.history,
+        "history": tuned.history, "importance": tuned.importance,
     }  # fmt: skip

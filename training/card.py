@@ -133,8 +133,19 @@ def _charts(content: Mapping[str, Any], good: str, wanted: str) -> dict[str, str
         "importance": charts.bars_chart(
             [(row["words"], row["log_odds"]) for row in content["importance"]], "Mean size of contributions"
         ),
+        **_search_charts(content),
     }
     return {name: Markup(svg) for name, svg in drawn.items()}
+
+
+def _search_charts(content: Mapping[str, Any]) -> dict[str, str]:
+    if sum(row["state"] == "complete" for row in content["history"]) < 2:
+        return {}
+    mattered = sorted(content["study"].get("importance", {}).items(), key=lambda item: -item[1])
+    return {
+        "search": charts.search_chart(content["history"]),
+        "settings": charts.bars_chart(mattered, "What mattered in the search") if mattered else "",
+    }
 
 
 def headline(content: Mapping[str, Any], wanted: str) -> list[str]:

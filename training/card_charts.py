@@ -116,3 +116,29 @@ def bars_chart(rows: Sequence[tuple[str, float]], told: str) -> str:
         parts.append(_text(name_width + width + 6, y + 14, f"{value:.2f}", "tick", "start"))
     spoken = "; ".join(f"{name} {value:.2f}" for name, value in rows)
     return _svg(parts, f"{told}: {spoken}", height=12 + step * max(len(rows), 1))
+
+
+def search_chart(history: Sequence[dict[str, Any]]) -> str:
+    """Each finished trial's log loss on the folds, and the best so far; pruned trials stand on the base."""
+    done = [row["log_loss"] for row in history if row["state"] == "complete"]
+    least, most = min(done), sorted(done)[int(0.9 * (len(done) - 1))]
+    span = max(most - least, 1e-9)
+
+    def place(row: dict[str, Any], loss: float) -> tuple[float, float]:
+        return _x((row["number"] + 0.5) / len(history)), _y(0.05 + 0.9 * min((loss - least) / span, 1.05))
+
+    parts = _grid(
+        "trial", "log loss", lambda share: f"{least + (share - 0.05) / 0.9 * span:.4f}", columns=False
+    )
+    best, curve = float("inf"), []
+    for row in history:
+        if row["state"] != "complete":
+            x, y = place(row, least)[0], _y(0)
+            parts.append(_line(x, y, x, y - 6, "whisker"))
+            continue
+        best = min(best, row["log_loss"])
+        curve.append(place(row, best))
+        x, y = place(row, row["log_loss"])
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" class="point"/>')
+    parts.append(_path(curve, "curve"))
+    return _svg(parts, f"{len(done)} of {len(history)} trials finished; best log loss {least:.4f}")

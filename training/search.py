@@ -12,17 +12,30 @@ import numpy as np
 import xgboost as xgb
 
 from features.progress import Say, silent
-from training.boosting import DEFAULT, MAX_TREES, Trees, booster_params, fit_trees, matrix, threads_for
+from training.boosting import (
+    CAUTIOUS,
+    DEFAULT,
+    MAX_TREES,
+    Trees,
+    booster_params,
+    fit_trees,
+    matrix,
+    threads_for,
+)
+from training.logistic import fit_logistic
 from training.split import Split
 
 if TYPE_CHECKING:
     import optuna
 
-SPACE = 1  # one more whenever the space changes: an old study cannot be gone on with in a new one
+SPACE = 2  # one more whenever the space changes: an old study cannot be gone on with in a new one
 PATIENCE = 25
 SEARCH_ROWS = 30_000
 ABREAST = 2
 EVERYTHING = "all"
+SCREENED = "screened"
+SCREEN_ROWS = 20_000
+LEAST_FOR_IMPORTANCE = 12
 
 
 @dataclass(frozen=True)
@@ -37,6 +50,8 @@ class Rows:
         directions: the sign each column's effect is declared to have, 0 for none.
         columns_of: feature group → positions of its columns.
         small: too few contracts for anything but shallow trees.
+        screen: inverse strength of the lasso whose columns the choice `screened` keeps; None for no such
+            choice.
     """
 
     E: np.ndarray
@@ -46,16 +61,42 @@ class Rows:
     directions: list[int]
     columns_of: dict[str, np.ndarray]
     small: bool = False
+    screen: float | None = None
 
-    def read(self, choice: str) -> np.ndarray:
-        """The columns of a feature choice: all, or all without one group."""
+    @property
+    def choices(self) -> list[str]:
+        """What a search may choose from: all columns, the screened ones, all without one group."""
+        screened = [SCREENED] if self.screen is not None else []
+        return [EVERYTHING, *screened, *(self.columns_of if len(self.columns_of) > 1 else ())]
+
+    def read(self, choice: str, at: np.ndarray) -> np.ndarray:
+        """The columns of a feature choice, for rows at these positions to learn from."""
         every = np.arange(self.E.shape[1])
+        if choice == SCREENED:
+            return self._screened(at)
         return every if choice == EVERYTHING else np.setdiff1d(every, self.columns_of[choice])
+
+    def _screened(self, at: np.ndarray) -> np.ndarray:
+        """The columns a lasso on these rows keeps, or all if it keeps none.
+
+        Among hundreds of columns most are noise, and each is one more chance for a tree to split on luck.
+        """
+        assert self.screen is not None
+        some = _sample(at, seed=0, most=SCREEN_ROWS)
+        fitted = fit_logistic(
+            self.E[some], self.y[some], self.weight[some], self.types, C=self.screen, sparse=True
+        )
+        kept = np.unique([term.column for term in fitted.terms]).astype(int)
+        return kept if len(kept) else np.arange(self.E.shape[1])
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """The best trial: parameters, trees, mean log loss, the rows they are for, and how the search went."""
+    """The best trial: parameters, trees, mean log loss, the rows they are for, and how the search went.
+
+    `importance` says which parameters made the good trials differ from the rest, as shares (PED-ANOVA,
+    Watanabe, Bansal & Hutter 2023); empty after fewer than 12 finished trials.
+    """
 
     params: dict[str, Any]
     rounds: int
@@ -65,6 +106,7 @@ class Tuned:
     study: str
     storage: str
     history: list[dict[str, Any]] = field(default_factory=list)
+    importance: dict[str, float] = field(default_factory=dict)
 
 
 def search(
@@ -118,6 +160,7 @@ def search(
         study=name,
         storage=_shown(storage),
         history=_history(study),
+        importance=_importance(study),
     )
 
 
@@ -148,7 +191,7 @@ def fit_tuned(rows: Rows, at: np.ndarray, tuned: Tuned, *, seed: int, threads: i
         rows.directions,
         tuned.params,
         min(rounds, MAX_TREES),
-        columns=rows.read(tuned.params.get("features", EVERYTHING)),
+        columns=rows.read(tuned.params.get("features", EVERYTHING), at),
         seed=seed,
         threads=threads,
     )
@@ -185,10 +228,11 @@ def _study(name: str, storage: str | None, seed: int) -> "optuna.Study":
 def _enqueue_default(study: "optuna.Study", rows: Rows) -> None:
     if any(trial.state.is_finished() or trial.state.name == "WAITING" for trial in study.trials):
         return
-    default = {**DEFAULT, "features": EVERYTHING}
-    if rows.small:
-        default.update(max_depth=2, learning_rate=0.04)
-    study.enqueue_trial(default)
+    shallow = {"max_depth": 2, "learning_rate": 0.04} if rows.small else {}
+    for params in (DEFAULT, CAUTIOUS):
+        for choice in (EVERYTHING, SCREENED):
+            if choice in rows.choices:
+                study.enqueue_trial({**params, **shallow, "features": choice})
 
 
 def _suggest(trial: "optuna.Trial", rows: Rows) -> dict[str, Any]:
@@ -204,8 +248,7 @@ def _suggest(trial: "optuna.Trial", rows: Rows) -> dict[str, Any]:
         "max_cat_to_onehot": trial.suggest_categorical("max_cat_to_onehot", [4, 8, 64]),
         "monotone": trial.suggest_categorical("monotone", [False, True]) if any(rows.directions) else False,
     }
-    choices = [EVERYTHING, *rows.columns_of] if len(rows.columns_of) > 1 else [EVERYTHING]
-    params["features"] = trial.suggest_categorical("features", choices)
+    params["features"] = trial.suggest_categorical("features", rows.choices)
     return params
 
 
@@ -215,26 +258,27 @@ def _params(params: dict[str, Any]) -> dict[str, Any]:
 
 def _objective(rows: Rows, folds: list[Split], seed: int, threads: int) -> Callable[["optuna.Trial"], float]:
     kept = [Split(_sample(fold.train, seed), _sample(fold.test, seed)) for fold in folds]
-    binned: dict[tuple[int, str], tuple[xgb.QuantileDMatrix, xgb.QuantileDMatrix]] = {}
+    binned: dict[tuple[int, str], _Binned] = {}
     inner = threads_for(rows.E.size, threads)
 
-    def curve(choice: str, settings: dict[str, Any], grown: int, number: int) -> np.ndarray:
-        if (number, choice) not in binned:
-            binned[number, choice] = _fold_matrices(rows, kept[number], choice, inner)
-        return _curve(settings, *binned[number, choice], least=grown)
+    def curve(params: dict[str, Any], grown: int, number: int) -> np.ndarray:
+        key = number, params["features"]
+        if key not in binned:
+            binned[key] = _fold_matrices(rows, kept[number], params["features"], inner)
+        directions = [rows.directions[column] for column in binned[key].columns]
+        settings = booster_params(params, directions, seed=seed, threads=inner)
+        return _curve(settings, binned[key].train, binned[key].test, least=grown)
 
     def objective(trial: "optuna.Trial") -> float:
         import optuna
 
         params = _suggest(trial, rows)
-        directions = [rows.directions[c] for c in rows.read(params["features"])]
-        settings = booster_params(params, directions, seed=seed, threads=inner)
         curves: list[np.ndarray] = []
         for first in range(0, len(kept), ABREAST):
             pair = range(first, min(first + ABREAST, len(kept)))
             grown = max(map(len, curves), default=0)
             with ThreadPoolExecutor(1 if inner > 1 else min(threads, ABREAST)) as pool:
-                curves += pool.map(partial(curve, params["features"], settings, grown), pair)
+                curves += pool.map(partial(curve, params, grown), pair)
             trial.report(float(_mean_curve(curves).min()), first)
             if pair[-1] + 1 < len(kept) and trial.should_prune():
                 raise optuna.TrialPruned
@@ -245,15 +289,22 @@ def _objective(rows: Rows, folds: list[Split], seed: int, threads: int) -> Calla
     return objective
 
 
-def _fold_matrices(
-    rows: Rows, fold: Split, choice: str, threads: int
-) -> tuple[xgb.QuantileDMatrix, xgb.QuantileDMatrix]:
-    read = rows.read(choice)
+@dataclass(frozen=True)
+class _Binned:
+    """A fold's rows for one feature choice, binned once for all trials."""
+
+    columns: np.ndarray
+    train: xgb.QuantileDMatrix
+    test: xgb.QuantileDMatrix
+
+
+def _fold_matrices(rows: Rows, fold: Split, choice: str, threads: int) -> _Binned:
+    read = rows.read(choice, fold.train)
     types = [rows.types[c] for c in read]
     E = rows.E[:, read]
     train = matrix(E[fold.train], rows.y[fold.train], rows.weight[fold.train], types, threads=threads)
     test = matrix(E[fold.test], rows.y[fold.test], rows.weight[fold.test], types, threads=threads, ref=train)
-    return train, test
+    return _Binned(read, train, test)
 
 
 class _Stop(xgb.callback.TrainingCallback):
@@ -290,10 +341,10 @@ def _mean_curve(curves: list[np.ndarray]) -> np.ndarray:
     return np.mean([curve[:length] for curve in curves], axis=0)
 
 
-def _sample(at: np.ndarray, seed: int) -> np.ndarray:
-    if len(at) <= SEARCH_ROWS:
+def _sample(at: np.ndarray, seed: int, most: int = SEARCH_ROWS) -> np.ndarray:
+    if len(at) <= most:
         return at
-    return np.sort(np.random.default_rng(seed).choice(at, SEARCH_ROWS, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(at, most, replace=False))
 
 
 def _finished(study: "optuna.Study") -> int:
@@ -317,3 +368,13 @@ def _history(study: "optuna.Study") -> list[dict[str, Any]]:
         for t in study.get_trials(deepcopy=False)
         if t.state.is_finished()
     ]
+
+
+def _importance(study: "optuna.Study") -> dict[str, float]:
+    import optuna
+
+    finished = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
+    if len(finished) < LEAST_FOR_IMPORTANCE:
+        return {}
+    judge = optuna.importance.PedAnovaImportanceEvaluator()
+    return optuna.importance.get_param_importances(study, evaluator=judge)
