@@ -15,12 +15,19 @@ from features.load import current_folder, make_current
 from features.settings import Settings
 
 _REFERS_TO_ACCOUNTS = "parent_account_id"
+_OWN = {
+    "contracts": "contract_id",
+    "opportunities": "opportunity_id",
+    "leads": "lead_id",
+    "contacts": "contact_id",
+}
 
 
 def erase_account(account_id: str, settings: Settings) -> dict[str, int]:
     """Rewrite the kept CRM without an account; the copies kept before go, as they hold it too.
 
-    What was put into quarantine is searched in every column. The source itself is not touched.
+    What was put into quarantine is searched in every column, for the account and for its contracts, deals,
+    leads and contacts. The source itself is not touched.
 
     Returns:
         Rows removed by table (`quarantine.<table>` for what was put aside), none where nothing was.
@@ -33,9 +40,10 @@ def erase_account(account_id: str, settings: Settings) -> dict[str, int]:
         without = Path(work) / "crm"
         shutil.copytree(folder, without)
         removed = {}
+        ids = _ids_of(account_id, without)
         for path in sorted(without.rglob("*.parquet")):
             name = ".".join(path.relative_to(without).with_suffix("").parts)
-            if count := _filter(path, account_id, anywhere=path.parent != without):
+            if count := _filter(path, ids, anywhere=path.parent != without):
                 removed[name] = count
         if not removed:
             return {}
@@ -51,14 +59,35 @@ def erase_account(account_id: str, settings: Settings) -> dict[str, int]:
     return removed
 
 
-def _filter(path: Path, account_id: str, anywhere: bool) -> int:
-    """Remove an account's rows from one file; returns how many went."""
+def _ids_of(account_id: str, folder: Path) -> list[str]:
+    """The account's id, then those of what is the account's alone."""
+    ids = [account_id]
+    for table, key in _OWN.items():
+        path = folder / f"{table}.parquet"
+        if path.is_file():
+            rows = pq.read_table(path, columns=[key, "account_id"])
+            own = rows.filter(pc.fill_null(pc.equal(rows["account_id"], account_id), False))
+            ids += own[key].drop_null().to_pylist()
+    return ids
+
+
+def _filter(path: Path, ids: list[str], anywhere: bool) -> int:
+    """Remove an account's rows from one file; returns how many went.
+
+    Args:
+        path: the file.
+        ids: the account's first.
+        anywhere: rows with any of the ids in any column, not only those of the account.
+    """
+    account_id = ids[0]
     table = pq.read_table(path)
     text = [f.name for f in table.schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
     columns = text if anywhere else [name for name in ("account_id",) if name in text]
     gone = pa.chunked_array([pa.repeat(False, table.num_rows)])
     for name in columns:
-        gone = pc.or_(gone, pc.fill_null(pc.equal(table[name], account_id), False))
+        gone = pc.or_(gone, pc.is_in(table[name], pa.array(ids if anywhere else [account_id], pa.string())))
+    if path.name == "history.parquet" and not anywhere:
+        gone = pc.or_(gone, pc.fill_null(pc.equal(table["value"], account_id), False))
     if not anywhere and _REFERS_TO_ACCOUNTS in text:
         place = table.schema.get_field_index(_REFERS_TO_ACCOUNTS)
         is_parent = pc.fill_null(pc.equal(table[_REFERS_TO_ACCOUNTS], account_id), False)

@@ -4,7 +4,7 @@ from datetime import date
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 from fastapi.security import HTTPBearer
 from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
@@ -78,7 +78,7 @@ async def description(request: Request, principal: Anybody) -> Response:
     return answer(request.app.openapi())
 
 
-@router.get("/metrics", tags=["health"])
+@router.get("/metrics", tags=["health"], response_class=PlainTextResponse)
 async def metrics(request: Request, principal: Keeper) -> Response:
     """Counts and times, and what monitoring found last, in Prometheus' text format."""
     running = request.app.state.running

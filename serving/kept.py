@@ -93,9 +93,9 @@ class KeptScores:
                         kept.pop(one, None)
 
     def look(self) -> None:
-        """Forget everything once a run has written since the last look; live ones speak for themselves."""
+        """Forget everything once a run has written or erased since the last look; live ones tell us."""
         newest = select(func.max(runs.c.finished_at), func.count())
-        newest = newest.where(runs.c.what == "score", runs.c.run_id.not_like("live-%"))
+        newest = newest.where(runs.c.what.in_(("score", "erase")), runs.c.run_id.not_like("live-%"))
         with self.store.engine.connect() as connection:
             stamp = tuple(connection.execute(newest).one())
         if stamp != self._stamp:

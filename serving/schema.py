@@ -3,11 +3,14 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 MAX_IDS = 10_000
 MAX_RECORDS = 20_000
 
+Moment = Annotated[
+    datetime, WithJsonSchema({"type": "string", "description": "ISO 8601, UTC, without a zone."})
+]
 Id = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -218,7 +221,7 @@ class Scored(BaseModel):
     contract_id: str | None = Field(None, examples=["C-1042"])
     opportunity_id: str | None = Field(None, examples=[None])
     account_id: str | None = Field(None, examples=["A-88"])
-    as_of: datetime | None = Field(None, examples=["2026-03-01T00:00:00"])
+    as_of: Moment | None = Field(None, examples=["2026-03-01T00:00:00"])
     probability: float | None = Field(None, ge=0, le=1, examples=[0.71])
     low: float | None = Field(None, description="Lower end of the 90 % interval.", examples=[0.62])
     high: float | None = Field(None, description="Upper end of the 90 % interval.", examples=[0.79])

@@ -1,0 +1,111 @@
+"""Erasing a customer who is everywhere: afterwards no table, file or freed page of the home says the name."""
+
+import pyarrow.parquet as pq
+import pytest
+from serving_case import client_of, home, night  # noqa: F401 (fixtures)
+from sqlalchemy import String, Text, select
+
+from features.settings import Settings
+from monitoring import erasure
+from monitoring.alerts import survey_alerts
+from monitoring.prediction_log import unpacked
+from monitoring.schema import feature_batches, metadata
+from monitoring.store import open_store
+from serving.erase import erase
+
+pytestmark = pytest.mark.slow
+
+
+def names_it(value, ids):
+    return any(one in str(value) for one in ids)
+
+
+def tables_naming(store, ids):
+    """Tables with a row that says one of the ids anywhere, blobs opened."""
+    found = set()
+    with store.engine.connect() as connection:
+        for table in metadata.tables.values():
+            for row in connection.execute(select(table)).mappings():
+                values = dict(row)
+                blob = values.pop("arrow_zstd", None)
+                if names_it(values, ids) or (blob and names_it(unpacked(blob).to_pydict(), ids)):
+                    found.add(table.name)
+    return found
+
+
+def files_naming(folder, ids):
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file():
+            continue
+        told = pq.read_table(path).to_pandas().to_csv() if path.suffix == ".parquet" else path.read_bytes()
+        if any((one if isinstance(told, str) else one.encode()) in told for one in ids):
+            found.append(str(path.relative_to(folder)))
+    return found
+
+
+def leave_traces(home, store, one, client):  # noqa: F811
+    """An event, an alert, an override, an action, outcomes, a report and estimates about a contract."""
+    account, contract = one["account_id"], one["contract_id"]
+    call = {"activity_id": f"E-{account}", "account_id": account, "kind": "call", "occurred_at": "2026-01-01"}
+    for _ in range(10):
+        told = client.post("/v1/events", json={"table": "activities", "rows": [call]})
+        if told.status_code != 504:
+            break
+    assert told.status_code == 200, told.text
+    survey_alerts(store, Settings(home=home), [{"account_id": account, "kind": "nps", "score": 1}])
+    store.override("renewal", contract, account_id=account, probability=0.5, reason="x", made_by="me")
+    store.audit("me", "override", contract, {"probability": 0.5})
+    store.record_action("renewal", contract, "Called", account_id=account, taken_by="me")
+    import pandas as pd
+
+    decided = {"contract_id": contract, "outcome": "1", "decided_at": "2026-01-02"}
+    store.record_outcomes(pd.DataFrame([decided]))
+    for name in ("reports/monitor.html", "effects/plan.json", "worked-out/icp-x.json"):
+        (home / name).parent.mkdir(exist_ok=True)
+        (home / name).write_text(f"<p>{account} {contract}</p>")
+
+
+def test_nothing_says_the_name_afterwards_and_a_running_service_has_let_go_of_it(home):  # noqa: F811
+    settings = Settings(home=home, threads=1)
+    store = open_store(settings)
+    with client_of(home) as client:
+        one = client.get("/v1/renewals?limit=1").json()["rows"][0]
+        ids = [one["account_id"], one["contract_id"]]
+        leave_traces(home, store, one, client)
+        kept = client.post("/v1/renewals/score", json={"contract_ids": ids[1:]}).json()["rows"][0]
+        assert kept["probability"] is not None
+        held = {table.name for table in erasure.OF_ACCOUNTS} | {"feature_batches", "runs", "audit"}
+        assert tables_naming(store, ids) >= held - {"shadow_log"}
+        before = store.scores("renewal", limit=1_000).rows
+
+        told = erase(one["account_id"], settings)
+
+        assert set(told["left"].values()) == {0}
+        assert {"store.scores", "store.events", "store.alerts", "store.feature_batches"} <= {
+            place for place, rows in told["removed"].items() if rows
+        }
+        assert told["removed"]["reports"] == 1
+        assert tables_naming(store, ids) == set()
+        assert files_naming(home, ids) == []
+        others = [row["contract_id"] for row in before if row["account_id"] != one["account_id"]]
+        assert [row["contract_id"] for row in store.scores("renewal", limit=1_000).rows] == others
+        client.app.state.running.live.kept.look()
+        asked = client.post("/v1/renewals/score", json={"contract_ids": ids[1:]}).json()["rows"][0]
+        assert "There is no" in asked["problem"]
+    assert [row["action"] for row in store.audit_log()][:1] == ["account erased"]
+
+
+def test_every_table_that_names_accounts_is_known_to_the_erasure():
+    """A new table with ids of customers needs a place in monitoring/erasure.py."""
+    about = {
+        table.name for table in metadata.tables.values() if {"account_id", "subject_id"} & set(table.c.keys())
+    }
+    assert about == {table.name for table in erasure.OF_ACCOUNTS}
+    free_text = {
+        table.name
+        for table in metadata.tables.values()
+        if any(isinstance(column.type, String | Text) for column in table.c)
+    }
+    without = {"api_keys", "ended_sessions", "alert_sends"}
+    assert free_text - about - without == {"audit", "runs", feature_batches.name}

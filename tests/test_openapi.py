@@ -1,0 +1,72 @@
+"""The description of the API against the API: inputs made of it, good and bad, find no 500 and no other shape."""
+
+import shutil
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode, checks
+from schemathesis.specs.openapi import checks as conformance
+from serving_case import LOCAL, client_of, night  # noqa: F401 (fixture)
+
+from serving.app import create_app
+from serving.worked_out import Told, WorkedOut
+
+pytestmark = pytest.mark.slow
+EXAMPLES = 12
+HELD = (
+    checks.not_a_server_error,
+    conformance.status_code_conformance,
+    conformance.content_type_conformance,
+    conformance.response_schema_conformance,
+)
+DESCRIPTION = schemathesis.openapi.from_dict(create_app().openapi())
+OPERATIONS = {found.ok().label: found.ok() for found in DESCRIPTION.get_all_operations()}
+
+
+@pytest.fixture(scope="module")
+def client(night, tmp_path_factory):  # noqa: F811
+    """One service for all of them: what one stores, another finds."""
+    home = shutil.copytree(night, tmp_path_factory.mktemp("api") / "home")  # noqa: F811
+    with pytest.MonkeyPatch.context() as patch, client_of(home) as asked:
+        patch.setattr(WorkedOut, "ask", lambda self, name, *rest, **more: Told(None, "not now", False))
+        yield asked
+
+
+@pytest.fixture(scope="module")
+def known(client):
+    """Ids that exist, so that not every input asks for nothing."""
+    row = client.get("/v1/renewals?limit=1").json()["rows"][0]
+    deal = client.get("/v1/opportunities?limit=1").json()["rows"][0]
+    return {
+        "contract_id": row["contract_id"],
+        "account_id": row["account_id"],
+        "opportunity_id": deal["opportunity_id"],
+    }
+
+
+@pytest.mark.parametrize(
+    "mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.name
+)
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_no_input_breaks_it_and_every_answer_has_the_shape_told(label, mode, client):
+    """Inputs that fit the description, and inputs that don't."""
+    try:
+        cases = OPERATIONS[label].as_strategy(generation_mode=mode)
+    except Exception as error:  # nothing about a route without parameters can be wrong
+        pytest.skip(str(error))
+
+    @settings(
+        max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,
+        suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate],
+    )  # fmt: skip
+    @given(case=cases)
+    def ask(case):
+        case.validate_response(sent(client, case), checks=list(HELD))
+
+    ask()
+
+
+def sent(client, case):
+    told = case.as_transport_kwargs(base_url=LOCAL)
+    return client.request(**{name: value for name, value in told.items() if value is not None})
