@@ -14,6 +14,7 @@ import pandas as pd
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
+from training.boosting import threads_for
 from training.candidates import fit_recipe
 from training.dataset import Dataset
 from training.emphasis import Lift, Reweighing
@@ -200,9 +201,8 @@ class _Held:
 
     def _predicted(self, ds: Dataset) -> np.ndarray:
         parts = []
+        recipe, threads = self.case.selection.recipe, threads_for(ds.X.size, self.settings.threads)
         for fold in self.folds:
-            model = fit_recipe(
-                ds.take(fold.train), self.case.selection.recipe, seed=self.settings.seed, threads=1
-            )
+            model = fit_recipe(ds.take(fold.train), recipe, seed=self.settings.seed, threads=threads)
             parts.append(model.probability(ds.X.iloc[fold.test]))
         return np.concatenate(parts)
