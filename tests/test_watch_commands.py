@@ -1,0 +1,71 @@
+"""The commands that watch models: what they print, and that alerts are taken and closed by hand."""
+
+import json
+
+import pytest
+from decided_case import decided
+from typer.testing import CliRunner
+
+import perennial
+from features.errors import RenewalError
+from features.settings import Settings
+from monitoring.checks import Check, Verdict
+from monitoring.right import who_was_right
+from monitoring.store import open_store
+from serving.console import watch
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
+
+    def run(*words):
+        told = CliRunner().invoke(perennial.app, words, standalone_mode=False, catch_exceptions=False)
+        return told.stdout
+
+    return run
+
+
+def test_an_alert_is_listed_taken_and_closed(command, tmp_path):
+    store = open_store(Settings(home=tmp_path))
+    done = store.open_alert("k", rule="monitor: drift", title="calls [fell]", reasons=["drift: calls"])
+    assert "calls [fell]" in command("alerts")
+    (row,) = json.loads(command("alerts", "list", "--json"))["alerts"]
+    assert row["alert_id"] == done.alert_id
+    command("alerts", "ack", done.alert_id[:6], "--owner", "Ann", "--by", "Bob")
+    assert store.alerts()[0]["owner"] == "Ann"
+    command("alerts", "close", done.alert_id[:6], "--because", "mended", "--by", "Ann")
+    told = json.loads(command("alerts", "list", "--state", "all", "--json"))
+    assert told["alerts"][0]["closed_because"] == "mended"
+    assert told["figures"]["closed"] == 1
+    assert told["figures"]["median_hours_to_close"] >= 0
+    assert "No such alert" in command("alerts")
+    assert [row["action"] for row in store.audit_log()] == ["alert closed", "alert acknowledged"]
+    with pytest.raises(RenewalError, match="fits none"):
+        command("alerts", "close", "zz")
+
+
+def test_who_was_right_reads_on_a_terminal(tmp_path, capsys):
+    case = decided(tmp_path)
+    case.log(case.blurred(1.5))
+    watch.judged(who_was_right(case.crm, case.settings))
+    told = capsys.readouterr().out
+    assert "owners' forecasts" in told
+    assert "Forecasts in words" in told
+    assert "scores said" in told
+
+
+def test_a_monitoring_run_reads_on_a_terminal(capsys):
+    guess = Check("estimate before outcomes: AUC", "", 0.7, None, Verdict.UNKNOWN, "an estimate")
+    moved = Check("drift: calls", "", 0.5, 0.1, Verdict.ALERT, "median [3], was 5")
+    checks = [{"kind": "renewal", **check.as_dict()} for check in (guess, moved)]
+    figures = {"open": 1, "acknowledged": 0, "closed": 2, "median_hours_to_acknowledge": None}
+    alert = {"alert_id": "abcdef0123", "title": "renewal model, drift: features"}
+    alerts = {"opened": [alert], "grown": [{**alert, "joined": ["drift: mails"]}],
+              "figures": {**figures, "median_hours_to_close": 5.25}}  # fmt: skip
+    watch.monitored({"verdict": "alert", "checks": checks, "html": None, "alerts": alerts})
+    told = capsys.readouterr().out
+    assert "median [3], was 5" in told
+    assert "Before outcomes (renewal): AUC 0.700: an estimate." in told
+    assert "More on abcdef01 renewal model, drift: features: drift: mails" in told
+    assert "1 open, 0 taken on, 2 closed; 5.2 h to close (median)" in told
