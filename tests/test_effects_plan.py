@@ -13,7 +13,7 @@ from features.snapshots import asked, to_score
 from training.causal.answer import infer_groups
 from training.causal.coming import coming, window_on
 from training.causal.curve import curves
-from training.causal.experiment import contracts_each, experiment
+from training.causal.experiment import contracts_each, designed, experiment
 from training.causal.plan import advised, planned
 from training.causal.trial import Strategies
 from training.causal.what_if import checked, effect_of
@@ -234,6 +234,25 @@ def test_an_experiment_needs_no_estimate_if_the_window_is_named(simulated_crm):
     assert 0 < told["usual"] < 1
     with pytest.raises(RenewalError, match="--window"):
         experiment(simulated_crm, {})
+
+
+def test_an_experiment_needs_no_calls_on_record(settings):
+    ended = [
+        {
+            "contract_id": f"C{at}",
+            "account_id": f"A{at}",
+            "end_date": f"2025-{1 + at % 12:02}-15",
+            "renewed": at % 3 > 0,
+        }
+        for at in range(60)
+    ]
+    coming_up = [{"contract_id": "D", "account_id": "D", "end_date": "2026-05-01", "renewed": None}]
+    crm = from_rows({"contracts": ended + coming_up}, TODAY)
+    told = designed(crm, settings, window="31-60", gap=0.1)
+    assert told["waiting"] == 1
+    assert told["usual"] == pytest.approx(2 / 3, abs=0.05)
+    with pytest.raises(RenewalError, match="activities"):
+        designed(crm, settings)
 
 
 @pytest.mark.parametrize(

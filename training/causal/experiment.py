@@ -16,8 +16,9 @@ from features.crm import Crm
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
+from features.snapshots import to_score
 from training.causal.answer import ALL
-from training.causal.coming import RUNUP_DAYS, coming
+from training.causal.coming import RUNUP_DAYS, coming, usable
 from training.causal.curve import LEADS, Curve, curves
 from training.causal.memory import remembered
 from training.causal.trial import NONE
@@ -34,9 +35,12 @@ LONG_MONTHS = 24
 
 
 def designed(crm: Crm, settings: Settings, *, say: Say = silent, **options: Any) -> dict[str, Any]:
-    """`experiment` from the estimated timing, or, where none can be estimated, from the window named."""
+    """`experiment` from the estimated timing, or, where none can be estimated, from the window named.
+
+    The estimate is the one `plan` and `value` keep, by industry where there is one.
+    """
     try:
-        told = remembered("timing", estimated_timing, crm, settings, None, say)
+        told = remembered("timing", estimated_timing, crm, settings, usable(crm, "industry"), say)
     except RenewalError:
         if options.get("window") is None:
             raise
@@ -176,11 +180,13 @@ def _share_open(curve: Curve | None, window: str) -> float:
 
 
 def _waiting(crm: Crm, high: int) -> int:
-    """Contracts that may join today: uncontacted, and their window yet to open."""
-    from features.snapshots import to_score
-
-    rows = coming(crm, to_score(crm, "renewal"))
-    return int((rows["contacted_at"].isna() & (rows["days_to_end"] >= high)).sum())
+    """Contracts that may join today: uncontacted as far as is known, and their window yet to open."""
+    rows = to_score(crm, "renewal")
+    early = rows["lead_days"] >= high
+    try:
+        return int((early & coming(crm, rows)["contacted_at"].isna()).sum())
+    except RenewalError:  # no calls or meetings on record: an experiment can be planned all the same
+        return int(early.sum())
 
 
 def _words(made: Mapping[str, Any]) -> str:
