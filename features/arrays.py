@@ -56,6 +56,7 @@ class ArrowColumns(Columns):
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table
+        self._names = dict.fromkeys(table.column_names)
         self._made: dict[str, Column] = {}
 
     def __getitem__(self, name: str) -> Column:
@@ -64,10 +65,10 @@ class ArrowColumns(Columns):
         return self._made[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self.table.column_names
+        return name in self._names
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.table.column_names)
+        return iter(self._names)
 
     def __len__(self) -> int:
         return self.table.num_columns
@@ -111,18 +112,20 @@ def _column(values: pa.ChunkedArray) -> Column:
     elif pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         values = values.cast(pa.int64())
     else:
-        return pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy().astype(np.float64, copy=False)
-    return pc.fill_null(values, MISSING).to_numpy().astype(np.int64, copy=False)
+        return values.cast(pa.float64()).to_numpy().astype(np.float64, copy=False)  # null becomes NaN
+    filled = pc.fill_null(values, MISSING) if values.null_count else values
+    return filled.to_numpy().astype(np.int64, copy=False)
 
 
 def _coded(values: pa.ChunkedArray) -> Coded:
     if not pa.types.is_dictionary(values.type):
         values = values.dictionary_encode()
-    whole = values.unify_dictionaries().combine_chunks()
+    whole = values if values.num_chunks < 2 else values.unify_dictionaries().combine_chunks()
     if isinstance(whole, pa.ChunkedArray):  # no rows, or one chunk kept as such
         whole = whole.chunk(0) if whole.num_chunks else pa.array([], pa.string()).dictionary_encode()
-    codes = pc.fill_null(whole.indices.cast(pa.int32()), -1).to_numpy(zero_copy_only=False)
-    return Coded(codes, np.asarray(whole.dictionary.to_pylist(), dtype=object))
+    codes = whole.indices.cast(pa.int32())
+    codes = pc.fill_null(codes, -1) if codes.null_count else codes
+    return Coded(codes.to_numpy(zero_copy_only=False), np.asarray(whole.dictionary.to_pylist(), dtype=object))
 
 
 def codes_in(ids: Column, known: Mapping[str, int]) -> NDArray[np.int64]:

@@ -19,6 +19,9 @@ UNDATED = "undated"
 ABOUT = ("subject_id", "account_id", "as_of", "lead_days", "run_id", "model_version")
 """What a logged feature row is about; the features follow."""
 
+WORTH_PACKING = 32
+"""Rows: each column is packed by itself, and a few values take more room packed."""
+
 _LOGGED = tuple(column.name for column in prediction_log.columns if column.name != "prediction_id")
 
 
@@ -192,9 +195,10 @@ def _log_batch(
 
 
 def packed(table: pa.Table) -> bytes:
-    """A table as one Arrow IPC stream, zstd inside."""
+    """A table as one Arrow IPC stream, zstd inside where there is something to pack."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+    options = pa.ipc.IpcWriteOptions(compression="zstd" if table.num_rows >= WORTH_PACKING else None)
+    with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
         writer.write_table(table)
     return sink.getvalue().to_pybytes()
 

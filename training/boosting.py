@@ -12,6 +12,7 @@ from training.treeshap import Tables, tables
 MAX_TREES = 300
 THREADED_CELLS = 3_000_000
 MAX_BIN = 64
+FEW_ROWS = 64
 DEFAULT: dict[str, Any] = {
     "max_depth": 3,
     "learning_rate": 0.06,
@@ -53,7 +54,15 @@ class Trees:
         if not len(E):
             return np.empty(0)
         read = np.ascontiguousarray(E[:, self.columns])
-        return self.booster.inplace_predict(read, predict_type="margin").astype(float)
+        booster = self._alone if len(E) <= FEW_ROWS else self.booster
+        return booster.inplace_predict(read, predict_type="margin").astype(float)
+
+    @cached_property
+    def _alone(self) -> xgb.Booster:
+        """The same booster on one core: waiting for threads takes longer than a few rows do."""
+        booster = self.booster.copy()
+        booster.set_param({"nthread": 1})
+        return booster
 
 
 def threads_for(cells: int, threads: int) -> int:

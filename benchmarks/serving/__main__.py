@@ -103,11 +103,7 @@ def _scored(settings: Settings) -> None:
 
 def perennial(folder: Path, settings: Settings) -> Server:
     """The service as `perennial serve` runs it, and how it is asked for one score and for many."""
-    with opened(settings) as crm:
-        snapshots = to_score(crm, "renewal", crm.until)
-        X = features_of(crm, snapshots.iloc[:BATCH], "renewal", settings)
-    times = -(-BATCH // len(X))
-    X = pd.concat([X] * times).iloc[:BATCH].reset_index(drop=True)
+    X = _rows(folder / "peers", settings)
     sink = pa.BufferOutputStream()
     table = pa.Table.from_pandas(X, preserve_index=False)
     with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -118,10 +114,6 @@ def perennial(folder: Path, settings: Settings) -> Server:
         "Arrow with reasons": post(f"{path}?reasons=true", sink.getvalue().to_pybytes(), ARROW, ARROW),
         "JSON": post(path, json.dumps({"columns": plain}).encode()),
     }
-    model = champion("renewal", settings)
-    assert model is not None
-    y = np.random.default_rng(0).random(len(X)) < model.model.probability(X)
-    peers.write_model(folder / "peers", model.model.encode(X), y, trees=300, depth=world.DEPTH)
     command = [sys.executable, str(ROOT / "perennial.py"), "serve", "--port", str(PORT)]
     log = folder / "perennial.log"
     process = peers.start(command, PORT, log, PERENNIAL_HOME=str(settings.home), OMP_NUM_THREADS="2")
@@ -129,6 +121,22 @@ def perennial(folder: Path, settings: Settings) -> Server:
         "/v1/renewals/score", json.dumps({"contract_ids": [_contracts(settings)[0]["contract_id"]]}).encode()
     )
     return Server("Perennial, stored, with reasons", PORT, process, one, batches)
+
+
+def _rows(at: Path, settings: Settings) -> pd.DataFrame:
+    """Ten thousand feature rows, and the peers' model made of them; kept for the next run."""
+    kept = at / "rows.parquet"
+    if not kept.is_file():
+        with opened(settings) as crm:
+            snapshots = to_score(crm, "renewal", crm.until)
+            X = features_of(crm, snapshots.iloc[:BATCH], "renewal", settings)
+        X = pd.concat([X] * -(-BATCH // len(X))).iloc[:BATCH].reset_index(drop=True)
+        loaded = champion("renewal", settings)
+        assert loaded is not None
+        y = np.random.default_rng(0).random(len(X)) < loaded.model.probability(X)
+        peers.write_model(at, loaded.model.encode(X), y, trees=300, depth=world.DEPTH)
+        X.to_parquet(kept)
+    return pd.read_parquet(kept)
 
 
 def _contracts(settings: Settings) -> list[dict]:

@@ -22,7 +22,7 @@ from benchmarks.serving.load import Request, closed, get, post
 
 ARROW = "application/vnd.apache.arrow.stream"
 ROOT = Path(__file__).parents[2]
-READY_SECONDS = 240
+READY_SECONDS = 600
 
 
 @dataclass
