@@ -1,8 +1,10 @@
 """How much of what can be known the served model knows: `python -m benchmarks.oracle --accounts 2000`.
 
 The simulator writes down, for each snapshot, the odds given all that its CRM shows at `as_of`. On the later
-part, which had no say in the choice of the model, the served odds are held against those. With `--no-signal`
-it prints which alias each model got instead: none may be champion.
+part, which had no say in the choice of the model, the served odds are held against those. `covered` is the
+share of 20 equal parts of the later list in which the promised 90 % interval, fitted on earlier rows alone,
+holds the mean of the oracle's odds; `random - forward auc` is what a split that ignores time would have
+promised too much. With `--no-signal` it prints which alias each model got instead: none may be champion.
 """
 
 import argparse
@@ -12,15 +14,18 @@ from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
+import numpy as np
 import pandas as pd
 
 from features.crm import Crm
 from features.load import load
 from features.settings import Settings
 from features.simulate import simulate
+from training.intervals import fit_intervals
 from training.metrics import auc, log_loss
-from training.train import learn, train
+from training.train import Trained, learn, train
 
+PARTS = 20
 TRUTH = {
     "renewal": ("truth_renewals.parquet", "contract_id", "lead_days"),
     "win": ("truth_wins.parquet", "opportunity_id", "age_days"),
@@ -39,6 +44,7 @@ def compared(kind: str, crm: Crm, folder: Path, settings: Settings, trials: int)
         allow=(),
         waivers=None,
         rival=None,
+        mitigate=None,
         say=print,
     )
     test = trained.selection.test
@@ -61,8 +67,21 @@ def compared(kind: str, crm: Crm, folder: Path, settings: Settings, trials: int)
         "oracle auc": auc(y, oracle),
         "share of (auc - .5)": (auc(y, served) - 0.5) / (auc(y, oracle) - 0.5),
         "log loss / oracle's": log_loss(y, served) / log_loss(y, oracle),
+        "covered": covered(trained, both["served"].to_numpy(float), oracle),
         "random - forward auc": trained.selection.gap,
     }
+
+
+def covered(trained: Trained, served: np.ndarray, oracle: np.ndarray) -> float:
+    """The share of parts of the later list whose true rate the interval of earlier rows holds."""
+    split, held = trained.selection.split, trained.selection.recipe.held
+    if split is None:
+        return float("nan")
+    rows = split.train[held.rows]
+    said = fit_intervals(held.probability, trained.ds.y[rows], trained.ds.subjects[rows])
+    low, high = said.at(served)
+    parts = np.array_split(np.argsort(served, kind="stable"), PARTS)
+    return float(np.mean([low[at].mean() <= oracle[at].mean() <= high[at].mean() for at in parts]))
 
 
 def main() -> None:
@@ -86,7 +105,11 @@ def main() -> None:
                 else:
                     found = compared(kind, crm, folder, settings, options.trials)
                 rows.append({"seed": seed, "kind": kind, **found})
-    print(pd.DataFrame(rows).round(3).to_string(index=False))
+    table = pd.DataFrame(rows)
+    print(table.round(3).to_string(index=False))
+    if "covered" in table:
+        error = table["covered"].std() / np.sqrt(len(table)) if len(table) > 1 else float("nan")
+        print(f"intervals of 90 %: {table['covered'].mean():.1%} held, standard error {error:.1%}")
 
 
 if __name__ == "__main__":
