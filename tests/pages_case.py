@@ -75,5 +75,5 @@ def watched_page(browser, site: str, **options):
 
 
 def rows_of(page):
-    """The rows of the first list on a page."""
-    return page.locator("table.list tbody tr")
+    """The rows of the list that is worked through on a page."""
+    return page.locator("table.work tbody tr")

@@ -102,7 +102,8 @@ def rates_by_month(rows: Sequence[Mapping[str, Any]], title: str) -> Markup:
 def _month(label: str, px: float, place: int, months: int) -> Markup:
     """A month's name: every second one where there are many, fewer on a phone."""
     css = "minor" if months > 6 and place % (3 if months <= 12 else 6) else ""
-    return TEXT.format(css, px, HEIGHT - 10, "middle", label) if months <= 12 or place % 2 == 0 else Markup("")
+    is_shown = months <= 12 or place % 2 == 0
+    return TEXT.format(css, px, HEIGHT - 10, "middle", label) if is_shown else Markup("")
 
 
 def _ceiling(top: float) -> float:

@@ -1,0 +1,293 @@
+"""Who sees what on the pages: roles, owner and region scopes on every page and export, and sound markup for all."""
+
+import json
+import re
+import shutil
+from functools import cache
+from importlib.resources import files
+
+import pandas as pd
+import pytest
+from pages_case import NEEDS_CHROMIUM, browser, informed, night, served, watched_page  # noqa: F401
+from serving_case import client_of
+
+from features.settings import Settings
+from monitoring.store import open_store
+from serving.app import create_app
+from serving.worked_out import FOLDER
+
+pytestmark = pytest.mark.slow
+
+ROLES = ("sales", "marketing", "mlops", "admin")
+MAY = {
+    "/renewals": ("sales", "admin"),
+    "/renewals/export.csv": ("sales", "admin"),
+    "/pipeline": ("sales", "admin"),
+    "/pipeline/export.csv": ("sales", "admin"),
+    "/forecast": ("sales", "admin"),
+    "/forecast/export.csv": ("sales", "admin"),
+    "/losses": ROLES,
+    "/profiles": ("marketing", "admin"),
+    "/profiles/targets.csv": ("marketing", "admin"),
+    "/journey": ("marketing", "mlops", "admin"),
+    "/models": ("mlops", "admin"),
+    "/models/renewal/1/card": ("mlops", "admin"),
+    "/docs": ROLES,
+}
+LINKS = {
+    "sales": ["Renewals", "Pipeline", "Forecast", "Effects", "Losses", "API"],
+    "marketing": ["Profiles", "Journey", "Losses", "API"],
+    "mlops": ["Journey", "Losses", "Models", "API"],
+    "admin": [
+        "Renewals",
+        "Pipeline",
+        "Forecast",
+        "Effects",
+        "Profiles",
+        "Journey",
+        "Losses",
+        "Models",
+        "API",
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def home(informed, tmp_path_factory):  # noqa: F811
+    """A home of this file's own with a key for each role and scope."""
+    return shutil.copytree(informed, tmp_path_factory.mktemp("roles") / "home")
+
+
+@pytest.fixture(scope="module")
+def rows(home):
+    return pd.DataFrame(open_store(Settings(home=home)).scores("renewal", limit=1_000).rows)
+
+
+@pytest.fixture(scope="module")
+def keys(home, rows):
+    store = open_store(Settings(home=home))
+    made = {role: store.create_key(role, label=f"the {role}")[0] for role in ROLES}
+    owner, region = rows["owner_id"].mode()[0], rows["region"].mode()[0]
+    made["owner"] = store.create_key("sales", label="one owner", owner_id=owner)[0]
+    made["region"] = store.create_key("sales", label="one region", region=region)[0]
+    return made
+
+
+@pytest.fixture(scope="module")
+def ask(home, keys):
+    """Ask for an address as the holder of a key."""
+    with client_of(home) as client:
+        yield lambda key, path, **more: client.request(
+            more.pop("method", "GET"),
+            path,
+            headers={"authorization": f"Bearer {keys[key]}", "accept": "text/html"},
+            follow_redirects=False,
+            **more,
+        )
+
+
+@pytest.mark.parametrize("path", MAY)
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_sees_its_pages_and_is_refused_the_others(ask, path, role):
+    told = ask(role, path)
+    assert told.status_code == (200 if role in MAY[path] else 403)
+
+
+def test_every_page_is_in_the_table(home):
+    pages = {
+        route.path.replace("{ending}", "csv").replace("{kind}/{version}", "renewal/1")
+        for part in __import__("serving.pages.site", fromlist=["PARTS"]).PARTS
+        for route in part.router.routes
+        if "GET" in route.methods
+    }
+    elsewhere = {
+        "/sign-in",
+        "/accounts/{account_id:path}",
+        "/what-if/{contract_id:path}",
+        "/models/{kind}/report",
+    }
+    assert {page for page in pages if not page.startswith("/effects")} == set(MAY) | elsewhere
+
+
+@pytest.mark.parametrize(("key", "column"), [("owner", "owner_id"), ("region", "region")])
+def test_a_scope_holds_on_every_page_and_export(ask, rows, key, column):
+    own = rows[column].mode()[0]
+    mine, others = rows[rows[column] == own], rows[rows[column] != own]
+    listed = ask(key, "/renewals?order=amount").text
+    assert not [name for name in others["contract_id"] if f">{name} " in listed]
+    assert [name for name in mine["contract_id"] if f"{name} " in listed]
+    saved = csv_of(ask(key, "/renewals/export.csv"))
+    assert set(saved["contract_id"]) == set(mine["contract_id"])
+    deals = csv_of(ask(key, "/pipeline/export.csv"))
+    assert set(deals[column]) == {own}
+    whole = csv_of(ask(key, "/forecast/export.csv")).iloc[-1]
+    everybody = csv_of(ask("sales", "/forecast/export.csv")).iloc[-1]
+    assert mine["amount"].sum() <= whole["up"] < everybody["up"]
+    foreign = others.iloc[0]
+    assert ask(key, f"/accounts/{foreign['account_id']}").status_code == 404
+    assert ask(key, f"/what-if/{foreign['contract_id']}?discount_pct=10").status_code == 404
+    name = "owner" if column == "owner_id" else "region"
+    assert ask(key, f"/renewals?{name}={foreign[column]}").status_code == 403
+    assert ask(key, f"/forecast?{name}={foreign[column]}").status_code == 403
+
+
+@pytest.mark.parametrize(("key", "column"), [("owner", "owner_id"), ("region", "region")])
+def test_customers_alike_and_losses_are_of_the_scope_only(ask, home, rows, key, column):
+    own = rows[column].mode()[0]
+    past = pd.DataFrame(told(home, "similar")["known"])
+    foreign = set(past[past[column] != own]["contract_id"])
+    account = rows[rows[column] == own].iloc[0]["account_id"]
+    page = ask(key, f"/accounts/{account}").text
+    listed = set(re.findall(r'<span class="sub">([^<]+)</span>', page))
+    assert not listed & foreign
+    groups = re.findall(r'<h2 id="g\\d+">([^<]+)</h2>', ask(key, "/losses").text)
+    assert set(groups) <= {own, told(home, "losses")["renewal"]["names"].get(own, own)}
+
+
+def test_a_scoped_judgement_of_anothers_contract_is_refused(ask, home, rows):
+    other = rows[rows["owner_id"] != rows["owner_id"].mode()[0]].iloc[0]["contract_id"]
+    page = ask("owner", "/renewals").text
+    token = re.search(r'name="csrf" value="([^"]+)"', page).group(1)
+    told = ask(
+        "owner",
+        f"/renewals/{other}/override",
+        method="POST",
+        data={"csrf": token, "odds": "10", "reason": "not mine"},
+    )
+    assert told.status_code == 404
+    assert open_store(Settings(home=home)).overrides("renewal").empty
+
+
+def test_segments_are_seen_by_their_keepers_alone(ask, home):
+    secret = told(home, "journey")["from_segments"]
+    assert secret
+    hidden = [f">By {name.replace('_', ' ')}<" for name in secret]
+    assert all(words in ask("mlops", "/journey").text for words in hidden)
+    assert not any(words in ask("marketing", "/journey").text for words in hidden)
+
+
+def test_taking_a_list_is_noted(ask, home):
+    ask("sales", "/forecast/export.csv")
+    ask("sales", "/renewals/export.csv?band=watch")
+    entries = open_store(Settings(home=home)).audit_log(limit=5)
+    taken = {(entry["actor"], entry["action"], entry["subject"]) for entry in entries}
+    assert {("the sales", "export", "forecast"), ("the sales", "export", "renewal")} <= taken
+
+
+def test_before_anything_is_scored_the_pages_say_what_to_run(settings):
+    from starlette.testclient import TestClient
+
+    with TestClient(create_app(settings), base_url="http://127.0.0.1", client=("127.0.0.1", 1)) as client:
+        for path, words in (
+            ("/renewals", "perennial train renewal"),
+            ("/pipeline", "perennial train win"),
+            ("/forecast", "perennial train renewal"),
+            ("/losses", "perennial ingest"),
+            ("/journey", "perennial ingest"),
+            ("/models", "perennial train win"),
+        ):
+            told = client.get(path, headers={"accept": "text/html"})
+            assert told.status_code == 200
+            assert words in told.text
+
+
+def csv_of(answer):
+    from io import StringIO
+
+    assert answer.status_code == 200
+    return pd.read_csv(StringIO(answer.text))
+
+
+def told(home, name):
+    """A long answer as it was worked out."""
+    return json.loads(next((home / FOLDER).glob(f"{name}*.json")).read_text())["value"]
+
+
+@pytest.fixture(scope="module")
+def site(home, keys):
+    with served(home) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def doors(browser, site, keys):  # noqa: F811
+    """For each role the state of a browser that has signed in."""
+    states = {}
+    for role in ROLES:
+        context = browser.new_context(base_url=site)
+        page = context.new_page()
+        page.goto("/renewals?band=watch" if role == "sales" else "/")
+        page.get_by_label("Key").fill(keys[role])
+        page.get_by_role("button", name="Sign in").click()
+        states[role] = context.storage_state()
+        context.close()
+    return states
+
+
+@NEEDS_CHROMIUM
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_starts_at_its_page_and_has_links_to_its_own_only(browser, site, doors, role):  # noqa: F811
+    with watched_page(browser, site, storage_state=doors[role]) as page:
+        page.goto("/")
+        assert page.locator("nav.nav a").all_inner_texts() == LINKS[role]
+        assert page.locator("nav.nav a[aria-current=page]").count() == 1
+        assert f"the {role}" in page.locator("header").inner_text()
+
+
+@NEEDS_CHROMIUM
+def test_signing_in_with_a_wrong_key_and_out(browser, site, keys):  # noqa: F811
+    with watched_page(browser, site) as page:
+        page.goto("/renewals?band=watch")
+        page.get_by_label("Key").fill("wrong")
+        page.get_by_role("button", name="Sign in").click()
+        assert "not valid" in page.get_by_role("alert").inner_text()
+        page.get_by_label("Key").fill(keys["sales"])
+        page.get_by_role("button", name="Sign in").click()
+        assert page.url.endswith("/renewals?band=watch")
+        assert page.goto("/models").status == 403
+        assert "This page is for" in page.locator("main").inner_text()
+        page.go_back()
+        page.get_by_role("button", name="Sign out").click()
+        assert page.url.endswith("/sign-in")
+
+
+PAGES = [
+    "/renewals",
+    "/pipeline",
+    "/forecast",
+    "/effects",
+    "/profiles",
+    "/journey",
+    "/losses",
+    "/models",
+    "/docs",
+]
+PAGES += ["/accounts/A000001", "/nowhere"]
+RULES = {"light": None, "dark": {"runOnly": ["color-contrast"]}}
+"""Of the dark scheme only colours can be wrong that the light one has right."""
+
+
+@cache
+def axe() -> str:
+    """axe-core, as the package axe-playwright-python ships it: nothing is fetched."""
+    return (files("axe_playwright_python") / "axe.min.js").read_text()
+
+
+@NEEDS_CHROMIUM
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing_serious_and_nothing_overflows(browser, site, doors, path, rows):  # noqa: F811
+    path = path.replace("A000001", rows.iloc[0]["account_id"])
+    with watched_page(browser, site, storage_state=doors["admin"]) as page:
+        page.goto(path)
+        assert page.locator("h1").count() == 1
+        assert page.title()
+        page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+        page.evaluate(axe())
+        for scheme, rules in RULES.items():
+            page.emulate_media(color_scheme=scheme)
+            found = page.evaluate("(rules) => axe.run(document, rules || {})", rules)
+            grave = [each for each in found["violations"] if each["impact"] in ("serious", "critical")]
+            assert [(each["id"], scheme, each["nodes"][0]["html"][:200]) for each in grave] == []
+        for width in (1920, 768, 360):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
