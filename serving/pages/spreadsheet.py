@@ -27,7 +27,8 @@ COLUMNS = {
     "win": ("opportunity_id", *_NAMES, "deal_kind", "created_at", *_SCORE, "expected", "forecast"),
 }
 _LAST = ("reason_1", "reason_2", "reason_3", "model_version", "alias", "problem")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_MOMENTS = ("as_of", "created_at", "end_date")
+_NUMBERS = ("probability", "low", "high", "amount", "at_risk", "expected", "forecast")
 
 
 def sheet(rows: list[dict[str, Any]], kind: str) -> pd.DataFrame:
@@ -35,21 +36,18 @@ def sheet(rows: list[dict[str, Any]], kind: str) -> pd.DataFrame:
     for row in rows:
         words = [reason["words"] for reason in row.get("reasons") or []]
         row.update({f"reason_{at}": words[at - 1] if len(words) >= at else None for at in (1, 2, 3)})
-    return plain_sheet(pd.DataFrame(rows), (*COLUMNS[kind], *_LAST))
-
-
-def plain_sheet(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """These columns, with no text in them that a spreadsheet would run."""
-    frame = frame.reindex(columns=list(columns))
-    for name in frame.columns:
-        if not pd.api.types.is_numeric_dtype(frame[name]):
-            frame[name] = [_inert(value) for value in frame[name]]
+    frame = plain_sheet(pd.DataFrame(rows), (*COLUMNS[kind], *_LAST))
+    for name in frame.columns:  # an empty column has its type too: the next file is read like this one
+        if name in _MOMENTS:
+            frame[name] = pd.to_datetime(frame[name], format="ISO8601").astype("datetime64[us]")
+        else:
+            frame[name] = frame[name].astype("float64" if name in _NUMBERS else "string")
     return frame
 
 
-def _inert(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula is marked as text."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+def plain_sheet(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """These columns in this order; those that are not there are empty."""
+    return frame.reindex(columns=list(columns))
 
 
 def download(store: Store, kind: str, wanted: dict[str, Any], ending: str, principal: Principal) -> Response:
