@@ -13,7 +13,7 @@ from training.causal.sensitivity import lead_of_best, margin
 from training.causal.trial import Strategies
 
 ALL = "all"
-LEAST_CELLS = 3
+LEAST_CELLS = 2
 LEAST_LENDERS = 3
 FEW = "can't tell: too few in every group, see all"
 Answer = dict[str, Any]
@@ -118,7 +118,7 @@ def infer(one: Strategies, seed: int) -> Inferred:
 def infer_groups(
     groups: Mapping[str, Strategies], why_all: list[str | None], notes: list[str], seed: int
 ) -> dict[str, Inferred]:
-    """Groups with at least three estimable buckets, partially pooled; smaller ones are left open.
+    """Groups with at least two estimable buckets, partially pooled; smaller ones are left open.
 
     A bucket too few of a group chose takes the pooled curve at the group's level if at least three other
     groups lend theirs, else it is left open, and so is one that the group hardly ever could choose.
