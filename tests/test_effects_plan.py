@@ -123,6 +123,14 @@ def test_who_was_contacted_in_the_run_up_is_told_so(kind, occurred_at, contract,
         assert row["why"] == "first contact of this run-up was made on 2025-12-20"
 
 
+def test_a_plan_of_an_earlier_day_does_not_know_of_later_calls():
+    call = {"activity_id": "e", "account_id": "A1", "kind": "call", "occurred_at": "2025-12-20T10:00:00"}
+    crm = one_contract(activities=[call])
+    (row,) = planned(crm, made_up(CLEAR), as_of=pd.Timestamp("2025-12-10"))["rows"]
+    assert (row["contacted_on"], row["planned_on"]) == (None, None)
+    assert row["days_to_end"] == 122
+
+
 def planned_meeting(on):
     return {
         "activity_id": "m", "account_id": "A1", "kind": "meeting", "recorded_at": "2025-12-20T10:00:00",

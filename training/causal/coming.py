@@ -21,21 +21,21 @@ def coming(crm: Crm, snapshots: pd.DataFrame, by: str | None = None) -> pd.DataF
 
     Args:
         crm: the CRM as it stands.
-        snapshots: as `features.snapshots.to_score` gives them.
+        snapshots: as `features.snapshots.to_score` gives them, each seen at its `as_of`.
         by: the attribute that names the group.
 
     Returns:
         contract_id, account_id, account_name, owner_id, region, group, ends_at, days_to_end, amount (units),
         contacted_at (the first human contact of the run-up, NaT: none yet), planned_at (the next one planned)
-        and planned (its window).
+        and planned (its window). What was planned on an earlier day than that of the data is not known.
     """
     rows = snapshots.reset_index(drop=True)
-    now = int(micros(pd.Series([crm.until]))[0])
-    end = micros(rows["ends_at"])
+    now, end = micros(rows["as_of"].fillna(crm.until)), micros(rows["ends_at"])
     start = np.where(end == MISSING, now, end - RUNUP_DAYS * DAY)
     contacts = human_contacts(crm)
-    met = _first(rows, contacts, start, np.full(len(rows), now))
-    planned = _first(rows, contacts, np.full(len(rows), now), np.where(end == MISSING, now, end + DAY))
+    met = _first(rows, contacts, start, now)
+    is_today = (now >= micros(pd.Series([crm.until]))[0]) & (end != MISSING)
+    planned = _first(rows, contacts, now, np.where(is_today, end + DAY, now))
     windows = [window_on(end_at, at) for end_at, at in zip(rows["ends_at"], planned, strict=True)]
     known = _of_accounts(crm, rows["account_id"])
     return pd.DataFrame(
