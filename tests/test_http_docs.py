@@ -1,0 +1,75 @@
+"""The examples of docs/http.md run as they stand, against a service that runs."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from serving_case import client_of, home, night  # noqa: F401 (fixtures)
+from test_service import serving
+
+from features.settings import Settings
+from monitoring.store import open_store
+from serving.app import create_app
+
+TEXT = (Path(__file__).parents[1] / "docs" / "http.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", TEXT, re.M)
+CURL = [block for block in BLOCKS if block.lstrip().startswith("curl")]
+PYTHON = [block for block in BLOCKS if block.lstrip().startswith("import")]
+
+
+def plain(block):
+    return "\n".join(line[4:] for line in block.splitlines())
+
+
+@pytest.fixture(scope="module")
+def service(night, tmp_path_factory):  # noqa: F811
+    """A running service, and the documents' ids as they are called in its data."""
+    kept = shutil.copytree(night, tmp_path_factory.mktemp("docs") / "home")
+    row = open_store(Settings(home=kept)).scores("renewal", limit=1).rows[0]
+    ids = {"C000001": row["contract_id"], "A000001": row["account_id"]}
+    with serving(kept) as (_, base):
+
+        def here(text):
+            for name, one in ids.items():
+                text = text.replace(name, one)
+            return text.replace("http://127.0.0.1:3000", base)
+
+        yield here
+
+
+def test_there_are_examples_of_both_kinds():
+    assert len(CURL) >= 4
+    assert len(PYTHON) >= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(CURL)))
+def test_an_example_with_curl_is_answered(number, service, tmp_path):
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    command = service(plain(CURL[number])).replace("curl -s ", "curl -s --fail-with-body ")
+    command = command.replace('-H "Authorization: Bearer $PERENNIAL_KEY"', "")  # no key exists here
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("{") or list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(PYTHON)))
+def test_an_example_in_python_runs(number, service):
+    done = subprocess.run(
+        [sys.executable, "-c", service(plain(PYTHON[number]))], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_every_route_for_programs_is_in_the_text_and_no_other():
+    named = set(re.findall(r"/v1/[a-z_/]+[a-z]", TEXT)) - {"/v1/icp"}  # stands for both
+    there = {
+        path.replace(".{ending}", "") for path in create_app().openapi()["paths"] if path.startswith("/v1/")
+    }
+    assert named == there
