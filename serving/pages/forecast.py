@@ -161,8 +161,9 @@ def _before(rows: list[dict[str, Any]], wanted: dict[str, Any], seed: int) -> di
     nobody = pd.DataFrame(columns=["whole", "amount", "renewed"])
     told = outlook(inside.assign(whole="before", own=np.nan), nobody, None, "whole", seed)[-1]
     kept = float((inside["amount"] * inside["renewed"]).sum() / told["up"]) if told["up"] else None
+    first, last = (_label(pd.Period(month, "M")) for month in (min(inside["month"]), max(inside["month"])))
     is_off = kept is not None and not told["gross_low"] <= kept <= told["gross_high"]
-    return {**told, "kept": kept, "from": min(inside["month"]), "to": max(inside["month"]), "is_off": is_off}
+    return {**told, "kept": kept, "from": first, "to": last, "is_off": is_off}
 
 
 def _past(rows: list[dict[str, Any]], wanted: dict[str, Any]) -> list[dict[str, Any]]:
