@@ -11,7 +11,7 @@ from features.errors import RenewalError
 from features.load import from_rows
 from features.snapshots import asked, to_score
 from training.causal.answer import infer_groups
-from training.causal.coming import coming, window_on
+from training.causal.coming import coming, usable, window_on
 from training.causal.curve import curves
 from training.causal.experiment import contracts_each, designed, experiment
 from training.causal.plan import advised, planned
@@ -154,6 +154,18 @@ def test_a_meeting_planned_in_the_best_window_is_kept_and_another_moved():
 )
 def test_a_moment_falls_into_a_window(day, window):
     assert window_on(pd.Timestamp("2026-04-10"), pd.Timestamp(day) + pd.Timedelta(hours=9)) == window
+
+
+@pytest.mark.parametrize("by", [None, "industry", "accounts.industry", "region"])
+def test_an_attribute_contracts_have_is_used(by):
+    assert usable(one_contract(), by) == by
+
+
+def test_an_attribute_that_is_not_there_is_refused_but_the_one_used_unasked():
+    crm = from_rows({"contracts": [{"contract_id": "C", "account_id": "A", "end_date": "2026-05-01"}]}, TODAY)
+    assert usable(crm, "industry") is None
+    with pytest.raises(RenewalError, match="--by"):
+        usable(crm, "colour")
 
 
 def test_those_to_act_on_first_stand_first():

@@ -7,13 +7,17 @@ import pandas as pd
 
 from features.as_of import DAY, MISSING
 from features.crm import Crm
+from features.errors import RenewalError
 from training.causal.contacts import FOREVER, first_contacts, human_contacts, micros
 from training.causal.frame import BUCKETS
-from training.causal.groups import attribute
+from training.causal.groups import NO_GROUP, attribute
 
 RUNUP_DAYS = 180
 HELD = ("accounts", "contracts")
 """Where an attribute of a contract may stand."""
+
+USED = "industry"
+"""The attribute used unless another is asked for."""
 
 
 def coming(crm: Crm, snapshots: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
@@ -57,9 +61,24 @@ def coming(crm: Crm, snapshots: pd.DataFrame, by: str | None = None) -> pd.DataF
 
 
 def usable(crm: Crm, by: str | None) -> str | None:
-    """The attribute if contracts have it in this CRM, else none."""
+    """The attribute if contracts have it in this CRM; none where they lack the one used unless asked.
+
+    Raises:
+        RenewalError: another attribute was asked for, and there is none of that name.
+    """
     table, _, column = (by or "").rpartition(".")
-    return by if by and any(crm.has(place, column) for place in ([table] if table else HELD)) else None
+    if by is None or any(crm.has(place, column) for place in ([table] if table in HELD else HELD)):
+        return by
+    if by == USED:
+        return None
+    offered = sorted(
+        {name for place in HELD for name in crm.tables.get(place, ()) if not name.endswith(NO_GROUP)}
+    )
+    raise RenewalError(
+        expected="--by to name an attribute of accounts or contracts",
+        found=repr(by),
+        do=f"Choose one of: {', '.join(offered[:20])}, or none.",
+    )
 
 
 def window_on(end: Any, at: Any) -> str | None:
