@@ -80,6 +80,7 @@ ROUTES = {
     "GET /forecast": Asked(SELLING),
     "GET /forecast/export.{ending}": Asked(SELLING, "/forecast/export.xlsx"),
     "GET /effects": Asked(("sales", "marketing", "admin")),
+    "GET /effects/plan.{ending}": Asked(SELLING, "/effects/plan.csv"),
     "GET /losses": Asked(ALL),
     "GET /profiles": Asked(TARGETING),
     "GET /profiles/targets.{ending}": Asked(TARGETING, "/profiles/targets.csv"),
