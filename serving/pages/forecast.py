@@ -82,7 +82,8 @@ def worked(running: Any, wanted: dict[str, Any]) -> dict[str, Any]:
         counts of contracts `undated` and `unvalued`, `has_expansion`.
     """
     kept = running.worked_out.ask("retention")
-    before = kept.value or dict.fromkeys(("past", "decided", "closes", "before", "has_expansion"), ())
+    nothing = dict.fromkeys(("past", "decided", "closes", "before", "has_expansion"), ())
+    before = {**nothing, **(kept.value or {})}
     renewals = _open_renewals(running.store, wanted)
     dated = renewals[renewals["end_date"].notna()]
     decided = _decided(before["decided"], wanted, dated)

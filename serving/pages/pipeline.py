@@ -16,7 +16,7 @@ from features.load import opened
 from serving.pages.view import Seller
 from serving.pages.worklist import WorkList
 from training.causal.contacts import plain
-from training.causal.deals import LANDMARK_DAYS
+from training.causal.deals import calls_within
 
 PIPELINE = WorkList(
     kind="win",
@@ -57,11 +57,11 @@ def _calls_made(running: Any, rows: list[dict[str, Any]]) -> dict[str, int]:
         made = None
     if made is None:
         return {}
-    begun = {row["subject_id"]: pd.Timestamp(row["created_at"]) for row in rows if row.get("created_at")}
-    age = made["occurred_at"] - pd.to_datetime(made["opportunity_id"].map(begun))
-    early = made[(age >= pd.Timedelta(0)) & (age < pd.Timedelta(days=LANDMARK_DAYS))]
-    counted = early["opportunity_id"].value_counts()
-    return {subject: int(counted.get(subject, 0)) for subject in begun}
+    begun = [row for row in rows if row.get("created_at")]
+    created = pd.to_datetime(pd.Series([row["created_at"] for row in begun]))
+    ids = [row["subject_id"] for row in begun]
+    deals = pd.DataFrame({"opportunity_id": ids, "created": created.to_numpy("datetime64[us]").astype(int)})
+    return dict(zip(ids, calls_within(deals, made, "opportunity_id").tolist(), strict=True))
 
 
 def _calls_of(crm: Crm, accounts: list[str]) -> pd.DataFrame | None:

@@ -1,14 +1,19 @@
-"""The profiles page: which kinds of customers are worth the effort, and the targeting list."""
+"""The profiles page: which kinds of customers are worth the effort, their cards, and the targeting list."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from serving.pages.view import Marketer, render
-from serving.planning import save_list
+from serving.pages.spreadsheet import TYPES
+from serving.pages.view import Marketer, render, url
+from serving.planning import save_list, weights_of
 from serving.problems import ProblemError
+from training.profiles.fit import Fit
+from training.profiles.samples import DEFAULT_WEIGHTS
+from training.profiles.weighing import PARTS, reordered, reweighted
 
 PAGE_ROWS = 50
 OUTCOMES = {
@@ -18,6 +23,20 @@ OUTCOMES = {
     "renews by itself": "Renews by itself",
 }
 LESS_IS_BETTER = ("effort", "discount")
+SLIDERS = {
+    "win": "Winning",
+    "effort": "Little effort",
+    "discount": "Little discount",
+    "renewal": "Renewing by itself",
+}
+CARD = {
+    "who": "Who they are",
+    "buys": "What they buy",
+    "channels": "What answers them",
+    "when": "When (UTC)",
+    "support": "The support they need",
+    "values": "What they value in surveys",
+}
 
 router = APIRouter()
 
@@ -29,21 +48,51 @@ async def profiles(request: Request, principal: Marketer) -> Response:
 
 
 def _page(request: Request, principal: Any) -> Response:
+    asked = _asked(request.query_params)
+    weights = weights_of(asked)
     told = request.app.state.running.worked_out.ask("icp")
     if told.value is None:
         return render(request, "profiles.html", found=None, why=told.why, comes=told.comes)
     found, listed = told.value["profiles"], told.value["list"]
+    shown = found["profiles"] if weights is None else reordered(found["profiles"], weights)
+    if weights is not None:
+        listed = reweighted(listed, Fit.from_dict(told.value["fit"]), weights)
+    cards = {card["rule"]: card for card in told.value["personas"]}
     return render(
         request,
         "profiles.html",
         found=found,
+        shown=shown,
+        cards=cards,
+        card_parts=CARD,
         outcomes=OUTCOMES,
         less_is_better=LESS_IS_BETTER,
         limits=_limits(found["profiles"]),
+        sliders=_sliders(weights or DEFAULT_WEIGHTS),
+        is_weighed=weights is not None,
+        places=[_drawn(place) for place in found["places"]],
         listed=None if principal.is_scoped else listed,
         rows=listed["rows"][:PAGE_ROWS],
-        export=lambda ending: f"/profiles/targets.{ending}",
+        export=lambda ending: url(f"/profiles/targets.{ending}", {"weights": asked}),
     )
+
+
+def _asked(query: Mapping[str, str]) -> str | None:
+    """The sliders as weights in words; None where none was sent."""
+    told = [f"{part}={query[part]}" for part in PARTS if query.get(part)]
+    return ",".join(told) or query.get("weights") or None
+
+
+def _sliders(weights: Mapping[str, float]) -> list[tuple[str, str, int]]:
+    """(name, label, value of 100) of each weight."""
+    return [(part, SLIDERS[part], round(100 * weights[outcome])) for part, outcome in PARTS.items()]
+
+
+def _drawn(place: dict[str, Any]) -> dict[str, Any]:
+    """A place chart with the scale its bars share, from the lowest limit to the highest."""
+    lows, highs = ([row[name] for row in place["rows"]] for name in ("low", "high"))
+    low, high = min(0.0, *lows) if min(lows) > 0 else min(lows), max(highs)
+    return {**place, "limits": (low, high if high > low else low + 1)}
 
 
 def _limits(told: list[dict[str, Any]]) -> tuple[float, float]:
@@ -59,7 +108,8 @@ def _limits(told: list[dict[str, Any]]) -> tuple[float, float]:
 
 @router.get("/profiles/targets.{ending}")
 async def targets(ending: str, request: Request, principal: Marketer) -> Response:
-    """The targeting list as a file."""
-    if ending not in ("csv", "xlsx"):
-        raise ProblemError(404, f"The list comes as csv or xlsx, not {ending!r}.")
-    return await run_in_threadpool(save_list, request.app.state.running, principal, ending)
+    """The targeting list as a file, in the order the page shows."""
+    if ending not in TYPES:
+        raise ProblemError(404, f"The list comes as {', '.join(TYPES)}, not {ending!r}.")
+    weights = _asked(request.query_params)
+    return await run_in_threadpool(save_list, request.app.state.running, principal, ending, weights)
