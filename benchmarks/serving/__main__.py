@@ -75,7 +75,7 @@ def _served(told: argparse.Namespace, folder: Path, settings: Settings) -> None:
     running = [ours]
     try:
         if {"single", "batch"} & set(told.parts):
-            running += _peers(told, folder, settings)
+            _start_peers(told, folder / "peers", running)
         if "single" in told.parts:
             single(running, told.seconds, told.rounds)
         if "batch" in told.parts:
@@ -150,16 +150,15 @@ def _contracts(settings: Settings) -> list[dict]:
     return rows
 
 
-def _peers(told: argparse.Namespace, folder: Path, settings: Settings) -> list[Server]:
-    at = folder / "peers"
-    found = [peers.fastapi(at, PORT + 1)]
+def _start_peers(told: argparse.Namespace, at: Path, running: list[Server]) -> None:
+    """Start the peers one by one; those that run are added, so that they are stopped whatever happens."""
+    running.append(peers.fastapi(at, PORT + 1))
     if "bentoml" not in told.without:
-        found.append(peers.bentoml(at, PORT + 2))
+        running.append(peers.bentoml(at, PORT + 2))
     if "mlflow" not in told.without:
-        found.append(peers.mlflow(at, PORT + 3))
+        running.append(peers.mlflow(at, PORT + 3))
     if told.mlserver:
-        found.append(peers.mlserver(at, PORT + 4, told.mlserver))
-    return found
+        running.append(peers.mlserver(at, PORT + 4, told.mlserver))
 
 
 def single(servers: list[Server], seconds: float, rounds: int) -> None:

@@ -52,7 +52,10 @@ class Server:
 def start(command: Sequence[str], port: int, log: Path, **environment: str) -> subprocess.Popen[bytes]:
     """Start a server and wait until it listens."""
     quiet = {"BENTOML_DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"}
-    env = {**os.environ, "PYTHONPATH": str(ROOT), **quiet, **environment}
+    path = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    )  # MLflow calls uvicorn
+    env = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), **quiet, **environment}
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=env, cwd=ROOT)
     until = time.monotonic() + READY_SECONDS
