@@ -1,5 +1,6 @@
 """A CRM source, cleaned: into a folder, kept as the current one, or for as long as one command runs."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -115,8 +116,29 @@ def opened(
     _sweep(settings.home)
     with tempfile.TemporaryDirectory(prefix=".load-", dir=settings.home, ignore_cleanup_errors=True) as work:
         if source is None:
-            source = _current(settings).folder
+            kept = _current(settings)
+            source, mapping = kept.folder, mapping or _as_source(kept, Path(work) / "mapping.yaml")
         yield load(source, mapping=mapping, until=until, into=Path(work) / "crm", say=say)
+
+
+_PARTS = {Kind.MONEY: 100.0, Kind.DURATION: 60.0}
+"""How many of what is stored make one of what a source gives."""
+
+
+def _as_source(crm: Crm, file: Path) -> Path:
+    """Write the mapping that reads a clean CRM as a source: stored units back into the contract's."""
+    selects = {}
+    for name in crm.tables:
+        changed = [
+            (column.stored, f'"{column.stored}" / {_PARTS.get(column.kind, 1000.0)} AS "{column.name}"')
+            for column in TABLES[name].columns
+            if column.stored in crm.tables[name] and (column.kind in _PARTS or column.stored != column.name)
+        ]
+        out = f" EXCLUDE ({', '.join(stored for stored, _ in changed)})" if changed else ""
+        said = ", ".join([f"*{out}", *(read for _, read in changed)])
+        selects[name] = f"SELECT {said} FROM '{name}.parquet'"
+    file.write_text(json.dumps(selects), encoding="utf-8")  # JSON is YAML
+    return file
 
 
 def from_rows(
