@@ -51,7 +51,7 @@ def models_show(
 
 
 @app.command("compare", epilog="Example: perennial models compare renewal 2 3")
-@prints("facts.facts")
+@prints("watch.compared")
 def models_compare(kind: Kind, first: Version, second: Version) -> Result:
     """Compare two versions on their figures, and on outcomes of what both have scored."""
     from features.errors import RenewalError

@@ -71,6 +71,27 @@ def alert_line(figures: Result) -> str:
     return "; ".join([counts, *told])
 
 
+def compared(result: Result) -> None:
+    """Two versions: who was closer to how things ended, then their figures side by side."""
+    out = terminal()
+    one, other = (f"version {v}" for v in result["versions"])
+    found = result["on_outcomes"]
+    out.print(f"{result['model']}, {one} beside {other}")
+    out.print(
+        f"On outcomes of what both scored, closer: [bold]{found['closer']}[/] ({escape(found['why'])})."
+    )
+    shown = {name: row for name, row in result["metrics"].items() if not name.startswith("baseline.")}
+    rows = (
+        (name, *(number(row[part], 0 if name.endswith(".n") else 3) for part in ("one", "other", "change")))
+        for name, row in shown.items()
+    )
+    out.print(grid("Figures when trained", ("", f">{one}", f">{other}", ">change"), rows))
+    for name, (a, b) in result["params"].items():
+        out.print(f"{name}: {escape(str(a))} → {escape(str(b))}")
+    if not result["same_data"]:
+        out.print("They were trained and judged on different data: only outcomes compare them alike.")
+
+
 def judged(result: Result) -> None:
     """Who was closer to what happened, then calibration by what was done about the scores."""
     out = terminal()
