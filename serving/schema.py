@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
+from features.errors import RenewalError
+
 MAX_IDS = 10_000
 MAX_RECORDS = 20_000
 
@@ -108,6 +110,18 @@ class Changes(Body):
     discount_pct: float | None = Field(
         None, ge=0, le=90, description="Discount quoted, in per cent.", examples=[10]
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_actions(cls, given: Any) -> Any:
+        others = sorted(set(given) - set(cls.model_fields)) if isinstance(given, dict) else []
+        if others:
+            raise RenewalError(
+                expected=f"changes of actions: {', '.join(cls.model_fields)}",
+                found=repr(others[0]),
+                do="Only what you can do differently can be changed.",
+            )
+        return given
 
     @model_validator(mode="after")
     def _holds_one(self) -> "Changes":

@@ -314,6 +314,9 @@ def test_a_what_if_names_the_effect_over_the_present_plan():
     assert told["gain_low"] > 0
     assert told["gain"] == pytest.approx(told["estimate"] - told["usual"], abs=1e-4)
     assert "beyond chance" in told["why"]
+    own = both(made_up(CLEAR), made_up(UNCLEAR, group="software", best=None))
+    assert told_of({"contact_days_before": 75}, timing=own)["group"] == "software"
+    assert told_of({"contact_days_before": 75}, timing=own, curve="all")["group"] == "all"
     worse = told_of({"contact_days_before": 45}, planned="61-90", planned_on="2026-02-01")
     assert worse["gain"] == pytest.approx(-0.1)
     assert "2026-02-01" in worse["present"]

@@ -11,8 +11,10 @@ from serving_case import client_of, home, night  # noqa: F401 (fixtures)
 from features.load import opened
 from features.settings import Settings
 from monitoring.store import open_store
+from serving.advice import for_contracts
 from serving.erase import erase
 from serving.worked_out import FOLDER, WORK, work_out
+from training.causal.what_if import effect_of
 from training.icp import fit, fit_rows
 
 pytestmark = pytest.mark.slow
@@ -44,8 +46,13 @@ def first_contract(client):
 
 
 def test_score_and_effect_are_two_figures(planned):
+    kept = json.loads(next((planned / FOLDER).glob("effects-*.json")).read_text())["value"]
+    plan = {row["contract_id"]: row for row in kept["plan"]["rows"]}
     with client_of(planned) as client:
-        row = first_contract(client)
+        rows = client.get("/v1/renewals", params={"limit": 1000}).json()["rows"]
+        row = next(
+            row for row in rows if row["lead_days"] > 45 and not plan[row["contract_id"]]["contacted_on"]
+        )
         changes = {"contact_days_before": 45, "calls_30d": 12, "discount_pct": 15}
         asked = client.post("/v1/what_if", json={"contract_id": row["contract_id"], "changes": changes})
     told = asked.json()
@@ -54,15 +61,32 @@ def test_score_and_effect_are_two_figures(planned):
     assert told["score"]["now"] == pytest.approx(row["probability"], abs=1e-6)
     assert told["score"]["difference"] == pytest.approx(told["score"]["changed"] - told["score"]["now"])
     assert any("call" in name for name in told["score"]["moved"])
-    kept = json.loads(next((planned / FOLDER).glob("effects-*.json")).read_text())["value"]
-    want = next(each for each in kept["timing"]["rows"] if each["bucket"] == "31-60")
-    effect = told["effect"]
-    assert {n: effect["contact_days_before"][n] for n in ("estimate", "low", "high", "raw", "n")} == {
-        n: want[n] for n in ("estimate", "low", "high", "raw", "n")
-    }
+    effect, facts = told["effect"], plan[row["contract_id"]]
+    assert effect == {name: effect_of(for_contracts(kept), facts, name, at) for name, at in changes.items()}
+    assert effect["contact_days_before"]["bucket"] == "31-60"
     assert effect["discount_pct"]["bucket"] == "10-20"
     assert effect["calls_30d"]["estimate"] is None
     assert "new business" in effect["calls_30d"]["why"]
+
+
+def test_a_call_that_just_came_in_ends_the_question_when_to_make_it(planned):
+    kept = json.loads(next((planned / FOLDER).glob("effects-*.json")).read_text())["value"]
+    open_rows = {row["contract_id"] for row in kept["plan"]["rows"] if not row["contacted_on"]}
+    with client_of(planned) as client:
+        rows = client.get("/v1/renewals", params={"limit": 1000}).json()["rows"]
+        row = next(row for row in rows if row["lead_days"] > 45 and row["contract_id"] in open_rows)
+        call = {
+            "activity_id": "new",
+            "account_id": row["account_id"],
+            "kind": "call",
+            "occurred_at": row["as_of"],
+        }
+        sent = client.post("/v1/events", json={"table": "activities", "rows": [call]})
+        assert sent.json()["stored"] == 1, sent.text
+        ask = {"contract_id": row["contract_id"], "changes": {"contact_days_before": 45}}
+        told = client.post("/v1/what_if", json=ask).json()["effect"]["contact_days_before"]
+    assert told["estimate"] is None
+    assert f"was made on {row['as_of'][:10]}" in told["why"]
 
 
 def test_as_many_calls_as_there_were_change_nothing_and_more_move_the_count(planned):
@@ -87,7 +111,7 @@ def test_as_many_calls_as_there_were_change_nothing_and_more_move_the_count(plan
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"price": 3}, "price"),
+        ({"price": 3}, "Expected changes of actions: contact_days_before, calls_30d, discount_pct; found"),
         ({}, "at least one"),
         ({"discount_pct": 120}, "discount_pct"),
         ({"contact_days_before": "soon"}, "contact_days_before"),

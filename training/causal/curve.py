@@ -79,7 +79,8 @@ class Curve:
         gain, spread = self.total(np.eye(len(self.buckets))[pick] - usual)
         half = self.critical() * spread
         estimate = float(self.estimate[pick])
-        return Gain(bucket, estimate, float(usual @ self.estimate), gain, gain - half, gain + half)
+        low, high = max(gain - half, -1.0), min(gain + half, 1.0)
+        return Gain(bucket, estimate, float(usual @ self.estimate), gain, low, high)
 
     def total(self, weight: np.ndarray) -> tuple[float, float]:
         """A weighted sum of the estimates and its standard error."""

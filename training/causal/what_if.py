@@ -5,7 +5,7 @@ another figure, told elsewhere (`serving.what_if`) and never mixed with this one
 the day of the first contact, the calls, the discount.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -103,8 +103,8 @@ def effect_of(told: Mapping[str, Any], contract: Mapping[str, Any], name: str, a
 
     Args:
         told: `timing` and `discount` with their covariance, or in their place `why` there is none.
-        contract: its `group`, `days_to_end`, `contacted_on`, `planned_on` and `planned`, as a row of
-            `training.causal.plan`.
+        contract: its `group`, `curve`, `days_to_end`, `contacted_on`, `planned_on` and `planned`, as a row
+            of `training.causal.plan`.
         name: the change.
         at: its value.
 
@@ -134,7 +134,8 @@ def _of_contact(told: Mapping[str, Any], contract: Mapping[str, Any], at: float)
     days = contract.get("days_to_end")
     if days is not None and at > days:
         return _untold(bucket, f"can't be done any more: the contract ends in {days} days")
-    return _against(told, contract, bucket, days, contract.get("planned"))
+    # The advice and the what-if of one contract go by the same curve.
+    return _against(told, contract, bucket, days, contract.get("planned"), (contract.get("curve"),))
 
 
 def _against(
@@ -143,10 +144,11 @@ def _against(
     bucket: str,
     days: float | None,
     planned: str | None,
+    whose: Sequence[str | None] = (),
 ) -> dict[str, Any]:
-    """The bucket's estimate in the contract's group, or else among all, and its gain over the plan."""
+    """The bucket's estimate and gain over the plan, by the first curve (`whose`, group, all) that tells it."""
     found = curves(dict(told))
-    tried = [name for name in dict.fromkeys((contract.get("group"), ALL)) if name in found]
+    tried = [name for name in dict.fromkeys((*whose, contract.get("group"), ALL)) if name in found]
     group = next((name for name in tried if bucket in found[name].buckets), ALL)
     row = next((r for r in told["rows"] if (r["group"], r["bucket"]) == (group, bucket)), None)
     if row is None or group not in found or bucket not in found[group].buckets:
@@ -159,7 +161,7 @@ def _against(
         return said
     gain = curve.over(usual, bucket)
     present = f"the contact planned for {contract.get('planned_on')}" if planned else USUAL
-    whose = "all customers" if group == ALL else group
+    over = "all customers" if group == ALL else group
     beyond = "beyond chance" if gain.low > 0 or gain.high < 0 else "which may be chance"
     return said | {
         "present": present,
@@ -167,7 +169,7 @@ def _against(
         "gain": round(gain.gain, 5),
         "gain_low": round(gain.low, 5),
         "gain_high": round(gain.high, 5),
-        "why": f"estimated over contracts like this one ({whose}), against {present}: {beyond}",
+        "why": f"estimated over contracts like this one ({over}), against {present}: {beyond}",
     }
 
 
