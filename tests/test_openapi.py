@@ -1,4 +1,4 @@
-"""The description of the API against the API: inputs made of it, good and bad, find no 500 and no other shape."""
+"""The description of the API against the API: inputs made of it find no 500 and no shape it does not tell."""
 
 import shutil
 
@@ -27,7 +27,7 @@ OPERATIONS = {found.ok().label: found.ok() for found in DESCRIPTION.get_all_oper
 @pytest.fixture(scope="module")
 def client(night, tmp_path_factory):  # noqa: F811
     """One service for all of them: what one stores, another finds."""
-    home = shutil.copytree(night, tmp_path_factory.mktemp("api") / "home")  # noqa: F811
+    home = shutil.copytree(night, tmp_path_factory.mktemp("api") / "home")
     with pytest.MonkeyPatch.context() as patch, client_of(home) as asked:
         patch.setattr(WorkedOut, "ask", lambda self, name, *rest, **more: Told(None, "not now", False))
         yield asked

@@ -8,6 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from serving.auth import SESSION_SECONDS, cookie_name, session_cookie
+from serving.pace import network
 from serving.pages.view import Anybody, render
 from serving.problems import ProblemError
 from serving.whence import refuse_foreign
@@ -54,7 +55,7 @@ async def sign_in(request: Request) -> Response:
     """Open a session for a key; after ten wrong ones within a minute an address has to wait."""
     refuse_foreign(request)
     fields = await form_of(request)
-    caller = request.client.host if request.client else ""
+    caller = network(request.client.host if request.client else "")
     running = request.app.state.running
     if not running.door.may_try(caller):
         raise ProblemError(429, "Too many wrong keys. Wait a minute.", headers={"Retry-After": "60"})

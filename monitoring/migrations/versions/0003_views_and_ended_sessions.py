@@ -37,9 +37,9 @@ VIEWS = {
         "FROM scores WHERE kind = 'win' AND gone_at IS NULL"
     ),
     "v_predictions": (
-        "SELECT p.kind, p.subject_id, p.account_id, p.owner_id, p.region, p.as_of, p.lead_days, "
-        "p.end_date, p.probability, p.low, p.high, p.band, p.amount, p.at_risk, p.expected, p.model_version, p.scored_at, "
-        "o.outcome, o.decided_at FROM prediction_log AS p LEFT JOIN outcomes AS o "
+        "SELECT p.kind, p.subject_id, p.account_id, p.owner_id, p.region, p.as_of, p.lead_days, p.end_date, "
+        "p.probability, p.low, p.high, p.band, p.amount, p.at_risk, p.expected, p.model_version, "
+        "p.scored_at, o.outcome, o.decided_at FROM prediction_log AS p LEFT JOIN outcomes AS o "
         "ON o.kind = p.kind AND o.subject_id = p.subject_id WHERE p.held_out IS NOT TRUE"
     ),
     "v_alerts": (
