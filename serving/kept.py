@@ -58,10 +58,11 @@ class KeptScores:
             rows = [fresh.get(row[ID_COLUMNS[kind]], row) for row in rows]
         made = {row[ID_COLUMNS[kind]]: ready(row) for row in rows}
         with self._turn:
-            if (
-                changes == self._changes
-            ):  # else something was written meanwhile, and these may be the old ones
-                kept = self._rows.setdefault((kind, str(loaded.version)), OrderedDict())
+            if changes == self._changes:  # else these may be from before what was written meanwhile
+                mine = kind, str(loaded.version)
+                for other in [key for key in self._rows if key[0] == kind and key != mine]:
+                    del self._rows[other]  # of a model that serves no more
+                kept = self._rows.setdefault(mine, OrderedDict())
                 kept.update(made)
                 while len(kept) > MOST_ROWS:
                     kept.popitem(last=False)
