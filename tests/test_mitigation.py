@@ -23,7 +23,7 @@ def unequal(n=2400, seed=0):
     rng = np.random.default_rng(seed)
     is_b = rng.random(n) < 0.4
     merit = rng.normal(size=n)
-    y = (rng.random(n) < 1 / (1 + np.exp(-(1.6 * merit + 0.3 - 1.6 * is_b)))).astype(float)
+    y = (rng.random(n) < 1 / (1 + np.exp(-(1.6 * merit + 0.5 - 2.2 * is_b)))).astype(float)
     X = pd.DataFrame({"calls": merit + 1.0 * rng.normal(size=n), "noise": rng.normal(size=n)})
     X["town"] = (rng.normal(size=n) - 2.5 * is_b).round(2)
     ids = [f"d{i}" for i in range(n)]
@@ -136,7 +136,7 @@ def test_each_mitigation_narrows_the_planted_gap_and_tells_its_price(case, name)
     after = option_row(case, mended)
     assert before["gap"] > 0.2
     assert after["gain"] == pytest.approx(before["gap"] - after["gap"])
-    assert after["gain"] > 0.1
+    assert after["gain_low"] > 0.1
     assert after["ratio"] > before["ratio"] + 0.1
     assert after["price_low"] < after["price"] < after["price_high"]
     assert after["price"] == pytest.approx(after["log_loss"] - before["log_loss"])
