@@ -126,7 +126,11 @@ class Changes(Body):
     @model_validator(mode="after")
     def _holds_one(self) -> "Changes":
         if not self.given():
-            raise ValueError(f"give at least one of {', '.join(type(self).model_fields)}")
+            raise RenewalError(
+                expected=f"at least one change of {', '.join(type(self).model_fields)}",
+                found="none",
+                do="Say what you would do.",
+            )
         return self
 
     def given(self) -> dict[str, float]:

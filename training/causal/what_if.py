@@ -146,7 +146,7 @@ def _against(
     planned: str | None,
     whose: Sequence[str | None] = (),
 ) -> dict[str, Any]:
-    """The bucket's estimate and gain over the plan, by the first curve (`whose`, group, all) that tells it."""
+    """The bucket's estimate and gain over the plan, by the first curve of `whose`, group, all to tell it."""
     found = curves(dict(told))
     tried = [name for name in dict.fromkeys((*whose, contract.get("group"), ALL)) if name in found]
     group = next((name for name in tried if bucket in found[name].buckets), ALL)
