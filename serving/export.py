@@ -121,6 +121,10 @@ _PAGE = (
 
 
 def _to_html(path: Path, result: dict[str, Any], frame: pd.DataFrame) -> None:
+    """The result's own page where it has one (`html`), else its rows as a table."""
+    if isinstance(result.get("html"), str):
+        path.write_text(result["html"], encoding="utf-8")
+        return
     table = _flat(frame, _words).to_html(index=False, border=0, escape=True)
     path.write_text(_PAGE.format(table=table), encoding="utf-8")
 

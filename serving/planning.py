@@ -3,12 +3,13 @@
 from typing import Annotated, Any
 
 import pandas as pd
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
 from features.arriving import Reader
+from features.errors import RenewalError
 from serving.advice import contract_facts, for_contracts, untold, window_curve
 from serving.api import ERRORS, Seller, allow, answer
 from serving.auth import Principal
@@ -19,13 +20,20 @@ from serving.what_if import score_said, unsaid
 from training.causal.what_if import effect_of
 from training.icp import fit_rows
 from training.profiles.fit import Fit
+from training.profiles.samples import checked_weights
+from training.profiles.weighing import DEFAULT_WORDS, read_weights, reweighted
 
 MARKETERS = ("marketing", "admin")
 COLUMNS = (
     "id", "name", "kind", "fit", "profile", "win", "expected_value", "expected_effort_hours",
     "value_per_hour", "listed", "reason_1", "reason_2", "reason_3",
 )  # fmt: skip
-ENDING = Path(description="csv or xlsx.", pattern="^(csv|xlsx)$", examples=["csv"])
+ENDING = Path(description="csv, xlsx or parquet.", pattern="^(csv|xlsx|parquet)$", examples=["csv"])
+WEIGHTS = Query(
+    description="What counts how much, as `win=1,effort=0.5`; default: " + DEFAULT_WORDS + ".",
+    max_length=200,
+    examples=["win=1,effort=0.5"],
+)
 
 router = APIRouter(responses=ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
 Marketer = Annotated[Principal, allow(*MARKETERS)]
@@ -115,24 +123,31 @@ async def icp_fit(body: FitAsked, request: Request, principal: Marketer) -> Resp
 
 
 @router.get("/v1/icp/list", response_model=Targets, tags=["plan"])
-async def icp_list(request: Request, principal: Marketer) -> Response:
-    """Leads, prospects and accounts, those worth most for each hour of effort first."""
-    told = await run_in_threadpool(target_list, request.app.state.running, principal)
+async def icp_list(
+    request: Request, principal: Marketer, weights: Annotated[str | None, WEIGHTS] = None
+) -> Response:
+    """Leads, prospects and accounts, those worth most for each hour of effort, as weighted, first."""
+    told = await run_in_threadpool(target_list, request.app.state.running, principal, weights)
     _audit(request.app.state.running, principal, "icp list", {"rows": len(told["rows"])})
     return answer(told)
 
 
 @router.get("/v1/icp/list.{ending}", tags=["plan"], response_class=Response)
-async def icp_list_file(request: Request, principal: Marketer, ending: Annotated[str, ENDING]) -> Response:
+async def icp_list_file(
+    request: Request,
+    principal: Marketer,
+    ending: Annotated[str, ENDING],
+    weights: Annotated[str | None, WEIGHTS] = None,
+) -> Response:
     """The targeting list as a file."""
-    return await run_in_threadpool(save_list, request.app.state.running, principal, ending)
+    return await run_in_threadpool(save_list, request.app.state.running, principal, ending, weights)
 
 
-def save_list(running: Any, principal: Principal, ending: str) -> Response:
+def save_list(running: Any, principal: Principal, ending: str, weights: str | None = None) -> Response:
     """The targeting list as a file to save; that it was taken is noted in the audit."""
     from serving.pages.spreadsheet import attachment, plain_sheet
 
-    rows = target_list(running, principal)["rows"]
+    rows = target_list(running, principal, weights)["rows"]
     told = [
         {**row, **{f"reason_{at}": reason["words"] for at, reason in enumerate(row["reasons"][:3], start=1)}}
         for row in rows
@@ -141,16 +156,27 @@ def save_list(running: Any, principal: Principal, ending: str) -> Response:
     return attachment(plain_sheet(pd.DataFrame(told), COLUMNS), "targets", ending)
 
 
-def target_list(running: Any, principal: Principal) -> dict[str, Any]:
-    """The targeting list.
+def target_list(running: Any, principal: Principal, weights: str | None = None) -> dict[str, Any]:
+    """The targeting list, put in another order where weights are given.
 
     Raises:
-        ProblemError: 403 for a key with a scope: prospects have no owner yet; 409 or 503 as `worked_out`.
+        ProblemError: 403 for a key with a scope: prospects have no owner yet; 422 for weights that make no
+            sense; 409 or 503 as `worked_out`.
     """
     if principal.is_scoped:
         raise ProblemError(403, "The targeting list spans all owners and regions; this key sees one only.")
-    listed: dict[str, Any] = worked_out(running, "icp")["list"]
-    return listed
+    asked = weights_of(weights)
+    told = worked_out(running, "icp")
+    listed: dict[str, Any] = told["list"]
+    return listed if asked is None else reweighted(listed, Fit.from_dict(told["fit"]), asked)
+
+
+def weights_of(text: str | None) -> dict[str, float] | None:
+    """Weights as asked for, summing to 1; None where none are. Raises 422 where they make no sense."""
+    try:
+        return checked_weights(read_weights(text)) if text else None
+    except RenewalError as error:
+        raise ProblemError(422, str(error)) from error
 
 
 def worked_out(running: Any, name: str) -> dict[str, Any]:

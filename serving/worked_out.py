@@ -29,7 +29,7 @@ FOLDER = "worked-out"
 MOST_LISTED = 10_000
 RETRY_SECONDS = 600.0
 NICENESS = 10
-_FORM = 2
+_FORM = 3
 """Counted up when the kept form changes."""
 
 
@@ -154,11 +154,12 @@ def _effects(crm: Crm, settings: Settings) -> dict[str, Any]:
 
 
 def _icp(crm: Crm, settings: Settings) -> dict[str, Any]:
-    from training.icp import profiles, targets
+    from training.icp import personas, profiles, targets
     from training.profiles.study import study
 
     made = study(crm, settings)
     return {
+        "personas": personas(crm, settings, made=made)["personas"],
         "profiles": profiles(crm, settings, made=made),
         "fit": made.fit.as_dict(),
         "list": targets(crm, settings, limit=MOST_LISTED, made=made),

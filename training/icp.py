@@ -17,6 +17,7 @@ from training.profiles.candidates import from_crm, from_file
 from training.profiles.fit import Fit
 from training.profiles.later import SHARE_LISTED, hindsight
 from training.profiles.listing import MOST_REASONED, listed_of, order_of, ranked, told_rows
+from training.profiles.places import places
 from training.profiles.proxies import without_proxies
 from training.profiles.reach import gives_away, reach
 from training.profiles.study import Study, study
@@ -44,9 +45,8 @@ def profiles(
 
     Returns:
         `profiles` (rule, conditions, n, accounts, share, outcomes → value, everyone, lift, low, high, n,
-        unit;
-        score → lift, low, high; proxies → warnings), `rows` (the same flat, for files), `carried`, `period`,
-        `weights`, `notes`, `lift_is`.
+        unit, spread; score → lift, low, high; proxies → warnings), `rows` (the same flat, for files),
+        `places` (each outcome place by place), `carried`, `period`, `weights`, `notes`, `lift_is`.
 
     Raises:
         RenewalError: accounts tell nothing of a prospect, too few outcomes, or weights that make no sense.
@@ -55,13 +55,14 @@ def profiles(
     seen, found = made.seen, made.found
     warnings = gives_away(crm, made.profiles, seen.frame, seen.account_id)
     told = [
-        {**told_profile(judged, seen), "proxies": words}
+        {**told_profile(judged, seen, found), "proxies": words}
         for judged, words in zip(found.claimed, warnings, strict=True)
     ]
     said = dict.fromkeys(word for words in warnings for word in words)
     return {
         "profiles": told,
         "rows": flat_rows(told),
+        "places": places(seen),
         "carried": len(found.candidates),
         "period": told_period(seen, found),
         "weights": made.weights,
@@ -98,17 +99,23 @@ def personas(
     """A card for each profile that holds up: who they are, what they buy, how to reach and support them.
 
     Returns:
-        `personas`: dicts of `profiles.personas.persona`, each with the profile's `outcomes`; `html`: all of
-        them as a page. Raises as `profiles` does.
+        `personas`: dicts of `profiles.personas.persona`, each with the profile's `outcomes`; `rows`: their
+        figures, one a row; `weights` and `notes`; `html`: all of them as a page. Raises as `profiles` does.
     """
-    from training.profiles.personas import page, persona
+    from training.profiles.personas import figures_of, page, persona
 
     made = made or study(crm, settings, weights, say)
-    told = [
-        {**persona(crm, made.seen, judged.rule), "outcomes": told_profile(judged, made.seen)["outcomes"]}
-        for judged in made.found.claimed
-    ]
-    return {"personas": told, "html": page(told)}
+    told = []
+    for judged in made.found.claimed:
+        outcomes = told_profile(judged, made.seen, made.found)["outcomes"]
+        told.append({**persona(crm, made.seen, judged.rule), "outcomes": outcomes})
+    return {
+        "personas": told,
+        "rows": figures_of(told),
+        "weights": made.weights,
+        "notes": [*made.seen.notes, *notes_of(made.found)],
+        "html": page(told),
+    }
 
 
 def targets(
@@ -121,7 +128,7 @@ def targets(
     made: Study | None = None,
     say: Say = silent,
 ) -> dict[str, Any]:
-    """The targeting list: who is worth most for each hour of effort, first.
+    """The targeting list: who is worth most for each hour of effort, as weighted, first.
 
     Args:
         crm: the CRM.
@@ -133,9 +140,9 @@ def targets(
 
     Returns:
         `rows` (id, name, kind, fit, profile, reasons, expected_value, expected_effort_hours, value_per_hour,
-        win, listed), `share_listed`, `conversions_caught`, `value_caught`, `band_ratio`, `win_ratio` (on
-        later deals; None
-        where too few), `reach` and `without_proxies` (where segments are given), `left_out`, `notes`.
+        win, amount, discount, renewal, listed), `share_listed`, `conversions_caught`, `value_caught`,
+        `band_ratio`, `win_ratio` (on later deals; None where too few), `reach` and `without_proxies` (where
+        segments are given), `left_out`, `weights`, `notes`.
 
     Raises:
         RenewalError: as `profiles` does, or the file of companies can't be used.

@@ -25,6 +25,32 @@ def profiles(result: Result) -> None:
         out.print(f"[yellow]note[/] {escape(note)}")
 
 
+CARD = (
+    ("who", "who they are"),
+    ("buys", "what they buy"),
+    ("channels", "what answers them"),
+    ("when", "when (UTC)"),
+    ("support", "the support they need"),
+    ("values", "what they value in surveys"),
+)
+
+
+def personas(result: Result) -> None:
+    """A card a profile: figures of its accounts beside everybody's."""
+    out = terminal()
+    if not result["personas"]:
+        out.print("No profile holds up on the later data, so there is nobody to draw a card of.")
+    for place, one in enumerate(result["personas"], start=1):
+        out.print(
+            f"[bold]{place}. {escape(one['rule'])}[/] ({one['accounts']} accounts, {percent(one['share'])})"
+        )
+        for name, words in CARD:
+            told = "; ".join(f"{f['words']} {f['inside']} (everyone {f['everyone']})" for f in one[name])
+            out.print(f"   {words}: {escape(told) or 'too little is known'}")
+    for note in result.get("notes", ()):
+        out.print(f"[yellow]note[/] {escape(note)}")
+
+
 def targets(result: Result) -> None:
     """The head of the targeting list, what it would have caught, and whom it leaves out."""
     out = terminal()

@@ -3,6 +3,7 @@
     value = P(win) · amount · (1 − discount) · (1 + r + r²)      r: renews by itself; three terms in all
     fit   = value for each hour, as the share of the CRM's own accounts that it exceeds
 
+The user's weights tilt what is ordered by (`weighing.priority`); by default it is value for each hour.
 Each part is a small regularised model over one common design, so a million prospects are one matrix product.
 """
 
@@ -20,6 +21,7 @@ from training.logistic import Term, design
 from training.metrics import to_probability
 from training.profiles.attributes import as_attributes
 from training.profiles.conditions import Condition, Rule, attribute_words, figure
+from training.profiles.weighing import priority
 
 PARTS = ("win", "amount", "discount", "renewal", "effort")
 LEAST_HOURS = 0.25
@@ -71,7 +73,8 @@ class Fit:
         rules: whose membership is a further column each, with their share in training.
         shares: mean of those columns.
         parts: by name, of `PARTS`.
-        reference: sorted value for each hour of the CRM's own accounts, in 1,001 quantiles.
+        peers: the parts of up to 1,001 of the CRM's own accounts, spread evenly over what they are worth.
+        exponents: of the parts in what is ordered by; 1 where not given.
         profiles: the rules that hold up, best first; they name the profile a prospect matches.
         kinds: of each attribute, to read prospects told as text.
         notes: which parts had to be taken as constant.
@@ -83,7 +86,8 @@ class Fit:
     rules: tuple[Rule, ...]
     shares: tuple[float, ...]
     parts: dict[str, Part]
-    reference: np.ndarray
+    peers: dict[str, np.ndarray] = field(default_factory=dict)
+    exponents: dict[str, float] = field(default_factory=dict)
     profiles: tuple[Rule, ...] = ()
     kinds: dict[str, Kind] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -111,11 +115,12 @@ class Fit:
         told = {name: self.parts[name].predict(D) for name in PARTS}
         told["effort"] = np.maximum(told["effort"], LEAST_HOURS)
         value = told["win"] * told["amount"] * (1 - told["discount"]) * terms_renewed(told["renewal"])
-        hourly = value / told["effort"]
+        worth = priority(told, self.exponents)
         return pd.DataFrame(
             {
-                "fit": np.searchsorted(self.reference, hourly, side="right") / len(self.reference),
-                "value_per_hour": hourly,
+                "fit": self.exceeded(worth),
+                "priority": worth,
+                "value_per_hour": value / told["effort"],
                 "expected_value": value,
                 "expected_effort_hours": told["effort"],
                 "win": told["win"],
@@ -126,6 +131,13 @@ class Fit:
             index=frame.index,
         )
 
+    def exceeded(self, worth: np.ndarray) -> np.ndarray:
+        """(n,) the share of the CRM's own accounts that a priority exceeds; 0 where none are kept."""
+        if not self.peers:
+            return np.zeros(len(worth))
+        reference = np.sort(priority(self.peers, self.exponents))
+        return np.searchsorted(reference, worth, side="right") / len(reference)
+
     def design(self, frame: pd.DataFrame) -> np.ndarray:
         """(n, terms + rules) the common design."""
         D = design(self.encoding.encode(as_logs(frame, self.logged)), self.terms)
@@ -135,7 +147,7 @@ class Fit:
         return np.column_stack([D, *inside])
 
     def reasons(self, frame: pd.DataFrame, top: int = 3) -> list[list[dict[str, Any]]]:
-        """For each prospect what moves its value for each hour most, as factors on the average prospect's."""
+        """For each prospect what moves its place most, as factors on the average prospect's."""
         D = self.design(frame)
         names = [*self.encoding.columns, PROFILE]
         moved = np.zeros((len(frame), len(names)))
@@ -156,15 +168,16 @@ class Fit:
         ]
 
     def _slopes(self, D: np.ndarray) -> dict[str, np.ndarray]:
-        """(n,) d log(value for each hour) / d linear predictor, by part."""
+        """(n,) d log(priority) / d linear predictor, by part."""
         r, d = self.parts["renewal"].predict(D), self.parts["discount"].predict(D)
-        return {
+        slopes = {
             "win": self.parts["win"].slope(D),
             "amount": np.ones(len(D)),
             "discount": -1 / (1 - d),
             "renewal": (1 + 2 * r) / terms_renewed(r),
             "effort": -np.ones(len(D)),
         }
+        return {name: self.exponents.get(name, 1.0) * slope for name, slope in slopes.items()}
 
     def _owner(self, coefficients: np.ndarray) -> np.ndarray:
         owner = np.zeros((len(coefficients), len(self.encoding.columns) + 1))
@@ -186,7 +199,8 @@ class Fit:
                 name: {**asdict(part), "coefficients": part.coefficients.tolist()}
                 for name, part in self.parts.items()
             },
-            "reference": self.reference.tolist(),
+            "peers": {name: values.tolist() for name, values in self.peers.items()},
+            "exponents": self.exponents,
             "notes": list(self.notes),
         }
 
@@ -205,7 +219,8 @@ class Fit:
             kinds={name: Kind(kind) for name, kind in told["kinds"].items()},
             shares=tuple(told["shares"]),
             parts={name: _part(part) for name, part in told["parts"].items()},
-            reference=np.array(told["reference"]),
+            peers={name: np.array(values, dtype=float) for name, values in told["peers"].items()},
+            exponents=dict(told["exponents"]),
             notes=tuple(told["notes"]),
         )
 

@@ -9,6 +9,7 @@ from training.profiles.learn import learn
 from training.profiles.observe import Observed
 from training.profiles.rules import search
 from training.profiles.samples import split
+from training.profiles.weighing import exponents_of
 
 SHARE_LISTED = 0.2
 LEAST_DEALS, LEAST_WINS = 50, 10
@@ -45,8 +46,9 @@ def hindsight(seen: Observed, weights: dict[str, float], *, seed: int = 0) -> Hi
         return Hindsight(deals=len(late))
     rules = [c.rule for c in search(seen.frame, seen.account, periods.earlier, weights)]
     fit = learn(seen.frame, seen.account, early, periods.earlier, rules, seed=seed)
+    fit = replace(fit, exponents=exponents_of(weights))
     scored = fit.score(seen.frame.iloc[late["row"].to_numpy(np.int64)])
-    return replace(caught(scored["value_per_hour"].to_numpy(), late), deals=len(late))
+    return replace(caught(scored["priority"].to_numpy(), late), deals=len(late))
 
 
 def caught(score: np.ndarray, deals: pd.DataFrame) -> Hindsight:

@@ -17,13 +17,14 @@ from training.encode import learn_encoding
 from training.logistic import design, design_terms
 from training.metrics import losses, to_logit, to_probability
 from training.profiles.conditions import Rule
-from training.profiles.fit import LEAST_HOURS, Fit, Part, as_logs
+from training.profiles.fit import LEAST_HOURS, PARTS, Fit, Part, as_logs
 from training.profiles.samples import Sample
 
 FOLDS = 5
 PENALTIES = np.geomspace(3, 3000, 7)
 LEAST_ROWS = 40
 SKEWED_FROM = 2.0
+MOST_PEERS = 1001
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ def learn(
             notes.append(CONSTANT[name])
         else:
             parts[name] = _learn(link, D[lesson.row], lesson, seed)
-    fit = Fit(encoding, logged, terms, tuple(rules), shares, parts, np.zeros(1), notes=tuple(notes))
-    return replace(fit, reference=_reference(fit, frame, account))
+    fit = Fit(encoding, logged, terms, tuple(rules), shares, parts, notes=tuple(notes))
+    return replace(fit, peers=_peers(fit, frame, account))
 
 
 LINKS = {"win": "logit", "amount": "log", "discount": "share", "renewal": "share", "effort": "log"}
@@ -188,7 +189,10 @@ def _logistic_path(D: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return np.array(intercepts), np.stack(coefficients)
 
 
-def _reference(fit: Fit, frame: pd.DataFrame, account: np.ndarray) -> np.ndarray:
+def _peers(fit: Fit, frame: pd.DataFrame, account: np.ndarray) -> dict[str, np.ndarray]:
+    """The parts of the accounts' own scores, of 1,001 of them where there are more."""
     first = np.unique(account, return_index=True)[1]
-    hourly = fit.score(frame.iloc[first])["value_per_hour"].to_numpy()
-    return np.quantile(hourly, np.linspace(0, 1, 1001))
+    scored = fit.score(frame.iloc[first]).sort_values("value_per_hour", kind="stable")
+    scored = scored.rename(columns={"expected_effort_hours": "effort"})
+    chosen = np.unique(np.linspace(0, len(scored) - 1, MOST_PEERS).round().astype(int))
+    return {name: scored[name].to_numpy()[chosen] for name in PARTS}

@@ -1,4 +1,4 @@
-"""The targeting list: candidates in the order of what they are worth for each hour of effort."""
+"""The targeting list: candidates in the order of what they are worth for each hour of effort, as weighted."""
 
 from typing import Any
 
@@ -11,12 +11,14 @@ from training.profiles.later import SHARE_LISTED
 
 MOST_REASONED = 20_000
 """Rows of a list that come with reasons: nobody reads further, and words cost more than numbers."""
-FIGURES = ("expected_value", "expected_effort_hours", "value_per_hour", "win")
+FIGURES = (
+    "expected_value", "expected_effort_hours", "value_per_hour", "win", "amount", "discount", "renewal",
+)  # fmt: skip
 
 
 def order_of(fit: Fit, frame: pd.DataFrame) -> np.ndarray:
     """(n,) positions, the best first; ties keep their order."""
-    return np.argsort(-fit.score(frame)["value_per_hour"].to_numpy(), kind="stable")
+    return np.argsort(-fit.score(frame)["priority"].to_numpy(), kind="stable")
 
 
 def listed_of(order: np.ndarray) -> np.ndarray:

@@ -24,6 +24,8 @@ DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sun
 PARTS_OF_DAY = ((6, "morning"), (12, "afternoon"), (18, "evening"))
 CONTACTS = {"calls": CALL_WORDS, "meetings": MEETING_WORDS, "mails": EMAIL_WORDS}
 
+SECTIONS = ("who", "buys", "channels", "when", "support", "values")
+
 Figure = dict[str, Any]
 
 
@@ -47,6 +49,16 @@ def persona(crm: Crm, seen: Observed, rule: Rule) -> dict[str, Any]:
         "support": _support(crm, inside, everyone),
         "values": _values(crm, inside),
     }
+
+
+def figures_of(personas: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row a figure, for files: the profile, the section of its card, and the figure."""
+    return [
+        {"rule": one["rule"], "section": section, **figure}
+        for one in personas
+        for section in SECTIONS
+        for figure in one[section]
+    ]
 
 
 def page(personas: Iterable[dict[str, Any]]) -> str:

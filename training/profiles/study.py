@@ -12,6 +12,7 @@ from training.profiles.fit import Fit
 from training.profiles.learn import learn
 from training.profiles.observe import Observed, observe
 from training.profiles.samples import checked_weights
+from training.profiles.weighing import exponents_of
 
 
 @dataclass(frozen=True)
@@ -58,4 +59,5 @@ def study_of(seen: Observed, weights: dict[str, float], seed: int = 0, say: Say 
     say("learning the fit score")
     fit = learn(seen.frame, seen.account, seen.deals, seen.samples, rules, seed=seed)
     holding = tuple(judged.rule for judged in found.claimed)
-    return Study(seen, found, replace(fit, profiles=holding, kinds=seen.kinds), weights)
+    fit = replace(fit, profiles=holding, kinds=seen.kinds, exponents=exponents_of(weights))
+    return Study(seen, found, fit, weights)

@@ -15,8 +15,9 @@ LIFT_IS = (
 )
 
 
-def told_profile(judged: Judged, seen: Observed) -> dict[str, Any]:
+def told_profile(judged: Judged, seen: Observed, found: Found) -> dict[str, Any]:
     """One profile: its rule, how many fulfil it, and what was measured in the later period."""
+    spread = {s.name: float(s.value.std()) for s in found.periods.earlier if len(s)}
     inside = np.unique(seen.account[judged.rule.covers(seen.frame)])
     return {
         "rule": judged.rule.words,
@@ -25,7 +26,10 @@ def told_profile(judged: Judged, seen: Observed) -> dict[str, Any]:
         "accounts": len(inside),
         "share": len(inside) / max(len(np.unique(seen.account)), 1),
         "score": {"lift": judged.lift, "low": judged.low, "high": judged.high},
-        "outcomes": {name: _outcome(name, measure) for name, measure in judged.outcomes.items()},
+        "outcomes": {
+            name: {**_outcome(name, measure), "spread": spread.get(name)}
+            for name, measure in judged.outcomes.items()
+        },
     }
 
 
