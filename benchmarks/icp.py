@@ -228,7 +228,8 @@ def main() -> None:
     options.add_argument("--shipped-accounts", type=int, default=2000)
     options.add_argument("--flips", type=int, help="seeds of coin flips; default: as many as --shipped")
     told = options.parse_args()
-    table_of_worlds(told.accounts, told.seeds)
+    if told.seeds:
+        table_of_worlds(told.accounts, told.seeds)
     if told.shipped or told.flips:
         flips = told.shipped if told.flips is None else told.flips
         table_of_shipped(told.shipped_accounts, told.shipped, flips)
