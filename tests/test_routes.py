@@ -12,6 +12,7 @@ from serving_case import client_of, home, night  # noqa: F401 (fixtures)
 from starlette.requests import Request
 
 from features.settings import Settings
+from monitoring.alerts import survey_alerts
 from monitoring.store import open_store
 from serving.app import METHODS, create_app
 from serving.worked_out import Told, WorkedOut
@@ -140,16 +141,15 @@ def ask(client, name, ids, **headers):
         return client.request(
             method, path, json=filled(asked.json, ids), headers=headers, follow_redirects=False
         )
-    scope = {
-        "type": "http",
-        "headers": [(b"host", b"127.0.0.1")],
-        "scheme": "http",
-        "path": "/",
-        "server": None,
-    }
-    token = client.app.state.running.door.csrf_token(Request({**scope, "query_string": b""}))
-    form = {**filled(asked.form, ids), "csrf": token}
+    form = {**filled(asked.form, ids), **form_of(client)}
     return client.request(method, path, data=form, headers=headers, follow_redirects=False)
+
+
+def form_of(client):
+    """The token that a form of somebody without a session carries."""
+    scope = {"type": "http", "headers": [(b"host", b"127.0.0.1")], "scheme": "http", "path": "/"}
+    request = Request({**scope, "server": None, "query_string": b""})
+    return {"csrf": client.app.state.running.door.csrf_token(request)}
 
 
 def bearer(key):
@@ -240,6 +240,11 @@ def test_scopes_hold_on_every_route(home, store, column):  # noqa: F811
         "opportunity": deal["subject_id"],
     }
     keys = {role: store.create_key(role, **{column: own})[0] for role in ROLES}
+    low = [
+        {"account_id": one, "kind": "nps", "score": 1} for one in sorted(others)[:5] if one.startswith("A")
+    ]
+    survey_alerts(store, Settings(home=home), low)
+    theirs = store.alerts()[0]["alert_id"]
     with client_of(home) as client:
         for name, asked in ROUTES.items():
             for role in set(asked.roles) & set(ROLES):
@@ -249,6 +254,11 @@ def test_scopes_hold_on_every_route(home, store, column):  # noqa: F811
                 if asked.hides:
                     assert told.status_code == 404, (name, role, told.status_code)
                 assert told.status_code < 500, (name, role, told.text[:300])
+        closing = client.post(f"/alerts/{theirs}/close", data=form_of(client), headers=bearer(keys["mlops"]))
+        assert closing.status_code == 404
+        assert (
+            low[0]["account_id"] in client.get("/models", headers=bearer(store.create_key("mlops")[0])).text
+        )
         seller = bearer(keys["sales"])
         for name in ("POST /v1/renewals/score", "POST /v1/opportunities/score"):
             row = ask(client, name, ids, **seller).json()["rows"][0]

@@ -1,5 +1,6 @@
 """The models page: what serves, how good it was, every version, and the alerts that stand."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ from starlette.concurrency import run_in_threadpool
 
 from features.errors import RenewalError
 from features.load import opened
+from monitoring.store import Store
+from serving.auth import Principal
 from serving.held import KINDS
+from serving.lists import of_account
 from serving.pages.signing import checked_form
 from serving.pages.view import Keeper, render, url
 from serving.problems import ProblemError
@@ -36,17 +40,18 @@ router = APIRouter()
 @router.get("/models")
 async def models(request: Request, principal: Keeper) -> Response:
     """Models, versions, checks and alerts."""
-    return await run_in_threadpool(_page, request)
+    return await run_in_threadpool(_page, request, principal)
 
 
-def _page(request: Request) -> Response:
+def _page(request: Request, principal: Principal) -> Response:
     running = request.app.state.running
+    standing = running.store.alerts(state="standing", limit=100)
     right, versions = running.worked_out.ask("right"), listing(running.settings)
     return render(
         request,
         "models.html",
         kinds=[_kind(running, kind, versions) for kind in KINDS],
-        alerts=running.store.alerts(state="standing", limit=100),
+        alerts=[alert for alert in standing if _is_theirs(running.store, alert, principal)],
         quality=_quality(running),
         noted_odds={kind: len(running.store.overrides(kind)) for kind in KINDS},
         right=right.value,
@@ -182,11 +187,21 @@ async def _moved(running: Any, principal: Any, kind: str, what: str, version: st
     return RedirectResponse(url("/models", noted=f"{kind} version {version} serves now."), 303)
 
 
+def _is_theirs(store: Store, alert: Mapping[str, Any], principal: Principal) -> bool:
+    """Whether an alert is about no customer, or about one within the scope."""
+    if not principal.is_scoped or alert["account_id"] is None:
+        return True
+    return any(principal.sees(row) for row in of_account(store, alert["account_id"]))
+
+
 @router.post("/alerts/{alert_id}/{step}")
 async def settle(alert_id: str, step: str, request: Request, principal: Keeper) -> Response:
     """Take an alert, or close it."""
     fields = await checked_form(request)
     store, who = request.app.state.running.store, principal.label or principal.key_id
+    known = [alert for alert in store.alerts() if alert["alert_id"] == alert_id]
+    if principal.is_scoped and not (known and _is_theirs(store, known[0], principal)):
+        raise ProblemError(404, f"There is no alert {alert_id!r}.")
     if step == "acknowledge":
         await run_in_threadpool(store.acknowledge_alert, alert_id, who)
     elif step == "close":
