@@ -78,7 +78,7 @@ class Kept:
     only_show: bool = False
 
     @classmethod
-    def at(cls, file: Path | None, only_show: bool) -> "Kept":
+    def at(cls, file: Path | None, only_show: bool = False) -> "Kept":
         """What the file holds."""
         done = {}
         for text in file.read_text().splitlines() if file and file.exists() else []:
