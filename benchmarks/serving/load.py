@@ -121,16 +121,19 @@ class _Line:
 
 
 def closed(port: int, requests: Callable[[], Request], clients: int, seconds: float) -> Answers:
-    """`clients` that each send the next request when the last is answered."""
+    """`clients` that each send the next request when the last is answered, one at least."""
     found = Answers()
 
     async def one(end: float) -> None:
         line = _Line(port)
-        while (sent := time.perf_counter()) < end:
+        while True:
+            sent = time.perf_counter()
             status, body = await line.ask(requests())
             found.latencies.append(time.perf_counter() - sent)
             found.statuses[status] += 1
             found.body = body
+            if time.perf_counter() >= end:
+                break
         line.close()
 
     async def run() -> None:
