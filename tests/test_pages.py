@@ -262,6 +262,21 @@ def test_profiles_show_the_rules_and_the_list_to_save(page, home, tmp_path):
     assert saved["id"].tolist() == [row["id"] for row in found["list"]["rows"]]
 
 
+def test_the_weights_are_sliders_for_the_keyboard_that_move_the_list(page):
+    page.goto("/profiles")
+    slider = page.get_by_label("Little effort")
+    before = page.locator("tr.target b").all_inner_texts()
+    slider.focus()
+    for _ in range(16):
+        page.keyboard.press("ArrowRight")
+    page.get_by_role("button", name="Order by these").click()
+    assert "effort=100" in page.url
+    after = page.locator("tr.target b").all_inner_texts()
+    assert len(after) == len(before)
+    assert after != before
+    assert "weights=" in page.get_by_role("link", name="Parquet").get_attribute("href")
+
+
 def test_the_journey_names_the_gap_and_shows_every_stage(page, home):
     found = told(home, "journey")
     assert found["gaps"]
