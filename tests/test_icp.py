@@ -23,6 +23,7 @@ PROSPECTS = pd.DataFrame(
         (Condition("sector", ("media",)), [False, True, False, True], "sector is media"),
         (Condition("sector", ("banking", "media")), [True, True, False, True], "sector is banking or media"),
         (Condition("employees", low=50, high=200), [True, False, True, False], "employees 50 to 200"),
+        (Condition("employees", high=1999), [True, True, True, False], "employees up to 1,999"),
         (Condition("employees", low=200), [False, True, True, False], "employees from 200"),
         (Condition("employees", high=199), [True, False, False, False], "employees up to 199"),
         (Condition("country", ("DE",)), [False] * 4, "country is DE"),

@@ -352,6 +352,19 @@ def test_a_file_that_tells_nothing_is_refused(simulated_crm, settings, tmp_path,
         from_file(tmp_path / "none.csv", simulated_crm, study.fit)
 
 
+def test_what_a_file_says_but_nobody_can_read_is_told(simulated_crm, study, tmp_path):
+    from training.profiles.candidates import from_file
+
+    fit = Fit(**{**vars(study.fit), "kinds": {"sector": Kind.CATEGORY, "employees": Kind.WHOLE}})
+    file = tmp_path / "x.csv"
+    file.write_text("name,sector,employees,mood\nAcme,media,many,good\nOld,media,12,\nNew,media,,\n")
+    may = from_file(file, simulated_crm, fit)
+    assert "employees of 1 can't be read: taken as not known" in may.notes
+    file.write_text("name,sector\nAcme,media\nOld,media,12,\n")
+    with pytest.raises(RenewalError, match="found Expected 2 fields in line 3, saw 4"):
+        from_file(file, simulated_crm, fit)
+
+
 def test_records_get_their_fit_and_their_id_back(study):
     fit = Fit(**{**vars(study.fit), "kinds": {"sector": Kind.CATEGORY, "employees": Kind.WHOLE}})
     rows = fit_rows(fit, [{"id": 7, "sector": "hospitals", "employees": 120}, {"name": "Acme"}])

@@ -195,4 +195,5 @@ def _bare_words(bare: dict[str, Any] | None) -> list[str]:
     if bare is None:
         return []
     out = ", ".join(bare["taken_out"])
-    return [f"without {out}, which stand for segments, {bare['list_kept']:.0%} of the list would be the same"]
+    stand = "stands for a segment" if len(bare["taken_out"]) == 1 else "stand for segments"
+    return [f"without {out}, which {stand}, {bare['list_kept']:.0%} of the list would be the same"]

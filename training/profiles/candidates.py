@@ -10,6 +10,7 @@ import pandas as pd
 from features.crm import Crm
 from features.errors import RenewalError
 from training.profiles.attributes import LEAD_SOURCE, first_sources
+from training.profiles.conditions import attribute_words
 from training.profiles.fit import Fit
 
 IDS = ("id", "account_id", "company_id", "lead_id", "domain", "name", "company")
@@ -100,7 +101,11 @@ def from_file(path: Path, crm: Crm, fit: Fit) -> Candidates:
     )
     missing = [attribute for attribute in fit.attributes if attribute not in told]
     notes = [f"the file says nothing of {', '.join(missing)}: scored as not known"] if missing else []
-    return _without_opted_out(Candidates(who, fit.read(told), [], notes), opted_out(crm))
+    frame = fit.read(told)
+    for name in shared:
+        lost = int((told[name].notna() & frame[name].isna()).sum())
+        notes += [f"{attribute_words(name)} of {lost:,} can't be read: taken as not known"] if lost else []
+    return _without_opted_out(Candidates(who, frame, [], notes), opted_out(crm))
 
 
 def _table(path: Path) -> pd.DataFrame:
@@ -116,7 +121,7 @@ def _table(path: Path) -> pd.DataFrame:
     except (ValueError, UnicodeDecodeError, OSError) as error:
         raise RenewalError(
             expected=f"a table in {path}",
-            found=str(error).splitlines()[0],
+            found=str(error).splitlines()[0].removeprefix("Error tokenizing data. C error: "),
             do="Save it as CSV with a header.",
         ) from error
     return told.reset_index(drop=True)

@@ -13,6 +13,7 @@ WORDS = {
     "lead_source": "lead source",
     "postal_area": "postal area",
 }
+COUNTED = ("employees", "annual_revenue")
 
 
 @dataclass(frozen=True, order=True)
@@ -49,10 +50,10 @@ class Condition:
         if self.levels:
             return f"{name} is {' or '.join(self.levels)}"
         if self.low is None:
-            return f"{name} up to {figure(self.high)}"
+            return f"{name} up to {figure(self.high, self.attribute)}"
         if self.high is None:
-            return f"{name} from {figure(self.low)}"
-        return f"{name} {figure(self.low)} to {figure(self.high)}"
+            return f"{name} from {figure(self.low, self.attribute)}"
+        return f"{name} {figure(self.low, self.attribute)} to {figure(self.high, self.attribute)}"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: attribute and values, or low and high."""
@@ -98,9 +99,9 @@ def attribute_words(attribute: str) -> str:
     return WORDS.get(attribute, attribute.replace("_", " "))
 
 
-def figure(value: float | None) -> str:
-    """A number as a person writes it: thousands set apart, years not."""
+def figure(value: float | None, attribute: str = "") -> str:
+    """A number as a person writes it: thousands set apart, years not (employees are never years)."""
     assert value is not None
-    if 1800 <= value <= 2100 and float(value).is_integer():  # may be a year
+    if attribute not in COUNTED and 1800 <= value <= 2100 and float(value).is_integer():  # may be a year
         return f"{value:.0f}"
     return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.3g}"

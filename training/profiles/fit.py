@@ -258,7 +258,7 @@ def _reason(name: str, values: np.ndarray | None, row: int, moved: float, rule: 
         return {"feature": PROFILE, "words": words, "value": rule, "times": times}
     value = None if values is None else values[row]
     missing = value is None or value != value
-    told = "not known" if missing else figure(value) if isinstance(value, int | float) else str(value)
+    told = "not known" if missing else figure(value, name) if isinstance(value, int | float) else str(value)
     return {
         "feature": name,
         "words": f"{attribute_words(name)} {told} ({change})",
