@@ -102,9 +102,11 @@ def from_file(path: Path, crm: Crm, fit: Fit) -> Candidates:
     missing = [attribute for attribute in fit.attributes if attribute not in told]
     notes = [f"the file says nothing of {', '.join(missing)}: scored as not known"] if missing else []
     frame = fit.read(told)
-    for name in shared:
-        lost = int((told[name].notna() & frame[name].isna()).sum())
-        notes += [f"{attribute_words(name)} of {lost:,} can't be read: taken as not known"] if lost else []
+    for attribute in shared:
+        lost = int((told[attribute].notna() & frame[attribute].isna()).sum())
+        notes += (
+            [f"{attribute_words(attribute)} of {lost:,} can't be read: taken as not known"] if lost else []
+        )
     return _without_opted_out(Candidates(who, frame, [], notes), opted_out(crm))
 
 
