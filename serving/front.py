@@ -11,11 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.lateness import Lateness
 from serving.problems import problem_response
 
 MEGABYTE = 1024 * 1024
 MAX_BODY_BYTES = 64 * MEGABYTE
 MAX_IN_FLIGHT = 64
+MAX_LATE_SECONDS = 0.2
 ANSWER_SECONDS = 4.5
 """Just less than BentoML's own limit, whose answer is no problem detail."""
 
@@ -68,15 +70,17 @@ Failed = Callable[[Request, Exception], Response]
 class Front:
     """ASGI middleware around the whole application.
 
-    More than `max_in_flight` requests at once are turned away with 503 and Retry-After: a queue that grows
-    without end answers nobody. Bodies over `max_body_bytes` are refused with 413, announced or not, and
-    compressed ones with 415. What has not begun to answer after `seconds` is ended with 504.
+    More than `max_in_flight` requests at once, or any while the loop runs more than `max_late` seconds late,
+    are turned away with 503 and Retry-After: a queue that grows without end answers nobody. Bodies over
+    `max_body_bytes` are refused with 413, announced or not, and compressed ones with 415. What has not begun
+    to answer after `seconds` is ended with 504.
 
     Args:
         app: what answers.
         metrics: where requests are counted.
         failed: the answer where `app` raises.
         max_in_flight: requests at once.
+        max_late: how long requests may wait in line, in seconds.
         max_body_bytes: of a request, unless the settings of the running service say otherwise.
         seconds: how long an answer may take to begin.
     """
@@ -89,8 +93,10 @@ class Front:
         max_in_flight: int = MAX_IN_FLIGHT,
         max_body_bytes: int = MAX_BODY_BYTES,
         seconds: float = ANSWER_SECONDS,
+        max_late: float = MAX_LATE_SECONDS,
     ) -> None:
         self.app, self.metrics, self.failed = app, metrics, failed
+        self.max_late, self.lateness = max_late, Lateness()
         self.max_in_flight, self.max_body_bytes, self.seconds = max_in_flight, max_body_bytes, seconds
         self.in_flight = 0
 
@@ -126,7 +132,8 @@ class Front:
 
     def _refusal(self, scope: Scope, most: int) -> Response | None:
         """The answer to a request that is not let in; None: it is."""
-        if self.in_flight >= self.max_in_flight and scope["path"] not in OPEN_PATHS:
+        is_full = self.in_flight >= self.max_in_flight or self.lateness.seconds() > self.max_late
+        if is_full and scope["path"] not in OPEN_PATHS:
             self.metrics.shed.inc()
             return problem_response(503, "Too many requests at once. Try again.", {"Retry-After": "1"})
         for name, value in scope["headers"]:

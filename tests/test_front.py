@@ -227,6 +227,15 @@ def test_more_at_once_than_can_be_answered_are_sent_away_and_health_is_not(servi
     assert client.get("/livez").text == "whole"
 
 
+def test_while_the_loop_runs_late_requests_are_sent_away_and_health_is_not():
+    client, front, _ = behind(sleepy)
+    front.lateness = SimpleNamespace(seconds=lambda: 0.5)
+    told = client.get("/v1/renewals")
+    assert is_problem(told, 503)
+    assert told.headers["retry-after"] == "1"
+    assert client.get("/livez").text == "whole"
+
+
 def test_large_answers_are_compressed_for_those_who_can_read_them(service):
     client, _ = service()
     with client:
