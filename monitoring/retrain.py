@@ -42,8 +42,9 @@ def retrain(
 ) -> dict[str, Any]:
     """Train a challenger for each kind that is due; it leads only if every gate passes.
 
-    One of the gates compares it with the champion, on outcomes new to both. A second call on
-    the same data does nothing, and a call while another runs leaves at once.
+    One of the gates compares it with the champion, on outcomes new to both; a mitigation that the champion
+    was trained with is kept. A second call on the same data does nothing, and a call while another runs
+    leaves at once.
 
     Args:
         crm: the newest data.
@@ -74,8 +75,10 @@ def _of_kind(
     if not due:
         _tell(kind, settings, why)
         return {"kind": kind, "what": "kept", "why": why}
+    leader = champion(kind, settings)
+    mitigate = None if leader is None else leader.model.about.get("mitigation")
     try:
-        train(kind, crm, settings, trials=trials, minutes=minutes, rival=champion(kind, settings), say=say)
+        train(kind, crm, settings, trials=trials, minutes=minutes, rival=leader, mitigate=mitigate, say=say)
     except RenewalError as error:
         return {"kind": kind, "what": "not trained", "why": str(error)}
     return _tell(kind, settings, why)
