@@ -355,7 +355,8 @@ def _progress(trials: int, say: Say) -> Callable[["optuna.Study", "optuna.trial.
     started = time.monotonic()
 
     def tell(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> None:
-        outcome = "pruned" if trial.value is None else f"log loss {trial.value:.4f}"
+        # A pruned trial's value is that of its first folds, which are not all folds.
+        outcome = "pruned" if trial.state.name == "PRUNED" else f"log loss {trial.value:.4f}"
         spent = time.monotonic() - started
         say(f"trial {trial.number + 1} of {trials}: {outcome}, best {study.best_value:.4f}, {spent:.0f} s")
 
@@ -364,7 +365,12 @@ def _progress(trials: int, say: Say) -> Callable[["optuna.Study", "optuna.trial.
 
 def _history(study: "optuna.Study") -> list[dict[str, Any]]:
     return [
-        {"number": t.number, "state": t.state.name.lower(), "log_loss": t.value, "params": dict(t.params)}
+        {
+            "number": t.number,
+            "state": t.state.name.lower(),
+            "log_loss": t.value if t.state.name == "COMPLETE" else None,
+            "params": dict(t.params),
+        }
         for t in study.get_trials(deepcopy=False)
         if t.state.is_finished()
     ]
