@@ -191,14 +191,29 @@ def _settle(judged: _Judged, margins: dict[str, np.ndarray], tuned: Tuned | None
 
 
 def _lasts(judged: _Judged, gains: np.ndarray) -> bool:
-    """Whether a gain recurs: in most forward folds or, history being too short for them, in every span.
+    """Whether a gain recurs: in most forward folds or, history being too short for them, in every span and by
+    more than the drift of the base rate costs.
 
     Undated data has nothing to recur over.
     """
     if not judged.ds.dated:
         return True
     by_fold = np.bincount(judged.fold, gains) > 0
-    return bool(by_fold.mean() > 0.5 if judged.is_forward else by_fold.all())
+    if judged.is_forward:
+        return bool(by_fold.mean() > 0.5)
+    return bool(by_fold.all()) and float(gains.mean()) > _drift(judged)
+
+
+def _drift(judged: _Judged) -> float:
+    """What the base rate's change from span to span costs in log loss, beyond what chance would."""
+    y, base = judged.ds.y[judged.rows], to_probability(judged.base)
+    costs = []
+    for mark in np.unique(judged.fold):
+        at = judged.fold == mark
+        own = np.full(at.sum(), y[at].mean())
+        contracts = len(np.unique(judged.ds.subjects[judged.rows[at]]))
+        costs.append((losses(y[at], base[at]) - losses(y[at], own)).mean() - 0.5 / contracts)
+    return float(np.mean(costs))
 
 
 def _best_share(margins: dict[str, np.ndarray], y: np.ndarray) -> float:
