@@ -51,10 +51,7 @@ def known(client):
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_no_input_breaks_it_and_every_answer_has_the_shape_told(label, mode, client):
     """Inputs that fit the description, and inputs that don't."""
-    try:
-        cases = OPERATIONS[label].as_strategy(generation_mode=mode)
-    except Exception as error:  # nothing about a route without parameters can be wrong
-        pytest.skip(str(error))
+    cases = OPERATIONS[label].as_strategy(generation_mode=mode)
 
     @settings(
         max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,

@@ -19,7 +19,7 @@ from features.settings import Settings
 from features.snapshots import to_score
 from training.causal.answer import ALL
 from training.causal.coming import RUNUP_DAYS, coming, usable
-from training.causal.curve import LEADS, Curve, curves
+from training.causal.curve import LEADS, Curve, Gain, curves
 from training.causal.memory import remembered
 from training.causal.trial import NONE
 from training.effects import estimated_timing
@@ -80,13 +80,7 @@ def experiment(
     _check(window, gap, power, level, kept)
     curve = found.get(ALL)
     gain = curve.advise(RUNUP_DAYS) if curve else None
-    window = window or (gain.window if gain and gain.window != NONE else None)
-    if window is None:
-        raise RenewalError(
-            expected="a window that looks best, to test",
-            found="none that can be compared" if gain is None else "no contact at all looks best",
-            do="Name one with --window.",
-        )
+    window = window or _looks_best(gain)
     usual = gain.usual if gain else _renewal_rate(crm)
     said = gain.gain if gain and gain.window == window else 0.0
     gap = gap or max(said, LEAST_GAP)
@@ -122,6 +116,16 @@ def experiment(
         "rows": [sized(each) for each in GAPS],
         "why": _words(made),
     }
+
+
+def _looks_best(gain: Gain | None) -> str:
+    if gain is not None and gain.window != NONE:
+        return gain.window
+    raise RenewalError(
+        expected="a window that looks best, to test",
+        found="none that can be compared" if gain is None else "no contact at all looks best",
+        do="Name one with --window.",
+    )
 
 
 def contracts_each(usual: float, gap: float, power: float, level: float, shared: float) -> int:
