@@ -34,6 +34,7 @@ from monitoring.versions import former_check
 from monitoring.versus import versus
 from monitoring.windows import one_per_lead, windows
 from training.metrics import to_logit, to_probability
+from training.penalty import Regression
 
 CARRYING = 10
 LEADS = (180, 150, 120, 90, 60, 30, 14)
@@ -269,7 +270,7 @@ def _register(crm: Any, settings: Any, folder: Path) -> None:
     from training.split import forward_split
 
     held = Held(np.zeros(0, int), np.zeros(0))
-    recipe = Recipe("logistic", 0.0, None, 0.05, False, Calibration(), "given", {}, {}, held)
+    recipe = Recipe("logistic", 0.0, None, Regression(0.05), 0.05, Calibration(), "given", {}, {}, held)
     data = build(crm, "renewal", settings)
     data = data.without(set(data.X.columns) - set(COLUMNS))
     split = forward_split(data)

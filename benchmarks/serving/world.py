@@ -18,6 +18,7 @@ from training.calibrate import Calibration
 from training.candidates import Held, Recipe, fit_recipe
 from training.dataset import build
 from training.intervals import fit_intervals
+from training.penalty import Regression
 from training.registry import Record, register
 from training.search import Tuned
 
@@ -90,7 +91,8 @@ def _teach(kind: str, crm: Crm, settings: Settings, folder: Path) -> None:
     data = build(crm, kind, settings)
     tuned = Tuned({**DEFAULT, "max_depth": DEPTH}, MAX_TREES, 0.0, 1, len(data.y), "", "")
     nowhere = Held(np.zeros(0, int), np.zeros(0))
-    recipe = Recipe("blend", 0.5, tuned, 0.05, True, Calibration(), "given", {}, {}, nowhere)
+    curved = Regression(0.05, curved=True)
+    recipe = Recipe("blend", 0.5, tuned, curved, 0.05, Calibration(), "given", {}, {}, nowhere)
     model = fit_recipe(data, recipe, seed=0, threads=settings.threads)
     p = model.probability(data.X)
     cuts = (float(np.quantile(p, 0.2)), float(np.quantile(p, 0.5)))
