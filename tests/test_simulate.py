@@ -286,3 +286,14 @@ def test_a_switch_that_does_not_fit_is_refused_and_nothing_written(tmp_path, cha
     with pytest.raises(RenewalError, match=says):
         simulate(tmp_path / "out", until=date(2025, 1, 1), **changed)
     assert not (tmp_path / "out").exists()
+
+
+def test_no_invoice_is_issued_before_its_contract_starts(tmp_path):
+    simulate(tmp_path, accounts=300, seed=2, draws=0, faults=False)
+    contracts = pd.read_csv(tmp_path / "contracts.csv", parse_dates=["start_date", "end_date"])
+    invoices = pd.read_csv(tmp_path / "invoices.csv", parse_dates=["issued_at"])
+    invoices = invoices.reset_index(names="row")
+    both = invoices.merge(contracts, on="account_id")
+    day = both["issued_at"].dt.normalize()
+    inside = both.loc[(day >= both["start_date"]) & (day <= both["end_date"]), "row"]
+    assert set(invoices["row"]) == set(inside), "an invoice outside every term tells what was decided"

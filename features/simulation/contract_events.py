@@ -238,7 +238,10 @@ def _survey(
 
 
 def invoice_frame(terms: Contracts, options: Options) -> Frame:
-    """The table invoices: one every 90 days; overdue ones are unpaid on the day they fall due."""
+    """The table invoices: one every 90 days; overdue ones are unpaid on the day they fall due.
+
+    None is issued before its contract starts: a next term's invoice must not tell that there will be one.
+    """
     rng = options.rng(46)
     due_step = (np.arange(WIDTH) - worry.STEPS_BACK) % 6 == 0
     row, cell = np.nonzero(live_cells(terms) & due_step)
@@ -247,7 +250,7 @@ def invoice_frame(terms: Contracts, options: Options) -> Frame:
     paid = due + np.where(late, rng.integers(12, 60, row.size), -rng.integers(1, 25, row.size))
     return {
         "account_id": ids("A", terms.account[row]),
-        "issued_at": moments(due - 30, rng),
+        "issued_at": moments(np.maximum(due - 30, terms.start_day[row]), rng),
         "due_at": due,
         "amount": np.round(terms.annual_value[row] / 4, 2),
         "paid_at": moments(paid, rng),
