@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from scipy import stats
@@ -33,11 +34,22 @@ from training.causal.trial import Strategies
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import effect_worlds as base
-from effect_worlds_alarm import ALARMS, CALM, Alarms
+from effect_worlds_alarm import ALARMS, CALM
 
 from benchmarks.effects_peers import at_hand, gains_of
 
-World = base.World | Alarms
+
+class World(Protocol):
+    """What persons are drawn from whose odds under each strategy are known."""
+
+    def draw(self, n: int, seed: int) -> base.Drawn:
+        """So many persons."""
+
+    def truth(self) -> np.ndarray:
+        """(7,) P(renew) under each strategy."""
+        ...
+
+
 WORLDS: dict[str, World] = {
     "peak": base.PEAK,
     "severe": base.SEVERE,
@@ -84,9 +96,9 @@ class Kept:
         for text in file.read_text().splitlines() if file and file.exists() else []:
             row = json.loads(text)
             key = row.pop("world"), row.pop("n"), row.pop("seed")
+            bound, seconds = (float(np.array(row.pop(name), float)) for name in ("bound", "seconds"))
             arrays = {k: np.array(v, float if k not in ("keep", "told") else bool) for k, v in row.items()}
-            arrays |= {k: float(arrays[k]) for k in ("bound", "seconds")}
-            done[key] = Run(**arrays)
+            done[key] = Run(**arrays, bound=bound, seconds=seconds)
         return cls(file, done, only_show)
 
     def runs(self, name: str, n: int, seeds: int, unseen: bool = False) -> list[Run]:

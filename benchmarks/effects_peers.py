@@ -36,7 +36,7 @@ def raw_rates(drawn: Drawn, found: Strategies) -> Gains:
 
 def _first(drawn: Drawn, found: Strategies) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows with a first contact or none; their arm, 0 none, else 1 + window; the controls at 180 days."""
-    rows = found.followed.any(axis=1)
+    rows = np.asarray(found.followed.any(axis=1))
     last = found.followed.shape[1] - 1
     arm = np.where(found.followed[:, last], 0, found.followed.argmax(axis=1) + 1)
     X = drawn.windows[0].X

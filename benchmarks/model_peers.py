@@ -80,7 +80,7 @@ def lightgbm_default(ds: Dataset, seed: int, seconds: float) -> Callable[[pd.Dat
         ds.y,
         categorical_feature=[at for at, small in enumerate(_small(ds.X)) if small] or "auto",
     )
-    return lambda X: model.predict_proba(shaped(X))[:, 1]
+    return lambda X: np.asarray(model.predict_proba(shaped(X)))[:, 1]
 
 
 def flaml(ds: Dataset, seed: int, seconds: float) -> Callable[[pd.DataFrame], np.ndarray]:

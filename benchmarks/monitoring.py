@@ -139,8 +139,8 @@ def report(name: str, seed: int, features: int) -> list[Check]:
         mixed[::3] = draw.permutation(mixed[::3])  # a third of the scores are of somebody else
         current["probability"] = mixed
     if name.startswith("overconfident"):
-        middle = to_logit(current["probability"]).mean()
-        stretched = middle + 2 * (to_logit(current["probability"]) - middle)
+        said = to_logit(current["probability"].to_numpy(float))
+        stretched = said.mean() + 2 * (said - said.mean())
         current["probability"] = to_probability(stretched)
     current["label"] = (~lost).astype(float)
     compared = windows(reference, current, "renewal", seed, history)
@@ -208,7 +208,7 @@ def large(features: int) -> None:
 
     draw = np.random.default_rng(0)
     reference, current = (rows(100_000, features, day, draw) for day in ("2024-01-01", "2024-10-01"))
-    columns = [name for name in reference if name.startswith("x")] + ["industry"]
+    columns = [*(name for name in map(str, reference) if name.startswith("x")), "industry"]
     started = time.monotonic()
     compared = windows(reference, current, "renewal", 0)
     tested = shifts(compared, columns)

@@ -32,7 +32,7 @@ TRUTH = {
 }
 
 
-def compared(kind: str, crm: Crm, folder: Path, settings: Settings, trials: int) -> dict[str, float]:
+def compared(kind: str, crm: Crm, folder: Path, settings: Settings, trials: int) -> dict[str, float | None]:
     """AUC and log loss of the served odds and of the oracle's on the same later snapshots."""
     trained = learn(
         kind,

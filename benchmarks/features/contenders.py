@@ -83,13 +83,13 @@ def pandas(folder: Path, threads: int) -> Columns:
     events = events.sort_values(["account", "occurred_at"], kind="stable", ignore_index=True)
     account = events["account"].to_numpy()
     first = np.searchsorted(account, account)
-    made_of = {"account": account, "occurred_at": events["occurred_at"]}
+    made_of: Columns = {"account": account, "occurred_at": events["occurred_at"].to_numpy()}
     moment = events["occurred_at"].to_numpy()
     for kind in KINDS:
         hit = (events["kind"] == kind).to_numpy()
-        for what, values in (("n", hit.astype(np.int64)), ("s", hit * events["duration_seconds"].to_numpy())):
-            total = np.cumsum(values)
-            made_of[f"{kind}_{what}"] = total - (total - values)[first]
+        for what, each in (("n", hit.astype(np.int64)), ("s", hit * events["duration_seconds"].to_numpy())):
+            total = np.cumsum(each)
+            made_of[f"{kind}_{what}"] = total - (total - each)[first]
         place = np.maximum.accumulate(np.where(hit, np.arange(len(hit)), -1))
         made_of[f"{kind}_last"] = np.where(place >= first, moment[place], np.datetime64("NaT"))
     running = pd.DataFrame(made_of).sort_values("occurred_at", kind="stable", ignore_index=True)
@@ -109,10 +109,11 @@ def pandas(folder: Path, threads: int) -> Columns:
     made: Columns = {}
     for days in WINDOWS:
         then = before(days, totals)
-        for total in totals:
-            made[f"{total}_{days}"] = now[total].fillna(0).to_numpy() - then[total].fillna(0).to_numpy()
+        for name in totals:
+            made[f"{name}_{days}"] = now[name].fillna(0).to_numpy() - then[name].fillna(0).to_numpy()
     for kind in KINDS:
-        made[f"{kind}_since"] = ((now["at"] - now[f"{kind}_last"]) / pd.Timedelta(days=1)).to_numpy()
+        since = (now["at"] - now[f"{kind}_last"]).to_numpy("timedelta64[ns]")
+        made[f"{kind}_since"] = since / np.timedelta64(1, "D")
     return made
 
 

@@ -2,13 +2,14 @@
 
 from benchmarks.features.contenders import KINDS, WINDOWS
 from features.catalog import Plan
-from features.declaration import Events, Feature, Page, flat
+from features.declaration import Derived, Events, Feature, Page, flat
 from features.work import Work
 
 
 def windowed() -> Work:
     """Count and seconds of 4 kinds in 5 windows, and days since the last of each."""
-    page, made = Page("benchmark"), []
+    page = Page("benchmark")
+    made: list[Feature | Derived] = []
     for kind in KINDS:
         events = Events("activities", "occurred_at").among("kind", [kind])
         for days in WINDOWS:
@@ -17,5 +18,7 @@ def windowed() -> Work:
         made += page.since(f"{kind}_since", events, kind)
     features: list[Feature] = [one for one in flat(tuple(made)) if isinstance(one, Feature)]
     plan = Plan("renewal", tuple(features), (), (), (), frozenset(), frozenset())
-    reads = {"activities": ("account_id", "occurred_at", "kind", "duration_seconds")}
+    reads: dict[str, tuple[str, ...]] = {
+        "activities": ("account_id", "occurred_at", "kind", "duration_seconds")
+    }
     return Work(plan, (), reads)

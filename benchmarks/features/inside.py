@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 from benchmarks.features import data
 from benchmarks.features.measured import WHOLE, measure
 from features import answers
-from features.arrays import columns_of
+from features.arrays import ArrowColumns, columns_of, length
 from features.engine import account_ledger, feature_rows, snapshot_table, work_for
 from features.settings import Settings
 
 LIVE_EVENTS = 1_000
+Spent = defaultdict[str, float]
 
 
 def catalogue(asked: argparse.Namespace, folder: Path) -> None:
@@ -30,17 +31,17 @@ def catalogue(asked: argparse.Namespace, folder: Path) -> None:
     cells = columns * len(snapshots)
     each = run.cpu / cells * 1e9
     print(f"{run.wall:.2f} s, {run.cpu:.2f} CPU s, {run.peak_mb:.0f} MB; {each:.0f} CPU ns a value")
-    spent: Counter[str] = Counter()
+    spent: Spent = defaultdict(float)
     began = time.process_time()
     _timed(answers, "answer", lambda args: f"{args[1].info.touchpoint}: {args[1].source.table}", spent)
     feature_rows(crm, snapshots, "renewal", Settings(threads=1))
     total = time.process_time() - began
     spent["reading, peers, columns of the CRM, the frame"] = total - sum(spent.values())
-    for name, seconds in spent.most_common():
+    for name, seconds in sorted(spent.items(), key=lambda pair: -pair[1]):
         print(f"  {seconds / total:>6.1%}  {name}")
 
 
-def _timed(module: object, name: str, label: Callable[[tuple], str], spent: Counter[str]) -> None:
+def _timed(module: object, name: str, label: Callable[[tuple], str], spent: Spent) -> None:
     """Have a function of a module add up its CPU seconds."""
     plain = getattr(module, name)
 
@@ -71,14 +72,15 @@ def live(asked: argparse.Namespace, folder: Path) -> None:
         work = work_for(crm, kind)
         one = columns_of(snapshot_table(crm, work, snapshots))
         ledger = account_ledger(crm, work, account)
-        tables = {name: columns.table for name, columns in ledger.tables.items()}
-        stored = sum(table.num_rows for table in tables.values())
+        stored = sum(length(columns) for columns in ledger.tables.values())
+        activities = ledger.tables["activities"]
 
         def kept(ledger=ledger, work=work, one=one) -> None:
             answers.live_rows(work.plan, work.columns, ledger, one)
 
-        def arrived(ledger=ledger, work=work, one=one, rows=tables["activities"]) -> None:
-            fresh = ledger.changed({"activities": columns_of(rows)})
+        def arrived(ledger=ledger, work=work, one=one, rows=activities) -> None:
+            assert isinstance(rows, ArrowColumns)
+            fresh = ledger.changed({"activities": columns_of(rows.table)})
             answers.live_rows(work.plan, work.columns, fresh, one)
 
         def cold(work=work, one=one) -> None:

@@ -12,10 +12,14 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
-WHOLE = {"whole catalogue": {"engine": "local"}, "whole catalogue on Spark": {"engine": "spark"}}
+WHOLE: dict[str, dict[str, Any]] = {
+    "whole catalogue": {"engine": "local"},
+    "whole catalogue on Spark": {"engine": "spark"},
+}
 """The engines that answer every feature."""
 
 

@@ -142,7 +142,8 @@ def _rows(at: Path, settings: Settings) -> pd.DataFrame:
 
 def _contracts(settings: Settings) -> list[dict]:
     """Up to 5,000 scored contracts."""
-    store, rows, cursor = open_store(settings), [], None
+    store, cursor = open_store(settings), None
+    rows: list[dict] = []
     while len(rows) < 5_000:
         page = store.scores("renewal", limit=1_000, cursor=cursor)
         rows += page.rows
@@ -167,17 +168,17 @@ def single(servers: list[Server], seconds: float, rounds: int) -> None:
     asked = [(server.name, server.port, server.one) for server in servers]
     asked.insert(1, (STATELESS, servers[0].port, _stateless()))
     print(f"\nsingle scores: medians of {rounds} rounds of {seconds:g} s")
-    one, many = (
+    of_one, of_many = (
         f"{'p50 ms':>8}{'p99 ms':>8}{'p99/p50':>8}{'req/s':>8}",
         f"{'p50 ms':>8}{'p99 ms':>8}{'req/s':>8}",
     )
-    print(f"{'clients':34}{'1':>8}{'':24}   {'16':>8}\n{'':34}{one}   {many}")
+    print(f"{'clients':34}{'1':>8}{'':24}   {'16':>8}\n{'':34}{of_one}   {of_many}")
     seen: dict[str, list[list[float]]] = {name: [] for name, _, _ in asked}
     for _ in range(rounds):
         for name, port, one in asked:
             figures = []
             for clients in (1, 16):
-                answers = closed(port, lambda one=one: one, clients, seconds)
+                answers = closed(port, itertools.repeat(one).__next__, clients, seconds)
                 if name != STATELESS or clients == 1:  # cleaning a CRM is work for one request at a time
                     _fine(answers, name)
                 figures += [answers.at(0.5), answers.at(0.99), answers.statuses[200] / answers.seconds]
@@ -187,8 +188,8 @@ def single(servers: list[Server], seconds: float, rounds: int) -> None:
         row = f"{p50:8.2f}{p99:8.2f}{p99 / p50:8.1f}{rate:8.0f}   {many50:8.2f}{many99:8.2f}{many:8.0f}"
         print(f"{name:34}{row}")
     ours = median[asked[0][0]]
-    for name, figures in list(median.items())[1:]:
-        ratios = f"{ours[2] / figures[2]:.2f} by 1 client, {ours[5] / figures[5]:.2f} by 16"
+    for name, theirs in list(median.items())[1:]:
+        ratios = f"{ours[2] / theirs[2]:.2f} by 1 client, {ours[5] / theirs[5]:.2f} by 16"
         print(f"stored with reasons × {name}: {ratios}")
 
 
@@ -221,7 +222,7 @@ def batch(servers: list[Server], rounds: int) -> None:
     for _ in range(2 * rounds + 1):
         for server in servers:
             for form, request in server.batches.items():
-                answers = closed(server.port, lambda request=request: request, 1, 0.0001)
+                answers = closed(server.port, itertools.repeat(request).__next__, 1, 0.0001)
                 _fine(answers, f"{server.name} {form}")
                 seen.setdefault((server.name, form), []).append(answers.latencies[0])
     median = {key: 1e3 * float(np.median(values)) for key, values in seen.items()}
