@@ -226,7 +226,7 @@ def session_cookie(request: Request) -> str | None:
 
 def cookie_name(request: Request) -> str:
     """The session cookie's name; over HTTPS the prefix bars other hosts of the domain from setting it."""
-    return f"__Host-{SESSION_COOKIE}" if request.url.scheme == "https" else SESSION_COOKIE
+    return f"__Host-{SESSION_COOKIE}" if request.scope["scheme"] == "https" else SESSION_COOKIE
 
 
 def _named(told: Mapping[str, Any]) -> str:

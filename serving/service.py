@@ -8,12 +8,14 @@ from collections.abc import Iterator
 
 import bentoml
 import uvicorn
+from starlette.types import ASGIApp
 
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from monitoring.store import open_store
 from serving.app import Alone, create_app
+from serving.together import Together
 from serving.whence import require_key_beyond_loopback
 
 GRACE_SECONDS = 10
@@ -42,10 +44,19 @@ class Perennial:
 Perennial.add_asgi_middleware(Alone, answers=APP)  # type: ignore[attr-defined]
 
 
+def application() -> ASGIApp:
+    """What `serve` runs: BentoML starts and stops the service; requests go straight to our application.
+
+    What BentoML wraps around each (spans that nobody reads unless told to, a second clock) takes longer than
+    a stored score does. `bentoml serve` has it.
+    """
+    return Alone(Perennial.to_asgi(is_main=False), answers=APP)  # type: ignore[attr-defined]
+
+
 def serve(host: str, port: int, settings: Settings, say: Say = silent) -> None:
     """Run the service in this process until SIGTERM or SIGINT; requests being answered are finished first.
 
-    It is what a BentoML worker runs, without the supervisor above it.
+    It is what a BentoML worker runs, without the supervisor above it and the tracing around each request.
 
     Raises:
         RenewalError: the port is taken, the host is not this machine's, or others could reach the service
@@ -58,7 +69,8 @@ def serve(host: str, port: int, settings: Settings, say: Say = silent) -> None:
     listening = _listen(host, port)
     APP.state.settings = settings
     config = uvicorn.Config(
-        Perennial.to_asgi(is_main=False),  # type: ignore[attr-defined]
+        application(),
+        http=Together,
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -1,6 +1,7 @@
 """Where a request comes from: this very machine, a proxy on it, a page of another site."""
 
 import ipaddress
+from functools import lru_cache
 
 from starlette.requests import Request
 
@@ -52,6 +53,7 @@ def is_loopback(request: Request) -> bool:
     return _is_loopback_address(client) and (host in _LOCAL_NAMES or _is_loopback_address(host))
 
 
+@lru_cache(maxsize=1_000)
 def _is_loopback_address(text: str) -> bool:
     try:
         address = ipaddress.ip_address(text.strip("[]"))

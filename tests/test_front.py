@@ -128,13 +128,15 @@ def test_this_machine_alone_is_not_counted(service):
         ("GET", "/renewals/export.exe", 404),
     ],
 )  # fmt: skip
-def test_bentoml_itself_tells_every_error_as_a_problem(service, method, path, status):
-    """The application as BentoML wraps it, its own routes and methods included."""
-    from serving.service import APP, Perennial
+@pytest.mark.parametrize("straight", [True, False], ids=["perennial serve", "bentoml serve"])
+def test_bentoml_itself_tells_every_error_as_a_problem(service, method, path, status, straight):
+    """The application as either command wraps it, BentoML's own routes and methods included."""
+    from serving.service import APP, Perennial, application
 
     _, store = service()
     APP.state.settings = Settings(home=store_home(store), threads=1)
-    with TestClient(Perennial.to_asgi(is_main=False), base_url=LOCAL, client=("127.0.0.1", 1)) as client:
+    wrapped = application() if straight else Perennial.to_asgi(is_main=False)
+    with TestClient(wrapped, base_url=LOCAL, client=("127.0.0.1", 1)) as client:
         told = client.request(method, path, follow_redirects=False)
         assert is_problem(told, status)
         assert told.headers["x-content-type-options"] == "nosniff"
