@@ -234,7 +234,7 @@ def _clean(raw: Raw, until: pd.Timestamp | None, work: Path, kinds: Kinds, say: 
             say(f"writing {name}")
             # A contract's undated outcome is known 45 days past its end, a deal's on the day of the load.
             past = until is not None if name == "contracts" else limit < by_default
-            tables[name] = write_table(connection, drafts, name, limit, past, folder)
+            tables[name] = write_table(connection, drafts, name, limit, past, folder, quality)
             write_quarantine(connection, drafts[name], folder, quality)
         write_derived(connection, tables, folder, quality)
         describe(folder, tables, quality)

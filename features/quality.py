@@ -6,7 +6,10 @@ from typing import Any
 
 @dataclass
 class TableQuality:
-    """One table's figures; rows read are kept, quarantined or left out (known only after `until`)."""
+    """One table's figures; rows read are kept, quarantined or left out (known only after `until`).
+
+    `foreign_links` counts links to rows of another account, left out of rows that are kept.
+    """
 
     rows: int = 0
     kept: int = 0
@@ -15,6 +18,7 @@ class TableQuality:
     derived: int = 0
     duplicates: int = 0
     orphans: int = 0
+    foreign_links: int = 0
     reasons: dict[str, dict[str, Any]] = field(default_factory=dict)
     null_share: dict[str, float] = field(default_factory=dict)
     first: str | None = None

@@ -26,8 +26,9 @@ def write_table(
     until: pd.Timestamp,
     in_the_past: bool,
     folder: Path,
+    quality: Quality,
 ) -> tuple[str, ...]:
-    """Write `<name>.parquet` and return its columns.
+    """Write `<name>.parquet` and return its columns; links it leaves out are counted.
 
     Args:
         connection: with drafted views, bad rows and ids.
@@ -36,6 +37,7 @@ def write_table(
         until: what became known at or after it stays out.
         in_the_past: whether outcomes without a moment of their own may be later than `until`.
         folder: where to.
+        quality: told of links to rows of another account.
     """
     drafted, limit = drafts[name], f"TIMESTAMP {literal(until)}"
     joins, account = account_of(drafts, name)
@@ -45,8 +47,11 @@ def write_table(
     }
     if drafted.table.key and drafted.table.key not in values:
         values = {drafted.table.key: value_of(drafted.table.key), **values}
+    foreign: dict[str, str] = {}
     if account is not None:
-        values |= _own_links(drafts, name, values, account)
+        foreign = _foreign_links(drafts, name, values, account)
+        for column, is_foreign in foreign.items():
+            values[column] = f"CASE WHEN NOT {is_foreign} THEN {values[column]} END"
         values["account_id"] = account
     where = (
         [f"({known} < {limit} OR {known} IS NULL)"] if (known := first_known(name, drafted.stored)) else []
@@ -57,28 +62,47 @@ def write_table(
         later = f"to_opportunities.known_at >= {limit}"
         values["opportunity_id"] = f"CASE WHEN {later} THEN NULL ELSE {values['opportunity_id']} END"
     selected = ", ".join(f"{value} AS {quoted(column)}" for column, value in values.items())
-    query = (
-        f"SELECT {selected} FROM (FROM draft_{name} ANTI JOIN bad_{name} USING (__row)) d {' '.join(joins)}"
-        + (f" WHERE {' AND '.join(where)}" if where else "")
+    rows = f"(FROM draft_{name} ANTI JOIN bad_{name} USING (__row)) d {' '.join(joins)}" + (
+        f" WHERE {' AND '.join(where)}" if where else ""
     )
+    _count_foreign(connection, name, foreign, rows, quality)
     ordered = ", ".join(f"{quoted(column)} NULLS LAST" for column in _order(drafted, list(values)))
     connection.execute(
-        f"COPY ({query} ORDER BY {ordered}) TO {literal(folder / f'{name}.parquet')} ({_FORMAT})"
+        f"COPY (SELECT {selected} FROM {rows} ORDER BY {ordered}) TO {literal(folder / f'{name}.parquet')} ({_FORMAT})"
     )
     return tuple(values)
 
 
-def _own_links(drafts: dict[str, Draft], name: str, values: dict[str, str], account: str) -> dict[str, str]:
-    """Links to a contract, opportunity or lead of another account say nothing: each account stands alone.
+def _foreign_links(
+    drafts: dict[str, Draft], name: str, values: dict[str, str], account: str
+) -> dict[str, str]:
+    """Column → whether its link is to a contract, opportunity or lead of another account, as SQL.
 
-    Features of an account must not depend on whose rows happen to be read beside its own.
+    Such a link says nothing and is left out: features of an account must not depend on whose rows happen to
+    be read beside its own.
     """
     links = {column: table for column, table in LINKS.items() if column in values and table in drafts}
     links.pop(drafts[name].table.key or "", None)
     return {
-        column: f"CASE WHEN to_{table}.account_id IS NOT DISTINCT FROM {account} THEN {values[column]} END"
+        column: f"({value_of(column)} IS NOT NULL AND to_{table}.account_id IS DISTINCT FROM {account})"
         for column, table in links.items()
     }
+
+
+def _count_foreign(
+    connection: duckdb.DuckDBPyConnection, name: str, foreign: dict[str, str], rows: str, quality: Quality
+) -> None:
+    if not foreign:
+        return
+    counts = ", ".join(f"count(*) FILTER ({is_foreign})" for is_foreign in foreign.values())
+    found = connection.execute(f"SELECT {counts} FROM {rows}").fetchone() or ()
+    for column, count in zip(foreign, found, strict=True):
+        quality.of(name).foreign_links += count
+        if count:
+            quality.warn(
+                f"{name}: {count:,} rows name in {column} one that belongs to another account;"
+                " they are kept without it"
+            )
 
 
 def _order(drafted: Draft, columns: list[str]) -> list[str]:

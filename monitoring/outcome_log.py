@@ -23,7 +23,7 @@ class OutcomeLog:
 
     engine: Engine
 
-    def record_outcomes(self, frame: pd.DataFrame) -> dict[str, int]:
+    def record_outcomes(self, frame: pd.DataFrame) -> dict[str, Any]:
         """Keep outcomes; sending them again changes nothing.
 
         Args:
@@ -32,7 +32,8 @@ class OutcomeLog:
 
         Returns:
             `new`, `repeated`, `conflicting` (another outcome or day is already kept, and stays) and
-            `unknown` (of those kept, ids never scored; they count once a prediction has that id).
+            `unknown` (of those kept, ids never scored; they count once a prediction has that id): how many.
+            `conflicts`: each that conflicts, in words, by its id.
 
         Raises:
             RenewalError: a column is missing or a value cannot be read; then nothing is kept.
@@ -40,6 +41,7 @@ class OutcomeLog:
         sent = _sent(frame)
         counts = dict.fromkeys(("new", "repeated", "conflicting", "unknown"), 0)
         fresh: list[dict[str, Any]] = []
+        conflicts: list[str] = []
         with writing(self.engine) as connection:
             kept = _kept(connection, [(row["kind"], row["subject_id"]) for row in sent])
             accounts = _accounts(connection, [row["subject_id"] for row in sent])
@@ -47,12 +49,14 @@ class OutcomeLog:
                 key = row["kind"], row["subject_id"]
                 verdict = _compare(kept.get(key), row)
                 counts[verdict] += 1
+                if verdict == "conflicting":
+                    conflicts.append(f"{key[1]}: {_told(kept[key])} is kept, {_told(row)} was sent")
                 if verdict == "new":
                     kept[key] = row
                     counts["unknown"] += key not in accounts
                     fresh.append({**row, "account_id": accounts.get(key), "recorded_at": now()})
             put(connection, insert(connection, outcomes), fresh)
-        return counts
+        return {**counts, "conflicts": conflicts}
 
     def outcomes(self, kind: str) -> pd.DataFrame:
         """The outcomes kept: `subject_id`, `account_id`, `outcome` (1 renewed or won), `decided_at`."""
@@ -201,6 +205,14 @@ def _compare(kept: dict[str, Any] | None, row: dict[str, Any]) -> str:
     days = kept["decided_at"], row["decided_at"]
     moved = None not in days and days[0] != days[1]
     return "conflicting" if moved or kept["outcome"] != row["outcome"] else "repeated"
+
+
+_WORDS = {"renewal": ("not renewed", "renewed"), "win": ("lost", "won")}
+
+
+def _told(row: dict[str, Any]) -> str:
+    day = f" on {row['decided_at']:%Y-%m-%d}" if row["decided_at"] is not None else ""
+    return _WORDS[row["kind"]][int(row["outcome"])] + day
 
 
 def _kept(connection: Connection, keys: list[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:

@@ -24,10 +24,13 @@ def test_outcomes_are_kept_once(store):
             "decided_at": ["2025-04-01", None, "2025-04-01", None],
         }
     )
-    assert store.record_outcomes(sent) == {"new": 3, "repeated": 1, "conflicting": 0, "unknown": 1}
-    assert store.record_outcomes(sent) == {"new": 0, "repeated": 4, "conflicting": 0, "unknown": 0}
+    clear = {"conflicting": 0, "conflicts": []}
+    assert store.record_outcomes(sent) == {"new": 3, "repeated": 1, "unknown": 1, **clear}
+    assert store.record_outcomes(sent) == {"new": 0, "repeated": 4, "unknown": 0, **clear}
     other = pd.DataFrame({"contract_id": ["c0", "c1"], "outcome": [0, 0], "decided_at": [None, None]})
-    assert store.record_outcomes(other) == {"new": 0, "repeated": 1, "conflicting": 1, "unknown": 0}
+    told = store.record_outcomes(other)
+    assert [told[name] for name in ("new", "repeated", "conflicting", "unknown")] == [0, 1, 1, 0]
+    assert told["conflicts"] == ["c0: renewed on 2025-04-01 is kept, not renewed was sent"]
     kept = store.outcomes("renewal").set_index("subject_id")
     assert kept["outcome"].to_dict() == {"c0": 1, "c1": 0, "x9": 0}
     assert kept.loc["c0", "decided_at"] == pd.Timestamp("2025-04-01")

@@ -40,3 +40,17 @@ def test_reasons_are_counted_with_examples(tmp_path: Path):
             "examples": [f"annual_value: 'x{i}' is not an amount of money" for i in range(3)],
         }
     }
+
+
+def test_links_to_another_accounts_rows_are_left_out_and_counted(tmp_path: Path):
+    (tmp_path / "contracts.csv").write_text("contract_id,account_id,annual_value\nc1,a1,1\nc2,a2,1\n")
+    (tmp_path / "activities.csv").write_text(
+        "activity_id,account_id,occurred_at,kind,contract_id\n"
+        "e1,a1,2025-01-01,call,c1\ne2,a1,2025-01-02,call,c2\ne3,a2,2025-01-03,call,c1\ne4,a2,2025-01-04,call,\n"
+    )
+    crm = load(tmp_path, into=tmp_path / "clean")
+    linked = crm.frame("activities").set_index("activity_id")["contract_id"]
+    assert linked.dropna().to_dict() == {"e1": "c1"}
+    assert crm.quality.tables["activities"].foreign_links == 2
+    assert crm.quality.tables["activities"].quarantined == 0
+    assert any("activities: 2 rows name in contract_id" in told for told in crm.quality.warnings)

@@ -91,7 +91,7 @@ def outcomes(
         Path, typer.Argument(metavar="FILE", help="CSV of contract_id or opportunity_id, outcome, …")
     ],
 ) -> Result:
-    """Tell how contracts and deals ended; a repeated line changes nothing."""
+    """Tell how contracts and deals ended; repeated lines change nothing, contradicting ones are named."""
     from monitoring.outcome_log import read_outcomes
     from monitoring.store import open_store
 
