@@ -102,9 +102,9 @@ def train(
     ] = None,
 ) -> Result:
     """Train, judge on later data, and register a model with its card."""
-    from training.train import train
+    from monitoring.retrain import train_by_hand
 
-    return train(
+    return train_by_hand(
         kind,
         data,
         settings,

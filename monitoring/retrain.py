@@ -67,6 +67,24 @@ def retrain(
     return {"models": done}
 
 
+def train_by_hand(
+    kind: str, crm: "Crm", settings: Settings, *, say: Say = silent, **asked: Any
+) -> dict[str, Any]:
+    """`training.train.train`, and an alert where another model leads now or a gate failed.
+
+    Args:
+        kind, crm, settings, say: as there.
+        asked: its further arguments.
+
+    Returns:
+        What it returns; raises what it raises.
+    """
+    made = train(kind, crm, settings, say=say, **asked)
+    _tell(kind, settings, "trained by hand")
+    send_due(open_store(settings), settings, say=say)
+    return made
+
+
 def _of_kind(
     kind: str, crm: "Crm", settings: Settings, trials: int | None, minutes: float | None, say: Say
 ) -> dict[str, Any]:

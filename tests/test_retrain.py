@@ -14,6 +14,7 @@ import pytest
 
 from features.load import load
 from features.settings import Settings
+from monitoring import retrain as by_hand
 from monitoring.alerts import settle
 from monitoring.checks import Check, Verdict
 from monitoring.retrain import _decided_since, _is_due, retrain
@@ -174,3 +175,20 @@ def test_too_little_data_is_said_and_nothing_is_registered(folder, settings, tmp
     assert told[0]["what"] == "not trained"
     assert "40" in told[0]["why"]
     assert listing(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("alias", "rules"), [("challenger", ["gate failed"]), ("champion", ["champion changed"])]
+)
+def test_what_is_trained_by_hand_is_told_once(settings, monkeypatch, alias, rules):
+    store = open_store(settings)
+    store.record_run("champion-renewal", "champion", "renewal", {"version": "1"})
+    gates = {"calibration slope": {"passed": alias == "champion", "why": "0.41, wanted 0.8 to 1.25"}}
+    monkeypatch.setattr(by_hand, "train", lambda kind, crm, settings, **asked: {"alias": alias, **asked})
+    monkeypatch.setattr(
+        by_hand, "_newest", lambda kind, settings: {"version": "2", "alias": alias, "gates": gates}
+    )
+    for _ in range(2):
+        told = by_hand.train_by_hand("renewal", None, settings, trials=3, say=print)
+        assert (told["alias"], told["trials"]) == (alias, 3)
+        assert [alert["rule"] for alert in store.alerts()] == rules
