@@ -1,26 +1,36 @@
 """How much of what can be known the served model knows: `python -m benchmarks.oracle --accounts 2000`.
 
 The simulator writes down, for each snapshot, the odds given all that its CRM shows at `as_of`. On the later
-part, which had no say in the choice of the model, the served odds are held against those. `covered` is the
-share of 20 equal parts of the later list in which the promised 90 % interval, fitted on earlier rows alone,
-holds the mean of the oracle's odds; `random - forward auc` is what a split that ignores time would have
-promised too much. With `--no-signal` it prints which alias each model got instead: none may be champion.
+part, which had no say in the choice of the model, the served odds are held against those. `excess` is by how
+much the log loss that the oracle's odds lead one to expect lies above the oracle's own: the luck of the
+outcomes is taken out, which alone moves their ratio (`log loss ratio`) by a percent or two. Beside it the
+same for the regression and the default XGBoost that an analyst would fit by hand, and for an `informed`
+analyst who is told the simulator's own hidden states and what enters the odds, and has to estimate only the
+weights: the oracle knows those and every owner's skill besides, which nobody can learn from the CRM.
+
+`covered` is the share of 20 equal parts of the later list in which the promised 90 % interval, fitted on
+earlier rows alone, holds the mean of the oracle's odds; `random - forward` is what a split that ignores time
+would have promised too much in AUC. With `--no-signal` it prints which alias each model got instead: none may
+be champion.
 """
 
 import argparse
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.oracle_informed import informed, lived
 from features.crm import Crm
 from features.load import load
 from features.settings import Settings
 from features.simulate import simulate
+from features.simulation.records import World
 from training.intervals import fit_intervals
 from training.metrics import auc, log_loss
 from training.train import Trained, learn, train
@@ -32,44 +42,49 @@ TRUTH = {
 }
 
 
-def compared(kind: str, crm: Crm, folder: Path, settings: Settings, trials: int) -> dict[str, float | None]:
+def compared(kind: str, crm: Crm, folder: Path, settings: Settings, trials: int, of: World) -> dict[str, Any]:
     """AUC and log loss of the served odds and of the oracle's on the same later snapshots."""
     trained = learn(
-        kind,
-        crm,
-        settings,
-        trials=trials,
-        minutes=None,
-        bar=(),
-        allow=(),
-        waivers=None,
-        rival=None,
-        mitigate=None,
-        say=print,
-    )
-    test = trained.selection.test
-    rows = test["row"].to_numpy()
+        kind, crm, settings, trials=trials, minutes=None, bar=(), allow=(), waivers=None, rival=None,
+        mitigate=None, say=print,
+    )  # fmt: skip
+    ds, test = trained.ds, trained.selection.test
     file, key, days = TRUTH[kind]
-    said = pd.DataFrame(
-        {
-            key: trained.ds.snapshots["subject_id"].to_numpy()[rows],
-            days: trained.ds.snapshots["lead_days"].to_numpy(float)[rows],
-            "served": test["probability"].to_numpy(float),
-            "y": trained.ds.y[rows],
-        }
-    )
-    both = said.merge(pd.read_parquet(folder / file)[[key, days, "oracle"]], on=[key, days])
-    y = both["y"].to_numpy(float)
-    served, oracle = both["served"].to_numpy(float), both["oracle"].to_numpy(float)
-    return {
-        "n": len(both),
-        "auc": auc(y, served),
-        "oracle auc": auc(y, oracle),
-        "share of (auc - .5)": (auc(y, served) - 0.5) / (auc(y, oracle) - 0.5),
-        "log loss / oracle's": log_loss(y, served) / log_loss(y, oracle),
-        "covered": covered(trained, both["served"].to_numpy(float), oracle),
-        "random - forward auc": trained.selection.gap,
+    said = pd.DataFrame({key: ds.snapshots["subject_id"], days: ds.snapshots["lead_days"].astype(float)})
+    truth = said.merge(pd.read_parquet(folder / file)[[key, days, "oracle"]], on=[key, days], how="left")
+    oracle = truth["oracle"].to_numpy(float)
+    test = test[np.isfinite(oracle[test["row"]])]
+    rows = test["row"].to_numpy()
+    y, known = ds.y[rows], oracle[rows]
+    p = test["probability"].to_numpy()
+    told = {
+        "n": len(rows),
+        "auc": auc(y, p),
+        "oracle auc": auc(y, known),
+        "share of auc": (auc(y, p) - 0.5) / (auc(y, known) - 0.5),
+        "log loss ratio": log_loss(y, p) / log_loss(y, known),
+        "excess": excess(p, known),
+        "regression": excess(test["logistic regression"].to_numpy(), known),
+        "xgboost default": excess(test["xgboost default"].to_numpy(), known),
+        "covered": covered(trained, p, known),
+        "random - forward": trained.selection.gap,
     }
+    if kind == "renewal":
+        split = trained.selection.split
+        learnt = split.train if split else np.setdiff1d(np.arange(len(ds)), rows)
+        told["informed"] = excess(informed(ds, of, learnt, rows), known)
+    return told
+
+
+def excess(p: np.ndarray, oracle: np.ndarray) -> float:
+    """The log loss to be expected of odds p, over that of the oracle's own, less 1."""
+    p = np.clip(p, 1e-6, 1 - 1e-6)
+    return expected_loss(oracle, p) / expected_loss(oracle, oracle) - 1
+
+
+def expected_loss(truth: np.ndarray, p: np.ndarray) -> float:
+    """Mean log loss of odds p (n,) over outcomes that come with the odds `truth` (n,)."""
+    return float(-np.mean(truth * np.log(p) + (1 - truth) * np.log(1 - p)))
 
 
 def covered(trained: Trained, served: np.ndarray, oracle: np.ndarray) -> float:
@@ -99,11 +114,12 @@ def main() -> None:
             simulate(folder, accounts=options.accounts, seed=seed, signal=not options.no_signal)
             crm = load(folder, into=Path(work) / "clean")
             settings = Settings(home=Path(work) / "home")
+            of = lived(options.accounts, seed)
             for kind in TRUTH:
                 if options.no_signal:
                     found = {"alias": train(kind, crm, settings, trials=options.trials, say=print)["alias"]}
                 else:
-                    found = compared(kind, crm, folder, settings, options.trials)
+                    found = compared(kind, crm, folder, settings, options.trials, of)
                 rows.append({"seed": seed, "kind": kind, **found})
     table = pd.DataFrame(rows)
     print(table.round(3).to_string(index=False))
