@@ -158,7 +158,7 @@ def serve(
     """Answer over HTTP: the pages and the API."""
     from serving.service import serve
 
-    serve(host, port, Settings.from_env())
+    serve(host, port, Settings.from_env(), say=say)
 
 
 def main() -> None:

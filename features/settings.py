@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(default=12_000, ge=0)
     requests_per_minute_without_key: int = Field(default=300, ge=0)
     max_body_mb: int = Field(default=64, ge=1)
+    work_ahead: bool = True
     census_key: str = Field(default="", repr=False)
     census_url: str = "https://api.census.gov/data"
 

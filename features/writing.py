@@ -67,9 +67,8 @@ def write_table(
     )
     _count_foreign(connection, name, foreign, rows, quality)
     ordered = ", ".join(f"{quoted(column)} NULLS LAST" for column in _order(drafted, list(values)))
-    connection.execute(
-        f"COPY (SELECT {selected} FROM {rows} ORDER BY {ordered}) TO {literal(folder / f'{name}.parquet')} ({_FORMAT})"
-    )
+    query = f"SELECT {selected} FROM {rows} ORDER BY {ordered}"
+    connection.execute(f"COPY ({query}) TO {literal(folder / f'{name}.parquet')} ({_FORMAT})")
     return tuple(values)
 
 

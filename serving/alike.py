@@ -7,6 +7,7 @@ import numpy as np
 from features.errors import RenewalError
 from serving.auth import Principal
 from serving.similar import Past, how_they_went, nearest, place_of
+from serving.worked_out import similar_of
 
 _WHOSE = ("owner_id", "region")
 
@@ -26,10 +27,10 @@ def alike(running: Any, row: dict[str, Any], principal: Principal) -> dict[str, 
     loaded = running.models.get("renewal")
     if loaded is None or row.get("held_out"):
         return {"why": "This contract is left unscored.", "comes": False}
-    told = running.worked_out.ask(f"similar@{loaded.version}")
+    told = running.worked_out.ask(similar_of(str(loaded.version)))
     if told.value is None:
         return {"why": told.why, "comes": told.comes}
-    past = Past.read(told.value)
+    past: Past = told.value
     if past.version != str(loaded.version):
         return {"why": "The model has just changed; ask again in a minute.", "comes": True}
     at = _place(running, row)

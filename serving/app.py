@@ -17,14 +17,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from features.settings import Settings
 from monitoring.alerts import champion_alert
 from monitoring.store import Store, open_store
-from serving import api, columnar, planning, problems
+from serving import api, columnar, forecast, planning, problems
 from serving.auth import Doorkeeper
 from serving.deliveries import Deliveries
 from serving.front import Front, Metrics
 from serving.held import HeldModels
 from serving.live import Live
 from serving.pages import site
-from serving.worked_out import WorkedOut
+from serving.worked_out import WorkedOut, usual
 
 STATIC = Path(__file__).parent / "static"
 POLL_SECONDS = 2.0
@@ -84,6 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(api.router)
     app.include_router(columnar.router)
     app.include_router(planning.router)
+    app.include_router(forecast.router)
     app.include_router(site.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_api_route("/{path:path}", _nowhere, include_in_schema=False, methods=METHODS)
@@ -157,6 +158,7 @@ def _look(running: Running) -> None:
     running.models.refresh()
     running.live.look()
     _tell_champions(running, before)
+    running.worked_out.look(usual(running.models.versions()) if running.settings.work_ahead else ())
 
 
 def _tell_champions(running: Running, before: Mapping[str, str | None]) -> None:

@@ -1,6 +1,6 @@
 """What is asked to plan by: what a change would do to a renewal, when to make contact, and whom to go for."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -15,13 +15,14 @@ from serving.api import ERRORS, Seller, allow, answer
 from serving.auth import Principal
 from serving.batch import HELD_OUT
 from serving.problems import ProblemError
-from serving.schema import FitAsked, Fitted, Targets, WhatIf, WhatIfAsked
+from serving.schema import FitAsked, Fitted, Profiles, Targets, WhatIf, WhatIfAsked
+from serving.segments import list_for, profiles_for
 from serving.what_if import score_said, unsaid
 from training.causal.what_if import effect_of
 from training.icp import fit_rows
 from training.profiles.fit import Fit
 from training.profiles.samples import checked_weights
-from training.profiles.weighing import DEFAULT_WORDS, read_weights, reweighted
+from training.profiles.weighing import DEFAULT_WORDS, read_weights, reordered, reweighted
 
 MARKETERS = ("marketing", "admin")
 COLUMNS = (
@@ -34,6 +35,8 @@ WEIGHTS = Query(
     max_length=200,
     examples=["win=1,effort=0.5"],
 )
+Candidate = Literal["account", "prospect", "lead"]
+OF_KIND = Query(description="Only these of the list.", examples=["prospect"])
 
 router = APIRouter(responses=ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
 Marketer = Annotated[Principal, allow(*MARKETERS)]
@@ -122,12 +125,29 @@ async def icp_fit(body: FitAsked, request: Request, principal: Marketer) -> Resp
     return answer({"rows": rows})
 
 
-@router.get("/v1/icp/list", response_model=Targets, tags=["plan"])
-async def icp_list(
+@router.get("/v1/icp/profiles", response_model=Profiles, tags=["plan"])
+async def icp_profiles(
     request: Request, principal: Marketer, weights: Annotated[str | None, WEIGHTS] = None
 ) -> Response:
+    """Kinds of customers that win with little effort and discount and renew by themselves, best first."""
+    running = request.app.state.running
+    asked = weights_of(weights)
+    told = await run_in_threadpool(worked_out, running, "icp")
+    found = profiles_for(principal, told["profiles"])
+    if asked is not None:
+        found["profiles"] = reordered(found["profiles"], asked)
+    return answer({**found, "personas": told["personas"]})
+
+
+@router.get("/v1/icp/list", response_model=Targets, tags=["plan"])
+async def icp_list(
+    request: Request,
+    principal: Marketer,
+    weights: Annotated[str | None, WEIGHTS] = None,
+    kind: Annotated[Candidate | None, OF_KIND] = None,
+) -> Response:
     """Leads, prospects and accounts, those worth most for each hour of effort, as weighted, first."""
-    told = await run_in_threadpool(target_list, request.app.state.running, principal, weights)
+    told = await run_in_threadpool(target_list, request.app.state.running, principal, weights, kind)
     _audit(request.app.state.running, principal, "icp list", {"rows": len(told["rows"])})
     return answer(told)
 
@@ -138,16 +158,19 @@ async def icp_list_file(
     principal: Marketer,
     ending: Annotated[str, ENDING],
     weights: Annotated[str | None, WEIGHTS] = None,
+    kind: Annotated[Candidate | None, OF_KIND] = None,
 ) -> Response:
     """The targeting list as a file."""
-    return await run_in_threadpool(save_list, request.app.state.running, principal, ending, weights)
+    return await run_in_threadpool(save_list, request.app.state.running, principal, ending, weights, kind)
 
 
-def save_list(running: Any, principal: Principal, ending: str, weights: str | None = None) -> Response:
+def save_list(
+    running: Any, principal: Principal, ending: str, weights: str | None = None, kind: str | None = None
+) -> Response:
     """The targeting list as a file to save; that it was taken is noted in the audit."""
     from serving.pages.spreadsheet import attachment, plain_sheet
 
-    rows = target_list(running, principal, weights)["rows"]
+    rows = target_list(running, principal, weights, kind)["rows"]
     told = [
         {**row, **{f"reason_{at}": reason["words"] for at, reason in enumerate(row["reasons"][:3], start=1)}}
         for row in rows
@@ -156,8 +179,10 @@ def save_list(running: Any, principal: Principal, ending: str, weights: str | No
     return attachment(plain_sheet(pd.DataFrame(told), COLUMNS), "targets", ending)
 
 
-def target_list(running: Any, principal: Principal, weights: str | None = None) -> dict[str, Any]:
-    """The targeting list, put in another order where weights are given.
+def target_list(
+    running: Any, principal: Principal, weights: str | None = None, kind: str | None = None
+) -> dict[str, Any]:
+    """The targeting list, put in another order where weights are given; of one kind where that is.
 
     Raises:
         ProblemError: 403 for a key with a scope: prospects have no owner yet; 422 for weights that make no
@@ -167,8 +192,15 @@ def target_list(running: Any, principal: Principal, weights: str | None = None) 
         raise ProblemError(403, "The targeting list spans all owners and regions; this key sees one only.")
     asked = weights_of(weights)
     told = worked_out(running, "icp")
-    listed: dict[str, Any] = told["list"]
-    return listed if asked is None else reweighted(listed, Fit.from_dict(told["fit"]), asked)
+    listed = list_for(principal, told["list"])
+    if asked is not None:
+        listed = reweighted(listed, Fit.from_dict(told["fit"]), asked)
+    return {**listed, "rows": of_kind(listed["rows"], kind)}
+
+
+def of_kind(rows: list[dict[str, Any]], kind: str | None) -> list[dict[str, Any]]:
+    """The rows that are accounts, prospects or leads; all where no kind is named."""
+    return [row for row in rows if row["kind"] == kind] if kind else rows
 
 
 def weights_of(text: str | None) -> dict[str, float] | None:

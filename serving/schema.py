@@ -212,6 +212,26 @@ class Fitted(BaseModel):
     )
 
 
+class Profiles(BaseModel):
+    """Profiles that hold up on later data, each with its lifts, and a card of figures each."""
+
+    model_config = ConfigDict(extra="allow")
+
+    profiles: list[dict[str, Any]] = Field(
+        examples=[
+            [
+                {
+                    "rule": "industry is software, employees from 49",
+                    "accounts": 88,
+                    "share": 0.11,
+                    "outcomes": {"win": {"value": 0.5, "lift": 2.0, "low": 1.2, "high": 2.9}},
+                }
+            ]
+        ]
+    )
+    personas: list[dict[str, Any]] = Field(examples=[[{"rule": "industry is software, employees from 49"}]])
+
+
 class Targets(BaseModel):
     """The targeting list, best first, and what it is worth."""
 

@@ -1,7 +1,8 @@
 """Answers that take long: worked out once for each ingested CRM, in a process of their own, and kept as JSON.
 
-A request never waits for them, and the process that answers spends none of its time on them. One is worked
-out at a time, however many workers serve.
+A request never waits for them, and the process that answers spends none of its time on them. They are worked
+out ahead, as soon as the service finds a new CRM or model; one that somebody asks for goes first. Quick ones
+do not wait for slow ones: of each, one at a time is worked out, however many workers serve.
 """
 
 import fcntl
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,12 +24,17 @@ from features.errors import RenewalError
 from features.load import current_folder, opened
 from features.settings import Settings
 from serving.export import write
+from serving.similar import Past
 
 log = logging.getLogger("perennial.serving")
 FOLDER = "worked-out"
 MOST_LISTED = 10_000
 RETRY_SECONDS = 600.0
 NICENESS = 10
+SLOW = ("icp", "effects")
+"""Those that take minutes on large data."""
+
+COMES = "This is being worked out for the present data; ask again in a minute."
 _FORM = 3
 """Counted up when the kept form changes."""
 
@@ -36,17 +42,42 @@ _FORM = 3
 class Told(NamedTuple):
     """A long answer: its `value`, or else `why` there is none; `comes`: it is on its way."""
 
-    value: dict[str, Any] | None
+    value: Any
     why: str = ""
     comes: bool = False
 
 
+class Work(NamedTuple):
+    """An answer that a process is working out."""
+
+    name: str
+    path: Path
+    process: subprocess.Popen[bytes]
+
+
+def similar_of(version: str | None) -> str:
+    """The name of the decided contracts as a renewal model sees them."""
+    return f"similar@{version}"
+
+
+def losses_of(versions: Mapping[str, str | None]) -> str:
+    """The name of what is lost and why: the models give the reasons."""
+    return f"losses@{versions['renewal'] or 0}.{versions['win'] or 0}"
+
+
+def usual(versions: Mapping[str, str | None]) -> list[str]:
+    """The names of all answers that pages show with these models, the quickest first."""
+    similar = [similar_of(versions["renewal"])] if versions["renewal"] else []
+    return ["retention", "right", "journey", "calls", losses_of(versions), *similar, *SLOW]
+
+
 class WorkedOut:
-    """Long answers about the CRM that was ingested last, started at the first request for each."""
+    """Long answers about the CRM that was ingested last."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._running: dict[Path, subprocess.Popen[bytes]] = {}
+        self._wanted: list[str] = []
+        self._running: dict[bool, Work] = {}
         self._failed_at: dict[Path, float] = {}
         self._read: dict[str, tuple[Path, dict[str, Any]]] = {}
         self._turn = threading.Lock()
@@ -61,40 +92,70 @@ class WorkedOut:
         if path is None:
             return Told(None, "No CRM data were ingested yet. Run `perennial ingest SOURCE`.")
         with self._turn:
-            kept = self._kept(name, path) or self._begin(name, path)
-        if isinstance(kept, Told):
-            return kept
-        return Told(None, kept["problem"]) if "problem" in kept else Told(kept["value"])
+            kept = self._kept(name, path)
+            if kept is None:
+                self._wanted = [name, *(other for other in self._wanted if other != name)]
+                self._go_on()
+                kept = self._kept(name, path)
+        if kept is not None:
+            return Told(None, kept["problem"]) if "problem" in kept else Told(kept["value"])
+        if self._has_failed(path):
+            return Told(None, "This could not be worked out; the log of the service says why.")
+        return Told(None, COMES, True)
+
+    def look(self, ahead: Iterable[str] = ()) -> None:
+        """Take in what is done, and go on with what is wanted; `ahead` is begun after what is asked for."""
+        with self._turn:
+            for name in ahead:
+                path = _path(name, self.settings)
+                if path is not None and name not in self._wanted and not self._has_failed(path):
+                    self._wanted += [] if path.is_file() else [name]
+            self._go_on()
 
     def _kept(self, name: str, path: Path) -> dict[str, Any] | None:
         seen = self._read.get(name)
         if seen is None or seen[0] != path:
             if not path.is_file():
                 return None
-            self._read[name] = seen = path, json.loads(path.read_text())
+            told = json.loads(path.read_text())
+            read = READ.get(name.partition("@")[0])
+            if read is not None and "value" in told:
+                told["value"] = read(told["value"])
+            self._read[name] = seen = path, told
         return seen[1]
 
-    def _begin(self, name: str, path: Path) -> Told:
-        """Start the work, unless it runs or has just failed."""
-        running = self._running.get(path)
-        if running is not None and running.poll() is not None:
-            del self._running[path]
-            self._failed_at[path] = time.monotonic()
-            log.error("working out %s failed with exit code %s", name, running.returncode)
-        elif running is None and not self._has_failed(path):
-            self._running[path] = _start(name, self.settings)
-        if path in self._running:
-            return Told(None, "This is being worked out for the present data; ask again in a minute.", True)
-        return Told(None, "This could not be worked out; the log of the service says why.")
+    def _go_on(self) -> None:
+        """Note what has ended, and start the next of each lane that is free."""
+        for is_slow, work in list(self._running.items()):
+            if work.process.poll() is not None:
+                del self._running[is_slow]
+                self._end(work)
+        begun = {work.name for work in self._running.values()}
+        for name in list(self._wanted):
+            path, is_slow = _path(name, self.settings), name in SLOW
+            if path is None or path.is_file() or self._has_failed(path):
+                self._wanted.remove(name)
+            elif is_slow not in self._running and name not in begun:
+                self._running[is_slow] = Work(name, path, _start(name, self.settings))
+
+    def _end(self, work: Work) -> None:
+        """Read what was worked out, so that who asks for it first need not wait; or note that it failed."""
+        if work.path.is_file():
+            self._kept(work.name, work.path)
+        else:
+            self._failed_at[work.path] = time.monotonic()
+            log.error("working out %s failed with exit code %s", work.name, work.process.returncode)
 
     def _has_failed(self, path: Path) -> bool:
         return time.monotonic() - self._failed_at.get(path, -RETRY_SECONDS) < RETRY_SECONDS
 
     def close(self) -> None:
-        """End what is still being worked out; it is begun again at the next request."""
-        for running in self._running.values():
-            running.terminate()
-            running.wait()
+        """End what is still being worked out; it is begun again when the service starts."""
+        with self._turn:
+            self._wanted = []
+            for work in self._running.values():
+                work.process.terminate()
+                work.process.wait()
 
 
 def forget(settings: Settings) -> int:
@@ -129,7 +190,7 @@ def work_out(name: str, settings: Settings) -> None:
     """Work one answer out and keep it, atomically; older ones of the same name are removed."""
     folder = settings.home / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as turn:
+    with (folder / ("lock-slow" if name in SLOW else "lock")).open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         path = _path(name, settings)
         if path is None or path.is_file():
@@ -215,6 +276,9 @@ WORK: dict[str, Callable[[Crm, Settings], dict[str, Any]]] = {
     "retention": _retention,
     "right": _right,
 }
+
+READ: dict[str, Callable[[dict[str, Any]], Any]] = {"similar": Past.read}
+"""How a kept answer is held, where not as JSON tells it."""
 
 
 if __name__ == "__main__":

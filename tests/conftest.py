@@ -1,5 +1,6 @@
 """What many tests share: settings with a home of their own, and one small simulated CRM."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from store_case import store  # noqa: F401  (fixture)
 
 from features.settings import Settings
 
+os.environ.setdefault("PERENNIAL_WORK_AHEAD", "false")  # services started by tests work out what is asked for
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 

@@ -1,5 +1,6 @@
 """The pages in a real Chromium: what they show and do, for a sales manager, a marketer, an ML engineer."""
 
+import io
 import json
 import re
 import shutil
@@ -116,6 +117,13 @@ def test_a_judgement_is_noted_beside_the_score_and_logged(page, home):
     made = open_store(Settings(home=home)).overrides("renewal")
     assert made["probability"].tolist() == [0.35]
     assert made["made_by"].tolist() == ["this machine"]
+    saved = pd.read_parquet(io.BytesIO(page.request.get("/renewals/export.parquet").body()))
+    noted = saved.set_index("contract_id").loc[made["subject_id"].iloc[0]]
+    assert (noted["own_odds"], noted["own_reason"]) == (0.35, "their sponsor left <b>")
+    assert noted["own_by"] == "this machine"
+    assert noted["own_at"] == made["made_at"].iloc[0]
+    assert saved["own_odds"].notna().sum() == 1
+    assert saved["forecast"].notna().any()
 
 
 def test_a_form_without_its_token_changes_nothing(page, home):
@@ -254,12 +262,24 @@ def test_profiles_show_the_rules_and_the_list_to_save(page, home, tmp_path):
     assert page.locator("h1").inner_text() == "Profiles"
     words = page.locator("main").inner_text()
     for profile in found["profiles"]["profiles"]:
-        assert profile["rule"] in words
+        assert profile["rule"][1:] in words
+    caught = found["list"]["value_caught"]
+    assert caught is None or f"{100 * caught:.0f} % of the money" in words
     with page.expect_download() as waited:
         page.get_by_role("link", name="CSV").first.click()
     waited.value.save_as(tmp_path / "targets.csv")
     saved = pd.read_csv(tmp_path / "targets.csv")
     assert saved["id"].tolist() == [row["id"] for row in found["list"]["rows"]]
+    kind = found["list"]["rows"][0]["kind"]
+    page.get_by_role("link", name=re.compile(f"^{kind}s", re.I)).click()
+    shown = page.locator("tr.target .sub:first-of-type").all_inner_texts()
+    assert shown
+    assert all(text.endswith(kind) for text in shown)
+    with page.expect_download() as waited:
+        page.get_by_role("link", name="CSV").first.click()
+    waited.value.save_as(tmp_path / "some.csv")
+    some = [row["id"] for row in found["list"]["rows"] if row["kind"] == kind]
+    assert pd.read_csv(tmp_path / "some.csv")["id"].tolist() == some
 
 
 def test_the_weights_are_sliders_for_the_keyboard_that_move_the_list(page):

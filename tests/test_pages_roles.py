@@ -167,6 +167,32 @@ def test_segments_are_seen_by_their_keepers_alone(ask, home):
     assert not any(words in ask("marketing", "/journey").text for words in hidden)
 
 
+def test_what_the_list_does_to_segments_is_named_to_their_keepers_alone(ask, home):
+    found = told(home, "icp")
+    assert found["list"]["reach"]
+    named = {row["attribute"].replace("_", " ") for row in found["list"]["reach"]}
+    for key, path in (("mlops", "/journey"), ("admin", "/journey"), ("admin", "/profiles")):
+        page = ask(key, path).text
+        assert "Whom the list leaves out" in page or "Whom the targeting list leaves out" in page
+        assert all(f"{name}: " in page for name in named)
+    page = ask("marketing", "/profiles").text
+    assert f"Of {len(found['list']['reach'])} audited groups" in page
+    assert not any(name in page for name in named)
+    listed, profiles = (ask("marketing", f"/v1/icp/{what}") for what in ("list", "profiles"))
+    assert (listed.status_code, profiles.status_code) == (200, 200)
+    assert not any(name in listed.text + profiles.text for name in (*named, *_plain(named)))
+    assert [row["id"] for row in listed.json()["rows"]] == [row["id"] for row in found["list"]["rows"]]
+    assert [each["rule"] for each in profiles.json()["profiles"]] == [
+        each["rule"] for each in found["profiles"]["profiles"]
+    ]
+    whole = ask("admin", "/v1/icp/list").json()
+    assert len(whole["reach"]) == len(found["list"]["reach"])
+
+
+def _plain(named):
+    return {name.replace(" ", "_") for name in named}
+
+
 def test_taking_a_list_is_noted(ask, home):
     ask("sales", "/forecast/export.csv")
     ask("sales", "/renewals/export.csv?band=watch")

@@ -63,8 +63,10 @@ ROUTES = {
     "POST /v1/what_if": Asked(
         SELLING, json={"contract_id": "{contract}", "changes": {"calls_30d": 1}}, hides=True
     ),
+    "GET /v1/forecast": Asked(SELLING),
     "POST /v1/icp/fit": Asked(TARGETING, json={"accounts": [{"id": "P-1"}]}),
     "GET /v1/icp/list": Asked(TARGETING),
+    "GET /v1/icp/profiles": Asked(TARGETING),
     "GET /v1/icp/list.{ending}": Asked(TARGETING, "/v1/icp/list.csv"),
     "GET /renewals": Asked(SELLING),
     "GET /renewals/export.{ending}": Asked(SELLING, "/renewals/export.parquet"),

@@ -155,6 +155,7 @@ def targets(
     before = hindsight(seen, made.weights, seed=settings.seed)
     reached = reach(crm, may.who["account_id"], listed)
     bare = without_proxies(crm, made, may, listed, seed=settings.seed)
+    audit: dict[str, Any] = {"reach": reached, "without_proxies": bare}
     return {
         "rows": ranked(scorer, may, limit),
         "share_listed": SHARE_LISTED,
@@ -163,8 +164,7 @@ def targets(
         "band_ratio": before.band_ratio,
         "win_ratio": before.win_ratio,
         "later_deals": before.deals,
-        "reach": reached,
-        "without_proxies": bare,
+        **audit,
         "left_out": may.left_out,
         "weights": made.weights,
         "notes": [
@@ -172,8 +172,7 @@ def targets(
             *_reasoned_words(len(may.who), limit),
             *scorer.notes,
             *seen.notes,
-            *_left_out_words(reached),
-            *_bare_words(bare),
+            *segment_notes(audit),
         ],
     }
 
@@ -181,6 +180,11 @@ def targets(
 def _reasoned_words(count: int, limit: int | None) -> list[str]:
     shown = count if limit is None else min(count, limit)
     return [f"reasons are given for the first {MOST_REASONED:,}"] if shown > MOST_REASONED else []
+
+
+def segment_notes(told: Mapping[str, Any]) -> list[str]:
+    """The notes of a targeting list that name segments, or what stands for them."""
+    return [*_left_out_words(told["reach"]), *_bare_words(told["without_proxies"])]
 
 
 def _left_out_words(reached: list[dict[str, Any]]) -> list[str]:

@@ -7,7 +7,8 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from serving.auth import Principal
-from serving.pages.view import KEEPERS, Watcher, render
+from serving.pages.view import Watcher, render
+from serving.segments import sees_segments
 
 router = APIRouter()
 
@@ -19,19 +20,21 @@ async def journey(request: Request, principal: Watcher) -> Response:
 
 
 def _page(request: Request, principal: Principal) -> Response:
-    told = request.app.state.running.worked_out.ask("journey")
+    running = request.app.state.running
+    told = running.worked_out.ask("journey")
     if told.value is None:
         return render(request, "journey.html", found=None, why=told.why, comes=told.comes)
     found = seen(told.value, principal)
     attributes: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for row in found["rows"]:
         attributes.setdefault(row["attribute"], {}).setdefault(row["stage"], []).append(row)
-    return render(request, "journey.html", found=found, attributes=attributes, top=_top)
+    targets = running.worked_out.ask("icp") if sees_segments(principal) else None
+    return render(request, "journey.html", found=found, attributes=attributes, top=_top, targets=targets)
 
 
 def seen(told: dict[str, Any], principal: Principal) -> dict[str, Any]:
     """The journey without the table `segments` for roles that may not see it."""
-    if principal.role in KEEPERS:
+    if sees_segments(principal):
         return told
     hidden = set(told["from_segments"])
     kept = {

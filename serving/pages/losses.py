@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from serving.auth import Principal
 from serving.pages.view import Anybody, render
+from serving.worked_out import losses_of
 from training.losses import FEWEST
 
 KINDS = {"renewal": "Renewals", "win": "Deals"}
@@ -26,7 +27,7 @@ def _page(request: Request, principal: Principal) -> Response:
     running = request.app.state.running
     kind = request.query_params.get("kind", "renewal")
     kind = kind if kind in KINDS else "renewal"
-    told = running.worked_out.ask(name_of(running))
+    told = running.worked_out.ask(losses_of(running.models.versions()))
     found = None if told.value is None else told.value[kind]
     groups = {} if found is None or "why" in found else seen(found["by"], principal)
     by = request.query_params.get("by", "")
@@ -45,12 +46,6 @@ def _page(request: Request, principal: Principal) -> Response:
         rows=groups.get(by, []),
         fewest=FEWEST,
     )
-
-
-def name_of(running: Any) -> str:
-    """The study of the present models: they give the reasons."""
-    versions = running.models.versions()
-    return f"losses@{versions['renewal'] or 0}.{versions['win'] or 0}"
 
 
 def seen(by: dict[str, list[dict[str, Any]]], principal: Principal) -> dict[str, list[dict[str, Any]]]:

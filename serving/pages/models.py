@@ -56,6 +56,7 @@ def _page(request: Request, principal: Principal) -> Response:
         noted_odds={kind: len(running.store.overrides(kind)) for kind in KINDS},
         right=right.value,
         right_why=right.why,
+        right_comes=right.comes,
         noted=request.query_params.get("noted", "")[:300],
     )
 

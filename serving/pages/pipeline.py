@@ -45,7 +45,8 @@ async def export(ending: str, request: Request, principal: Seller) -> Response:
 def _calls(running: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """What calls do for a win, as far as that can be told, and the calls each of these deals has had."""
     told = running.worked_out.ask("calls")
-    return {"calls": told.value, "calls_why": told.why, "made": _calls_made(running, rows)}
+    made = _calls_made(running, rows)
+    return {"calls": told.value, "calls_why": told.why, "calls_come": told.comes, "made": made}
 
 
 def _calls_made(running: Any, rows: list[dict[str, Any]]) -> dict[str, int]:

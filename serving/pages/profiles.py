@@ -1,5 +1,6 @@
 """The profiles page: which kinds of customers are worth the effort, their cards, and the targeting list."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,9 +9,10 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from serving.pages.spreadsheet import TYPES
-from serving.pages.view import Marketer, render, url
-from serving.planning import save_list, weights_of
+from serving.pages.view import Marketer, number, percent, render, url
+from serving.planning import of_kind, save_list, weights_of
 from serving.problems import ProblemError
+from serving.segments import list_for, profiles_for
 from training.profiles.fit import Fit
 from training.profiles.samples import DEFAULT_WEIGHTS
 from training.profiles.weighing import PARTS, reordered, reweighted
@@ -53,11 +55,16 @@ def _page(request: Request, principal: Any) -> Response:
     told = request.app.state.running.worked_out.ask("icp")
     if told.value is None:
         return render(request, "profiles.html", found=None, why=told.why, comes=told.comes)
-    found, listed = told.value["profiles"], told.value["list"]
+    found = profiles_for(principal, told.value["profiles"])
+    listed = list_for(principal, told.value["list"])
     shown = found["profiles"] if weights is None else reordered(found["profiles"], weights)
     if weights is not None:
         listed = reweighted(listed, Fit.from_dict(told.value["fit"]), weights)
     cards = {card["rule"]: card for card in told.value["personas"]}
+    counts = Counter(row["kind"] for row in listed["rows"])
+    kind = request.query_params.get("kind", "")
+    kind = kind if kind in counts else ""
+    rows = of_kind(listed["rows"], kind)
     return render(
         request,
         "profiles.html",
@@ -72,9 +79,27 @@ def _page(request: Request, principal: Any) -> Response:
         is_weighed=weights is not None,
         places=[_drawn(place) for place in found["places"]],
         listed=None if principal.is_scoped else listed,
-        rows=listed["rows"][:PAGE_ROWS],
-        export=lambda ending: url(f"/profiles/targets.{ending}", {"weights": asked}),
+        rows=rows[:PAGE_ROWS],
+        count=len(rows),
+        kind=kind,
+        kinds={"": len(listed["rows"]), **counts},
+        asked={"weights": asked},
+        figure=_figure,
+        beyond=_beyond,
+        export=lambda ending: url(f"/profiles/targets.{ending}", {"weights": asked, "kind": kind}),
     )
+
+
+def _figure(outcome: str, value: float | None) -> str:
+    """An outcome as people say it: hours, else per cent."""
+    return f"{number(value, 1)} h" if outcome == "effort" and value is not None else percent(value)
+
+
+def _beyond(outcome: str, each: Mapping[str, Any]) -> str:
+    """The CSS class of an interval: better or worse than everybody beyond chance, or neither."""
+    if each["low"] <= 1.0 <= each["high"]:
+        return ""
+    return "is-high" if (each["low"] > 1.0) != (outcome in LESS_IS_BETTER) else "is-low"
 
 
 def _asked(query: Mapping[str, str]) -> str | None:
@@ -111,5 +136,5 @@ async def targets(ending: str, request: Request, principal: Marketer) -> Respons
     """The targeting list as a file, in the order the page shows."""
     if ending not in TYPES:
         raise ProblemError(404, f"The list comes as {', '.join(TYPES)}, not {ending!r}.")
-    weights = _asked(request.query_params)
-    return await run_in_threadpool(save_list, request.app.state.running, principal, ending, weights)
+    weights, kind = _asked(request.query_params), request.query_params.get("kind")
+    return await run_in_threadpool(save_list, request.app.state.running, principal, ending, weights, kind)

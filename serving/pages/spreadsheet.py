@@ -27,8 +27,14 @@ COLUMNS = {
     "win": ("opportunity_id", *_NAMES, "deal_kind", "created_at", *_SCORE, "expected", "forecast"),
 }
 _LAST = ("reason_1", "reason_2", "reason_3", "model_version", "alias", "problem")
-_MOMENTS = ("as_of", "created_at", "end_date")
-_NUMBERS = ("probability", "low", "high", "amount", "at_risk", "expected", "forecast")
+_OWN = {
+    "renewal": ("forecast", "own_odds", "own_reason", "own_by", "own_at"),
+    "win": (),
+}
+"""The owner's forecast in the CRM, and the odds the team noted last beside the score."""
+
+_MOMENTS = ("as_of", "created_at", "end_date", "own_at")
+_NUMBERS = ("probability", "low", "high", "amount", "at_risk", "expected", "forecast", "own_odds")
 
 
 def sheet(rows: list[dict[str, Any]], kind: str) -> pd.DataFrame:
@@ -36,7 +42,7 @@ def sheet(rows: list[dict[str, Any]], kind: str) -> pd.DataFrame:
     for row in rows:
         words = [reason["words"] for reason in row.get("reasons") or []]
         row.update({f"reason_{at}": words[at - 1] if len(words) >= at else None for at in (1, 2, 3)})
-    frame = plain_sheet(pd.DataFrame(rows), (*COLUMNS[kind], *_LAST))
+    frame = plain_sheet(pd.DataFrame(rows), (*COLUMNS[kind], *_LAST, *_OWN[kind]))
     for name in frame.columns:  # an empty column has its type too: the next file is read like this one
         if name in _MOMENTS:
             frame[name] = pd.to_datetime(frame[name], format="ISO8601").astype("datetime64[us]")
@@ -59,12 +65,25 @@ def download(store: Store, kind: str, wanted: dict[str, Any], ending: str, princ
     if ending not in TYPES:
         raise ProblemError(404, f"Lists come as {', '.join(TYPES)}, not {ending!r}.")
     rows = [hide_held_out(row) for row in store.scores(kind, **wanted, limit=MOST_ROWS).rows]
+    own = newest_overrides(store, kind)
+    rows = [{**row, **own.get(row["subject_id"], {})} for row in rows]
     noted = {name: str(value) for name, value in wanted.items()}
     store.audit(
         principal.label or principal.key_id, "export", kind, {**noted, "rows": len(rows), "as": ending}
     )
     name = "renewals" if ID_COLUMNS[kind] == "contract_id" else "pipeline"
     return attachment(sheet(rows, kind), name, ending)
+
+
+def newest_overrides(store: Store, kind: str) -> dict[str, dict[str, Any]]:
+    """Subject → `own_odds`, `own_reason`, `own_by`, `own_at` of what the team noted last."""
+    made = store.overrides(kind).drop_duplicates("subject_id", keep="last")
+    names = {"probability": "own_odds", "reason": "own_reason", "made_by": "own_by", "made_at": "own_at"}
+    rows = made[["subject_id", *names]].rename(columns=names).to_dict("records")
+    return {
+        row["subject_id"]: {str(name): value for name, value in row.items() if name != "subject_id"}
+        for row in rows
+    }
 
 
 def attachment(frame: pd.DataFrame, name: str, ending: str) -> Response:

@@ -68,7 +68,22 @@
     form.querySelector("button:not([type=reset])").hidden = true;
   }
 
-  // What is being worked out is looked for again, while somebody looks at the page.
-  const pending = document.querySelector("[data-comes]");
-  if (pending) setTimeout(() => { if (!document.hidden) location.reload(); }, 20000);
+  // What is being worked out is looked for again while somebody looks at the page, and shown once it is there:
+  // a part takes its place among the rest, a whole page is loaded again unless somebody is typing.
+  const coming = () => [...document.querySelectorAll("[data-comes]")];
+  const typing = () => document.activeElement?.matches("input:not([type=range]), select, textarea");
+  const place = (fresh) => {
+    for (const part of new Set(coming().map((one) => one.closest("[data-part]")))) {
+      const now = part ? fresh.getElementById(part.id) : fresh.querySelector("main");
+      const there = now && ![...now.querySelectorAll("[data-comes]")].some((one) => part || !one.closest("[data-part]"));
+      if (there && part) part.replaceChildren(...now.childNodes);
+      else if (there && !typing()) { location.reload(); return; }
+    }
+  };
+  const look = async (wait) => {
+    const got = document.hidden ? null : await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
+    if (got?.ok) place(new DOMParser().parseFromString(await got.text(), "text/html"));
+    if (coming().length) setTimeout(look, wait, Math.min(1.5 * wait, 20000));
+  };
+  if (coming().length) setTimeout(look, 2000, 3000);
 })();

@@ -1,0 +1,107 @@
+"""serving/worked_out.py: what is asked for goes first, and quick ones do not wait for slow ones."""
+
+import json
+
+import pytest
+
+from features.load import ingest
+from features.settings import Settings
+from serving import worked_out
+from serving.worked_out import READ, SLOW, WorkedOut, usual
+
+VERSIONS = {"renewal": "3", "win": None}
+
+
+class Work:
+    """A process of ours: ends when told to."""
+
+    def __init__(self, name, settings):
+        self.name, self.path, self.returncode = name, worked_out._path(name, settings), None
+
+    def done(self, value=None):
+        self.path.parent.mkdir(exist_ok=True)
+        self.path.write_text(json.dumps({"value": value}))
+        self.returncode = 0
+
+    def poll(self):
+        return self.returncode
+
+    def terminate(self):
+        self.returncode = -15
+
+    def wait(self):
+        return self.returncode
+
+
+@pytest.fixture
+def begun(monkeypatch, settings, tmp_path):
+    """The processes begun so far, on a small CRM."""
+    (tmp_path / "crm").mkdir()
+    (tmp_path / "crm" / "contracts.csv").write_text("contract_id,annual_value\nc1,1\n")
+    ingest(tmp_path / "crm", settings)
+    found: list[Work] = []
+
+    def start(name, given):
+        found.append(Work(name, given))
+        return found[-1]
+
+    monkeypatch.setattr(worked_out, "_start", start)
+    return found
+
+
+def test_all_that_pages_show_is_worked_out_ahead_one_quick_and_one_slow_at_a_time(begun, settings):
+    long = WorkedOut(settings)
+    for _ in range(20):
+        long.look(usual(VERSIONS))
+        running = [work for work in begun if work.poll() is None]
+        assert len(running) <= 2
+        assert sum(work.name in SLOW for work in running) <= 1
+        for work in running:
+            work.done({"known": [], "space": [], "near": 1.0, "version": "3"})
+    assert sorted(work.name for work in begun) == sorted(usual(VERSIONS))
+    assert all(long.ask(name).value is not None for name in usual(VERSIONS))
+
+
+def test_what_somebody_asks_for_goes_first(begun, settings):
+    long = WorkedOut(settings)
+    long.look(["retention", "right", "journey", "effects"])
+    assert [work.name for work in begun] == ["retention", "effects"]
+    told = long.ask("journey")
+    assert (told.value, told.comes) == (None, True)
+    begun[0].done()
+    long.look(["retention", "right", "journey", "effects"])
+    assert begun[-1].name == "journey"
+
+
+def test_what_fails_is_told_and_not_begun_again_at_once(begun, settings):
+    long = WorkedOut(settings)
+    assert long.ask("calls").comes
+    begun[0].returncode = 1
+    told = long.ask("calls")
+    assert (told.value, told.comes) == (None, False)
+    assert "log" in told.why
+    long.look(["calls"])
+    assert len(begun) == 1
+
+
+def test_a_kept_answer_is_held_as_pages_need_it(begun, settings):
+    long = WorkedOut(settings)
+    long.ask("similar@3")
+    begun[0].done({"known": [{"lead_days": 30.0}], "space": [[0.5, 1.0]], "near": 1.0, "version": "3"})
+    held = long.ask("similar@3").value
+    assert held.space.tolist() == [[0.5, 1.0]]
+    assert long.ask("similar@3").value is held
+    assert set(READ) == {"similar"}
+
+
+def test_when_the_service_stops_its_work_stops(begun, settings):
+    long = WorkedOut(settings)
+    long.look(["retention", "effects"])
+    long.close()
+    assert [work.returncode for work in begun] == [-15, -15]
+
+
+def test_working_ahead_is_a_setting(monkeypatch, tmp_path):
+    monkeypatch.delenv("PERENNIAL_WORK_AHEAD")
+    assert Settings(home=tmp_path).work_ahead
+    assert not Settings(home=tmp_path, work_ahead=False).work_ahead
