@@ -77,6 +77,34 @@ def test_nine_in_ten_intervals_hold_the_rate_of_rows_scored_alike(contracts, per
     assert abs(np.mean(share) - 0.9) <= 2 * error + 0.01
 
 
+def test_intervals_hold_the_rate_of_the_next_span_where_levels_shift_from_span_to_span():
+    held, blind, trials, spans, rows = [], [], 120, 5, 400
+    rng = np.random.default_rng(0)
+    for _ in range(trials):
+        shift = rng.normal(0, 0.3, spans + 1)
+        logit = rng.normal(0.5, 1.0, spans * rows)
+        period = np.repeat(np.arange(spans), rows)
+        y = (rng.random(spans * rows) < to_probability(logit + shift[period])).astype(float)
+        p, contract = to_probability(logit), np.arange(spans * rows)
+        scored = np.quantile(p, np.linspace(0.05, 0.95, 10))
+        true_rate = to_probability(to_logit(scored) + shift[-1])
+        for told, spans_told in ((held, period), (blind, None)):
+            low, high = fit_intervals(p, y, contract, spans_told).limits(scored)
+            told.append(((low <= true_rate) & (true_rate <= high)).mean())
+    assert np.mean(held) >= 0.9 - 2 * np.std(held) / np.sqrt(trials)
+    assert np.mean(blind) < 0.6
+
+
+def test_spans_at_one_level_cost_little_width():
+    _, y, logit, contract = sample(20_000)
+    p, at = to_probability(logit), np.array([0.3, 0.5, 0.7])
+    width = {}
+    for name, period in (("none", None), ("spans", np.arange(20_000) // 4_000)):
+        low, high = fit_intervals(p, y, contract, period).at(at)
+        width[name] = float((high - low).mean())
+    assert width["spans"] < 2 * width["none"]
+
+
 def test_intervals_are_wider_for_fewer_contracts_however_many_snapshots():
     widths = []
     for contracts, per_contract in ((100, 7), (700, 1)):

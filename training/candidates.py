@@ -1,6 +1,7 @@
 """Tuned trees, a regression, their blend or the base rate: the choice on folds, and the fit of the chosen."""
 
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,14 @@ SHARES = tuple(np.round(np.arange(0, 1.01, 0.1), 1).tolist())
 
 @dataclass(frozen=True)
 class Held:
-    """Probabilities of rows while they were not learnt from, as the whole recipe gives them."""
+    """Probabilities of rows while they were not learnt from, as the whole recipe gives them.
+
+    `period` is the span of time each was judged in, None where folds are not spans of time.
+    """
 
     rows: np.ndarray
     probability: np.ndarray
+    period: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,16 @@ class _Judged:
         return np.repeat(np.arange(len(self.folds)), [len(fold.test) for fold in self.folds])
 
     @property
+    def period(self) -> np.ndarray | None:
+        """The folds, where they are spans of time that follow each other."""
+        if not self.ds.dated:
+            return None
+        as_of = self.ds.snapshots["as_of"].to_numpy()
+        spans = sorted((as_of[fold.test].min(), as_of[fold.test].max()) for fold in self.folds)
+        apart = all(before[1] < after[0] for before, after in pairwise(spans))
+        return self.fold if apart and len(spans) > 1 else None
+
+    @property
     def base(self) -> np.ndarray:
         """The base rate of each fold's learnt rows, in log-odds."""
         rates = [logit_of(self.ds.y[fold.train].mean()) for fold in self.folds]
@@ -184,7 +199,7 @@ def _settle(judged: _Judged, margins: dict[str, np.ndarray], tuned: Tuned | None
         loss = log_loss(y, to_probability(mended))
         why = f"{served}, log loss {loss:.4f} against {marks['base rate']:.4f} for the base rate"
     study = _study(tuned, marks, chosen.regression, share)
-    held = Held(judged.rows, to_probability(mended))
+    held = Held(judged.rows, to_probability(mended), judged.period)
     return Recipe(
         served, share, tuned, chosen.regression, chosen.screen, calibration, why, marks, study, held
     )

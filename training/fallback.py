@@ -26,9 +26,10 @@ def no_worse_than_base_rate(ds: Dataset, selection: Selection, settings: Setting
     if selection.served == BASE_RATE or log_loss(y, served) <= log_loss(y, base):
         return selection
     recipe = replace(selection.recipe, served=BASE_RATE, share=0.0, calibration=Calibration())
+    period = np.zeros(len(y)) if selection.forward else None
     model = replace(
         fit_recipe(ds, recipe, seed=settings.seed, threads=1),
-        intervals=fit_intervals(base, y, ds.subjects[rows]),
+        intervals=fit_intervals(base, y, ds.subjects[rows], period),
         cuts=(float(base.mean()), float(base.mean())),
         horizon_days=selection.model.horizon_days,
     )

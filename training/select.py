@@ -18,7 +18,7 @@ from features.progress import Say, silent
 from features.settings import Settings
 from training.baselines import Predict, library_default, team_rule
 from training.boosting import threads_for
-from training.candidates import Recipe, choose_recipe, fit_recipe
+from training.candidates import Held, Recipe, choose_recipe, fit_recipe
 from training.database import make_ready
 from training.dataset import Dataset, require_outcomes
 from training.intervals import fit_intervals
@@ -141,10 +141,10 @@ def _forward(job: _Job, split: Split) -> Selection:
     later = ds.take(split.test)
     test = _judged(job, earlier, later, recipe, split.test)
     random = _random_figures(job, recipe)
-    held = _stack(split.train[recipe.held.rows], recipe.held.probability, split.test, test["probability"])
+    held = _with_test(recipe.held, split, test["probability"].to_numpy())
     forward = figures(later.y, test["probability"].to_numpy())
     return Selection(
-        model=_final(job, recipe, *held),
+        model=_final(job, recipe, held),
         served=recipe.served,
         why=recipe.why,
         forward=forward,
@@ -179,7 +179,7 @@ def _grouped(job: _Job) -> Selection:
     rows, p = test["row"].to_numpy(), test["probability"].to_numpy()
     y = ds.y[rows]
     return Selection(
-        model=_final(job, recipe, rows, p),
+        model=_final(job, recipe, Held(rows, p)),
         served=recipe.served,
         why=recipe.why,
         forward=None,
@@ -261,24 +261,27 @@ def _random_figures(job: _Job, recipe: Recipe) -> dict[str, Any]:
     return figures(ds.y, p)
 
 
-def _final(job: _Job, recipe: Recipe, rows: np.ndarray, p: np.ndarray) -> Model:
+def _final(job: _Job, recipe: Recipe, held: Held) -> Model:
     """The recipe fitted on all rows; intervals and bands come from rows predicted while not learnt from."""
     ds = job.ds
     model = fit_recipe(ds, recipe, seed=job.settings.seed, threads=_threads(ds, job.settings))
-    cuts = np.quantile(p, BAND_SHARES)
+    cuts = np.quantile(held.probability, BAND_SHARES)
     return replace(
         model,
-        intervals=fit_intervals(p, ds.y[rows], ds.subjects[rows]),
+        intervals=fit_intervals(held.probability, ds.y[held.rows], ds.subjects[held.rows], held.period),
         cuts=(float(cuts[0]), float(cuts[1])),
         horizon_days=job.horizon_days,
         comparisons=comparisons(ds.X, ds.y, ds.subjects, model.encoding),
     )
 
 
-def _stack(
-    rows: np.ndarray, p: np.ndarray, more: np.ndarray, more_p: pd.Series
-) -> tuple[np.ndarray, np.ndarray]:
-    return np.concatenate([rows, more]), np.concatenate([p, more_p.to_numpy()])
+def _with_test(held: Held, split: Split, p: np.ndarray) -> Held:
+    """The earlier part's judged rows and the later part's, which is one more span of time."""
+    period = held.period
+    if period is not None:
+        period = np.concatenate([period, np.full(len(p), period.max() + 1)])
+    rows = np.concatenate([split.train[held.rows], split.test])
+    return Held(rows, np.concatenate([held.probability, p]), period)
 
 
 def _by_lead_time(later: Dataset, test: pd.DataFrame) -> list[dict[str, Any]]:
