@@ -126,6 +126,7 @@ class ScoreLog(PredictionLog):
         region: str | None = None,
         before: Any = None,
         band: str | None = None,
+        deal_kind: str | None = None,
         order: str = "at_risk",
         limit: int = 100,
         cursor: str | None = None,
@@ -140,6 +141,7 @@ class ScoreLog(PredictionLog):
             region: only this region's.
             before: only those that end before this moment.
             band: only this band.
+            deal_kind: only deals of this kind (`new`, `renewal`, …).
             order: `at_risk`, `expected`, `amount` (largest first), `probability`, `end_date` (least first).
             limit: rows a page.
             cursor: of the page before.
@@ -149,7 +151,7 @@ class ScoreLog(PredictionLog):
         Raises:
             RenewalError: an unknown order or a cursor that is not ours.
         """
-        wanted = _open_scores(kind, owner, region, before, band)
+        wanted = _open_scores(kind, owner, region, before, band, deal_kind)
         if ids is not None:
             return Page(self._by_ids(wanted, ids, connection), None)
         if order not in _ORDERS:
@@ -191,9 +193,10 @@ class ScoreLog(PredictionLog):
         region: str | None = None,
         before: Any = None,
         band: str | None = None,
+        deal_kind: str | None = None,
     ) -> dict[str, Any]:
         """Over the whole listing: `rows`, the sums of `at_risk`, `expected` and `amount`, rows by `bands`."""
-        wanted = _open_scores(kind, owner, region, before, band)
+        wanted = _open_scores(kind, owner, region, before, band, deal_kind)
         sums = [func.sum(scores.c[name]).label(name) for name in ("at_risk", "expected", "amount")]
         with self.engine.connect() as connection:
             total = (
@@ -284,7 +287,7 @@ def _finish(
 
 
 def _open_scores(
-    kind: str, owner: str | None, region: str | None, before: Any, band: str | None
+    kind: str, owner: str | None, region: str | None, before: Any, band: str | None, deal_kind: str | None
 ) -> list[Any]:
     wanted = [scores.c.kind == kind, scores.c.gone_at.is_(None)]
     if owner is not None:
@@ -295,6 +298,8 @@ def _open_scores(
         wanted.append(scores.c.end_date < moment(before))
     if band is not None:
         wanted.append(scores.c.band == band)
+    if deal_kind is not None:
+        wanted.append(scores.c.details["deal_kind"].as_string() == deal_kind)
     return wanted
 
 

@@ -33,6 +33,11 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemShape, "content": {"application/problem+json": {}}}
     for status in (400, 401, 403, 404, 409, 413, 415, 422, 429, 503, 504)
 }
+Owner = Annotated[str | None, Query(description="Only this owner's.")]
+Region = Annotated[str | None, Query(description="Only this region's.")]
+Limit = Annotated[int, Query(ge=1, le=1_000, description="Rows at once.", examples=[50])]
+Cursor = Annotated[str | None, Query(description="The `next_cursor` of the page before.")]
+
 router = APIRouter(responses=ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
 
 
@@ -45,6 +50,7 @@ def allow(*roles: str) -> Any:
             raise ProblemError(403, f"A {found.role} key may not do this; it takes {' or '.join(roles)}.")
         return found
 
+    principal.roles = roles  # type: ignore[attr-defined]  # the documentation tells who may
     return Depends(principal)
 
 
@@ -134,15 +140,15 @@ async def take_events(body: EventsSent, request: Request, principal: Seller) -> 
 async def renewals(
     request: Request,
     principal: Seller,
-    owner: str | None = None,
-    region: str | None = None,
+    owner: Owner = None,
+    region: Region = None,
     band: Literal["at risk", "watch", "safe"] | None = None,
     before: Annotated[
         date | None, Query(description="Ends before this day.", examples=["2026-06-30"])
     ] = None,
     order: Literal["at_risk", "amount", "probability", "end_date"] = "at_risk",
-    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-    cursor: str | None = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
 ) -> Response:
     """Running contracts by money at risk."""
     wanted = {"owner": owner, "region": region, "band": band, "before": before}
@@ -153,15 +159,18 @@ async def renewals(
 async def opportunities(
     request: Request,
     principal: Seller,
-    owner: str | None = None,
-    region: str | None = None,
+    owner: Owner = None,
+    region: Region = None,
     band: Literal["cold", "warm", "hot"] | None = None,
+    deal_kind: Annotated[
+        str | None, Query(description="Only deals of this kind, as the CRM calls it.", examples=["new"])
+    ] = None,
     order: Literal["expected", "amount", "probability"] = "expected",
-    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-    cursor: str | None = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
 ) -> Response:
     """Open opportunities by expected money."""
-    wanted = {"owner": owner, "region": region, "band": band}
+    wanted = {"owner": owner, "region": region, "band": band, "deal_kind": deal_kind}
     return await _listed(request, principal, "win", wanted, order, limit, cursor)
 
 

@@ -1,16 +1,16 @@
 """The forecast: renewal money by month, gross and net, with intervals, beside what the owners expect."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from serving.api import ERRORS, Seller, answer, narrow
+from serving.api import ERRORS, Owner, Region, Seller, answer, narrow
 from serving.lists import amounts, freshness
 from serving.retention import outlook
 
@@ -50,7 +50,7 @@ class Month(Sum):
     month: str = Field(examples=["2026-01"])
 
 
-class Owner(Sum):
+class OwnersSum(Sum):
     """The open contracts of an owner, all months together."""
 
     owner: str = Field(examples=["O-7"])
@@ -87,7 +87,7 @@ class Forecast(BaseModel):
     as_of: str | None = Field(examples=["2026-01-01T00:00:00"])
     model_version: str | None = Field(examples=["3"])
     months: list[Month]
-    owners: list[Owner] = Field(description="Furthest from their own figure first; empty for one owner.")
+    owners: list[OwnersSum] = Field(description="Furthest from their own figure first; empty for one owner.")
     past: list[PastMonth] = Field(description="The last twelve months, oldest first.")
     before: Before | None = Field(description="Null where fewer than 20 are known.")
     undated: int = Field(description="Contracts without an end date, left out.", examples=[0])
@@ -99,8 +99,8 @@ class Forecast(BaseModel):
 async def forecast(
     request: Request,
     principal: Seller,
-    owner: Annotated[str | None, Query(description="Only this owner's.", examples=["O-7"])] = None,
-    region: Annotated[str | None, Query(description="Only this region's.", examples=["west"])] = None,
+    owner: Owner = None,
+    region: Region = None,
 ) -> Response:
     """Renewal money by month, gross and net retention with 90 % intervals, beside what the owners expect."""
     running = request.app.state.running

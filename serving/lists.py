@@ -13,7 +13,7 @@ MOST_FOUND = 200
 
 
 def choices(store: Store, kind: str, scope: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
-    """Owners and regions that occur in a list: (value, name shown), by name.
+    """Owners, regions and kinds of deals that occur in a list: (value, name shown), by name.
 
     Args:
         store: holds the current scores.
@@ -25,13 +25,16 @@ def choices(store: Store, kind: str, scope: dict[str, Any]) -> dict[str, list[tu
         *_within(kind, scope), scores.c.owner_id.is_not(None)
     )
     regions = select(scores.c.region).where(*_within(kind, scope), scores.c.region.is_not(None)).distinct()
+    kinds = select(scores.c.details["deal_kind"].as_string()).where(*_within(kind, scope)).distinct()
     with store.engine.connect() as connection:
         found = connection.execute(owners.group_by(scores.c.owner_id)).fetchall()
         places = connection.execute(regions).scalars().all()
+        deals = connection.execute(kinds).scalars().all() if kind == "win" else []
     named = [(owner, shown or owner) for owner, shown in found]
     return {
         "owners": sorted(named, key=lambda pair: pair[1].casefold()),
         "regions": [(place, place) for place in sorted(places)],
+        "deal_kinds": [(each, each.capitalize()) for each in sorted(filter(None, deals))],
     }
 
 
@@ -109,6 +112,8 @@ def _within(kind: str, wanted: dict[str, Any]) -> list[ColumnElement[bool]]:
     for name, column in (("owner", scores.c.owner_id), ("region", scores.c.region), ("band", scores.c.band)):
         if wanted.get(name):
             here.append(column == wanted[name])
+    if wanted.get("deal_kind"):
+        here.append(scores.c.details["deal_kind"].as_string() == wanted["deal_kind"])
     if wanted.get("before"):
         here.append(scores.c.end_date < datetime.combine(wanted["before"], time.min))
     return here

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from front_case import service  # noqa: F401  (fixture)
 from postgres import postgres_server, postgres_url  # noqa: F401  (fixtures)
 from store_case import store  # noqa: F401  (fixture)
 

@@ -3,6 +3,10 @@
 import numpy as np
 
 NAMES = ("61-90", "31-60", "none")
+CLEAR = (0.9, 0.8, 0.6)
+"""P(renew) of these windows where one stands out."""
+
+UNCLEAR = (0.71, 0.7, 0.69)
 
 
 def made_up(estimate, n=(100, 100, 100), sd=0.01, group="all", best="61-90", alike=("61-90",)):

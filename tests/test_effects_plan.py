@@ -1,11 +1,11 @@
-"""From curves to plans: advice for one contract, its worth, what-ifs and an experiment, on curves made up."""
+"""From curves to plans: advice for one contract and what following it is worth, on curves made up."""
 
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
-from effect_answers import both, made_up
+from effect_answers import CLEAR, UNCLEAR, both, made_up
 
 from features.errors import RenewalError
 from features.load import from_rows
@@ -13,17 +13,11 @@ from features.snapshots import asked, to_score
 from training.causal.answer import infer_groups
 from training.causal.coming import coming, usable, window_on
 from training.causal.curve import curves
-from training.causal.experiment import contracts_each, designed, experiment
 from training.causal.plan import advised, planned
 from training.causal.trial import Strategies
-from training.causal.what_if import checked, effect_of
 from training.causal.worth import enough_calls, worth
 
 TODAY = pd.Timestamp("2026-01-01")
-
-
-CLEAR = (0.9, 0.8, 0.6)
-UNCLEAR = (0.71, 0.7, 0.69)
 
 
 def one_contract(days=100, *, activities=(), **more):
@@ -222,138 +216,6 @@ def test_calls_are_named_only_where_one_number_stands_out():
         "indistinguishable": {"a": ["3-4", "8+"], "b": ["1-2", "3-4", "8+"]},
     }
     assert enough_calls(told) == {"a": ["3-4"]}
-
-
-def test_sample_size_is_that_of_the_book():
-    """Fleiss, Levin & Paik 2003, p. 72 give 0.6 against 0.7 at 80 % power and 5 %: 356 without correction."""
-    assert contracts_each(0.6, 0.1, 0.8, 0.05, 1.0) == pytest.approx(356, abs=3)
-
-
-@pytest.mark.parametrize(
-    ("option", "more"),
-    [
-        ({"gap": 0.05}, True),
-        ({"gap": 0.2}, False),
-        ({"power": 0.9}, True),
-        ({"level": 0.1}, False),
-        ({"kept": 1.0}, False),
-    ],
-)
-def test_an_experiment_needs_more_for_less_gap_more_power_and_less_error(simulated_crm, option, more):
-    found = curves(made_up(CLEAR))
-    plain, other = experiment(simulated_crm, found), experiment(simulated_crm, found, **option)
-    assert (other["contracts_each"] > plain["contracts_each"]) == more
-    assert plain["months_to_answer"] > plain["enrol_months"] > 0
-    assert plain["gap"] == pytest.approx(0.1333, abs=1e-4)
-    json.dumps(plain)
-
-
-def test_an_experiment_needs_no_estimate_if_the_window_is_named(simulated_crm):
-    told = experiment(simulated_crm, {}, window="31-60", gap=0.06)
-    assert told["arms"][0] == "first contact 31 to 60 days before the end"
-    assert 0 < told["usual"] < 1
-    with pytest.raises(RenewalError, match="--window"):
-        experiment(simulated_crm, {})
-
-
-def test_an_experiment_needs_no_calls_on_record(settings):
-    ended = [
-        {
-            "contract_id": f"C{at}",
-            "account_id": f"A{at}",
-            "end_date": f"2025-{1 + at % 12:02}-15",
-            "renewed": at % 3 > 0,
-        }
-        for at in range(60)
-    ]
-    coming_up = [{"contract_id": "D", "account_id": "D", "end_date": "2026-05-01", "renewed": None}]
-    crm = from_rows({"contracts": ended + coming_up}, TODAY)
-    told = designed(crm, settings, window="31-60", gap=0.1)
-    assert told["waiting"] == 1
-    assert told["usual"] == pytest.approx(2 / 3, abs=0.05)
-    with pytest.raises(RenewalError, match="activities"):
-        designed(crm, settings)
-
-
-@pytest.mark.parametrize(
-    ("option", "says"),
-    [
-        ({"window": "soon"}, "121-180"),
-        ({"gap": 0.9}, "gap"),
-        ({"gap": -0.1}, "gap"),
-        ({"power": 1.0}, "power"),
-        ({"level": 0.0}, "level"),
-        ({"kept": 0.0}, "kept"),
-    ],
-)
-def test_options_out_of_range_are_refused(simulated_crm, option, says):
-    with pytest.raises(RenewalError, match=says):
-        experiment(simulated_crm, curves(made_up(CLEAR)), **option)
-
-
-CONTRACT = {
-    "group": "software",
-    "days_to_end": 100,
-    "contacted_on": None,
-    "planned_on": None,
-    "planned": None,
-}
-NO_DISCOUNT = {"why": "Expected a table quotes; found none. Add quotes."}
-
-
-def told_of(changes, timing=None, **facts):
-    told = {"timing": timing or made_up(CLEAR), "discount": NO_DISCOUNT}
-    (name, at), *_ = changes.items()
-    return effect_of(told, {**CONTRACT, **facts}, name, at)
-
-
-def test_a_what_if_names_the_effect_over_the_present_plan():
-    told = told_of({"contact_days_before": 75})
-    assert (told["bucket"], told["group"], told["estimate"]) == ("61-90", "all", 0.9)
-    assert told["gain"] == pytest.approx(0.1333, abs=1e-4)
-    assert told["gain_low"] > 0
-    assert told["gain"] == pytest.approx(told["estimate"] - told["usual"], abs=1e-4)
-    assert "beyond chance" in told["why"]
-    own = both(made_up(CLEAR), made_up(UNCLEAR, group="software", best=None))
-    assert told_of({"contact_days_before": 75}, timing=own)["group"] == "software"
-    assert told_of({"contact_days_before": 75}, timing=own, curve="all")["group"] == "all"
-    worse = told_of({"contact_days_before": 45}, planned="61-90", planned_on="2026-02-01")
-    assert worse["gain"] == pytest.approx(-0.1)
-    assert "2026-02-01" in worse["present"]
-    json.dumps(told)
-
-
-@pytest.mark.parametrize(
-    ("changes", "facts", "says"),
-    [
-        ({"contact_days_before": 75}, {"contacted_on": "2025-12-01"}, "made on 2025-12-01"),
-        ({"contact_days_before": 120}, {}, "ends in 100 days"),
-        ({"contact_days_before": 100}, {}, "can't tell"),
-        ({"calls_30d": 3}, {}, "new business only"),
-        ({"discount_pct": 10}, {}, "table quotes"),
-    ],
-)
-def test_a_what_if_that_can_not_be_told_says_why(changes, facts, says):
-    told = told_of(changes, **facts)
-    assert told["estimate"] is None
-    assert told["gain"] is None
-    assert says in told["why"]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"industry": 1},
-        {"discount_pct": 95},
-        {"calls_30d": -1},
-        {"calls_30d": "many"},
-        {"calls_30d": True},
-    ],
-)
-def test_only_actions_within_limits_can_be_changed(changes):
-    with pytest.raises(RenewalError):
-        checked(changes)
 
 
 def test_an_unknown_contract_is_refused(simulated_crm, settings):

@@ -15,6 +15,7 @@ from features.settings import Settings
 from monitoring.alerts import survey_alerts
 from monitoring.store import open_store
 from serving.app import METHODS, create_app
+from serving.pages.docs import _admitted
 from serving.worked_out import Told, WorkedOut
 
 pytestmark = pytest.mark.slow
@@ -299,3 +300,20 @@ def test_segments_are_for_mlops(monkeypatch):
         for role in ROLES:
             shown = str(seen(told, Principal("k", role)))
             assert ("nebula" in shown) == (role in KEEPING), role
+
+
+def test_the_documentation_tells_who_may(home):  # noqa: F811
+    told = {
+        f"{method.upper()} {route.path}": who for route, method, who in _admitted(create_app().routes) if who
+    }
+    for name, asked in ROUTES.items():
+        if name.partition(" ")[2].startswith("/v1"):
+            assert set(told[name]) == set(asked.roles), name
+    with client_of(home) as client:
+        page = client.get("/docs", headers={"accept": "text/html"}).text
+    assert page.count("for sales, admin") == sum(asked.roles == SELLING for asked in _documented().values())
+    assert "curl &#39;http://127.0.0.1/v1/icp/list.csv?weights=" in page
+
+
+def _documented():
+    return {name: asked for name, asked in ROUTES.items() if "/v1/" in name}

@@ -27,7 +27,7 @@ def metric(name: str) -> tuple:
     short = "usage_" + name.replace(" ", "_")
     return flat(
         page.total(
-            short + "_{w}", events, "value_milli", f"{name} {{w}}", "units",
+            short + "_{w}", events, "value_milli", f"total {name} {{w}}", "units",
             windows=(30, 60, 90, 180), divide=1_000, better=1,
         ),
         page.last(

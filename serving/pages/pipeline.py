@@ -24,7 +24,7 @@ PIPELINE = WorkList(
     money="expected",
     bands=("hot", "warm", "cold"),
     orders={"expected": "Expected money", "amount": "Amount", "probability": "Lowest odds"},
-    filters=("owner", "region", "band"),
+    filters=("owner", "region", "band", "deal_kind"),
 )
 
 router = APIRouter()

@@ -70,13 +70,13 @@ def buckets(rows: Sequence[Mapping[str, Any]], title: str, axis: str) -> Markup:
         if row["raw"] is not None:
             parts.append(DOT.format("raw", px + 12, y(row["raw"]), 4, f"raw rate {100 * row['raw']:.0f} %"))
         if row["estimate"] is None:
-            parts.append(TEXT.format("faint", px, y(first) - 8, "middle", "can’t tell"))
+            parts.append(TEXT.format("faint minor", px, y(first) - 8, "middle", "can’t tell"))
             continue
         parts.append(LINE.format("whisker", px, px, y(row["low"]), y(row["high"])))
         shape = "at best" if row.get("is_best") else "at" if row.get("is_open", True) else "at past"
         words = f"{row['bucket']}: {_odds(row, 'estimate')}"
         parts.append(DOT.format(shape, px, y(row["estimate"]), 5.5, words))
-    parts.append(TEXT.format("faint", (LEFT + WIDTH) / 2, HEIGHT, "middle", axis))
+    parts.append(TEXT.format("faint minor", (LEFT + WIDTH) / 2, HEIGHT, "middle", axis))
     told = "; ".join(
         f"{row['bucket']}: {'can’t tell' if row['estimate'] is None else _odds(row, 'estimate')}"
         for row in rows
