@@ -126,7 +126,10 @@ def score(
     kind: Kind,
     as_of: Annotated[str | None, typer.Option(metavar="DATE", help="Score as of that day.")] = None,
     rows: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="CSV of ids, each with its as_of.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="CSV of ids, each with its as_of (no such column: as things stand)."
+        ),
     ] = None,
 ) -> Result:
     """Score every contract that is due, or every open opportunity."""

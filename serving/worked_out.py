@@ -104,12 +104,17 @@ class WorkedOut:
         return Told(None, COMES, True)
 
     def look(self, ahead: Iterable[str] = ()) -> None:
-        """Take in what is done, and go on with what is wanted; `ahead` is begun after what is asked for."""
+        """Take in what is done, and go on with what is wanted; `ahead` is begun after what is asked for.
+
+        What is kept of it is read, so that who asks first need not wait for that either.
+        """
         with self._turn:
             for name in ahead:
                 path = _path(name, self.settings)
-                if path is not None and name not in self._wanted and not self._has_failed(path):
-                    self._wanted += [] if path.is_file() else [name]
+                if path is None or self._kept(name, path) is not None:
+                    continue
+                if name not in self._wanted and not self._has_failed(path):
+                    self._wanted.append(name)
             self._go_on()
 
     def _kept(self, name: str, path: Path) -> dict[str, Any] | None:

@@ -62,6 +62,14 @@ def test_all_that_pages_show_is_worked_out_ahead_one_quick_and_one_slow_at_a_tim
     assert all(long.ask(name).value is not None for name in usual(VERSIONS))
 
 
+def test_what_was_kept_before_the_start_is_read_before_it_is_asked_for(begun, settings):
+    Work("calls", settings).done({"rows": []})
+    long = WorkedOut(settings)
+    long.look(["calls"])
+    assert begun == []
+    assert long._read["calls"][1] == {"value": {"rows": []}}
+
+
 def test_what_somebody_asks_for_goes_first(begun, settings):
     long = WorkedOut(settings)
     long.look(["retention", "right", "journey", "effects"])
