@@ -31,7 +31,7 @@ Z_OF_LIMIT = 1.6449
 """The limits of a 90 % interval lie so many standard deviations from the middle."""
 
 _CELLS_AT_ONCE = 2_000_000
-_MOST_CELLS = 15_000_000
+_MOST_CELLS = 5_000_000
 _FEWEST_DRAWS = 150
 
 
