@@ -232,7 +232,7 @@ def test_deals_of_one_kind_can_be_listed_counted_and_saved(page, home):
     kind = kinds[0]
     own = [row["opportunity_id"] for row in every if row["deal_kind"] == kind]
     page.goto("/pipeline")
-    page.get_by_label("Kind", exact=True).select_option(kind)
+    page.locator("select[name=deal_kind]").select_option(kind)
     page.wait_for_url(f"**deal_kind={kind}**")
     assert f"{len(own)} open deal" in page.locator(".head").inner_text()
     assert own[0] in rows_of(page).first.inner_text()
