@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 
 from features.as_of import MISSING
 
+FEW = 200
+"""Rows up to which a column of texts is sooner coded one by one than handed to Arrow."""
+MOMENT = pa.timestamp("us")
+
 
 def plain(level: str) -> str:
     """A category as filters compare it: lower case, single spaces, no dashes."""
@@ -108,16 +112,23 @@ def _column(values: pa.ChunkedArray) -> Column:
     if pa.types.is_null(kind):
         return np.full(len(values), np.nan)
     if pa.types.is_temporal(kind):
-        values = values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
-    elif pa.types.is_boolean(kind) or pa.types.is_integer(kind):
-        values = values.cast(pa.int64())
-    else:
-        return values.cast(pa.float64()).to_numpy().astype(np.float64, copy=False)  # null becomes NaN
-    filled = pc.fill_null(values, MISSING) if values.null_count else values
-    return filled.to_numpy().astype(np.int64, copy=False)
+        moments = _cast(values, MOMENT, safe=False).to_numpy()  # null becomes NaT, which is `MISSING`
+        return moments.astype("datetime64[us]", copy=False).view(np.int64)
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+        whole = _cast(values, pa.int64())
+        filled = pc.fill_null(whole, MISSING) if whole.null_count else whole
+        return filled.to_numpy().astype(np.int64, copy=False)
+    return _cast(values, pa.float64()).to_numpy().astype(np.float64, copy=False)  # null becomes NaN
+
+
+def _cast(values: pa.ChunkedArray, kind: pa.DataType, safe: bool = True) -> pa.ChunkedArray:
+    """`values` as `kind`; a live answer has a hundred columns, most of which are of it already."""
+    return values if values.type == kind else values.cast(kind, safe=safe)
 
 
 def _coded(values: pa.ChunkedArray) -> Coded:
+    if len(values) <= FEW and not pa.types.is_dictionary(values.type):
+        return _coded_one_by_one(values.to_pylist())
     if not pa.types.is_dictionary(values.type):
         values = values.dictionary_encode()
     whole = values if values.num_chunks < 2 else values.unify_dictionaries().combine_chunks()
@@ -126,6 +137,14 @@ def _coded(values: pa.ChunkedArray) -> Coded:
     codes = whole.indices.cast(pa.int32())
     codes = pc.fill_null(codes, -1) if codes.null_count else codes
     return Coded(codes.to_numpy(zero_copy_only=False), np.asarray(whole.dictionary.to_pylist(), dtype=object))
+
+
+def _coded_one_by_one(given: list[str | None]) -> Coded:
+    levels = [text for text in dict.fromkeys(given) if text is not None]
+    number: dict[str | None, int] = {text: at for at, text in enumerate(levels)}
+    number[None] = -1
+    codes = np.fromiter(map(number.__getitem__, given), np.int32, len(given))
+    return Coded(codes, np.asarray(levels, dtype=object))
 
 
 def codes_in(ids: Column, known: Mapping[str, int]) -> NDArray[np.int64]:

@@ -1,8 +1,8 @@
 """Opens the store's database: SQLite in WAL mode or PostgreSQL, migrated to the newest schema."""
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,19 @@ def writing(engine: Engine) -> AbstractContextManager[Connection]:
     return engine.execution_options(sqlite_begin="BEGIN IMMEDIATE").begin()
 
 
+@contextmanager
+def kept_open(engine: Engine) -> Iterator[None]:
+    """Hold an idle connection meanwhile.
+
+    Whoever closes SQLite's last connection moves its log of writes into the database, and waits for the disk:
+    for a service that would be after every event.
+    """
+    with engine.connect() as connection:
+        _read_version(connection)
+        connection.rollback()
+        yield
+
+
 def within(engine: Engine, connection: Connection | None) -> AbstractContextManager[Connection]:
     """The transaction that is given, to be ended by who began it, or one of its own to write in."""
     return writing(engine) if connection is None else nullcontext(connection)
@@ -98,8 +111,12 @@ def put(connection: Connection, statement: Any, rows: Sequence[Mapping[str, Any]
 
 def insert(connection: Connection, table: Table) -> Any:
     """This dialect's INSERT, which knows ON CONFLICT."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    return dialect.insert(table)
+    return insert_in(connection.dialect.name, table)
+
+
+def insert_in(dialect: str, table: Table) -> Any:
+    """`insert` by the dialect's name, for statements kept: making a wide one takes longer than running it."""
+    return (sqlite if dialect == "sqlite" else postgresql).insert(table)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

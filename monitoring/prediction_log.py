@@ -5,6 +5,7 @@ The former champion's scores have a table of their own, so that nothing takes th
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, delete, func, select
 
-from monitoring.database import insert, put, records
+from monitoring.database import insert, insert_in, put, records
 from monitoring.schema import feature_batches, prediction_log, shadow_log
 
 UNDATED = "undated"
@@ -109,10 +110,15 @@ def log_predictions(connection: Connection, ready: list[dict[str, Any]], current
         if row["probability"] is not None:
             forecast = (row["details"] or {}).get("forecast") if current else None
             logged.append({name: row.get(name) for name in _LOGGED} | {"forecast": forecast})
-    statement = insert(connection, prediction_log)
+    put(connection, _upsert_predictions(connection.dialect.name), logged)
+
+
+@cache
+def _upsert_predictions(dialect: str) -> Any:
+    statement = insert_in(dialect, prediction_log)
     key = ["kind", "subject_id", "as_of_key", "model_version"]
     changed = {name: statement.excluded[name] for name in _LOGGED if name not in key}
-    put(connection, statement.on_conflict_do_update(index_elements=key, set_=changed), logged)
+    return statement.on_conflict_do_update(index_elements=key, set_=changed)
 
 
 def log_shadow(

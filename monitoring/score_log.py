@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from math import inf
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, and_, case, func, or_, select, update
 
 from features.errors import RenewalError
-from monitoring.database import insert, now, put, reading, records, within, writing
+from monitoring.database import insert, insert_in, now, put, reading, records, within, writing
 from monitoring.prediction_log import (
     PredictionLog,
     Shadow,
@@ -247,7 +248,7 @@ def _write(
 ) -> dict[str, int]:
     log_predictions(connection, ready, current)
     if current:
-        put(connection, _upsert_scores(connection, complete), ready)
+        put(connection, _upsert_scores(connection.dialect.name, complete), ready)
     gone = _mark_gone(connection, kind, run_id, scored_at) if current and complete else 0
     problems = sum(row["probability"] is None for row in ready)
     summary = {"scored": len(ready) - problems, "problems": problems, "gone": gone}
@@ -255,9 +256,10 @@ def _write(
     return summary
 
 
-def _upsert_scores(connection: Connection, complete: bool) -> Any:
+@cache
+def _upsert_scores(dialect: str, complete: bool) -> Any:
     """Replaces a subject's score; the one of an earlier `as_of` is remembered as the previous one."""
-    statement = insert(connection, scores)
+    statement = insert_in(dialect, scores)
     fresh, old = statement.excluded, scores.c
     kept = ("kind", "subject_id", "previous_probability", "previous_as_of")
     changed: dict[str, Any] = {name: fresh[name] for name in _CURRENT if name not in kept}

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from features.settings import Settings
 from monitoring.alerts import champion_alert
+from monitoring.database import kept_open
 from monitoring.store import Store, open_store
 from serving import api, columnar, forecast, planning, problems
 from serving.auth import Doorkeeper
@@ -61,7 +62,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         gc.freeze()  # models and routes live as long as the process: the collector need not walk them again
         watch = asyncio.create_task(_watch(running))
         try:
-            yield
+            with kept_open(running.store.engine):
+                yield
         finally:
             watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -50,6 +50,8 @@ class HeldModels:
         loaded = champion(kind, self.settings)
         if loaded is None:
             return
+        if loaded.model.trees is not None:
+            loaded.model.trees.warm()
         self._held[kind] = loaded
         if held is not None:
             self.metrics.swaps.labels(kind).inc()

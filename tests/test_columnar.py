@@ -13,8 +13,8 @@ from serving_case import client_of, home, night  # noqa: F401 (fixtures)
 
 from features.settings import Settings
 from monitoring.store import open_store
-from serving.columnar import ARROW, PARQUET
-from training.registry import champion
+from serving.columnar import ARROW, PARQUET, PART_ROWS, scores_of, side_by_side
+from training.registry import Loaded, champion
 
 pytestmark = pytest.mark.slow
 PATH = "/v1/score/features"
@@ -58,6 +58,21 @@ def read(answer):
         if kind == PARQUET
         else pa.Table.from_pylist(answer.json()["rows"])
     )
+
+
+def test_many_rows_are_scored_side_by_side_as_they_are_one_after_the_other(logged):
+    frame, model = logged
+    times = 2 * PART_ROWS // len(frame) + 1
+    many = pd.concat([frame[list(model.features)]] * times, ignore_index=True)
+    table = pa.Table.from_pandas(many, preserve_index=False).append_column("id", pa.array(range(len(many))))
+    loaded = Loaded(model, "1", "champion")
+    for reasons in (False, True):
+        alone = scores_of(loaded, table, reasons)
+        beside = side_by_side(loaded, table, reasons, 2)
+        assert beside.to_pylist() == alone.to_pylist()
+        assert beside.schema == alone.schema
+        assert beside["band"].num_chunks == 1
+    assert alone["probability"].to_numpy()[:40].tolist() == model.probability(frame).tolist()
 
 
 def test_all_forms_give_the_models_own_odds(client, logged):

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
+from training.tree_lookup import Lookup, lookup, margins
 from training.treeshap import Tables, tables
 
 MAX_TREES = 300
 THREADED_CELLS = 3_000_000
 MAX_BIN = 64
 FEW_ROWS = 64
+MANY_ROWS = 500
 DEFAULT: dict[str, Any] = {
     "max_depth": 3,
     "learning_rate": 0.06,
@@ -56,6 +58,20 @@ class Trees:
         read = np.ascontiguousarray(E[:, self.columns])
         booster = self._alone if len(E) <= FEW_ROWS else self.booster
         return booster.inplace_predict(read, predict_type="margin").astype(float)
+
+    def margin_of_many(self, E: np.ndarray) -> np.ndarray:
+        """`margin`, to the bit; quicker for many rows, once its tables are made in a tenth of a second."""
+        if len(E) < MANY_ROWS or self._lookup is None:
+            return self.margin(E)
+        return margins(self._lookup, np.ascontiguousarray(E.T[self.columns])).astype(float)
+
+    def warm(self) -> None:
+        """Work out now what the first rows would wait for: a second for a few hundred trees."""
+        _ = self.tables, self._lookup, self._alone
+
+    @cached_property
+    def _lookup(self) -> Lookup | None:
+        return lookup(self.booster)
 
     @cached_property
     def _alone(self) -> xgb.Booster:

@@ -13,8 +13,6 @@ from features.arrays import Coded, Column
 
 MAX_LEVELS = 60
 MIN_LEVEL_ROWS = 5
-BLOCK = 512
-"""Rows written at a time: few enough to stay in the cache."""
 
 Rows = pd.DataFrame | Mapping[str, Column | pd.Series]
 """Feature rows: a frame, or columns as the kernel answers them (a frame costs a live answer milliseconds)."""
@@ -43,18 +41,16 @@ class Encoding:
         A level not known from training and a column that is not there are missing; further columns are
         ignored.
         """
-        out = np.full((rows_of(X), len(self.columns)), np.nan, dtype=np.float32)
-        given = {
-            at: self._category(X, name) if name in self.levels else quantity(X, name)
-            for at, name in enumerate(self.columns)
-            if name in X
-        }
+        return np.ascontiguousarray(self.by_column(X).T)
+
+    def by_column(self, X: Rows) -> np.ndarray:
+        """The same as (k, n), a column after the other."""
+        out = np.full((len(self.columns), rows_of(X)), np.nan, dtype=np.float32)
         with np.errstate(over="ignore"):  # beyond float32 is infinite, and infinite is missing
-            for start in range(0, len(out), BLOCK):
-                block = out[start : start + BLOCK]
-                for at, values in given.items():
-                    block[:, at] = values[start : start + BLOCK]
-                block[~np.isfinite(block)] = np.nan
+            for own, name in zip(out, self.columns, strict=True):
+                if name in X:
+                    own[:] = self._category(X, name) if name in self.levels else quantity(X, name)
+        np.copyto(out, np.nan, where=~np.isfinite(out))
         return out
 
     def absent(self, X: Rows) -> list[str]:

@@ -182,12 +182,12 @@ def _contributions(model: Model, E: np.ndarray, threads: int) -> Contributions:
         read = np.ascontiguousarray(E[:, model.trees.columns])
         values[:, model.trees.columns] += model.share * shap_values(tabled, read, threads)
         base += model.share * tabled.base
-        margin += model.share * model.trees.margin(E)
+        margin += model.share * model.trees.margin_of_many(E)
     if model.logistic is not None:
         start, own = model.logistic.contributions(E)
         values += (1 - model.share) * own
         base += (1 - model.share) * start
-        margin += (1 - model.share) * (start + own.sum(axis=1))
+        margin += (1 - model.share) * model.logistic.sum(own)
     log_odds = model.calibration(margin)
     calibration = log_odds - base - values.sum(axis=1)
     return Contributions(base, model.features, values, calibration, log_odds)

@@ -1,7 +1,6 @@
 """Regularised logistic regression on encoded rows: additive, so its contributions are exact."""
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -47,27 +46,26 @@ class Logistic:
 
     def margin(self, E: np.ndarray) -> np.ndarray:
         """Log-odds (n,) of encoded rows (n, k)."""
-        out = np.full(len(E), self.intercept)
-        for at, own in self._blocks(E):
-            out[at : at + BLOCK] += own.sum(axis=1)
-        return out
+        if len(E) <= BLOCK:
+            return self.sum(self.contributions(E)[1])
+        out = np.zeros(len(E))
+        for at in range(len(self._shapes.columns) if self.terms else 0):
+            out += self._shapes.column_values(at, E)
+        return self.intercept + out
 
     def contributions(self, E: np.ndarray) -> tuple[float, np.ndarray]:
         """The training mean in log-odds, and what each feature adds to it, (n, k): its own terms' sum."""
         out = np.zeros(E.shape)
-        for at, own in self._blocks(E):
-            out[at : at + BLOCK] = own
+        if self.terms:
+            for at in range(0, len(E), BLOCK):
+                out[at : at + BLOCK, self._shapes.columns] = self._shapes.values(E[at : at + BLOCK])
         return self.intercept, out
 
-    def _blocks(self, E: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """(at, (b, k)) what each feature adds to a block of rows."""
-        if not self.terms:
-            return
-        shapes = self._shapes
-        for at in range(0, len(E), BLOCK):
-            own = np.zeros((min(BLOCK, len(E) - at), E.shape[1]))
-            own[:, shapes.columns] = shapes.values(E[at : at + BLOCK])
-            yield at, own
+    def sum(self, own: np.ndarray) -> np.ndarray:
+        """Log-odds (n,) of contributions (n, k), to the bit `margin`: added feature by feature."""
+        if not own.size:
+            return np.full(len(own), self.intercept)
+        return self.intercept + np.add.accumulate(own, axis=1)[:, -1]
 
     @cached_property
     def _shapes(self) -> "_Shapes":
@@ -109,9 +107,28 @@ class _Shapes:
         out += self.constant
         if len(self.coded):
             most = self.levels.shape[1] - 1
-            codes = np.nan_to_num(given[:, self.coded], nan=most, posinf=most).clip(0, most).astype(int)
-            out[:, self.coded] = self.levels[np.arange(len(self.coded)), codes]
+            out[:, self.coded] = self.levels[np.arange(len(self.coded)), _codes(given[:, self.coded], most)]
         return np.where(np.isnan(given), self.missing, out)
+
+    def column_values(self, at: int, E: np.ndarray) -> np.ndarray:
+        """(n,) what the column at place `at` adds: a column of `values`, quicker for many rows."""
+        given = E[:, self.columns[at]].astype(float)
+        coded = np.flatnonzero(self.coded == at)
+        if len(coded):
+            out = self.levels[coded[0]].take(_codes(given, self.levels.shape[1] - 1))
+        else:
+            x = np.minimum(np.maximum(given, self.low[at]), self.high[at])
+            out = x * self.slope[at]
+            for bend in np.flatnonzero(self.bends[:, at]):
+                out += self.bends[bend, at] * np.maximum(x - self.at[bend, at], 0)
+            out += self.constant[at]
+        out[np.isnan(given)] = self.missing[at]
+        return out
+
+
+def _codes(given: np.ndarray, most: int) -> np.ndarray:
+    """Category codes as places in a table whose last place, `most`, is for further codes."""
+    return np.nan_to_num(given, nan=most, posinf=most).clip(0, most).astype(int)
 
 
 def _shapes(model: Logistic) -> _Shapes:

@@ -82,8 +82,8 @@ class Model:
         return self.encoding.columns
 
     def encode(self, X: Rows) -> np.ndarray:
-        """Rows as float32 (n, k), NaN where missing or unknown."""
-        return self.encoding.encode(X)
+        """Rows as float32 (n, k), NaN where missing or unknown; they lie in memory column after column."""
+        return self.encoding.by_column(X).T
 
     def absent(self, X: Rows) -> list[str]:
         """Columns the model reads which X lacks; they are scored as missing, and the caller should say so."""
@@ -95,7 +95,7 @@ class Model:
             return np.full(len(E), self.base)
         out = np.zeros(len(E))
         if self.trees is not None:
-            out += self.share * self.trees.margin(E)
+            out += self.share * self.trees.margin_of_many(E)
         if self.logistic is not None:
             out += (1 - self.share) * self.logistic.margin(E)
         return out

@@ -1,0 +1,61 @@
+"""A regression gives a row the same bits alone, among few, among many, and as a sum of what explains it."""
+
+import numpy as np
+import pytest
+
+from training.logistic import BLOCK, Logistic, Term, fit_logistic
+
+TYPES = ["q", "c", "q", "q"]
+
+
+def rows(n):
+    """(n, 4) encoded rows, a fifth missing; the last column is hardly ever there."""
+    drawn = np.random.default_rng(7)
+    E = drawn.normal(size=(n, 4))
+    E[:, 1] = drawn.integers(0, 6, n)
+    E[drawn.random(E.shape) < [0.2, 0.2, 0, 0.95]] = np.nan
+    return E.astype(np.float32)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["straight", "curved"])
+def fitted(request):
+    E = rows(900)
+    y = np.random.default_rng(1).random(len(E)) < 1 / (1 + np.exp(-np.nan_to_num(E[:, 0]) * E[:, 2]))
+    return fit_logistic(E, y.astype(float), np.ones(len(E)), TYPES, C=1.0, curved=request.param)
+
+
+def slowly(model, E):
+    """The definition: each term by itself."""
+    out = np.full(len(E), model.intercept)
+    for term, coefficient in zip(model.terms, model.coefficients, strict=True):
+        x = E[:, term.column].astype(float)
+        if term.kind == "level":
+            made = (x == term.at) - term.mean
+        elif term.kind == "missing":
+            made = np.isnan(x) - term.mean
+        else:
+            clipped = np.clip(x, term.low, term.high)
+            bent = np.maximum(clipped - term.at, 0) if term.kind == "hinge" else clipped
+            made = np.nan_to_num((bent - term.mean) / term.scale)
+        out += coefficient * made
+    return out
+
+
+def test_alone_among_few_and_among_many_are_the_same(fitted):
+    E = rows(3 * BLOCK + 5)
+    E[:3, 1] = [6, 50, np.nan]  # codes no term knows
+    many = fitted.margin(np.asfortranarray(E))
+    assert np.allclose(many, slowly(fitted, E), rtol=0, atol=1e-12)
+    assert np.array_equal(many, fitted.margin(E))
+    assert np.array_equal(many, fitted.sum(fitted.contributions(E)[1]))
+    assert np.array_equal(many[:BLOCK], fitted.margin(E[:BLOCK]))
+    assert all(fitted.margin(E[at : at + 1])[0] == many[at] for at in range(0, len(E), 50))
+
+
+def test_a_regression_of_nothing_but_an_intercept_and_rows_that_are_none():
+    empty = Logistic((), np.empty(0), 0.25)
+    for n in (0, 1, BLOCK + 1):
+        assert (empty.margin(rows(n)) == np.full(n, 0.25)).all()
+    assert (empty.margin(np.empty((3, 0), np.float32)) == 0.25).all()
+    one = Logistic((Term(0, "value", scale=2.0, low=-1.0, high=1.0),), np.array([4.0]), 0.0)
+    assert one.margin(np.array([[9.0], [-0.5], [np.nan]], np.float32)).tolist() == [2.0, -1.0, 0.0]
