@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from sqlalchemy import select
 
 from features.errors import RenewalError
 from features.progress import Say, silent
@@ -18,6 +19,7 @@ from monitoring.checks import Check, Verdict, overall
 from monitoring.fairness import live_rows, parity_by_segment, parity_table, proxy_checks
 from monitoring.judged import judged, with_actions
 from monitoring.performance import performance
+from monitoring.schema import prediction_log
 from monitoring.shift import ALPHA, Shift, shifts
 from monitoring.store import Store, open_store
 from monitoring.versions import former_checks
@@ -57,7 +59,7 @@ def monitor(
     """Check drift, data quality, performance and parity of the served models.
 
     Args:
-        crm: what became of the subjects scored, and their segments.
+        crm: what became of the subjects scored, and their segments; not looked at where `nothing_logged`.
         settings: where store, registry and reports are.
         kind: `renewal` or `win`; None: each there is a model of.
         since: look at scores of an `as_of` from then on.
@@ -105,6 +107,15 @@ def monitor(
 
 
 _WORST_FIRST = [Verdict.ALERT, Verdict.UNKNOWN, Verdict.OK]
+
+
+def nothing_logged(settings: Settings, kind: str | None = None) -> bool:
+    """Whether no prediction was ever logged: `monitor` says so without looking at the CRM."""
+    query = select(prediction_log.c.prediction_id).limit(1)
+    if kind is not None:
+        query = query.where(prediction_log.c.kind == kind)
+    with open_store(settings).engine.connect() as connection:
+        return connection.execute(query).first() is None
 
 
 @dataclass(frozen=True)
@@ -276,7 +287,8 @@ def _quality(crm: "Crm") -> list[Check]:
 def _report_name(look: Look, log: pd.DataFrame) -> str:
     """Equal for an equal look, so that a repeated run replaces its report."""
     newest = str(log["as_of"].max()) if len(log) else ""
-    told = json.dumps([look.kind, look.version, newest, len(log), str(look.since), look.crm.fingerprint])
+    data = look.crm.fingerprint if len(log) else None
+    told = json.dumps([look.kind, look.version, newest, len(log), str(look.since), data])
     return f"monitor-{look.kind}-{look.version}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
 

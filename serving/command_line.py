@@ -104,8 +104,17 @@ def prints(show: str) -> Callable[[Command], Command]:
     return wrap
 
 
-def reads_crm(command: Command) -> Command:
-    """A command that reads CRM data: adds --crm, --mapping and --until, and hands over data and settings."""
+def reads_crm(
+    command: Command | None = None, *, unless: Callable[[Settings, dict[str, Any]], bool] | None = None
+) -> Any:
+    """A command that reads CRM data: adds --crm, --mapping and --until, and hands over data and settings.
+
+    Args:
+        command: what is wrapped.
+        unless: (settings, the command's arguments) → whether its answer needs no data; None is handed over.
+    """
+    if command is None:
+        return functools.partial(reads_crm, unless=unless)
     options = {
         "crm": (
             Annotated[
@@ -131,6 +140,8 @@ def reads_crm(command: Command) -> Command:
         from features.load import opened
 
         settings = Settings.from_env()
+        if unless is not None and unless(settings, kwargs):
+            return command(*args, data=None, settings=settings, **kwargs)
         source = kwargs.get("source") or crm
         # Reading is quick but for large data: a person at a terminal sees it, a log is spared the lines.
         heard = say if sys.stderr.isatty() else silent

@@ -1,6 +1,7 @@
 """The commands that watch models: what they print, and that alerts are taken and closed by hand."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from decided_case import decided
@@ -10,6 +11,7 @@ import perennial
 from features.errors import RenewalError
 from features.settings import Settings
 from monitoring.checks import Check, Verdict
+from monitoring.report import nothing_logged
 from monitoring.right import who_was_right
 from monitoring.store import open_store
 from serving.console import watch
@@ -69,3 +71,19 @@ def test_a_monitoring_run_reads_on_a_terminal(capsys):
     assert "Before outcomes (renewal): AUC 0.700: an estimate." in told
     assert "More on abcdef01 renewal model, drift: features: drift: mails" in told
     assert "1 open, 0 taken on, 2 closed; 5.2 h to close (median)" in told
+
+
+def test_with_nothing_logged_the_data_are_not_even_read(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "monitoring.report.champion", lambda kind, settings: SimpleNamespace(version="4", model=None)
+    )
+    monkeypatch.setattr("monitoring.report.threshold", lambda model: 0.5)
+    monkeypatch.setattr("features.load.load", None)  # calling it would fail
+    told = json.loads(command("monitor", "renewal", "--crm", str(tmp_path / "nowhere"), "--json"))
+    assert told["verdict"] == "unknown"
+    assert [check["name"] for check in told["checks"]] == ["predictions: logged"]
+    assert "perennial score renewal" in told["checks"][0]["why"]
+    case = decided(tmp_path)
+    case.log(case.blurred(1.5))
+    assert not nothing_logged(Settings(home=tmp_path / "home"), "renewal")
+    assert nothing_logged(Settings(home=tmp_path / "home"), "win")

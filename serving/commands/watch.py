@@ -45,9 +45,15 @@ def losses(data: Any, settings: Settings, kind: Kind, by: By = None) -> Result:
     return losses(kind, data, settings, by=by)
 
 
+def _nothing_logged(settings: Settings, asked: dict[str, Any]) -> bool:
+    from monitoring.report import nothing_logged
+
+    return nothing_logged(settings, asked["kind"])
+
+
 @app.command(epilog="Example: perennial monitor renewal --since 2025-06-01")
 @prints("watch.monitored")
-@reads_crm
+@reads_crm(unless=_nothing_logged)
 def monitor(
     data: Any,
     settings: Settings,
