@@ -76,6 +76,7 @@ class WorkedOut:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._is_closed = False
         self._wanted: list[str] = []
         self._running: dict[bool, Work] = {}
         self._failed_at: dict[Path, float] = {}
@@ -140,7 +141,7 @@ class WorkedOut:
             path, is_slow = _path(name, self.settings), name in SLOW
             if path is None or path.is_file() or self._has_failed(path):
                 self._wanted.remove(name)
-            elif is_slow not in self._running and name not in begun:
+            elif is_slow not in self._running and name not in begun and not self._is_closed:
                 self._running[is_slow] = Work(name, path, _start(name, self.settings))
 
     def _end(self, work: Work) -> None:
@@ -157,7 +158,7 @@ class WorkedOut:
     def close(self) -> None:
         """End what is still being worked out; it is begun again when the service starts."""
         with self._turn:
-            self._wanted = []
+            self._is_closed = True  # a look that is still under way begins nothing any more
             for work in self._running.values():
                 work.process.terminate()
                 work.process.wait()

@@ -107,6 +107,8 @@ def test_when_the_service_stops_its_work_stops(begun, settings):
     long.look(["retention", "effects"])
     long.close()
     assert [work.returncode for work in begun] == [-15, -15]
+    long.look(["journey"])
+    assert len(begun) == 2
 
 
 def test_working_ahead_is_a_setting(monkeypatch, tmp_path):
