@@ -125,7 +125,10 @@ def asked(crm: Crm, kind: str, rows: pd.DataFrame) -> pd.DataFrame:
     as_of = moments.to_numpy("datetime64[us]").astype(np.int64)
     problem = np.full(len(rows), None, dtype=object)
     problem[row < 0] = [f"no {key} {name!r} in the CRM" for name in ids[row < 0]]
-    problem[(row >= 0) & unread] = "as_of is no ISO date"
+    if "as_of" in rows:
+        is_empty = rows["as_of"].astype("string").str.strip().eq("").fillna(False).to_numpy(bool)
+        problem[(row >= 0) & unread] = "as_of is no ISO date"
+        problem[(row >= 0) & is_empty] = "as_of is missing: say a day, such as 2025-06-30"
     if not crm.dated(kind):
         known = _undated(crm, kind, subjects).iloc[row[fine]]
     elif kind == "win":

@@ -57,7 +57,7 @@ def test_an_empty_day_in_a_file_is_a_mistake_of_that_row_and_never_today(here, t
         rows = score("renewal", crm, here, rows=asked_rows(file, "renewal"))
         file.write_text(f"contract_id\n{ids[0]}\n")
         today = score("renewal", crm, here, rows=asked_rows(file, "renewal"))
-    assert "as_of" in rows["problem"][0]
+    assert "as_of is missing" in rows["problem"][0]
     assert pd.isna(rows["probability"][0])
     assert rows["probability"].notna()[1]
     assert today["problem"].isna().all()
