@@ -19,6 +19,10 @@ from serving.together import Together
 from serving.whence import require_key_beyond_loopback
 
 GRACE_SECONDS = 10
+DOORS = 16
+"""Copies of the listening socket. A turn of uvloop lets in one new caller by each, and under load turns are
+long: with one, callers were kept waiting outside for half a minute.
+"""
 NO_TELEMETRY = {"BENTOML_DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
 APP = create_app()
 
@@ -80,7 +84,7 @@ def serve(host: str, port: int, settings: Settings, say: Say = silent) -> None:
     shown = f"[{host}]" if ":" in host else host
     say(f"Perennial answers on http://{shown}:{listening.getsockname()[1]} (stop with Ctrl-C)")
     with _quiet_signals():
-        uvicorn.Server(config).run(sockets=[listening])
+        uvicorn.Server(config).run(sockets=[listening, *(listening.dup() for _ in range(DOORS - 1))])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -25,7 +25,7 @@ import psutil
 import pyarrow as pa
 
 from benchmarks.serving import load, peers, world
-from benchmarks.serving.load import Answers, Request, closed, paced, post
+from benchmarks.serving.load import Answers, Request, closed, crowd, paced, post
 from benchmarks.serving.peers import ARROW, ROOT, Server
 from features.load import opened
 from features.settings import Settings
@@ -39,6 +39,8 @@ PORT = 3810
 BATCH = 10_000
 EVENTS_A_SECOND = 20
 NIGHTLY = 100_000
+CROWD = 1_024
+"""Connections in an overload: more than a service may have waiting for a fifth of a second."""
 STATELESS = "Perennial, stateless, from rows"
 
 
@@ -292,13 +294,15 @@ def overload(ours: Server, seconds: float) -> None:
     one: Callable[[], Request] = lambda: ours.one  # noqa: E731
     calm = closed(ours.port, one, 1, 3)
     most = closed(ours.port, one, 16, 5).rate
-    under = paced(ours.port, itertools.repeat(ours.one), 2 * most, seconds, 256)
+    under = crowd(ours.port, ours.one, 2 * most, seconds, CROWD)
     time.sleep(2)
     after = closed(ours.port, one, 1, 3)
     answered = under.statuses[200] / under.seconds
     odd = {status: count for status, count in under.statuses.items() if status not in (200, 429, 503)}
+    p50, p99 = 1e3 * np.quantile(under.good or [np.nan], [0.5, 0.99])
     print(f"\noverload: {most:.0f}/s is what it bears; {2 * most:.0f}/s asked for {seconds:.0f} s")
-    print(f"statuses {dict(under.statuses)}; answered {answered:.0f}/s; unexpected: {odd or 'none'}")
+    print(f"{under.rate:.0f}/s brought: {dict(under.statuses)}; unexpected: {odd or 'none'}")
+    print(f"answered {answered:.0f}/s, p50 {p50:.0f} ms, p99 {p99:.0f} ms from when each was due")
     print(f"p50 by one client before {calm.at(0.5):.2f} ms, after {after.at(0.5):.2f} ms")
 
 
