@@ -176,6 +176,28 @@ def test_an_amount_set_to_zero_for_some_of_the_lost():
     assert "annual_value" in guard(snapshots(rows, values, infos_of(values))).barred
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_count_that_stays_at_nought_until_the_close(seed):
+    rng = np.random.default_rng(seed + 300)
+    rows = contracts(seed, 800)
+    talks = pd.DataFrame({"contracts.talks": rng.poisson(np.where(rows.y == 1, 3.0, 1.5)).astype(float)})
+    ds = snapshots(rows, talks, infos_of(talks))
+    at_nought, running = pd.DataFrame({"contracts.talks": np.zeros(120)}), talks.iloc[:120]
+    assert "written at the close" in guard(ds, Beside(open_rows=at_nought)).barred["talks"]
+    assert guard(ds, Beside(open_rows=running)).barred == {}
+
+
+def test_a_plan_that_all_open_contracts_are_on_is_no_leak():
+    rng = np.random.default_rng(1007)
+    rows = contracts(7, 900)
+    plan = pd.DataFrame(
+        {"contracts.plan": category(rng.choice(["basic", "plus", "2030"], 900, p=[0.5, 0.4, 0.1]))}
+    )
+    undecided = pd.DataFrame({"contracts.plan": category(np.full(120, "2030", object))})
+    ds = snapshots(rows, plan, infos_of(plan))
+    assert guard(ds, Beside(open_rows=undecided)).barred == {}
+
+
 @pytest.mark.parametrize(("share", "leaves_out"), [(0.3, False), (0.06, True)])
 def test_an_account_that_is_only_linked_at_the_close(share, leaves_out):
     rng = np.random.default_rng(1006)

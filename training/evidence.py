@@ -176,6 +176,29 @@ def shared_values(decided: pd.Series, undecided: pd.Series) -> float | None:
     return float(seen.isin(set(known)).mean())
 
 
+@dataclass(frozen=True)
+class Common:
+    """The value most open rows hold, its share of them and of decided rows, Fisher's p of no difference."""
+
+    value: str
+    open_share: float
+    decided_share: float
+    p: float
+
+
+def common_open_value(decided: pd.Series, undecided: pd.Series) -> Common | None:
+    """What stands on most open rows that are filled, and how common that is once they are decided."""
+    seen, known = undecided.dropna(), decided.dropna()
+    if seen.empty or known.empty:
+        return None
+    counts = seen.astype(float if pd.api.types.is_numeric_dtype(decided) else str).value_counts()
+    value, held = counts.index[0], int(counts.iloc[0])
+    same = int((known.astype(counts.index.dtype) == value).sum())
+    p = float(fisher_exact([[held, len(seen) - held], [same, len(known) - same]])[1])
+    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    return Common(shown, held / len(seen), same / len(known), p)
+
+
 def share_of_level(column: pd.Series, level: str, is_number: bool) -> float:
     """Share of rows of a column that stand in a level named as `cut` names exact levels of such a column."""
     if level == MISSING:

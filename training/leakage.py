@@ -308,6 +308,7 @@ def _beside_open(fact: Facts, decided: pd.Series, undecided: pd.Series) -> Facts
         filled_open=filled_open,
         open_p=p,
         open_known=evidence.shared_values(decided, undecided),
+        open_common=evidence.common_open_value(decided, undecided),
         pure_in_open=evidence.share_of_level(undecided, fact.pure.level, is_number) if fact.pure else None,
     )
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from training.evidence import MISSING, Power, Pure, Running
+from training.evidence import MISSING, Common, Power, Pure, Running
 
 FEWEST_OPEN = 20
 CERTAIN = 1e-6
@@ -33,8 +33,8 @@ class Facts:
 
     `filled_*` are the shares filled among good and bad outcomes (`filled_p`: Fisher's p that they are equal)
     and among decided and open rows (`open_p` likewise); `open_known` the share of open rows whose value
-    decided rows know; `dates_after` the share of its dates that lie at or after the decision; `changes_after`
-    the share of its recorded changes that came after it.
+    decided rows know, `open_common` the value that most open rows hold; `dates_after` the share of its dates
+    that lie at or after the decision; `changes_after` the share of its recorded changes that came after it.
     """
 
     column: str
@@ -55,6 +55,7 @@ class Facts:
     filled_open: float | None = None
     open_p: float | None = None
     open_known: float | None = None
+    open_common: Common | None = None
     dates_after: float | None = None
     changes_after: float | None = None
 
@@ -173,6 +174,25 @@ def changed_at_close(fact: Facts, limit: float) -> str | None:
     return None
 
 
+def still_at_default(fact: Facts, limit: float) -> str | None:
+    """Open rows hold one value that decided ones rarely keep, and what these hold instead tells the outcome.
+
+    A count or mark that starts at nought and is written at the close. Where it tells nothing it does no harm,
+    and a new kind of contract that all open rows are of may look the same.
+    """
+    common = fact.open_common
+    if common is None or fact.open_n < FEWEST_OPEN or (fact.filled_open or 0) * fact.open_n < FEWEST_OPEN:
+        return None
+    if common.open_share < 0.95 or common.decided_share > 0.5 or common.p > CERTAIN:
+        return None
+    if fact.power.auc - 2 * fact.power.error < 0.6:
+        return None
+    return (
+        f"written at the close: {common.open_share:.0%} of {fact.open_n:,} open rows hold {common.value}, of "
+        f"decided ones {common.decided_share:.0%}, and the others tell the outcome (AUC {fact.power.auc:.2f})"
+    )
+
+
 def after_decision(fact: Facts, limit: float) -> str | None:
     """Its dates lie after the decision, and open rows do not have it planned."""
     if fact.dates_after is None or fact.dates_after < 0.8:
@@ -212,6 +232,7 @@ RULES: tuple[Rule, ...] = (
     filled_for_one,
     one_outcome_value,
     written_at_close,
+    still_at_default,
     changed_at_close,
     after_decision,
     recorded_late,
