@@ -39,7 +39,7 @@ PORT = 3810
 BATCH = 10_000
 EVENTS_A_SECOND = 20
 NIGHTLY = 100_000
-CROWD = 1_024
+CROWD = 4_096
 """Connections in an overload: more than a service may have waiting for a fifth of a second."""
 STATELESS = "Perennial, stateless, from rows"
 

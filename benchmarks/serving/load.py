@@ -4,10 +4,9 @@ Peers are asked by the same few lines: a general client costs more than the answ
 """
 
 import asyncio
-import itertools
 import multiprocessing
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -189,14 +188,12 @@ def paced(port: int, requests: Iterator[Request], rate: float, seconds: float, c
 
 
 def crowd(port: int, request: Request, rate: float, seconds: float, connections: int) -> Answers:
-    """`paced` by two processes, as one could not bring more than a quick service bears.
+    """One request, `rate` times a second, by two processes: one may not bring twice what the service bears.
 
     So many connections are needed as may wait at once: fewer would themselves hold back what is too much.
     """
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        halves = [
-            pool.submit(_repeated, port, request, rate / 2, seconds, connections // 2) for _ in range(2)
-        ]
+        halves = [pool.submit(_flood, port, request, rate / 2, seconds, connections // 2) for _ in range(2)]
         first, second = (half.result() for half in halves)
     return Answers(
         max(first.seconds, second.seconds),
@@ -208,8 +205,60 @@ def crowd(port: int, request: Request, rate: float, seconds: float, connections:
     )
 
 
-def _repeated(port: int, request: Request, rate: float, seconds: float, connections: int) -> Answers:
-    return paced(port, itertools.repeat(request), rate, seconds, connections)
+class _Flooding(_Connection):
+    """Sends the next request that is due as soon as one was answered, without a task in between."""
+
+    def __init__(
+        self, found: Answers, due: "deque[float]", idle: "list[_Flooding]", request: Request
+    ) -> None:
+        super().__init__()
+        self.found, self.due, self.idle, self.request = found, due, idle, request
+        self.at = 0.0
+
+    def send(self) -> None:
+        self.at = self.due.popleft()
+        self.found.late.append(time.perf_counter() - self.at)
+        self.transport.write(self.request)  # type: ignore[attr-defined]
+
+    def _settle(self, status: int, body: bytes) -> None:
+        self.read.clear()
+        self.whole = -1
+        self.found.latencies.append(time.perf_counter() - self.at)
+        self.found.statuses[status] += 1
+        if status == 200:
+            self.found.good.append(self.found.latencies[-1])
+        if status and self.due:
+            self.send()
+        elif status:
+            self.idle.append(self)
+
+
+def _flood(port: int, request: Request, rate: float, seconds: float, connections: int) -> Answers:
+    """Requests at their times; those unanswered `OVERDUE_SECONDS` after the last count as status 0."""
+    found = Answers()
+
+    async def run() -> None:
+        due: deque[float] = deque()
+        idle: list[_Flooding] = []
+        loop = asyncio.get_running_loop()
+        for _ in range(connections):
+            _, line = await loop.create_connection(
+                lambda: _Flooding(found, due, idle, request), "127.0.0.1", port
+            )
+            idle.append(line)
+        began, sent, total = time.perf_counter(), 0, int(rate * seconds)
+        while len(found.latencies) < total and time.perf_counter() < began + seconds + OVERDUE_SECONDS:
+            ready = min(total, int((time.perf_counter() - began) * rate))
+            due.extend(began + number / rate for number in range(sent, ready))
+            sent = ready
+            while idle and due:
+                idle.pop().send()
+            await asyncio.sleep(0.002)
+        found.seconds = time.perf_counter() - began
+        found.statuses[0] += total - len(found.latencies)
+
+    _loop(run)
+    return found
 
 
 def _loop(run: Callable) -> None:
