@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from features.errors import RenewalError
+from training import account_link
 from training.beside import Beside
 from training.dataset import Dataset, dataset
 from training.leakage import guard
@@ -211,6 +212,32 @@ def test_an_account_that_is_only_linked_at_the_close(share, leaves_out):
     clean = found.apply(ds)
     assert ("accounts.size" in clean.X) is leaves_out
     assert len(clean) == (3 * (~unlinked).sum() if leaves_out else len(ds))
+
+
+@pytest.mark.parametrize("described", [1.0, 0.0, np.nan])
+def test_accounts_that_bear_the_ids_of_contracts_are_accounts_all_the_same(described):
+    rows = contracts(8, 400, 0.5)
+    rows["account"] = [f"c{i}" for i in range(400)]
+    size = pd.DataFrame({"accounts.size": np.full(400, described)})
+    ds = snapshots(rows, size, {"accounts.size": info("accounts.size")})
+    assert account_link.is_linked(ds).all() == (not np.isnan(described))
+    assert guard(ds).barred == {}
+
+
+def test_an_account_that_a_second_contract_names_is_not_made_of_the_first():
+    rows = contracts(8, 400, 0.5)
+    rows["account"] = [f"c{i % 200}" for i in range(400)]
+    nothing = pd.DataFrame(index=range(400))
+    assert account_link.is_linked(snapshots(rows, nothing, {})).all()
+
+
+def test_an_account_that_only_the_renewed_have_is_barred():
+    rows = contracts(8, 400, 0.5)
+    lost = rows.y == 0
+    rows.loc[lost, "account"] = [f"c{i}" for i in np.flatnonzero(lost)]
+    size = pd.DataFrame({"accounts.size": pd.Series(np.arange(400) % 7.0).mask(lost)})
+    found = guard(snapshots(rows, size, {"accounts.size": info("accounts.size")}))
+    assert {"account_id", "size"} <= set(found.barred)
 
 
 def test_evidence_is_listed_for_what_passed_too():

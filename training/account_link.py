@@ -20,9 +20,16 @@ def link_column(ds: Dataset) -> str:
 
 
 def is_linked(ds: Dataset) -> np.ndarray:
-    """(n,) whether a row has an account that is not made of its own id."""
+    """(n,) whether a row has an account, and not one that the load made of its own id for want of any.
+
+    Ids of contracts and accounts may be equal by chance or by custom. A made account has nothing but its id
+    and a single contract or deal.
+    """
     account, subject = (ds.snapshots[name].astype("string") for name in ("account_id", "subject_id"))
-    return (account.notna() & (account != subject)).to_numpy(bool)
+    described = ds.X[[name for name in ds.X.columns if str(name).startswith("accounts.")]]
+    named_by_another = account.isin(set(account[account != subject].dropna()))
+    real = (account != subject) | named_by_another | described.notna().any(axis=1).set_axis(account.index)
+    return (account.notna() & real.fillna(False)).to_numpy(bool)
 
 
 def features_of_the_account(ds: Dataset) -> list[str]:

@@ -221,7 +221,8 @@ def _looks(ds: Dataset, sample: Sample, column: str, names: list[str], around: B
     if column == account_link.link_column(ds):
         return [_facts(ds, sample, column, account_link.as_column(ds).iloc[sample.rows])]
     if column.startswith("accounts."):
-        sample = sample.take(account_link.is_linked(ds)[sample.rows])
+        linked = sample.take(account_link.is_linked(ds)[sample.rows])
+        sample = linked if len(np.unique(linked.y)) == 2 else sample
     samples = [sample]
     if column.startswith("accounts."):
         last = _each_account(ds, sample)
