@@ -127,6 +127,34 @@ def test_packed_and_latin_1_files_are_read(tmp_path):
     assert crm.quality.warnings == ["accounts.csv is not UTF-8 and was read as Latin-1"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_a_byte_order_mark_names_the_encoding(tmp_path, encoding):
+    text = 'contract_id,account_id,annual_value,product\nc1,Zürich,5,"a\r\nb"\n'
+    crm = loaded(tmp_path, {"contracts.csv": text.encode(encoding)})
+    row = crm.frame("contracts").iloc[0]
+    assert (row["contract_id"], row["account_id"], row["product"]) == ("c1", "Zürich", "a\r\nb")
+
+
+def test_a_packed_file_in_utf_16_is_read_and_a_broken_one_refused(tmp_path):
+    packed = gzip.compress(CONTRACTS.replace(",", "\t").encode("utf-16"))
+    assert len(loaded(tmp_path, {"contracts.tsv.gz": packed}).frame("contracts")) == 1
+    (tmp_path / "more").mkdir()
+    with pytest.raises(RenewalError, match=r"contracts\.csv to be UTF-16, as its byte-order mark says"):
+        loaded(tmp_path / "more", {"contracts.csv": CONTRACTS.encode("utf-16") + b"x"})
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ('c1,"a1,5\nc2,a2\n', "a quote in line 2 that is never closed"),
+        ('c1,"a\n1",5\nc2,"a2"x,5\n', "text after a closing quote in line 4"),
+    ],
+)
+def test_a_broken_quote_is_told_with_its_line(tmp_path, rows, told):
+    with pytest.raises(RenewalError, match=told):
+        loaded(tmp_path, {"contracts.csv": "contract_id,account_id,annual_value\n" + rows})
+
+
 def test_lines_that_are_no_rows_are_counted_and_the_rest_is_read(tmp_path):
     crm = loaded(tmp_path, {"contracts.csv": CONTRACTS + "c2,a1,5,6,7\nc3,a1,6\n"})
     assert crm.frame("contracts")["contract_id"].tolist() == ["c1", "c3"]

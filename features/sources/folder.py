@@ -1,7 +1,6 @@
 """A CRM as a folder of CSV or Parquet files: one a table, or other names and shapes with a mapping."""
 
 import difflib
-import gzip
 from pathlib import Path
 
 import duckdb
@@ -9,6 +8,8 @@ import pyarrow.parquet as pq
 
 from features.casting import literal
 from features.errors import RenewalError
+from features.sources.encoding import as_utf8, opened
+from features.sources.faults import fault_of
 from features.sources.mapping import read_mapping, run_mapping
 from features.sources.raw import Raw, connect
 from features.tables import TABLES, plain_name
@@ -115,6 +116,7 @@ def _read_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path, sta
             do="Export it again or remove it.",
         )
     target = staging / f"{name}.parquet"
+    called, path = path.name, as_utf8(path, staging)
     try:
         copy_csv(connection, path, target, "")
     except duckdb.Error as error:
@@ -125,12 +127,14 @@ def _read_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path, sta
             else ""
         )
         if encoding:
-            raw.warnings.append(f"{path.name} is not UTF-8 and was read as Latin-1")
+            raw.warnings.append(f"{called} is not UTF-8 and was read as Latin-1")
         try:
             copy_csv(connection, path, target, f", store_rejects = true{encoding}")
         except duckdb.Error as again:
             raise RenewalError(
-                expected=f"{path.name} to be a CSV file", found=_first_line(again), do="Export it again."
+                expected=f"{called} to be a CSV file",
+                found=fault_of(path, _delimiter(path), again),
+                do="Correct the file, or export it again.",
             ) from again
         _note_rejects(connection, name, raw)
     raw.tables[name] = target
@@ -172,7 +176,7 @@ def copy_csv(connection: duckdb.DuckDBPyConnection, path: Path, target: Path, mo
 
 def _delimiter(path: Path) -> str:
     """The delimiter that the header line has most of, quoted parts aside."""
-    with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as file:
+    with opened(path) as file:
         header = file.readline(1_000_000).decode("utf-8", "replace")
     unquoted = "".join(part for i, part in enumerate(header.split('"')) if i % 2 == 0)
     return max(_DELIMITERS, key=unquoted.count)
