@@ -93,7 +93,8 @@ def covered(trained: Trained, served: np.ndarray, oracle: np.ndarray) -> float:
     if split is None:
         return float("nan")
     rows = split.train[held.rows]
-    said = fit_intervals(held.probability, trained.ds.y[rows], trained.ds.subjects[rows], held.period)
+    shift = trained.selection.recipe.calibration.level
+    said = fit_intervals(held.probability, trained.ds.y[rows], trained.ds.subjects[rows], held.period, shift)
     low, high = said.at(served)
     parts = np.array_split(np.argsort(served, kind="stable"), PARTS)
     return float(np.mean([low[at].mean() <= oracle[at].mean() <= high[at].mean() for at in parts]))

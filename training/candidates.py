@@ -10,6 +10,7 @@ from features.progress import Say, silent
 from training.calibrate import Calibration, choose
 from training.dataset import Dataset
 from training.encode import Encoding, learn_encoding
+from training.level import misses, next_level
 from training.logistic import fit_logistic
 from training.metrics import bootstrap_gain, log_loss, losses, to_probability
 from training.model import Model, logit_of
@@ -26,7 +27,8 @@ SHARES = tuple(np.round(np.arange(0, 1.01, 0.1), 1).tolist())
 class Held:
     """Probabilities of rows while they were not learnt from, as the whole recipe gives them.
 
-    `period` is the span of time each was judged in, None where folds are not spans of time.
+    The level expected of a later span is left out. `period` is the span of time each was judged in, None
+    where folds are not spans of time.
     """
 
     rows: np.ndarray
@@ -182,7 +184,8 @@ def _settle(judged: _Judged, margins: dict[str, np.ndarray], tuned: Tuned | None
     share = _best_share(margins, y)
     served = "logistic" if share == 0 else "xgboost" if share == 1 else "blend"
     margin = (1 - share) * margins["logistic"] + (share * margins["xgboost"] if share else 0.0)
-    calibration = choose(margin, y, judged.fold, forward=judged.is_forward)
+    subjects = judged.ds.subjects[judged.rows]
+    calibration = choose(margin, y, judged.fold, subjects, forward=judged.is_forward)
     mended = calibration(margin)
     marks = {name: log_loss(y, to_probability(values)) for name, values in margins.items()}
     marks |= {
@@ -197,12 +200,21 @@ def _settle(judged: _Judged, margins: dict[str, np.ndarray], tuned: Tuned | None
         why = f"no signal found: no model beats the base rate with evidence ({lack})"
     else:
         loss = log_loss(y, to_probability(mended))
+        calibration = replace(calibration, level=_level(judged, to_probability(mended)))
         why = f"{served}, log loss {loss:.4f} against {marks['base rate']:.4f} for the base rate"
     study = _study(tuned, marks, chosen.regression, share)
     held = Held(judged.rows, to_probability(mended), judged.period)
     return Recipe(
         served, share, tuned, chosen.regression, chosen.screen, calibration, why, marks, study, held
     )
+
+
+def _level(judged: _Judged, p: np.ndarray) -> float:
+    """What the level of the next span of time is expected to need; 0 where folds are no spans."""
+    if judged.period is None:
+        return 0.0
+    y, subjects = judged.ds.y[judged.rows], judged.ds.subjects[judged.rows]
+    return next_level(misses(p, y, subjects, judged.period)).shift
 
 
 def _lasts(judged: _Judged, gains: np.ndarray) -> bool:

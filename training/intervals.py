@@ -7,15 +7,16 @@ effective number of rows, and with it Jeffreys' interval, which keeps its covera
 Cai & DasGupta 2001).
 
 Rows judged in spans of time show one thing more: by how much a model fitted on what came before misses the
-level of the next span. Each span's own miss is taken out, as later models have learnt from it, and how widely
-the misses scatter is added: a prediction interval for the next span, as in random-effects meta-analysis
-(Higgins, Thompson & Spiegelhalter 2009), about a mean of nought.
+level of the next span (`training.level`). Each span's own miss is taken out, as later models have learnt from
+it, and how unsure the next one is widens the interval: a prediction interval for the next span, as in
+random-effects meta-analysis (Higgins, Thompson & Spiegelhalter 2009).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from training.level import misses, next_level
 from training.metrics import to_logit, to_probability
 
 LEVEL = 0.9
@@ -23,9 +24,6 @@ GRID = 41
 LEAST_CONTRACTS = 60
 SHARE = 0.15
 DRAWS = 200
-USUAL_SHIFT = 0.3
-"""Scale of the half-normal prior for a span's miss in log-odds: a rate of 80 % moves by some five points."""
-SHIFTS = np.linspace(0.0, 1.2, 241)
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,7 @@ def fit_intervals(
     y: np.ndarray,
     subjects: np.ndarray,
     period: np.ndarray | None = None,
+    shift: float = 0.0,
     level: float = LEVEL,
     seed: int = 0,
 ) -> Intervals:
@@ -62,56 +61,35 @@ def fit_intervals(
         y: (n,) outcomes.
         subjects: (n,) codes of contracts or deals.
         period: (n,) the span of time each row was judged in; None where time has no say.
+        shift: log-odds that what is served adds to these probabilities.
         level: what the limits promise.
         seed: of the draws.
     """
     order = np.argsort(p, kind="stable")
     p, y = p[order], y[order]
     _, contract = np.unique(subjects[order], return_inverse=True)
-    expected, drift = p, 0.0
+    expected, drift, said = p, 0.0, to_probability(to_logit(p) + shift)
     if period is not None:
-        expected, drift = _levelled(p, y, contract, period[order])
+        seen = misses(p, y, contract, period[order])
+        coming = next_level(seen)
+        expected, drift = seen.levelled, coming.variance + (coming.shift - shift) ** 2
     middle = np.unique(np.linspace(0, len(p) - 1, GRID).astype(int))
     size = _window(contract)
     start = np.clip(middle - size // 2, 0, len(p) - size)
     residual = y - expected
-    rate = _rates(p, residual, np.ones(len(p)), middle, start, size)
+    rate = _rates(said, residual, np.ones(len(p)), middle, start, size)
     rng = np.random.default_rng(seed)
     n = contract.max() + 1
     drawn = []
     for _ in range(DRAWS):
         weight = np.bincount(rng.integers(0, n, n), minlength=n)[contract].astype(float)
-        drawn.append(_rates(p, residual, weight, middle, start, size))
+        drawn.append(_rates(said, residual, weight, middle, start, size))
     variance = np.var(drawn, axis=0) + drift * (rate * (1 - rate)) ** 2
     contracts = np.array([len(np.unique(contract[at : at + size])) for at in start])
     low, high = _jeffreys(rate, variance, contracts, level)
-    logits, first = np.unique(to_logit(p[middle]), return_index=True)
+    logits, first = np.unique(to_logit(said[middle]), return_index=True)
     low, high = _rising(low[first]), _rising(high[first])
     return Intervals(tuple(logits.tolist()), tuple(low.tolist()), tuple(high.tolist()))
-
-
-def _levelled(
-    p: np.ndarray, y: np.ndarray, contract: np.ndarray, period: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """The probabilities with each span's miss of the level mended, and the misses' variance in log-odds."""
-    levelled = p.copy()
-    misses, errors = [], []
-    for mark in np.unique(period):
-        at = period == mark
-        residual, weight = y[at] - p[at], (p[at] * (1 - p[at])).sum()
-        miss = residual.sum() / weight
-        levelled[at] = to_probability(to_logit(p[at]) + miss)
-        misses.append(miss)
-        errors.append((np.bincount(contract[at], residual) ** 2).sum() / weight**2)
-    return levelled, _scatter(np.array(misses), np.array(errors))
-
-
-def _scatter(misses: np.ndarray, errors: np.ndarray) -> float:
-    """The posterior mean of the variance of true misses about 0, of misses (k,) seen with these variances."""
-    weight = 1 / (errors[None, :] + SHIFTS[:, None] ** 2)
-    log_odds = 0.5 * (np.log(weight) - weight * misses**2).sum(axis=1) - 0.5 * (SHIFTS / USUAL_SHIFT) ** 2
-    chance = np.exp(log_odds - log_odds.max())
-    return float((chance * SHIFTS**2).sum() / chance.sum())
 
 
 def _window(contract: np.ndarray) -> int:

@@ -22,13 +22,15 @@ from training.candidates import Held, Recipe, choose_recipe, fit_recipe
 from training.database import make_ready
 from training.dataset import Dataset, require_outcomes
 from training.intervals import fit_intervals
-from training.metrics import figures
+from training.level import misses, next_level
+from training.metrics import figures, to_logit, to_probability
 from training.model import BAND_SHARES, Model, comparisons
 from training.split import Split, blocked_folds, forward_folds, forward_split, grouped_folds, is_usable
 
 FOLDS = 5
 LEAST_FORWARD_FOLDS = 2
-BASELINES = ("base rate", "logistic regression", "team rule", "xgboost default")
+BASE_RATE = "base rate"
+BASELINES = (BASE_RATE, "logistic regression", "team rule", "xgboost default")
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ def _forward(job: _Job, split: Split) -> Selection:
     later = ds.take(split.test)
     test = _judged(job, earlier, later, recipe, split.test)
     random = _random_figures(job, recipe)
-    held = _with_test(recipe.held, split, test["probability"].to_numpy())
+    said = to_logit(test["probability"].to_numpy()) - recipe.calibration.level
+    held = _with_test(recipe.held, split, to_probability(said))
     forward = figures(later.y, test["probability"].to_numpy())
     return Selection(
         model=_final(job, recipe, held),
@@ -251,7 +254,7 @@ def _judged(job: _Job, earlier: Dataset, later: Dataset, recipe: Recipe, rows: n
 
 def _random_figures(job: _Job, recipe: Recipe) -> dict[str, Any]:
     """Figures of the chosen recipe on random folds: what a split that ignores time would have promised."""
-    ds = job.ds
+    ds, recipe = job.ds, replace(recipe, calibration=replace(recipe.calibration, level=0.0))
     p = np.empty(len(ds))
     for fold in grouped_folds(ds, FOLDS, seed=job.settings.seed):
         model = fit_recipe(
@@ -262,13 +265,19 @@ def _random_figures(job: _Job, recipe: Recipe) -> dict[str, Any]:
 
 
 def _final(job: _Job, recipe: Recipe, held: Held) -> Model:
-    """The recipe fitted on all rows; intervals and bands come from rows predicted while not learnt from."""
+    """The recipe fitted on all rows; level, intervals and bands come from rows predicted while not learnt
+    from.
+    """
     ds = job.ds
+    y, subjects, shift = ds.y[held.rows], ds.subjects[held.rows], 0.0
+    if held.period is not None and recipe.served != BASE_RATE:
+        shift = next_level(misses(held.probability, y, subjects, held.period)).shift
+    recipe = replace(recipe, calibration=replace(recipe.calibration, level=shift))
     model = fit_recipe(ds, recipe, seed=job.settings.seed, threads=_threads(ds, job.settings))
-    cuts = np.quantile(held.probability, BAND_SHARES)
+    cuts = np.quantile(to_probability(to_logit(held.probability) + shift), BAND_SHARES)
     return replace(
         model,
-        intervals=fit_intervals(held.probability, ds.y[held.rows], ds.subjects[held.rows], held.period),
+        intervals=fit_intervals(held.probability, y, subjects, held.period, shift),
         cuts=(float(cuts[0]), float(cuts[1])),
         horizon_days=job.horizon_days,
         comparisons=comparisons(ds.X, ds.y, ds.subjects, model.encoding),
@@ -276,7 +285,7 @@ def _final(job: _Job, recipe: Recipe, held: Held) -> Model:
 
 
 def _with_test(held: Held, split: Split, p: np.ndarray) -> Held:
-    """The earlier part's judged rows and the later part's, which is one more span of time."""
+    """The earlier part's judged rows and the later part's, which is one more span; p has no level added."""
     period = held.period
     if period is not None:
         period = np.concatenate([period, np.full(len(p), period.max() + 1)])

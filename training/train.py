@@ -254,6 +254,12 @@ def warnings(trained: Trained) -> list[str]:
         told.append("The boosted trees did not win; the regression is served.")
     if selection.gap is not None and selection.gap > 0.05:
         told.append(f"A random split would have promised an AUC higher by {selection.gap:.2f}.")
+    if (level := selection.model.calibration.level) != 0:
+        side = "above" if level > 0 else "below"
+        told.append(
+            f"Outcomes of late lie {side} what models learnt from earlier ones said: all odds are moved by "
+            f"{level:+.2f} log-odds."
+        )
     if min(ds.outcome_counts()) < FEW / 4 or len(np.unique(ds.subjects)) < FEW:
         told.append("Little data: intervals are wide, and small differences mean nothing.")
     if trained.mitigation is not None:

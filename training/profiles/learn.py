@@ -153,7 +153,9 @@ def _learn(link: str, D: np.ndarray, lesson: Lesson, seed: int) -> Part:
     intercepts, coefficients = solve(D, lesson.y)
     part = Part(link, float(intercepts[best]), coefficients[best])
     if link == "logit":
-        return replace(part, calibration=choose(held_out[best], lesson.y, fold, forward=False))
+        return replace(
+            part, calibration=choose(held_out[best], lesson.y, fold, np.arange(len(fold)), forward=False)
+        )
     if link == "log":
         return replace(part, scale=float(np.exp(lesson.y).sum() / np.exp(held_out[best]).sum()))
     return part
