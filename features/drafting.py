@@ -15,7 +15,8 @@ from features.casting import Reading, fault, literal, quoted, read_in_layers
 from features.errors import RenewalError
 from features.known import value_of
 from features.quality import Quality
-from features.tables import TABLES, Column, Kind, Table, plain_name
+from features.spelling import matched, nearest, run_together
+from features.tables import TABLES, Column, Kind, Table
 
 DERIVED = ("accounts", "owners")
 """Tables whose rows are made where they are only referred to."""
@@ -72,24 +73,38 @@ def draft(
     # Two underscores begin what we add ourselves, and what pandas adds (`__index_level_0__`).
     types = {column.name: column.type for column in pq.read_schema(raw) if not column.name.startswith("__")}
     table = TABLES[name]
-    matched = _matched(table, types)
-    missing = [column for column in table.required if column not in matched]
-    if missing:
-        raise RenewalError(
-            expected=f"{name} to have {', '.join(table.required)}",
-            found=f"no {', '.join(missing)} (its columns: {_listed(types)})",
-            do=f"Add {'it' if len(missing) == 1 else 'them'}, or map {name} in mapping.yaml.",
-        )
+    found = matched(table, types)
+    further = {column: type for column, type in types.items() if column not in found.values()}
+    _require(table, found, types, further)
+    for column in run_together(found):
+        meant = next(name for name, raw_name in found.items() if raw_name == column)
+        quality.warn(f"{name}.{column} was read as {meant}")
     readings = [
-        Reading(table.by_name[column], raw_name, types[raw_name]) for column, raw_name in matched.items()
+        Reading(table.by_name[column], raw_name, types[raw_name]) for column, raw_name in found.items()
     ]
-    further = {column: type for column, type in types.items() if column not in matched.values()}
     drafted = Draft(table, raw, list(types), readings)
     if further and table.carries:
         _carry(connection, drafted, further, quality, known_kinds or {})
     elif further:
         quality.warn(f"{name}: {_listed(further)} ignored: only {_carriers()} carry further columns")
     return drafted
+
+
+def _require(
+    table: Table, found: dict[str, str], types: dict[str, pa.DataType], further: dict[str, pa.DataType]
+) -> None:
+    """Raise `RenewalError` if a required column is missing, naming the one that is probably meant."""
+    missing = [column for column in table.required if column not in found]
+    if not missing:
+        return
+    near = {column: name for column in missing if (name := nearest(column, further))}
+    rename = " and ".join(f"{name} to {column}" for column, name in near.items())
+    add = f"Add {'it' if len(missing) == 1 else 'them'}"
+    raise RenewalError(
+        expected=f"{table.name} to have {', '.join(table.required)}",
+        found=f"no {', '.join(missing)} (its columns: {_listed(types)})",
+        do=f"{f'Rename {rename}' if near else add}, or map {table.name} in mapping.yaml.",
+    )
 
 
 def _listed(names: dict[str, pa.DataType]) -> str:
@@ -99,13 +114,6 @@ def _listed(names: dict[str, pa.DataType]) -> str:
 
 def _carriers() -> str:
     return ", ".join(table.name for table in TABLES.values() if table.carries)
-
-
-def _matched(table: Table, types: dict[str, pa.DataType]) -> dict[str, str]:
-    """Contract column → raw column, in the order of the contract; an exact name goes before a similar one."""
-    similar = {plain_name(name): name for name in reversed(types)}
-    spelled = {name: name if name in types else similar.get(name) for name in table.by_name}
-    return {name: raw for name, raw in spelled.items() if raw is not None}
 
 
 def _carry(

@@ -111,6 +111,22 @@ def test_a_source_may_name_its_columns_as_it_likes(tmp_path):
     assert reasons(crm, "contracts") == ["annual_value: 'x' is not an amount of money"]
 
 
+def test_names_run_together_are_read_and_told(tmp_path):
+    head = "ContractId,AccountID,StartDate,enddate,annual_value,AnnualValue"
+    crm = crm_of(tmp_path, {"contracts.csv": f"{head}\nc1,a1,2024-01-01,2024-12-31,5,6\n"})
+    row = crm.frame("contracts").iloc[0]
+    assert (row["contract_id"], row["account_id"], row["annual_value"]) == ("c1", "a1", 500)
+    assert (str(row["start_date"])[:10], str(row["end_date"])[:10]) == ("2024-01-01", "2024-12-31")
+    assert "contracts.ContractId was read as contract_id" in crm.quality.warnings
+    assert crm.carried["contracts"].keys() == {"AnnualValue"}
+
+
+def test_a_missing_column_is_told_with_the_one_probably_meant(tmp_path):
+    files = {"contracts.csv": "annual_value\n5\n", "activities.csv": "activity_id,account_id,kind,occured\n"}
+    with pytest.raises(RenewalError, match="Rename occured to occurred_at, or map activities"):
+        crm_of(tmp_path, files)
+
+
 def test_a_missing_required_value_puts_the_row_aside(tmp_path):
     calls = "activity_id,account_id,occurred_at,kind\n1,a1,,call\n,a1,2024-01-01,call\n3,a1,2024-01-01,call\n"
     crm = crm_of(tmp_path, {"contracts.csv": CONTRACTS, "activities.csv": calls})

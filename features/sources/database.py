@@ -16,7 +16,8 @@ from features.errors import RenewalError
 from features.sources.folder import copy_csv, drop_foreign
 from features.sources.mapping import broken, checked_select, read_mapping
 from features.sources.raw import BATCH_ROWS, Raw, connect, write_batches
-from features.tables import TABLES, plain_name
+from features.spelling import matched
+from features.tables import TABLES
 
 _REFERRED_TO = {column.refers for table in TABLES.values() for column in table.columns if column.refers}
 _COMPARABLE = ("date", "timestamp")
@@ -68,7 +69,8 @@ def read_database(url: str, mapping: Path | None, until: pd.Timestamp | None, st
 def _select(table: str, found: _Found, until: pd.Timestamp | None) -> str:
     """The SELECT for a table that bears a contract table's name."""
     contract = TABLES[table]
-    columns = [name for name in found.columns if contract.carries or plain_name(name) in contract.by_name]
+    named = matched(contract, found.columns).values()
+    columns = [name for name in found.columns if contract.carries or name in named]
     query = f"SELECT {', '.join(map(quoted, columns)) or '*'} FROM {found.name}"
     where = _before(table, found, until) if until is not None else None
     return f"{query} WHERE {where}" if where else query
@@ -77,7 +79,7 @@ def _select(table: str, found: _Found, until: pd.Timestamp | None) -> str:
 def _before(table: str, found: _Found, until: pd.Timestamp) -> str | None:
     """What surely was not known before `until` stays out; the exact cut is made when the rows are cleaned."""
     names = ["recorded_at", "occurred_at"] if table == "activities" else [TABLES[table].time]
-    spelled = {plain_name(name): name for name in found.columns}
+    spelled = matched(TABLES[table], found.columns)
     present = [spelled[name] for name in names if name in spelled]
     if table in _REFERRED_TO or not present:
         return None

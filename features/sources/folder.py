@@ -12,7 +12,8 @@ from features.sources.encoding import as_utf8, opened
 from features.sources.faults import fault_of
 from features.sources.mapping import read_mapping, run_mapping
 from features.sources.raw import Raw, connect
-from features.tables import TABLES, plain_name
+from features.spelling import matched
+from features.tables import TABLES
 
 MAPPING = "mapping.yaml"
 _ENDINGS = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -68,8 +69,8 @@ def read_folder(
 
 def drop_foreign(name: str, called: str, raw: Raw) -> None:
     """Beside a mapping, a file that only happens to bear a contract table's name is not taken for it."""
-    columns = {plain_name(column) for column in pq.read_schema(raw.tables[name]).names}
-    missing = [column for column in TABLES[name].required if column not in columns]
+    found = matched(TABLES[name], pq.read_schema(raw.tables[name]).names)
+    missing = [column for column in TABLES[name].required if column not in found]
     if missing:
         raw.warnings.append(
             f"{called} lacks {', '.join(missing)} and is ignored: the mapping does not say how to read it"
