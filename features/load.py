@@ -27,6 +27,7 @@ from features.settings import Settings
 from features.sources.folder import read_folder
 from features.sources.raw import Raw, connect
 from features.tables import TABLES, Kind
+from features.whole_table import check_rows_left
 from features.writing import describe, fingerprint, write_derived, write_quarantine, write_table
 
 Kinds = Mapping[str, Mapping[str, Kind]]
@@ -56,7 +57,7 @@ def load(
         say: told what is being done.
 
     Raises:
-        RenewalError: the source or its mapping is wrong.
+        RenewalError: the source or its mapping is wrong, or not one row of a table can be read.
     """
     until = checked_until(until)
     into.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +65,7 @@ def load(
         prefix=f".{into.name}-", dir=into.parent, ignore_cleanup_errors=True
     ) as work:
         crm = _clean(_read(source, mapping, until, Path(work)), until, Path(work), {}, say)
+        check_rows_left(crm.quality)
         crm.write_manifest()
         return _moved(crm, into, durable)
 
