@@ -133,10 +133,12 @@ def score(
     ] = None,
 ) -> Result:
     """Score every contract that is due, or every open opportunity."""
-    from serving.batch import asked_rows, score
+    from serving.batch import asked_rows, require_some, score
 
     asked = None if rows is None else asked_rows(rows, kind)
     frame = score(kind, data, settings, as_of=moment(as_of, "--as-of"), rows=asked, say=say)
+    if asked is not None:
+        require_some(frame, kind)
     return {"kind": kind, "rows": frame.to_dict("records")}
 
 

@@ -124,10 +124,14 @@ def asked(crm: Crm, kind: str, rows: pd.DataFrame) -> pd.DataFrame:
     fine = (row >= 0) & ~unread
     as_of = moments.to_numpy("datetime64[us]").astype(np.int64)
     problem = np.full(len(rows), None, dtype=object)
-    problem[row < 0] = [f"no {key} {name!r} in the CRM" for name in ids[row < 0]]
+    problem[row < 0] = [
+        f"{key} is missing" if pd.isna(name) else f"no {key} {name!r} in the CRM" for name in ids[row < 0]
+    ]
     if "as_of" in rows:
         is_empty = rows["as_of"].astype("string").str.strip().eq("").fillna(False).to_numpy(bool)
-        problem[(row >= 0) & unread] = "as_of is no ISO date"
+        wrong = (row >= 0) & unread
+        given = rows["as_of"].astype("string")[wrong]
+        problem[wrong] = [f"as_of is {text!r}: write it as 2025-06-30" for text in given]
         problem[(row >= 0) & is_empty] = "as_of is missing: say a day, such as 2025-06-30"
     if not crm.dated(kind):
         known = _undated(crm, kind, subjects).iloc[row[fine]]
@@ -139,6 +143,15 @@ def asked(crm: Crm, kind: str, rows: pd.DataFrame) -> pd.DataFrame:
     answer = known.set_axis(np.flatnonzero(fine)).reindex(range(len(rows)))
     answer["subject_id"] = ids.to_numpy(object)
     return answer.assign(problem=problem).set_axis(rows.index)
+
+
+def spans(crm: Crm, kind: str) -> pd.DataFrame:
+    """When each contract or deal began and was decided, `NaT` where that is not known; index: its id."""
+    subjects = _subjects(crm, kind)
+    begun = _moment(subjects, BEGINS[SUBJECTS[kind]])
+    decided = _closed(crm, subjects) if kind == "win" else _moment(subjects, "decided_at")
+    ids = pd.Index(subjects[KEYS[SUBJECTS[kind]]].astype("string"), name="subject_id")
+    return pd.DataFrame({"begun": _times(begun), "decided": _times(decided)}, index=ids)
 
 
 def _asked_moments(crm: Crm, rows: pd.DataFrame) -> tuple[pd.Series, np.ndarray]:

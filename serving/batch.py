@@ -11,7 +11,8 @@ import pandas as pd
 
 from features.crm import Crm
 from features.engine import feature_rows
-from features.errors import RenewalError
+from features.errors import NothingDoneError, RenewalError
+from features.moment_asked import impossible
 from features.progress import Say, silent
 from features.settings import Settings
 from features.snapshots import asked, to_score
@@ -68,7 +69,7 @@ def score(
             expected=f"a trained {kind} model", found="none", do=f"Run `perennial train {kind}` first."
         )
     moment = crm.until if as_of is None else as_of
-    snapshots = to_score(crm, kind, moment) if rows is None else asked(crm, kind, rows)
+    snapshots = to_score(crm, kind, moment) if rows is None else _asked_for(crm, kind, rows)
     say(f"{len(snapshots):,} {SUBJECTS[kind]} to score with model {loaded.version} ({loaded.alias})")
     features = features_of(crm, snapshots, kind, settings)
     if absent := loaded.model.absent(features):
@@ -80,6 +81,13 @@ def score(
     run = run_id(kind, loaded, moment, crm, rows)
     _keep(frame, features, kind, loaded, settings, run, is_current, shadow)
     return shown(frame, kind, ranked=rows is None)
+
+
+def _asked_for(crm: Crm, kind: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """The snapshots asked for; with a problem too where nobody could have asked at that moment."""
+    snapshots = asked(crm, kind, rows)
+    why = impossible(crm, kind, snapshots)
+    return snapshots.assign(problem=snapshots["problem"].where(snapshots["problem"].notna(), why))
 
 
 def _shadow(kind: str, loaded: Loaded, features: pd.DataFrame, settings: Settings, say: Say) -> Shadow | None:
@@ -314,7 +322,7 @@ def _keep(
 ) -> None:
     """Write a run to the store; a subject asked for at several moments makes a part for each."""
     store = open_store(settings)
-    known = frame[ID_COLUMNS[kind]].notna() & frame["account_id"].notna()
+    known = frame[ID_COLUMNS[kind]].notna() & frame["account_id"].notna() & frame["problem"].isna()
     turn = frame[known].groupby("subject_id").cumcount()
     for number in sorted(turn.unique()):
         part = frame[known][turn == number]
@@ -330,13 +338,29 @@ def _keep(
         )
 
 
+def require_some(frame: pd.DataFrame, kind: str) -> None:
+    """Refuse rows asked for of which not one could be scored.
+
+    Raises:
+        NothingDoneError: with the rows to show, and the first problem in its words.
+    """
+    told = frame["problem"]
+    if len(frame) and (told.notna() & (told != HELD_OUT)).all():
+        raise NothingDoneError(
+            {"kind": kind, "rows": frame.to_dict("records")},
+            expected="at least one row that can be scored",
+            found=f"a problem in each of {len(frame)}, such as: {told.iloc[0]}",
+            do="Correct the file.",
+        )
+
+
 def asked_rows(path: Path, kind: str) -> pd.DataFrame:
     """The rows of a CSV file that asks for scores: the id as text, and `as_of` as written, where it is given.
 
     In a file with that column an empty `as_of` is a mistake in its row, never today.
 
     Raises:
-        RenewalError: no such file, no CSV, or the id's column is missing.
+        RenewalError: no such file, no CSV, or the id's column is missing, or there are no rows.
     """
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
@@ -352,5 +376,7 @@ def asked_rows(path: Path, kind: str) -> pd.DataFrame:
             found=", ".join(map(str, rows.columns)),
             do="Rename the columns.",
         )
+    if rows.empty:
+        raise RenewalError(expected=f"rows in {path}", found="only its header", do="Add the rows to score.")
     wanted = rows[[name for name in (ID_COLUMNS[kind], "as_of") if name in rows]]
     return wanted.fillna({"as_of": ""})

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from features.errors import RenewalError
+from features.errors import NothingDoneError, RenewalError
 from features.progress import silent
 from features.settings import Settings
 
@@ -87,16 +87,22 @@ def prints(show: str) -> Callable[[Command], Command]:
             from serving import export
 
             export.check(out)
-            result = command(*args, **kwargs)
+            nothing_done = None
+            try:
+                result = command(*args, **kwargs)
+            except NothingDoneError as error:
+                result, nothing_done = error.result, error
             if out is not None:
                 export.write(out, result)
             if json:
                 print(export.as_json(result))
-                return
-            module, printer = show.split(".")
-            getattr(importlib.import_module(f"serving.console.{module}"), printer)(result)
-            if out is not None:
-                print(f"Written to {out}.")
+            else:
+                module, printer = show.split(".")
+                getattr(importlib.import_module(f"serving.console.{module}"), printer)(result)
+                if out is not None:
+                    print(f"Written to {out}.")
+            if nothing_done is not None:
+                raise nothing_done
 
         run.__signature__ = _with_options(command, (), options)  # type: ignore[attr-defined]
         return run

@@ -166,6 +166,18 @@ def test_rows_that_are_asked_for_keep_their_order_and_say_their_problem():
     assert found["lead_days"].tolist()[0] == 62
 
 
+def test_a_row_says_what_was_found_in_place_of_a_day():
+    crm = from_rows({"contracts": [contract(1, "2023-01-01", "2024-01-01")]}, LATE)
+    rows = pd.DataFrame(
+        {"contract_id": ["c1", "c1", "c1", None], "as_of": ["31.12.2023", "", "yesterday", ""]}
+    )
+    told = asked(crm, "renewal", rows)["problem"].tolist()
+    assert told[0] == "as_of is '31.12.2023': write it as 2025-06-30"
+    assert told[1] == "as_of is missing: say a day, such as 2025-06-30"
+    assert told[2] == "as_of is 'yesterday': write it as 2025-06-30"
+    assert told[3] == "contract_id is missing"
+
+
 def test_undated_rows_are_looked_at_once():
     crm = from_rows(
         {"opportunities": [{"size": "4", "is_won": "true"}, {"size": "5", "is_won": "false"}, {"size": "6"}]}
