@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from icp_worlds import MIDSIZED_HOSPITALS, WORLDS, overlap
+from icp_worlds import MIDSIZED_HOSPITALS, WORLDS, World, overlap
 
 from features.errors import RenewalError
 from training.profiles.conditions import Condition, Rule, rule_of
 from training.profiles.discover import discover
 from training.profiles.judge import judge
+from training.profiles.merging import Beside, distinct
 from training.profiles.rules import Utility, apart, conditions_of, search
 from training.profiles.samples import DEFAULT_WEIGHTS, Sample, checked_weights, split
 
@@ -113,6 +114,53 @@ def test_overlapping_candidates_are_merged_into_the_better():
     assert apart(seen.frame, seen.account, found) == found
     assert all(len(c.rule.conditions) <= 3 for c in found)
     assert all(len(set(c.rule.attributes)) == len(c.rule.attributes) for c in found)
+
+
+def test_cuts_of_a_profile_by_what_does_not_matter_are_merged_into_it():
+    large = Rule((Condition("sector", ("logistics",)), Condition("employees", low=80)))
+    world, weights = World(large, win=1.5, effort=-0.6), checked_weights(None)
+    claimed, merged = 0, 0
+    for seed in range(6):
+        seen = world.draw(1500, seed)
+        found = discover(seen.frame, seen.account, seen.samples, weights, seed=seed)
+        assert found.merged + len(found.claimed) == sum(j.holds_up for j in found.judged)
+        assert max(overlap(world, j.rule, large) for j in found.claimed) > 0.8
+        claimed, merged = claimed + len(found.claimed), merged + found.merged
+    assert claimed <= 9  # one a seed, and a few more by chance
+    assert merged >= 30
+
+
+def _planted(effects, seed=0, n=2000):
+    """The utility of one normal outcome that a set and a part of it shift; the set, the part, the outcome."""
+    rng = np.random.default_rng(seed)
+    general = rng.random(n) < 1 / 3
+    special = general & (rng.random(n) < 0.4)
+    value = rng.normal(size=n) + effects[0] * general + effects[1] * special
+    return Utility([_sample("win", range(n), value)], {"win": 1.0}, np.arange(n)), general, special, value
+
+
+@pytest.mark.parametrize(
+    ("effects", "of_general_first", "of_special_first"),
+    [((0.6, 0.0), [0], [1]), ((0.0, 0.6), [1], [0]), ((0.5, 0.8), [0, 1], [0, 1])],
+    ids=["the special adds nothing", "the rest of the general adds nothing", "both add"],
+)
+def test_a_rule_stays_for_what_it_adds(effects, of_general_first, of_special_first):
+    utility, general, special, _ = _planted(effects)
+    assert distinct(utility, [general, special], [9.0, 9.0]) == of_general_first
+    assert distinct(utility, [special, general], [9.0, 9.0]) == of_special_first
+
+
+def test_what_a_rule_adds_is_the_coefficient_of_a_regression_beside_the_others():
+    """The oracle: least squares with the known set and the new one as columns."""
+    utility, general, special, value = _planted((0.5, 0.3))
+    clipped = np.clip(value, *np.quantile(value, (0.02, 0.98)))
+    z = (clipped - clipped.mean()) / clipped.std()
+    X = np.column_stack([np.ones(len(z)), general, special]).astype(float)
+    coefficient, error = np.linalg.lstsq(X, z, rcond=None)[0][2], np.sqrt(np.linalg.inv(X.T @ X)[2, 2])
+    score, of_score = Beside(utility, [general]).of(special)
+    assert score / of_score == pytest.approx(coefficient / error)
+    alone = utility.of(special)
+    assert Beside(utility, []).of(special) == pytest.approx((alone.score, alone.error))
 
 
 @pytest.mark.parametrize("name", ["partner banks", "midsized hospitals"])

@@ -8,7 +8,8 @@ import pandas as pd
 
 from features.progress import Say, silent
 from training.profiles.judge import Judged, judge
-from training.profiles.rules import Candidate, search
+from training.profiles.merging import distinct
+from training.profiles.rules import Candidate, Utility, search, thinned
 from training.profiles.samples import Periods, Sample, split
 
 
@@ -19,13 +20,15 @@ class Found:
     Attributes:
         candidates: rules carried to the later period, as they stood in the earlier.
         judged: the same rules there, in the same order.
-        claimed: those that hold up, best (highest lower limit) first.
+        claimed: those that hold up, best (highest lower limit) first, each adding to those before it.
+        merged: how many more hold up, but say nothing beyond those claimed.
         periods: the samples, cut in two.
     """
 
     candidates: list[Candidate]
     judged: list[Judged]
     claimed: list[Judged]
+    merged: int
     periods: Periods
 
 
@@ -54,5 +57,9 @@ def discover(
     say(f"judging {len(candidates)} rules on the later period")
     rules = [candidate.rule for candidate in candidates]
     judged = judge(frame, rules, periods.later, scale, weights, seed, periods.earlier if periods.cuts else ())
-    claimed = sorted((j for j in judged if j.holds_up), key=lambda j: -j.low)
-    return Found(candidates, judged, claimed, periods)
+    holding = sorted((j for j in judged if j.holds_up), key=lambda j: -j.low)
+    utility = Utility(thinned(periods.earlier), weights, account)
+    members = [j.rule.covers(frame[utility.seen]) for j in holding]
+    price = {candidate.rule: candidate.price for candidate in candidates}
+    kept = distinct(utility, members, [price[j.rule] for j in holding])
+    return Found(candidates, judged, [holding[k] for k in kept], len(holding) - len(kept), periods)

@@ -41,11 +41,12 @@ VOID = Measured(0.0, 0.0, 1.0)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A rule of the earlier period with how it stood out there."""
+    """A rule of the earlier period with how it stood out there, and the price of its words in nats."""
 
     rule: Rule
     quality: float
     score: float
+    price: float
 
 
 def conditions_of(frame: pd.DataFrame, seen: np.ndarray) -> list[Condition]:
@@ -168,10 +169,15 @@ class _Quality:
 
     def evaluate(self, subgroup, target, data, statistics=None) -> float:
         """Log-likelihood gained, less the price of the words it takes to say it."""
-        if statistics.accounts == 0 or statistics.score <= 0:
+        if statistics.accounts == 0:
             return float("-inf")
         price = sum(self.prices[int(s.attribute_name)] for s in subgroup.selectors)
-        return (statistics.score / statistics.error) ** 2 / 2 - PRICE * price
+        return quality_of(statistics.score, statistics.error, price)
+
+
+def quality_of(score: float, error: float, price: float) -> float:
+    """Log-likelihood gained by a score of that standard error, less the price of a rule's words, in nats."""
+    return (score / error) ** 2 / 2 - PRICE * price if score > 0 else float("-inf")
 
 
 def prices(asked: Sequence[Condition]) -> list[float]:
@@ -184,7 +190,7 @@ def prices(asked: Sequence[Condition]) -> list[float]:
 def search(
     frame: pd.DataFrame, account: np.ndarray, samples: Sequence[Sample], weights: dict[str, float]
 ) -> list[Candidate]:
-    """The rules that stand out in the earlier period, best first, overlapping ones merged.
+    """The rules that stand out in the earlier period, best first; of nearly the same ones the best.
 
     Args:
         frame: (rows, attributes) the prospects.
@@ -194,7 +200,7 @@ def search(
     """
     import pysubgroup as ps
 
-    utility = Utility(_thinned(samples), weights, account)
+    utility = Utility(thinned(samples), weights, account)
     asked = conditions_of(frame, utility.seen)
     if not asked or not len(utility.weight):
         return []
@@ -210,15 +216,16 @@ def search(
         depth=DEPTH,
         min_quality=LEAST_QUALITY,
     )
-    found = []
+    price, found = prices(asked), []
     for value, subgroup, measured in ps.BeamSearch(beam_width=BEAM).execute(task).results:
-        chosen = [asked[int(s.attribute_name)] for s in subgroup.selectors]
-        if chosen:
-            found.append(Candidate(rule_of(chosen), float(value), float(measured.score)))
+        at = [int(s.attribute_name) for s in subgroup.selectors]
+        if at:
+            rule, words = rule_of([asked[i] for i in at]), sum(price[i] for i in at)
+            found.append(Candidate(rule, float(value), float(measured.score), words))
     return apart(part, account[utility.seen], found)
 
 
-def _thinned(samples: Sequence[Sample]) -> list[Sample]:
+def thinned(samples: Sequence[Sample]) -> list[Sample]:
     """The outcomes of at most 30,000 accounts: a search needs no more, and judging takes all."""
     codes = np.unique(np.concatenate([np.empty(0, np.int64), *[s.account for s in samples]]))
     if len(codes) <= MOST_SEARCHED:

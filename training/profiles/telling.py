@@ -80,4 +80,7 @@ def notes_of(found: Found) -> list[str]:
         notes.append("no rule stood out in the earlier period")
     elif not found.claimed:
         notes.append(f"none of {carried} rules that stood out earlier holds up on the later data")
+    if found.merged:
+        noun, verb, say = ("rule", "holds", "says") if found.merged == 1 else ("rules", "hold", "say")
+        notes.append(f"{found.merged} more {noun} {verb} up too but {say} nothing beyond the profiles told")
     return notes
