@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from features.errors import RenewalError
 from features.load import from_rows, opened
+from features.moment_asked import impossible
 from features.settings import Settings
 from features.snapshots import asked, to_score
 from features.tables import SUBJECTS
@@ -64,8 +65,11 @@ class Live:
             found = self.kept.ready(kind, ids, loaded)
         else:
             found = self._as_they_stood(kind, ids, _naive(as_of), loaded)
+        then = "" if as_of is None else " at that moment, at which it must have begun and be undecided"
         return [
-            found[one].body if one in found and principal.sees(found[one]._asdict()) else _unknown(kind, one)
+            found[one].body
+            if one in found and principal.sees(found[one]._asdict())
+            else _unknown(kind, one, then)
             for one in ids
         ]
 
@@ -76,7 +80,8 @@ class Live:
             wanted = pd.DataFrame({ID_COLUMNS[kind]: list(dict.fromkeys(ids))})
             wanted["as_of"] = pd.Series([as_of] * len(wanted), dtype="datetime64[us]")
             snapshots = asked(crm, kind, wanted)
-            rows = self._scored(kind, crm, snapshots[snapshots["problem"].isna()], loaded)
+            snapshots = snapshots[snapshots["problem"].isna()]
+            rows = self._scored(kind, crm, snapshots[impossible(crm, kind, snapshots).isna()], loaded)
         return {row[ID_COLUMNS[kind]]: ready(row) for row in rows}
 
     def _scored(self, kind: str, crm: Any, snapshots: pd.DataFrame, loaded: Loaded) -> list[dict[str, Any]]:
@@ -115,8 +120,8 @@ def _naive(moment: datetime) -> pd.Timestamp:
     return pd.Timestamp(moment).as_unit("us")
 
 
-def _unknown(kind: str, subject: str) -> bytes:
-    problem = f"There is no {NOUN[kind]} {subject!r} to score."
+def _unknown(kind: str, subject: str, then: str) -> bytes:
+    problem = f"There is no {NOUN[kind]} {subject!r} to score{then}."
     return to_json({ID_COLUMNS[kind]: subject, "reasons": [], "problem": problem})
 
 

@@ -88,6 +88,14 @@ def test_as_of_scores_as_things_stood_then(client):
     assert 0 < rows[0]["probability"] < 1
 
 
+@pytest.mark.parametrize("as_of", ["1999-01-01T00:00:00Z", "2040-01-01T00:00:00Z"])
+def test_a_moment_at_which_nobody_could_judge_is_a_problem(client, as_of):
+    one = ids_of(client)[0]
+    row = client.post("/v1/renewals/score", json={"contract_ids": [one], "as_of": as_of}).json()["rows"][0]
+    assert "begun and be undecided" in row["problem"]
+    assert row.get("probability") is None
+
+
 def test_the_callers_own_rows_score_like_stored_ones(client, home):  # noqa: F811
     """Everything one account has, sent as JSON, gives the very same odds."""
     with opened(Settings(home=home)) as crm:
