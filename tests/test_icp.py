@@ -141,7 +141,7 @@ def _planted(effects, seed=0, n=2000):
 
 @pytest.mark.parametrize(
     ("effects", "of_general_first", "of_special_first"),
-    [((0.6, 0.0), [0], [1]), ((0.0, 0.6), [1], [0]), ((0.5, 0.8), [0, 1], [0, 1])],
+    [((0.6, 0.0), [0], [0, 1]), ((0.0, 0.6), [0, 1], [0]), ((0.5, 0.8), [0, 1], [0, 1])],
     ids=["the special adds nothing", "the rest of the general adds nothing", "both add"],
 )
 def test_a_rule_stays_for_what_it_adds(effects, of_general_first, of_special_first):

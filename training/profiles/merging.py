@@ -6,8 +6,7 @@ another takes its merit from there, and a rule around another has it within. So 
 *beside* those placed before it: the search's own statistic, on what a regression on their memberships leaves
 of the outcomes. For a rule inside one other that compares its members with the rest of the other's; for a
 rule around one, what it adds with everybody outside. It stays if that gain still pays for its words, as in
-the search. One placed before it goes if the others now foretell it: if what it adds is within chance by a
-single one-sided test, for it was placed by other data.
+the search. A better-placed rule is never taken out for a later one: that once cost the true profile.
 
 The earlier period decides, so the later stays a measurement; its intervals hold for all rules carried, hence
 for whichever of them are told.
@@ -18,8 +17,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from training.profiles.rules import LEAST_QUALITY, LEAST_ROWS, Utility, quality_of
-
-BEYOND_CHANCE = 1.645
 
 
 def distinct(utility: Utility, members: Sequence[np.ndarray], prices: Sequence[float]) -> list[int]:
@@ -35,10 +32,6 @@ def distinct(utility: Utility, members: Sequence[np.ndarray], prices: Sequence[f
         if kept and quality_of(*_added(utility, members, kept, inside), price) <= LEAST_QUALITY:
             continue
         kept.append(place)
-        for former in kept[:-1]:
-            score, error = _added(utility, members, [k for k in kept if k != former], members[former])
-            if score / error < BEYOND_CHANCE:
-                kept.remove(former)
     return kept
 
 
