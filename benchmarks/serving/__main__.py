@@ -302,7 +302,7 @@ def overload(ours: Server, seconds: float) -> None:
     p50, p99 = 1e3 * np.quantile(under.good or [np.nan], [0.5, 0.99])
     print(f"\noverload: {most:.0f}/s is what it bears; {2 * most:.0f}/s asked for {seconds:.0f} s")
     print(f"{under.rate:.0f}/s brought: {dict(under.statuses)}; unexpected: {odd or 'none'}")
-    print(f"answered {answered:.0f}/s, p50 {p50:.0f} ms, p99 {p99:.0f} ms from when each was due")
+    print(f"answered {answered:.0f}/s, p50 {p50:.0f} ms, p99 {p99:.0f} ms from when each was sent")
     print(f"p50 by one client before {calm.at(0.5):.2f} ms, after {after.at(0.5):.2f} ms")
 
 

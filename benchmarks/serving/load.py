@@ -213,11 +213,11 @@ class _Flooding(_Connection):
     ) -> None:
         super().__init__()
         self.found, self.due, self.idle, self.request = found, due, idle, request
-        self.at = 0.0
+        self.at = self.sent_at = 0.0
 
     def send(self) -> None:
-        self.at = self.due.popleft()
-        self.found.late.append(time.perf_counter() - self.at)
+        self.at, self.sent_at = self.due.popleft(), time.perf_counter()
+        self.found.late.append(self.sent_at - self.at)
         self.transport.write(self.request)  # type: ignore[attr-defined]
 
     def _settle(self, status: int, body: bytes) -> None:
@@ -226,7 +226,7 @@ class _Flooding(_Connection):
         self.found.latencies.append(time.perf_counter() - self.at)
         self.found.statuses[status] += 1
         if status == 200:
-            self.found.good.append(self.found.latencies[-1])
+            self.found.good.append(time.perf_counter() - self.sent_at)
         if status and self.due:
             self.send()
         elif status:
@@ -234,7 +234,10 @@ class _Flooding(_Connection):
 
 
 def _flood(port: int, request: Request, rate: float, seconds: float, connections: int) -> Answers:
-    """Requests at their times; those unanswered `OVERDUE_SECONDS` after the last count as status 0."""
+    """Requests at their times; those unanswered `OVERDUE_SECONDS` after the last count as status 0.
+
+    What all connections were too busy to send in time was not brought, and is not counted.
+    """
     found = Answers()
 
     async def run() -> None:
@@ -246,16 +249,20 @@ def _flood(port: int, request: Request, rate: float, seconds: float, connections
                 lambda: _Flooding(found, due, idle, request), "127.0.0.1", port
             )
             idle.append(line)
-        began, sent, total = time.perf_counter(), 0, int(rate * seconds)
-        while len(found.latencies) < total and time.perf_counter() < began + seconds + OVERDUE_SECONDS:
-            ready = min(total, int((time.perf_counter() - began) * rate))
-            due.extend(began + number / rate for number in range(sent, ready))
-            sent = ready
+        began, called = time.perf_counter(), 0
+        while (now := time.perf_counter() - began) < seconds:
+            ready = int(now * rate)
+            due.extend(began + number / rate for number in range(called, ready))
+            called = ready
             while idle and due:
                 idle.pop().send()
             await asyncio.sleep(0.002)
+        called -= len(due)
+        due.clear()
+        while len(found.latencies) < called and time.perf_counter() < began + seconds + OVERDUE_SECONDS:
+            await asyncio.sleep(0.002)
         found.seconds = time.perf_counter() - began
-        found.statuses[0] += total - len(found.latencies)
+        found.statuses[0] += called - len(found.latencies)
 
     _loop(run)
     return found
