@@ -21,6 +21,21 @@ LONG = ("retention", "similar@1", "losses@1.1", "right", "journey", "calls", "ef
 NEEDS_CHROMIUM = pytest.mark.skipif(not CHROMIUM.exists(), reason="install the Debian package chromium")
 
 
+class Endless:
+    """Work that never ends; its answer is put in place by the test."""
+
+    returncode = None
+
+    def poll(self):
+        return None
+
+    def terminate(self):
+        pass
+
+    def wait(self):
+        pass
+
+
 @pytest.fixture(scope="session")
 def informed(night, tmp_path_factory):  # noqa: F811
     """The night's home with every long answer; not to be changed."""

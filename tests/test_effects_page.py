@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from effect_answers import both, made_up
+from pages_case import Endless
 from serving_case import client_of
 
 from features.load import ingest
@@ -161,26 +162,13 @@ def test_calls_show_the_curve_until_won_and_a_missing_question_says_why(kept):
 )
 def test_without_effects_the_page_says_why(kept, told, says, monkeypatch):
     if told is None:
-        monkeypatch.setattr("serving.worked_out._start", lambda *_: Running())
+        monkeypatch.setattr("serving.worked_out._start", lambda *_: Endless())
         _path("effects", kept).unlink()
     else:
         keep(kept, told)
     page = seen(kept, "/effects")
     assert says in page
     assert '<svg class="chart' not in page
-
-
-class Running:
-    """Work that never ends."""
-
-    def poll(self):
-        return None
-
-    def terminate(self):
-        pass
-
-    def wait(self):
-        pass
 
 
 def test_a_plan_that_can_not_be_made_says_why(kept):

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from pages_case import NEEDS_CHROMIUM, browser, informed, night, served, watched_page  # noqa: F401
+from pages_case import NEEDS_CHROMIUM, Endless, browser, informed, night, served, watched_page  # noqa: F401
 
 from features.settings import Settings
 from monitoring.store import open_store
@@ -11,21 +11,6 @@ from serving import worked_out
 from serving.worked_out import FOLDER
 
 pytestmark = [pytest.mark.slow, NEEDS_CHROMIUM]
-
-
-class Endless:
-    """Work that never ends; its answer is put in place by the test."""
-
-    returncode = None
-
-    def poll(self):
-        return None
-
-    def terminate(self):
-        pass
-
-    def wait(self):
-        pass
 
 
 @pytest.fixture
