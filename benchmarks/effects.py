@@ -27,10 +27,10 @@ from typing import Protocol
 import numpy as np
 from scipy import stats
 
-from training.causal.answer import infer, infer_groups
-from training.causal.estimate import estimate_strategies
-from training.causal.sensitivity import margin, without_covariates
-from training.causal.trial import Strategies
+from training.effects.answer import infer, infer_groups
+from training.effects.estimate import estimate_strategies
+from training.effects.inference import margin, without_covariates
+from training.effects.trial_arrays import Strategies
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import effect_worlds as base
@@ -257,9 +257,9 @@ def peers(n: int, seeds: int) -> None:
 
 def whole(accounts: int) -> None:
     """`effects timing` of a simulated CRM, from Parquet files to the answer, beside the simulator's truth."""
-    from features.load import load
+    from features.crm.load import load
     from features.settings import Settings
-    from features.simulate import simulate
+    from features.simulation import simulate
     from training.effects import timing
 
     with tempfile.TemporaryDirectory() as there:

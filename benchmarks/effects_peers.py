@@ -15,8 +15,7 @@ import numpy as np
 from effect_worlds import Drawn
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeCV
 
-from training.causal.covariates import Scaling
-from training.causal.trial import Strategies
+from training.effects.trial_arrays import Scaling, Strategies
 
 Gains = tuple[np.ndarray, np.ndarray]
 """Gains over no contact (windows,), and their standard errors."""

@@ -23,16 +23,15 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from benchmarks import icp_shipped as shipped
-from features.crm import Crm
-from features.load import load
+from features.crm.crm import Crm
+from features.crm.load import load
 from features.settings import Settings
-from features.simulate import simulate
-from training.profiles.conditions import Rule
-from training.profiles.discover import discover
-from training.profiles.fit import as_logs, terms_renewed
-from training.profiles.observe import Observed, observe
-from training.profiles.samples import checked_weights
-from training.profiles.study import Study, study_of
+from features.simulation import simulate
+from training.icp.fit_score import as_logs, terms_renewed
+from training.icp.prospect_outcomes import checked_weights
+from training.icp.prospects import Observed, observe
+from training.icp.rules import Rule
+from training.icp.study import Study, discover, study_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import icp_worlds as worlds

@@ -6,21 +6,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.crm import Crm
-from features.load import load
-from features.simulate import UNTIL, simulate
+from features.crm.crm import Crm
+from features.crm.load import load
+from features.simulation import UNTIL, simulate
+from features.simulation.csv_tables import ids
 from features.simulation.deals import SOURCES, _deals, lengths, win_odds
-from features.simulation.frames import ids
 from features.simulation.people import account_frames, people
-from features.simulation.plan import NONE, Options
+from features.simulation.planted import NONE, Options
 from features.simulation.records import world
 from features.simulation.renewals import contracts, renewal_odds, timing_of
 from features.simulation.truth import forced_contact
-from training.profiles.attributes import LEAD_SOURCE, first_sources, known
-from training.profiles.conditions import Condition, Rule
-from training.profiles.deals import decided_deals
-from training.profiles.discounts import deal_discounts
-from training.profiles.effort import deal_hours
+from training.icp.prospect_outcomes import deal_discounts, deal_hours, decided_deals
+from training.icp.prospects import LEAD_SOURCE, first_sources, known
+from training.icp.rules import Condition, Rule
 
 DEALS_EACH = 40
 LAST_DAY = 20_000

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.declaration import Info
-from features.load import load
+from features.catalog.declare import Info
+from features.crm.load import load
 from features.settings import Settings
-from training.beside import beside
 from training.dataset import Dataset, build, dataset
 from training.leakage import guard
+from training.leakage_evidence import beside
 
 MAPPINGS = Path(__file__).parents[1] / "examples" / "mappings"
 KINDS = {"salvirt_b2b": "win", "pysurvival_churn": "renewal", "maven_crm": "win", "ravenstack": "renewal"}

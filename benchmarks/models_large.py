@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.model_peers import flaml, quiet
-from features.declaration import Info
+from features.catalog.declare import Info
 from features.settings import Settings
 from training.baselines import Predict
 from training.candidates import choose_recipe, fit_recipe

@@ -26,12 +26,11 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from monitoring.checks import Check, Verdict
-from monitoring.fairness import ParityRows, parity_by_segment
+from monitoring.drift import shifts
+from monitoring.forecasters import former_check, versus
+from monitoring.live_parity import ParityRows, parity_by_segment
 from monitoring.performance import performance, split_decided
 from monitoring.report import drift_checks, score_checks
-from monitoring.shift import shifts
-from monitoring.versions import former_check
-from monitoring.versus import versus
 from monitoring.windows import one_per_lead, windows
 from training.metrics import to_logit, to_probability
 from training.penalty import Regression
@@ -204,7 +203,7 @@ def finds(seeds: int, features: int, only: str) -> None:
 
 def large(features: int) -> None:
     """Time of the comparison and of the Evidently report over 100,000 predictions."""
-    from monitoring.drift import drift_report
+    from monitoring.evidently_report import drift_report
 
     draw = np.random.default_rng(0)
     reference, current = (rows(100_000, features, day, draw) for day in ("2024-01-01", "2024-10-01"))
@@ -238,11 +237,11 @@ def whole(seeds: int, accounts: int) -> None:
 
 
 def _monitored(folder: Path, seed: int, accounts: int) -> dict:
-    from features.load import load
+    from features.crm.load import load
     from features.settings import Settings
-    from features.simulate import simulate
+    from features.simulation import simulate
     from monitoring.report import monitor
-    from serving.batch import score
+    from serving.scoring.batch import score
 
     settings = Settings(home=folder / "home", threads=1, seed=seed)
     simulate(folder / "crm", accounts=accounts, seed=seed, draws=0)
@@ -264,8 +263,8 @@ def _register(crm: Any, settings: Any, folder: Path) -> None:
     """Fit a regression of a few columns and make it champion, with the rows it was judged on."""
     from training.calibrate import Calibration
     from training.candidates import Held, Recipe, fit_recipe
+    from training.card_figures import save_reference
     from training.dataset import build
-    from training.reference import save_reference
     from training.registry import Record, register
     from training.split import forward_split
 
@@ -285,8 +284,8 @@ def _register(crm: Any, settings: Any, folder: Path) -> None:
 
 def stages(seeds: int, accounts: int) -> None:
     """Print how often the simulator's unfair qualification is named, and anything where none is planted."""
-    from features.load import load
-    from features.simulate import simulate
+    from features.crm.load import load
+    from features.simulation import simulate
     from monitoring.journey import journey
 
     named, alone, false = 0, 0, 0

@@ -26,10 +26,10 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.oracle_informed import informed, lived
-from features.crm import Crm
-from features.load import load
+from features.crm.crm import Crm
+from features.crm.load import load
 from features.settings import Settings
-from features.simulate import simulate
+from features.simulation import simulate
 from features.simulation.records import World
 from training.intervals import fit_intervals
 from training.metrics import auc, log_loss

@@ -5,10 +5,9 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from features.simulate import EPOCH, UNTIL
-from features.simulation import worry
+from features.simulation import EPOCH, UNTIL, worry
 from features.simulation.contract_events import contract_keys
-from features.simulation.plan import Options
+from features.simulation.planted import Options
 from features.simulation.records import World, world
 from training.dataset import Dataset
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from training.parity import MIN_SIZE, parity, segment_rows
+from training.fairness.parity import MIN_SIZE, parity, segment_rows
 
 SEX = {"1": "men", "2": "women"}
 RACE = {

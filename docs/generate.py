@@ -42,8 +42,8 @@ Other names and shapes need a `mapping.yaml` beside the data (or `--mapping FILE
 
 
 def data_contract() -> str:
-    """Every table and column, as declared in features/tables.py."""
-    from features.tables import TABLES
+    """Every table and column, as declared in features/crm/contract.py."""
+    from features.crm.contract import TABLES
 
     lines = [CONTRACT_INTRODUCTION]
     for table in TABLES.values():

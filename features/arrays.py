@@ -1,6 +1,10 @@
-"""Arrow tables as plain numpy columns: what the kernel and the catalogue calculate with."""
+"""Arrow tables as plain numpy columns: what the kernel and the catalogue calculate with.
 
-from collections.abc import Iterator, Mapping
+Columns of events that are calculated from others before the kernel sees them (each row from what it
+knew itself).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, repeat
@@ -10,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.as_of import MISSING
+from features.kernel import DAY, MISSING
 
 FEW = 200
 """Rows up to which a column of texts is sooner coded one by one than handed to Arrow."""
@@ -165,3 +169,176 @@ def sortable(column: Column) -> NDArray:
     rank[np.argsort(column.levels.astype(str), kind="stable")] = np.arange(len(column.levels))
     rank[-1] = -1
     return rank[column.codes]
+
+
+Tables = Mapping[str, Columns]
+OUTCOME_DAYS = 45
+"""Days after a contract's end when its outcome counts as known, where the CRM does not say when it was
+decided."""
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A calculated column: what it reads (`table.column`) and how."""
+
+    needs: tuple[str, ...]
+    make: Callable[[Tables], Column]
+
+    def reads(self, tables: Iterable[str]) -> bool:
+        """Whether it is calculated from one of these tables."""
+        return any(need.split(".")[0] in tables for need in self.needs)
+
+
+def _moments(column: Column) -> NDArray[np.int64]:
+    assert isinstance(column, np.ndarray)
+    return column
+
+
+def _minus(late: Column, early: Column, unit: int) -> NDArray[np.int64]:
+    """(n,) whole units from `early` to `late`, `MISSING` where either is."""
+    late, early = _moments(late), _moments(early)
+    gone = (late == MISSING) | (early == MISSING)
+    return np.where(gone, MISSING, (late - early) // unit)
+
+
+def look_up(ids: Column, keys: Column, values: Column) -> Column:
+    """(n,) the value in the row whose key equals each id; nothing for ids without a row."""
+    if not isinstance(ids, Coded) or not isinstance(keys, Coded):
+        return Coded(np.full(len(ids), -1, np.int32), np.array([], dtype=object))
+    row_of = {keys.levels[code]: row for row, code in enumerate(keys.codes.tolist()) if code >= 0}
+    rows = np.array([*(row_of.get(level, -1) for level in ids.levels), -1], dtype=np.int64)[ids.codes]
+    if isinstance(values, Coded):
+        return values.take(rows)
+    empty = np.nan if values.dtype.kind == "f" else MISSING
+    return np.where(rows < 0, empty, values[rows]) if len(values) else np.full(len(rows), empty)
+
+
+def _seniority(tables: Tables) -> Column:
+    """Of the account's own contacts: those of others may not be there to look up."""
+    people, rows = tables["contacts"], tables["activities"]
+    found = look_up(rows["contact_id"], people["contact_id"], people["seniority"])
+    home = look_up(rows["contact_id"], people["contact_id"], people["account_id"])
+    if not isinstance(found, Coded) or not isinstance(home, Coded):
+        return found
+    own = codes_in(rows["account_id"], {level: code for code, level in enumerate(home.levels)})
+    return Coded(np.where(own == home.codes, found.codes, np.int32(-1)), found.levels)
+
+
+def _discount_pct(tables: Tables) -> Column:
+    full, net = tables["quotes"]["list_amount"], tables["quotes"]["net_amount"]
+    assert isinstance(full, np.ndarray)
+    assert isinstance(net, np.ndarray)
+    known = (full > 0) & (net != MISSING)
+    return np.divide(100.0 * (full - net), full, out=np.full(len(full), np.nan), where=known)
+
+
+def _step(tables: Tables, name: str) -> tuple[Column, NDArray[np.int64]]:
+    """A stage history column and (n,) the row before of the same opportunity where it was given, -1 if
+    none."""
+    table = tables["stage_history"]
+    column, stage = table[name], table["stage"]
+    group, at = table["opportunity_id"], _moments(table["changed_at"])
+    assert isinstance(group, Coded)
+    given = column.codes >= 0 if isinstance(column, Coded) else column != MISSING
+    order = np.lexsort((sortable(column), sortable(stage), at, group.codes))
+    order = order[given[order]]
+    before = np.full(len(at), -1, np.int64)
+    same = group.codes[order[1:]] == group.codes[order[:-1]]
+    before[order[1:][same]] = order[:-1][same]
+    return column, before
+
+
+def _difference(name: str, unit: int) -> Callable[[Tables], Column]:
+    def make(tables: Tables) -> Column:
+        column, before = _step(tables, name)
+        values = _moments(column)
+        return np.where(before < 0, MISSING, (values - values[before]) // unit) if len(values) else values
+
+    return make
+
+
+def _is_new_stage(tables: Tables) -> Column:
+    stage, before = _step(tables, "stage")
+    assert isinstance(stage, Coded)
+    if not len(stage):
+        return np.zeros(0, np.int64)
+    return ((before < 0) | (stage.codes != stage.codes[before])).astype(np.int64)
+
+
+def _outcome_at(tables: Tables) -> Column:
+    table = tables["contracts"]
+    end, renewed = _moments(table["end_date"]), _moments(table["renewed"])
+    late = np.where(end == MISSING, MISSING, end + OUTCOME_DAYS * DAY)
+    decided = _moments(table["decided_at"]) if "decided_at" in table else np.full(len(end), MISSING)
+    return np.where(renewed == MISSING, MISSING, np.where(decided == MISSING, late, decided))
+
+
+def _between(table: str, late: str, early: str, unit: int) -> Computed:
+    """Whole units from one moment of a row to another."""
+    return Computed(
+        (f"{table}.{late}", f"{table}.{early}"),
+        lambda tables: _minus(tables[table][late], tables[table][early], unit),
+    )
+
+
+def _milli(table: str, column: str) -> Computed:
+    """A number as whole thousandths."""
+
+    def make(tables: Tables) -> Column:
+        values = _moments(tables[table][column]).astype(np.float64)
+        gone = ~np.isfinite(values)
+        return np.where(gone, MISSING, np.rint(np.where(gone, 0.0, values) * 1_000).astype(np.int64))
+
+    return Computed((f"{table}.{column}",), make)
+
+
+def _overdue_at(tables: Tables) -> Column:
+    issued, due = _moments(tables["invoices"]["issued_at"]), _moments(tables["invoices"]["due_at"])
+    return np.where(due == MISSING, MISSING, np.maximum(due + DAY, issued))
+
+
+def _settled_overdue_at(tables: Tables) -> Column:
+    paid, overdue = _moments(tables["invoices"]["paid_at"]), _moments(_overdue_at(tables))
+    return np.where((paid == MISSING) | (overdue == MISSING), MISSING, np.maximum(paid, overdue))
+
+
+def _industry(tables: Tables) -> Column:
+    accounts = tables["accounts"]
+    return look_up(tables["quotes"]["account_id"], accounts["account_id"], accounts["industry"])
+
+
+SECOND = 1_000_000
+_STAGES = ("stage_history.opportunity_id", "stage_history.changed_at", "stage_history.stage")
+_DUE = ("invoices.issued_at", "invoices.due_at")
+
+COMPUTED: dict[tuple[str, str], Computed] = {
+    ("activities", "seniority"): Computed(
+        ("activities.contact_id", "contacts.contact_id", "contacts.seniority"), _seniority
+    ),
+    ("quotes", "discount_pct"): Computed(("quotes.list_amount", "quotes.net_amount"), _discount_pct),
+    ("quotes", "industry"): Computed(
+        ("quotes.account_id", "accounts.account_id", "accounts.industry"), _industry
+    ),
+    ("stage_history", "slip_days"): Computed(
+        (*_STAGES, "stage_history.expected_close_date"), _difference("expected_close_date", DAY)
+    ),
+    ("stage_history", "amount_step"): Computed((*_STAGES, "stage_history.amount"), _difference("amount", 1)),
+    ("stage_history", "is_new_stage"): Computed(_STAGES, _is_new_stage),
+    ("contracts", "outcome_at"): Computed(("contracts.end_date", "contracts.renewed"), _outcome_at),
+    ("opportunities", "seconds_to_close"): _between("opportunities", "closed_at", "created_at", SECOND),
+    ("cases", "seconds_open"): _between("cases", "closed_at", "opened_at", SECOND),
+    ("cases", "opened_second"): Computed(
+        ("cases.opened_at",), lambda tables: _moments(tables["cases"]["opened_at"]) // SECOND
+    ),
+    ("cases", "csat_milli"): _milli("cases", "csat"),
+    ("surveys", "score_milli"): _milli("surveys", "score"),
+    ("surveys", "seconds_to_answer"): _between("surveys", "answered_at", "asked_at", SECOND),
+    ("leads", "seconds_to_qualify"): _between("leads", "qualified_at", "created_at", SECOND),
+    ("invoices", "days_late"): _between("invoices", "paid_at", "due_at", DAY),
+    ("invoices", "overdue_at"): Computed(_DUE, _overdue_at),
+    ("invoices", "settled_overdue_at"): Computed((*_DUE, "invoices.paid_at"), _settled_overdue_at),
+}
+"""(table, column) → how it is calculated."""
+
+OPTIONAL = {("contracts", "outcome_at"): ("contracts.decided_at",)}
+"""What a calculated column also reads where it is there."""

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.arrays import Coded, Column, Columns, codes_in, picked, sortable
-from features.as_of import MISSING, Selection, Stream, Timeline, View, elapsed_days, take
-from features.declaration import Info
-from features.tables import TABLES, Kind
+from features.catalog.declare import Info
+from features.crm.contract import TABLES, Kind
+from features.kernel import MISSING, Selection, Stream, Timeline, View, elapsed_days, take
 
 Ints = NDArray[np.int64]
 KEYS = {

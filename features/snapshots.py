@@ -1,14 +1,17 @@
-"""When a contract or an opportunity is looked at, and what became of it (the design's section 4)."""
+"""When a contract or an opportunity is looked at, and what became of it (the design's section 4).
+
+Whether a contract or deal could be judged at the moment somebody asks about.
+"""
 
 import numpy as np
 import pandas as pd
 
-from features.as_of import DAY, MISSING, Ints
+from features.arrays import OUTCOME_DAYS
 from features.columns import BEGINS, KEYS
-from features.crm import Crm
-from features.event_columns import OUTCOME_DAYS
-from features.stood import Stood
-from features.tables import SUBJECTS
+from features.crm.contract import SUBJECTS
+from features.crm.crm import Crm
+from features.history import Stood
+from features.kernel import DAY, MISSING, Ints
 
 RENEWAL_LEADS = (180, 150, 120, 90, 60, 30, 14)
 """Days before a contract's end at which it is looked at."""
@@ -344,3 +347,45 @@ def _as_stood(
     table = SUBJECTS[kind]
     begins = _moment(subjects, BEGINS[table])
     return Stood(crm, table, column, subjects[KEYS[table]], today, begins).at(row, as_of, unknown)
+
+
+LATEST_DAYS = RENEWAL_LEADS[0]
+"""Days past the end of the data that a moment may lie: beyond the longest run-up, all of it is unknown."""
+
+
+def impossible(crm: Crm, kind: str, snapshots: pd.DataFrame) -> pd.Series:
+    """(n,) why each snapshot is no question to ask, None where it is one: index as `snapshots`.
+
+    A contract is judged from its start on, a deal from its creation on, up to when it was decided, and a
+    contract up to the end known then. What has no such dates is not refused for them.
+
+    Args:
+        crm: the CRM.
+        kind: `renewal` or `win`.
+        snapshots: of `features.snapshots.asked`.
+    """
+    known = spans(crm, kind).reindex(pd.Index(snapshots["subject_id"].astype("string")))
+    begun, decided = known["begun"].set_axis(snapshots.index), known["decided"].set_axis(snapshots.index)
+    as_of, ends_at = snapshots["as_of"], snapshots["ends_at"]
+    latest = crm.until + pd.Timedelta(days=LATEST_DAYS)
+    rules = (
+        (as_of < begun, "before it starts" if kind == "renewal" else "before it was created", begun),
+        (as_of > decided, "after it was decided", decided),
+        (as_of > ends_at, "after its end", ends_at),
+        (
+            as_of > latest,
+            f"over {LATEST_DAYS} days after the data end",
+            pd.Series(crm.until, snapshots.index),
+        ),
+    )
+    found = pd.Series([None] * len(snapshots), index=snapshots.index, dtype=object)
+    for broken, words, moment in reversed(rules):
+        told = "as_of " + as_of.map(_day) + f" is {words} (" + moment.map(_day) + ")"
+        found = found.mask(broken, told)
+    return found.where(found.notna(), None)
+
+
+def _day(moment: pd.Timestamp) -> str:
+    if pd.isna(moment):
+        return ""
+    return str(moment.date()) if moment == moment.normalize() else str(moment)[:16]

@@ -17,17 +17,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.answers import partition_rows
 from features.catalog import Plan
 from features.columns import CrmColumn
 from features.errors import RenewalError
+from features.evaluate import partition_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from features.crm import Crm
+    from features.crm.crm import Crm
+    from features.feature_plan import Work
     from features.settings import Settings
-    from features.work import Work
 
 ROW, BUCKET = "__row", "__bucket"
 KEPT_DAYS = 7
@@ -195,7 +195,7 @@ def _bucket(buckets: int) -> str:
 
 def _events(spark: "SparkSession", crm: "Crm", work: "Work", buckets: int) -> "DataFrame":
     """One row for each account: of each table its rows, packed into one list under the table's name."""
-    from features.work import rows_query
+    from features.feature_plan import rows_query
 
     packed = [
         spark.sql(f'SELECT account_id, struct(*) AS "{table}" FROM ({rows_query(crm, work, table)})')

@@ -11,9 +11,9 @@ from typing import Any
 
 from features.progress import Say, silent
 from features.settings import Settings
-from monitoring.alert_log import Opened
 from monitoring.checks import Check, Verdict
 from monitoring.store import Store
+from monitoring.store.alert_log import Opened
 
 Send = Callable[[str, str, str], None]
 """Deliver (url, title, body); raises `DeliveryError` if it could not."""

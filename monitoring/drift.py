@@ -1,228 +1,236 @@
-"""The Evidently report: drift of columns and scores, every check, and parity by segment as custom metrics.
+"""Whether columns moved between two windows: tests, effect sizes and one error rate for all of them together.
 
-Evidently runs the tests of `monitoring.shift`, registered with it, at the threshold Holm's correction leaves
-each column; what it flags is what `shifts` calls moved. It sends no telemetry: only its own web service does.
+Numbers are compared by the two-sample Kolmogorov-Smirnov test, categories by the chi-square test of
+homogeneity, missing shares and new categories by Fisher's exact test. Holm (1979) holds the chance that
+anything unmoved is called moved, over all columns and tests together, at `alpha`. A difference must also be
+large enough to care about, and larger than the column moves by itself, as windows of the past show: an
+account's age grows every month, a campaign's channel changes with the campaign, and nothing is wrong.
 """
 
-from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from evidently import DataDefinition, Dataset, Report
-from evidently.core.metric_types import DataframeCalculation, DataframeMetric, DataframeValue
-from evidently.core.report import Context
-from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest
-from evidently.legacy.core import ColumnType
-from evidently.legacy.renderers.html_widgets import table_data
-from evidently.metrics import DuplicatedRowCount, RowCount, ValueDrift
+from scipy import stats
 
-from monitoring.checks import Check, Verdict
-from monitoring.fairness import ParityRows, parity_checks
-from monitoring.shift import Shift, category_shift, is_category, number_shift
-from monitoring.windows import Windows
+from monitoring.windows import LEAST_ACCOUNTS, Past, Windows
 
-MOST_COLUMNS = 40
-"""Columns drawn in the HTML, those that moved and the heaviest; all are in its table and in the JSON."""
+ALPHA = 0.02
+LEAST_EFFECT = {"values": 0.12, "missing": 0.1, "new category": 0.01}
+"""KS distance or total variation; change of the missing share; share of rows in categories never seen."""
+
+_TREND_P = 0.01
+_TREND_SLACK = 1.5
+_GONE = 0.01
+_LEAST_EXPECTED = 5
 
 
-class ParityBySegment(DataframeMetric):
-    """Evidently metric: `training.parity` over the additional dataset called `title`."""
+@dataclass(frozen=True)
+class Shift:
+    """One test of one column.
 
-    title: str
-    kind: str
-    threshold: float
-    metrics: list[str]
+    Attributes:
+        column: its name.
+        aspect: `values`, `missing` or `new category`.
+        effect: how far it moved (see `LEAST_EFFECT`), 0 to 1.
+        least: the effect from which on it counts.
+        p: of the test alone. `p_holm`: corrected for all tests of the comparison.
+        has_moved: significant after correction, and far enough.
+        weight: the column's share in the scores, 0 to 1; NaN unknown.
+        detail: for people.
+    """
 
-
-class ParityBySegmentCalculation(DataframeCalculation[ParityBySegment]):
-    """Computes the rows of `ParityBySegment` and draws them."""
-
-    def calculate(
-        self, context: Context, current_data: Dataset, reference_data: Dataset | None
-    ) -> DataframeValue:
-        """The parity checks of the rows, one a group and metric."""
-        rows = context.additional_data[self.metric.title].as_dataframe()
-        segments = context.additional_data[f"{self.metric.title}: segments"].as_dataframe()
-        frame = pd.DataFrame(
-            parity_checks(self.metric.kind, rows, segments, self.metric.threshold, self.metric.metrics)
-        )
-        result = self.result(frame)
-        result.widget = [_table(self.display_name(), frame)]
-        return result
-
-    def display_name(self) -> str:
-        """The heading in the report."""
-        return f"Parity by segment: {self.metric.title}"
+    column: str
+    aspect: str
+    effect: float
+    least: float
+    p: float
+    detail: str
+    p_holm: float = 1.0
+    has_moved: bool = False
+    weight: float = float("nan")
 
 
-class ChecksTable(DataframeMetric):
-    """Evidently metric: all checks of a monitoring run, from the additional dataset `checks`."""
-
-
-class ChecksTableCalculation(DataframeCalculation[ChecksTable]):
-    """Shows the checks."""
-
-    def calculate(
-        self, context: Context, current_data: Dataset, reference_data: Dataset | None
-    ) -> DataframeValue:
-        """The checks as they are."""
-        frame = context.additional_data["checks"].as_dataframe()
-        result = self.result(frame)
-        result.widget = [_table(self.display_name(), frame)]
-        return result
-
-    def display_name(self) -> str:
-        """The heading in the report."""
-        return "Checks"
-
-
-class ShiftTable(DataframeMetric):
-    """Evidently metric: every column tested, from the additional dataset `shifts`."""
-
-
-class ShiftTableCalculation(DataframeCalculation[ShiftTable]):
-    """Shows what moved and how much it matters."""
-
-    def calculate(
-        self, context: Context, current_data: Dataset, reference_data: Dataset | None
-    ) -> DataframeValue:
-        """The tests as they are."""
-        frame = context.additional_data["shifts"].as_dataframe()
-        result = self.result(frame)
-        result.widget = [_table(self.display_name(), frame)]
-        return result
-
-    def display_name(self) -> str:
-        """The heading in the report."""
-        return "What moved, and what it carries of the score"
-
-
-def drift_report(
-    kind: str,
-    compared: Windows,
-    tested: Sequence[Shift],
-    alpha: float,
-    checks: Sequence[Check],
-    parities: Sequence[ParityRows],
-    into: Path,
-) -> dict[str, str]:
-    """Write `into`.html and `into`.json.
+def shifts(
+    windows: Windows,
+    columns: Sequence[str],
+    *,
+    alpha: float = ALPHA,
+    importance: Mapping[str, float] | None = None,
+    seen: Mapping[str, set] | None = None,
+) -> list[Shift]:
+    """Test all columns of two windows together.
 
     Args:
-        kind: `renewal` or `win`.
-        compared: the windows the shifts were found in.
-        tested: the tests of all columns, `probability` among them.
-        alpha: the level they were tested at together.
-        checks: all checks of the run.
-        parities: rows whose parity by segment is shown.
-        into: the file's path without its ending.
+        windows: comparable rows; a column absent from `current` counts as missing in every row.
+        columns: to test, as they are in the reference.
+        alpha: chance of any false move.
+        importance: column → mean |contribution|, any unit; absent columns count 0.
+        seen: categorical column → every category the whole reference holds, not only its sample.
 
     Returns:
-        The paths, as `html` and `json`.
+        A row a test, those that moved first, heaviest first.
     """
-    columns = _drawn(compared, tested)
-    drawn = [_value_drift(shift, _cut(tested, alpha), compared) for shift in columns]
-    more: dict[str, Dataset] = {
-        "checks": _loose(_check_frame(checks)),
-        "shifts": _loose(_shift_frame(tested)),
-    }
-    for part in parities:
-        more[part.title], more[f"{part.title}: segments"] = _loose(part.rows), _loose(part.segments)
-    metrics = [
-        ChecksTable(),
-        *[
-            ParityBySegment(title=part.title, kind=kind, threshold=part.threshold, metrics=list(part.metrics))
-            for part in parities
-        ],
-        ShiftTable(),
-        RowCount(tests=[]),  # by default a test that there are as many rows as in the reference
-        DuplicatedRowCount(tests=[]),
-        *drawn,
+    found: list[Shift] = []
+    for column in columns:
+        known = None if seen is None else seen.get(column)
+        found += _of_column(windows, column, known)
+    total = sum(importance.values()) if importance else 0.0
+    corrected = holm([shift.p for shift in found])
+    judged = [
+        Shift(
+            **{
+                **vars(shift),
+                "p_holm": float(p),
+                "has_moved": bool(p <= alpha and shift.effect >= shift.least),
+                "weight": importance.get(shift.column, 0.0) / total if importance and total else float("nan"),
+            }
+        )
+        for shift, p in zip(found, corrected, strict=True)
     ]
-    names = [shift.column for shift in columns]
-    report = Report(metrics, include_tests=True)
-    snapshot = report.run(_dataset(compared.current, names), _dataset(compared.reference, names), more)
-    into.parent.mkdir(parents=True, exist_ok=True)
-    paths = {ending: f"{into}.{ending}" for ending in ("html", "json")}
-    snapshot.save_html(paths["html"])
-    Path(paths["json"]).write_text(snapshot.json(), encoding="utf-8")
-    return paths
+    return sorted(judged, key=lambda s: (not s.has_moved, -_heaviness(s), s.p, s.column, s.aspect))
 
 
-def flagged(path: str | Path) -> dict[str, float]:
-    """Column → p-value of the value drifts in a report's JSON: what Evidently itself computed."""
-    import json
-
-    metrics = json.loads(Path(path).read_text(encoding="utf-8"))["metrics"]
-    return {m["config"]["column"]: m["value"] for m in metrics if m["metric_name"].startswith("ValueDrift(")}
-
-
-def _drawn(compared: Windows, tested: Sequence[Shift]) -> list[Shift]:
-    """The columns worth a picture; `tested` comes with what moved first, the heaviest first."""
-    values = [shift for shift in tested if shift.aspect == "values" and shift.column in compared.current]
-    return values[:MOST_COLUMNS]
+def holm(p: Sequence[float]) -> np.ndarray:
+    """Holm's step-down adjusted p-values (Holm 1979)."""
+    values = np.asarray(p, float)
+    order = np.argsort(values, kind="stable")
+    adjusted = np.maximum.accumulate(np.minimum(1, values[order] * np.arange(len(values), 0, -1)))
+    result = np.empty_like(values)
+    result[order] = adjusted
+    return result
 
 
-def _cut(tested: Sequence[Shift], alpha: float) -> float:
-    """The largest p-value that Holm's correction still rejects; 0: none."""
-    return max((shift.p for shift in tested if shift.p_holm <= alpha), default=0.0)
+def number_shift(reference: np.ndarray, current: np.ndarray) -> tuple[float, float]:
+    """Kolmogorov-Smirnov distance of two samples without missing values, and its asymptotic p-value."""
+    if not len(reference) or not len(current):
+        return 0.0, 1.0
+    result = stats.ks_2samp(reference, current, method="asymp")
+    return float(result.statistic), float(result.pvalue)
 
 
-def _value_drift(shift: Shift, cut: float, compared: Windows) -> ValueDrift:
-    """Evidently's drift metric with our test: moved is p within the cut and far enough."""
-    kind = ColumnType.Categorical if is_category(compared.reference[shift.column]) else ColumnType.Numerical
-    words = "chi-square" if kind is ColumnType.Categorical else "K-S"
-    name = f"{words} p-value, moved by at least {shift.least:.2f}"
-    test = StatTest(name=name, display_name=name, allowed_feature_types=[kind], default_threshold=cut)
-    register_stattest(test, partial(_test, least=shift.least))
-    return ValueDrift(column=shift.column, method=name, threshold=cut)
+def category_shift(reference: np.ndarray, current: np.ndarray) -> tuple[float, float]:
+    """Total variation distance of two samples of categories, and the p-value of homogeneity.
+
+    Categories expected fewer than five times on a side are pooled.
+    """
+    if not len(reference) or not len(current):
+        return 0.0, 1.0
+    counts = pd.DataFrame({"r": pd.Series(reference).value_counts(), "c": pd.Series(current).value_counts()})
+    table = counts.fillna(0).to_numpy(float)
+    distance = _variation(table)
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    rare = (expected < _LEAST_EXPECTED).any(axis=1)
+    pooled = np.vstack([table[~rare], table[rare].sum(axis=0)]) if rare.any() else table
+    pooled = pooled[pooled.sum(axis=1) > 0]
+    if len(pooled) < 2:
+        return distance, 1.0
+    return distance, float(stats.chi2_contingency(pooled, correction=False).pvalue)
 
 
-def _test(
-    reference: pd.Series, current: pd.Series, kind: ColumnType, threshold: float, *, least: float
-) -> tuple[float, bool]:
-    measure = category_shift if kind is ColumnType.Categorical else number_shift
-    effect, p = measure(reference.to_numpy(), current.to_numpy())
-    return p, bool(p <= threshold and effect >= least)
+def _variation(table: np.ndarray) -> float:
+    return float(np.abs(table[:, 0] / table[:, 0].sum() - table[:, 1] / table[:, 1].sum()).sum() / 2)
 
 
-def _dataset(rows: pd.DataFrame, columns: Sequence[str]) -> Dataset:
-    texts = [name for name in columns if is_category(rows[name])]
-    frame = rows[list(columns)].copy()
-    for name in texts:
-        frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
-    numbers = [name for name in columns if name not in texts]
-    return Dataset.from_pandas(
-        frame, data_definition=DataDefinition(numerical_columns=numbers, categorical_columns=texts)
+def is_category(column: pd.Series) -> bool:
+    """Whether a feature column holds categories (else numbers)."""
+    return not pd.api.types.is_numeric_dtype(column)
+
+
+Measure = Callable[[pd.Series, pd.Series], tuple[float, float]]
+"""Two columns → how far apart they are, and the p-value of their being alike."""
+
+
+def _of_column(windows: Windows, column: str, seen: set | None) -> list[Shift]:
+    before = windows.reference[column]
+    now = windows.current[column] if column in windows.current else pd.Series(np.nan, windows.current.index)
+    found = []
+    if min(before.notna().sum(), now.notna().sum()) >= LEAST_ACCOUNTS:
+        measure = _category_measure if is_category(before) else _number_measure
+        effect, p = measure(before, now)
+        least = _least(windows.pasts, column, "values", measure)
+        found.append(Shift(column, "values", effect, least, p, _moved_words(before.dropna(), now.dropna())))
+    found.append(_missing(windows.pasts, column, before, now))
+    if is_category(before):
+        found.append(_new_category(windows.pasts, column, before, now, seen))
+    return found
+
+
+def _least(pasts: Sequence[Past], column: str, aspect: str, measure: Measure) -> float:
+    """The effect from which on a move counts: more than the column moves by itself in such a time."""
+    least = LEAST_EFFECT[aspect]
+    for past in pasts:
+        effect, p = measure(past.before[column], past.after[column])
+        if p < _TREND_P / len(pasts):
+            least = max(least, min(1.0, _TREND_SLACK * past.stretch * effect))
+    return least
+
+
+def _number_measure(before: pd.Series, now: pd.Series) -> tuple[float, float]:
+    return number_shift(before.dropna().to_numpy(float), now.dropna().to_numpy(float))
+
+
+def _category_measure(before: pd.Series, now: pd.Series) -> tuple[float, float]:
+    return category_shift(before.dropna().astype(str).to_numpy(), now.dropna().astype(str).to_numpy())
+
+
+def _missing(pasts: Sequence[Past], column: str, before: pd.Series, now: pd.Series) -> Shift:
+    effect, p = _missing_measure(before, now)
+    is_gone = now.notna().mean() < _GONE
+    least = LEAST_EFFECT["missing"] if is_gone else _least(pasts, column, "missing", _missing_measure)
+    words = f"missing in {now.isna().mean():.0%} of rows, was {before.isna().mean():.0%}"
+    return Shift(column, "missing", effect, least, p, words)
+
+
+def _missing_measure(before: pd.Series, now: pd.Series) -> tuple[float, float]:
+    was, is_ = before.isna(), now.isna()
+    table = [[was.sum(), (~was).sum()], [is_.sum(), (~is_).sum()]]
+    return abs(float(is_.mean() - was.mean())), float(stats.fisher_exact(table).pvalue)
+
+
+def _new_category(
+    pasts: Sequence[Past], column: str, before: pd.Series, now: pd.Series, seen: set | None
+) -> Shift:
+    """Open vocabularies (a postal code) bring new categories all the time; that is their trend."""
+    known = set(before.dropna().astype(str)) | {str(value) for value in seen or ()}
+    effect, p = _novelty(known, len(before), now)
+    least = _least(pasts, column, "new category", _novelty_measure)
+    present = now.dropna().astype(str)
+    fresh = present[~present.isin(known)]
+    common = ", ".join(fresh.value_counts().index[:3])
+    words = f"never seen before: {common} ({len(fresh)} of {len(now)} rows)" if len(fresh) else "none new"
+    return Shift(column, "new category", effect, least, p, words)
+
+
+def _novelty(known: set[str], rows_before: int, now: pd.Series) -> tuple[float, float]:
+    present = now.dropna().astype(str)
+    fresh = int((~present.isin(known)).sum())
+    table = [[0, rows_before], [fresh, len(now) - fresh]]
+    p = float(stats.fisher_exact(table, alternative="less").pvalue)
+    return (fresh / len(now) if len(now) else 0.0), p
+
+
+def _novelty_measure(before: pd.Series, now: pd.Series) -> tuple[float, float]:
+    return _novelty(set(before.dropna().astype(str)), len(before), now)
+
+
+def _moved_words(before: pd.Series, now: pd.Series) -> str:
+    if not is_category(before):
+        middle = f"median {now.median():.4g}, was {before.median():.4g}"
+        return f"{middle}; mean {now.mean():.4g}, was {before.mean():.4g}"
+    shares = pd.DataFrame(
+        {
+            "now": now.astype(str).value_counts(normalize=True),
+            "was": before.astype(str).value_counts(normalize=True),
+        }
+    ).fillna(0)
+    most = int((shares["now"] - shares["was"]).abs().to_numpy().argmax())
+    return (
+        f"{shares.index[most]} in {shares['now'].iloc[most]:.0%} of rows, was {shares['was'].iloc[most]:.0%}"
     )
 
 
-def _loose(frame: pd.DataFrame) -> Dataset:
-    """A frame handed through to a custom metric."""
-    return Dataset.from_pandas(
-        frame, data_definition=DataDefinition(numerical_columns=[], categorical_columns=[])
-    )
-
-
-def _check_frame(checks: Sequence[Check]) -> pd.DataFrame:
-    """The checks, those that ask for something first."""
-    order = [Verdict.ALERT, Verdict.UNKNOWN, Verdict.OK]
-    return pd.DataFrame([check.as_dict() for check in sorted(checks, key=lambda c: order.index(c.verdict))])
-
-
-def _shift_frame(tested: Sequence[Shift]) -> pd.DataFrame:
-    return pd.DataFrame([vars(shift) for shift in tested])
-
-
-def _table(title: str, frame: pd.DataFrame) -> Any:
-    shown = frame.map(_shown)
-    return table_data(title=title, column_names=list(frame.columns), data=shown.to_numpy().tolist())
-
-
-def _shown(value: Any) -> str:
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _heaviness(shift: Shift) -> float:
+    """Drift × what the column carries of the score; unknown weights count fully."""
+    return shift.effect * (1.0 if np.isnan(shift.weight) else shift.weight)

@@ -5,8 +5,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from monitoring.checks import Verdict
-from monitoring.database import now
 from monitoring.store import Store
+from monitoring.store.database import now
 
 KINDS = ("renewal", "win")
 VALUES = {str(Verdict.OK): 0.0, str(Verdict.ALERT): 1.0, str(Verdict.UNKNOWN): -1.0}

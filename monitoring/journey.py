@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from features.crm import Crm
-from monitoring.kpis import cost_of_acquisition, kpis
-from monitoring.shift import holm
-from monitoring.stages import STAGES, reached, stage_rows
-from training.group_metrics import interval
+from features.crm.crm import Crm
+from monitoring.drift import holm
+from monitoring.journey_stages import STAGES, cost_of_acquisition, kpis, reached, stage_rows
+from training.fairness.group_metrics import interval
 
 ALPHA = 0.01
 """Of all tests together: the far tails of rates are a little heavier than the tests suppose, so not 0.05."""

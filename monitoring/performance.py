@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from monitoring.checks import Check, Verdict
-from monitoring.shift import holm
+from monitoring.drift import holm
 from training.metrics import auc, bootstrap_gain, brier, fit_line, log_loss, losses, to_logit, to_probability
 
 ALPHA_EACH = 0.0025

@@ -16,21 +16,21 @@ from features.progress import Say, silent
 from features.settings import Settings
 from monitoring.alerts import champion_alert, send_due, settle
 from monitoring.checks import Check, Verdict, overall
-from monitoring.fairness import live_rows, parity_by_segment, parity_table, proxy_checks
-from monitoring.judged import judged, with_actions
+from monitoring.drift import ALPHA, Shift, shifts
+from monitoring.forecasters import former_checks
+from monitoring.live_parity import live_rows, parity_by_segment, parity_table, proxy_checks
+from monitoring.matured import judged, with_actions
 from monitoring.performance import performance
-from monitoring.schema import prediction_log
-from monitoring.shift import ALPHA, Shift, shifts
 from monitoring.store import Store, open_store
-from monitoring.versions import former_checks
+from monitoring.store.tables import prediction_log
 from monitoring.windows import LEAST_ACCOUNTS, Windows, windows
+from training.card_figures import load_reference
 from training.explain import contributions
-from training.parity import declared, load_parity, threshold
-from training.reference import load_reference
+from training.fairness.parity import declared, load_parity, threshold
 from training.registry import Loaded, champion, show
 
 if TYPE_CHECKING:
-    from features.crm import Crm
+    from features.crm.crm import Crm
 
 WINDOW_DAYS = 90
 """Without `since`, drift looks at scores of the newest 90 days; performance at all there are."""
@@ -166,7 +166,7 @@ def _looked_at(look: Look, log: pd.DataFrame) -> tuple[list[Check], list[dict[st
     table = parity_table(look.kind, kept["parity"], tables)
     if compared is None:
         return checks, table, {}
-    from monitoring.drift import drift_report
+    from monitoring.evidently_report import drift_report
 
     look.say("writing the Evidently report")
     into = look.settings.home / "reports" / _report_name(look, log)

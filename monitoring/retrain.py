@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from features.columns import KEYS
+from features.crm.contract import SUBJECTS
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from features.snapshots import asked
-from features.tables import SUBJECTS
 from monitoring.alerts import champion_alert, model_alert, send_due
 from monitoring.store import open_store
+from training.model_versions import model_name
 from training.registry import champion, listing, show
 from training.train import train
-from training.versions import model_name
 
 if TYPE_CHECKING:
-    from features.crm import Crm
+    from features.crm.crm import Crm
 
 EVERY_DAYS = 30
 """Retrain when the data are so much newer than what the served model was trained on."""

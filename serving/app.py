@@ -16,16 +16,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from features.settings import Settings
 from monitoring.alerts import champion_alert
-from monitoring.database import kept_open
 from monitoring.store import Store, open_store
-from serving import api, columnar, forecast, planning, problems
-from serving.auth import Doorkeeper
-from serving.deliveries import Deliveries
-from serving.front import Front, Metrics
-from serving.held import HeldModels
-from serving.live import Live
+from monitoring.store.database import kept_open
+from serving.api import columnar, forecast, planning, problems, routes
+from serving.live.deliveries import Deliveries
+from serving.live.live_scores import Live
+from serving.live.model_cache import HeldModels
+from serving.middleware import Front, Metrics
 from serving.pages import site
-from serving.worked_out import WorkedOut, usual
+from serving.precompute import WorkedOut, usual
+from serving.security.auth import Doorkeeper
 
 STATIC = Path(__file__).parent / "static"
 POLL_SECONDS = 2.0
@@ -83,7 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     failed = problems.install(app, site.error_page)
-    app.include_router(api.router)
+    app.include_router(routes.router)
     app.include_router(columnar.router)
     app.include_router(planning.router)
     app.include_router(forecast.router)

@@ -15,8 +15,8 @@ from features.progress import Say, silent
 from features.settings import Settings
 from monitoring.store import open_store
 from serving.app import Alone, create_app
-from serving.together import Together
-from serving.whence import require_key_beyond_loopback
+from serving.middleware import Together
+from serving.security.request_origin import require_key_beyond_loopback
 
 GRACE_SECONDS = 10
 DOORS = 16

@@ -1,14 +1,28 @@
-"""Studies of the past that pages show and that take long: what calls do for a win, what is lost and why."""
+"""Studies of the past that pages show and that take long: what calls do for a win, what is lost and why.
 
+Effects as pages and what-ifs ask for them: worked out once for each ingested CRM, then only looked up.
+
+Nothing here estimates while somebody waits. What has arrived since, such as a call made an hour ago, is laid
+over the kept plan at each question.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from features.crm import Crm
+from features.crm.crm import Crm
 from features.engine import feature_rows
 from features.errors import RenewalError
+from features.progress import Say, silent
 from features.settings import Settings
-from training.losses import DAYS, drivers_by_group, groups_of, last_snapshots, money_of, stated_reasons
+from serving.scoring.batch import HELD_OUT, held_out
+from training.effects.answer import ALL
+from training.effects.contacts import HUMAN_WORDS, plain
+from training.effects.timing_curve import LEADS
+from training.effects.trial_arrays import NONE
+from training.loss_drivers import DAYS, drivers_by_group, groups_of, last_snapshots, money_of, stated_reasons
 from training.registry import champion
 
 LOST_BY = ("all", "industry", "region", "owner")
@@ -89,3 +103,152 @@ def _names(crm: Crm) -> dict[str, str]:
         return {}
     owners = crm.frame("owners", ["owner_id", "name"]).dropna()
     return dict(zip(owners["owner_id"].astype(str), owners["name"].astype(str), strict=True))
+
+
+ATTRIBUTES = ("industry", "region")
+"""What pages offer to look at groups by, where the CRM has it."""
+
+NOT_COMING = "can't tell: in the ingested data this contract does not come up for renewal within 180 days"
+UNTOLD = (
+    "window", "act_from", "act_by", "leaning", "present", "estimate", "usual", "gain", "low", "high", "worth",
+)  # fmt: skip
+
+
+def effects_worked_out(crm: Crm, settings: Settings, say: Say = silent) -> dict[str, Any]:
+    """Everything that is told of effects, as JSON.
+
+    Returns:
+        `as_of`; `timing`, `calls` and `discount`: attribute (or `all`) → the answer of `training.effects`
+        with its covariance, or `why` there is none; `plan` as `training.effects.advice`, `experiment`, or `why`.
+    """
+    from training.effects import calls_by, discount_by, timing_by
+
+    told: dict[str, Any] = {"as_of": str(crm.until.date())}
+    for name, estimate, places in (
+        ("timing", timing_by, ("accounts", "contracts")),
+        ("calls", calls_by, ("accounts", "opportunities")),
+        ("discount", discount_by, ("accounts",)),
+    ):
+        offered = [by for by in ATTRIBUTES if any(crm.has(place, by) for place in places)]
+        told[name] = _or_why(_by_attribute, estimate, crm, settings, offered, say)
+    told["plan"] = _or_why(_plan, crm, told["timing"], settings)
+    told["experiment"] = _or_why(_experiment, crm, told["timing"])
+    return told
+
+
+def _or_why(work: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
+    """What the work gives, or `why` the data don't give it."""
+    try:
+        return work(*args)
+    except RenewalError as error:
+        return {"why": str(error)}
+
+
+def _by_attribute(
+    estimate: Callable[..., dict[str | None, Any]],
+    crm: Crm,
+    settings: Settings,
+    offered: Sequence[str],
+    say: Say,
+) -> dict[str, Any]:
+    return {by or ALL: told for by, told in estimate(crm, settings, (None, *offered), say).items()}
+
+
+def _plan(crm: Crm, timing: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    from training.effects.advice import planned
+
+    by = _finest(timing)
+    out = partial(held_out, settings=settings)
+    return planned(crm, timing[by], None if by == ALL else by, held_out=out)
+
+
+def _experiment(crm: Crm, timing: Mapping[str, Any]) -> dict[str, Any]:
+    from training.effects.experiment import experiment
+    from training.effects.timing_curve import curves
+
+    return experiment(crm, curves(timing.get(ALL, {"covariance": {}})))
+
+
+def _finest(told: Mapping[str, Any]) -> str:
+    """The attribute whose groups advice goes by.
+
+    Raises:
+        RenewalError: nothing is told.
+    """
+    if ALL not in told:
+        raise RenewalError(expected="an estimate", found=told["why"], do="See `perennial effects timing`.")
+    return next((by for by in ATTRIBUTES if by in told), ALL)
+
+
+def for_contracts(effects: Mapping[str, Any]) -> dict[str, Any]:
+    """`timing` and `discount` as `training.effects.what_if.effect_of` takes them."""
+    return {name: _of_contracts(effects[name]) for name in ("timing", "discount")}
+
+
+def _of_contracts(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    return told if "why" in told else told[_finest(told)]
+
+
+def contract_facts(
+    effects: Mapping[str, Any], row: Mapping[str, Any], live: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A contract's row of the plan, with what has arrived since laid over it.
+
+    Args:
+        effects: as `effects_worked_out` gives them.
+        row: the contract's current score, with `contract_id` and `lead_days`.
+        live: events of its account that arrived since, as the store keeps them.
+    """
+    rows = effects["plan"].get("rows", ())
+    kept = next((each for each in rows if each["contract_id"] == row["contract_id"]), None)
+    if kept is None:
+        lead = row.get("lead_days")
+        why = HELD_OUT if row.get("held_out") else NOT_COMING
+        kept = {"contract_id": row["contract_id"], "group": None, "contacted_on": None, "why": why}
+        kept["days_to_end"] = None if lead is None else int(lead)
+    made = contacted_since(live, str(row["contract_id"]))
+    if kept["contacted_on"] or made is None:
+        return dict(kept)
+    why = f"first contact of this run-up was made on {made}"
+    return {**kept, **dict.fromkeys(UNTOLD), "alike": [], "contacted_on": made, "why": why}
+
+
+def untold(why: str, comes: bool = False) -> dict[str, Any]:
+    """No window, and why; `comes`: it is being worked out."""
+    empty = dict.fromkeys((*UNTOLD, "group", "days_to_end", "ends_on", "contacted_on", "planned_on"))
+    return {**empty, "alike": [], "curve": [], "notes": [], "why": why, "comes": comes}
+
+
+def window_curve(timing: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The windows a contract is judged by, earliest first: those of its `curve`, else everybody's."""
+    group = facts.get("curve") or ALL
+    days = facts.get("days_to_end")
+    rows = [row for row in timing["rows"] if row["group"] == group]
+    shown = ("bucket", "estimate", "low", "high", "raw", "n", "why")
+    return {
+        "curve": [
+            {
+                **{name: row[name] for name in shown},
+                "is_open": days is None or row["bucket"] == NONE or LEADS[row["bucket"]][0] <= days,
+                "is_best": row["bucket"] == facts.get("window"),
+            }
+            for row in reversed(rows)
+        ],
+        "group": group,
+        "notes": timing["notes"],
+    }
+
+
+def contacted_since(live: Sequence[Mapping[str, Any]], contract_id: str) -> str | None:
+    """The day of the first call or meeting among live events that is about this contract; None: none."""
+    days = []
+    for event in live:
+        sent = event["payload"]
+        about = sent.get("contract_id")
+        if event["crm_table"] != "activities" or about not in (None, "", contract_id):
+            continue
+        at = pd.to_datetime(sent.get("occurred_at"), errors="coerce", utc=True)
+        is_past = pd.notna(at) and at.tz_localize(None) <= event["received_at"]
+        if is_past and plain(pd.Series([sent.get("kind")])).iloc[0] in HUMAN_WORDS:
+            days.append(str(at.date()))
+    return min(days, default=None)

@@ -23,7 +23,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture(scope="session")
 def simulated_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A simulated CRM of 400 accounts as CSV files, with truth.json beside them."""
-    from features.simulate import simulate
+    from features.simulation import simulate
 
     folder = tmp_path_factory.mktemp("simulated") / "crm"
     simulate(folder, accounts=400, seed=1)
@@ -33,7 +33,7 @@ def simulated_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def simulated_crm(simulated_folder: Path, tmp_path_factory: pytest.TempPathFactory):
     """The same CRM, cleaned."""
-    from features.load import load
+    from features.crm.load import load
 
     return load(simulated_folder, into=tmp_path_factory.mktemp("clean") / "crm")
 

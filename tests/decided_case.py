@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.crm import Crm
-from features.load import load
+from features.crm.crm import Crm
+from features.crm.load import load
 from features.settings import Settings
-from monitoring.prediction_log import Shadow
 from monitoring.store import Store, open_store
+from monitoring.store.predictions import Shadow
 
 SCORED_ON, UNTIL = pd.Timestamp("2024-06-01"), pd.Timestamp("2025-03-01")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.special import expit
 
-from training.causal.trial import Clock, Window
+from training.effects.trial_arrays import Clock, Window
 
 NAMES = ("121-180", "91-120", "61-90", "31-60", "15-30", "0-14")
 FLAT = (0.0,) * 6

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from effect_worlds import CHUNK, NAMES, Drawn, _clock
 
-from training.causal.trial import Window
+from training.effects.trial_arrays import Window
 
 OWNERS = 25
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from training.profiles.conditions import Condition, Rule
-from training.profiles.observe import Observed
-from training.profiles.samples import SIGN, Sample
+from training.icp.prospect_outcomes import SIGN, Sample
+from training.icp.prospects import Observed
+from training.icp.rules import Condition, Rule
 
 SECTORS = ("banking", "hospitals", "logistics", "media", "schools")
 COUNTRIES = ("AT", "CH", "DE", "FR")

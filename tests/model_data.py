@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from features.declaration import Info
+from features.catalog.declare import Info
 from training.dataset import Dataset, dataset
 
 DAY = np.timedelta64(1, "D")

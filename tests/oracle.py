@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import numpy as np
 
+from features.arrays import OUTCOME_DAYS
 from features.catalog import Plan
+from features.catalog.declare import ACROSS, EVER, RUNUP, SCOPE_COLUMN, TERM, Derived, Feature, Test
 from features.columns import BEGINS, KEYS, CrmColumn, parse_moment
-from features.declaration import ACROSS, EVER, RUNUP, SCOPE_COLUMN, TERM, Derived, Feature, Test
-from features.event_columns import OUTCOME_DAYS
-from features.tables import SUBJECTS, TABLES, Kind
+from features.crm.contract import SUBJECTS, TABLES, Kind
 
 DAY = 86_400_000_000
 Row = dict

@@ -13,7 +13,7 @@ from serving_case import built_once, free_port, night  # noqa: F401 (fixtures)
 
 from features.settings import Settings
 from serving.app import create_app
-from serving.worked_out import work_out
+from serving.precompute import work_out
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.tables import TABLES, Kind
+from features.crm.contract import TABLES, Kind
 
 HOUR = 3_600_000_000
 CENTRE = int(np.datetime64("2024-02-29T00:00:00", "us").astype(np.int64))

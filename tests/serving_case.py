@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 from starlette.testclient import TestClient
 
-from features.load import ingest
+from features.crm.load import ingest
 from features.settings import Settings
-from features.simulate import simulate
+from features.simulation import simulate
 from serving.app import create_app
-from serving.batch import score
+from serving.scoring.batch import score
 from training.calibrate import Calibration
 from training.candidates import Held, Recipe, fit_recipe
 from training.dataset import build

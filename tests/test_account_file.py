@@ -5,7 +5,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.account_file import AccountFile
+from features.engine import AccountFile
 
 ACCOUNTS = ["a", "a", "b", "Ä", "é", "zebra", "zebra", "日本", None, None]
 COLUMNS = ("account_id", "kind", "activity_id", "duration_seconds")

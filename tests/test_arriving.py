@@ -4,9 +4,8 @@ from datetime import datetime
 
 import pytest
 
-from features.arriving import Reader
-from features.canonical import read_plainly
-from features.tables import TABLES, Kind
+from features.crm.arriving import Reader, read_plainly
+from features.crm.contract import TABLES, Kind
 
 VALUES = {
     Kind.ID: ["A-1", "17", 17, "x.0y", "1.0", " A", "", None, "é", "null", "1.00", "\u00a0x", "a\u2003"],

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.as_of import (
+from features.kernel import (
     DAY,
     MISSING,
     Clock,
+    Presence,
     Selection,
     Stream,
     Timeline,
@@ -16,7 +17,6 @@ from features.as_of import (
     elapsed_days,
     running_total,
 )
-from features.presence import Presence
 
 MOMENTS = st.integers(0, 12).map(lambda day: day * DAY) | st.sampled_from([1, DAY - 1, 3 * DAY + 1])
 EVENT = st.tuples(

@@ -7,10 +7,10 @@ from front_case import is_problem
 
 from features.settings import Settings
 from monitoring.store import open_store
-from serving.auth import Doorkeeper
-from serving.pages.signing import _local
-from serving.signed import mac_of, sign, unsign
-from serving.whence import is_loopback, refuse_foreign
+from serving.pages.sign_in_page import _local
+from serving.security.auth import Doorkeeper
+from serving.security.request_origin import is_loopback, refuse_foreign
+from serving.security.tokens import mac_of, sign, unsign
 
 
 def asking(method="GET", client="127.0.0.1", version="1.1", **headers):

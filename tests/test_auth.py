@@ -10,10 +10,10 @@ from starlette.requests import Request
 from features.errors import RenewalError
 from features.settings import Settings
 from monitoring.store import open_store
-from serving.auth import Doorkeeper
-from serving.problems import ProblemError
-from serving.signed import session_secret, sign, unsign
-from serving.whence import is_loopback, require_key_beyond_loopback
+from serving.api.problems import ProblemError
+from serving.security.auth import Doorkeeper
+from serving.security.request_origin import is_loopback, require_key_beyond_loopback
+from serving.security.tokens import session_secret, sign, unsign
 
 
 @pytest.fixture
@@ -82,7 +82,9 @@ def test_a_revoked_key_and_its_session_end_within_seconds(door, monkeypatch):
     assert door.admit(asking(cookie=f"perennial_session={cookie}")).label == "Berlin"
     door.store.revoke_key(key.prefix)
     now = time.monotonic()
-    monkeypatch.setattr("serving.auth.time", SimpleNamespace(monotonic=lambda: now + 3, time=time.time))
+    monkeypatch.setattr(
+        "serving.security.auth.time", SimpleNamespace(monotonic=lambda: now + 3, time=time.time)
+    )
     for headers in ({"authorization": f"Bearer {plaintext}"}, {"cookie": f"perennial_session={cookie}"}):
         with pytest.raises(ProblemError):
             door.admit(asking(**headers))

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from serving_case import home, night, train_plainly  # noqa: F401 (fixtures)
 
+from features.crm.load import opened
 from features.errors import RenewalError
-from features.load import opened
 from features.settings import Settings
 from monitoring.store import open_store
-from serving.batch import HELD_OUT, asked_rows, held_out, hide_held_out, score
+from serving.scoring.batch import HELD_OUT, asked_rows, held_out, hide_held_out, score
 
 COLUMNS = {"account_id", "as_of", "probability", "low", "high", "band", "amount"}
 COLUMNS |= {"reasons", "model_version", "alias", "problem"}
@@ -74,7 +74,9 @@ def test_a_run_again_changes_nothing(here):
 def test_a_run_killed_before_its_transaction_ends_leaves_the_old_list(here, monkeypatch):
     before = current(here)
     train_again(here)
-    monkeypatch.setattr("monitoring.score_log._finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        "monitoring.store.scores._finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with opened(here) as crm, pytest.raises(KeyboardInterrupt):
         score("renewal", crm, here)
     assert current(here) == before

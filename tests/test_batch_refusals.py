@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from serving_case import home, night  # noqa: F401 (fixtures)
 
-import perennial
+from features.crm.load import load, opened
 from features.errors import RenewalError
-from features.load import load, opened
 from features.settings import Settings
 from monitoring.store import open_store
-from serving.batch import asked_rows, require_some, score
+from perennial import cli
+from serving.scoring.batch import asked_rows, require_some, score
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +89,7 @@ def test_a_file_without_one_row_to_score_shows_its_rows_and_fails(here, tmp_path
     words = ["perennial", "score", "renewal", "--rows", str(tmp_path / "rows.csv"), "--json"]
     monkeypatch.setattr(sys, "argv", words)
     with pytest.raises(SystemExit) as stopped:
-        perennial.main()
+        cli.main()
     printed = capsys.readouterr()
     assert stopped.value.code == 2
     assert [row["contract_id"] for row in json.loads(printed.out)["rows"]] == ["nobody", "nor he"]

@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
-from features.by_account import PREFIX, ByAccount
+from features.account_store import PREFIX, ByAccount
+from features.crm.erase_from_crm import erase_account
+from features.crm.load import ingest
 from features.engine import account_ledger, work_for
-from features.erase import erase_account
-from features.load import ingest
 from features.settings import Settings
 
 KINDS = ("renewal", "win")

@@ -5,15 +5,24 @@ import math
 import pandas as pd
 import pytest
 
+from features.arrays import COMPUTED
 from features.catalog import CATALOG, ITSELF, SUBJECT_INFOS, infos, plan
-from features.declaration import Derived, Feature
-from features.derived import change_pct, discount_pct, mean_age_days, overdue, share, smoothed_share, trend
+from features.catalog.declare import (
+    Derived,
+    Feature,
+    change_pct,
+    discount_pct,
+    mean_age_days,
+    overdue,
+    share,
+    smoothed_share,
+    trend,
+)
+from features.crm.contract import TABLES
+from features.crm.load import from_rows
 from features.engine import feature_rows
-from features.event_columns import COMPUTED
-from features.load import from_rows
 from features.settings import Settings
 from features.snapshots import asked
-from features.tables import TABLES
 
 FULL = {name: tuple(column.stored for column in table.columns) for name, table in TABLES.items()}
 FULL["stage_history"] += ("account_id",)

@@ -9,12 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 import pandas as pd
 import pytest
 
-import perennial
-from features.area_segments import area_key, area_segments
+from features.crm.load import from_rows
 from features.errors import RenewalError
-from features.load import from_rows
 from features.settings import Settings
+from features.sources.area_segments import area_key, area_segments
 from features.sources.census import ATTRIBUTES, MOST_VARIABLES, population
+from perennial import cli
 
 KEY = "k3y"
 COUNTIES = {
@@ -279,7 +279,7 @@ def test_the_commands_write_tables_that_a_crm_folder_takes(bureau, own, tmp_path
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["perennial", "population", *map(str, words)])
         with pytest.raises(SystemExit) as stopped:
-            perennial.main()
+            cli.main()
         assert not stopped.value.code, capsys.readouterr().err
         return capsys.readouterr().out
 
@@ -288,7 +288,7 @@ def test_the_commands_write_tables_that_a_crm_folder_takes(bureau, own, tmp_path
     joined = json.loads(run("join", "--crm", folder, "--out", folder / "segments.csv", "--json"))
     assert (joined["matched"], joined["unmatched"]) == (2, 0)
     assert "ecological inference" in joined["caveat"]
-    from features.load import load
+    from features.crm.load import load
 
     crm = load(folder, into=tmp_path / "clean")
     assert crm.frame("segments").groupby(["account_id", "attribute"])["share"].sum().round(4).eq(1).all()

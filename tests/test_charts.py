@@ -5,9 +5,8 @@ from datetime import datetime
 
 import pytest
 
-from serving.pages.charts import force_bar, odds_bar, spark, weight_bar
-from serving.pages.months import bars_by_month, rates_by_month
-from serving.pages.plots import buckets, limits_of, lines_over_time, odds_over_time, rounded, scaled
+from serving.pages.chart_axes import buckets, limits_of, lines_over_time, odds_over_time, rounded, scaled
+from serving.pages.charts import bars_by_month, force_bar, odds_bar, rates_by_month, spark, weight_bar
 
 MOMENTS = [datetime(2026, month, 1) for month in (1, 2, 3)]
 

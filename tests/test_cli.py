@@ -6,7 +6,7 @@ import sys
 import pandas as pd
 import pytest
 
-import perennial
+from perennial import cli
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def run(monkeypatch, capsys, tmp_path):
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["perennial", *map(str, words)])
         with pytest.raises(SystemExit) as stopped:
-            perennial.main()
+            cli.main()
         printed = capsys.readouterr()
         return stopped.value.code or 0, printed.out, printed.err
 

@@ -13,7 +13,7 @@ from serving_case import client_of, home, night  # noqa: F401 (fixtures)
 
 from features.settings import Settings
 from monitoring.store import open_store
-from serving.columnar import ARROW, PARQUET, PART_ROWS, scores_of, side_by_side
+from serving.api.columnar import ARROW, PARQUET, PART_ROWS, scores_of, side_by_side
 from training.registry import Loaded, champion
 
 pytestmark = pytest.mark.slow

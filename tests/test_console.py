@@ -1,6 +1,6 @@
 """The command line's tables."""
 
-from serving.console import scores, watch
+from perennial.print import monitoring_print, scores_print
 
 
 def _row(contract_id: str, problem: object) -> dict[str, object]:
@@ -11,7 +11,7 @@ def _row(contract_id: str, problem: object) -> dict[str, object]:
 def test_rows_without_a_problem_are_listed_beside_one_with_a_problem(capsys):
     """A column of problems reads NaN where there is none, as pandas fills it in."""
     rows = [_row("C-1", float("nan")), _row("C-2", None), _row("C-3", "no such contract")]
-    scores.scored({"kind": "renewal", "rows": rows})
+    scores_print.scored({"kind": "renewal", "rows": rows})
     shown = capsys.readouterr().out
     assert "first 2 of 2" in shown
     assert "not scored C-3: no such contract" in shown
@@ -26,7 +26,7 @@ def test_the_journey_shows_no_figure_of_a_group_too_small_and_says_where_a_gap_o
     ]
     gaps = [{"attribute": "owned_by", "why": "owned_by=a first"}, {"attribute": "owned_by", "why": "then"}]
     costs = [{"attribute": "owned_by", "segment": "b", "cost": None, "wins": None, "cost_per_win": None}]
-    watch.journey({"rows": rows, "gaps": gaps, "costs": costs})
+    monitoring_print.journey({"rows": rows, "gaps": gaps, "costs": costs})
     out = capsys.readouterr().out
     assert "None" not in out
     assert "40.0 % to 60.0 %" in out

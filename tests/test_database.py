@@ -15,9 +15,9 @@ from store_case import rows, wrote
 
 from features.errors import RenewalError
 from features.settings import Settings
-from monitoring.database import connect, migrate
-from monitoring.schema import HEAD
 from monitoring.store import Store, open_store
+from monitoring.store.database import connect, migrate
+from monitoring.store.tables import HEAD
 
 
 def _open(url, queue):
@@ -42,7 +42,7 @@ def test_head_is_the_newest_migration_and_migrations_make_the_declared_tables(tm
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    from monitoring import schema
+    from monitoring.store import tables
 
     config = Config()
     config.set_main_option("script_location", "monitoring/migrations")
@@ -50,7 +50,7 @@ def test_head_is_the_newest_migration_and_migrations_make_the_declared_tables(tm
     engine = connect(f"sqlite:///{tmp_path}/p.db")
     migrate(engine)
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
 
 
 def test_a_store_of_a_newer_perennial_is_refused(tmp_path):

@@ -13,11 +13,11 @@ from serving_case import LOCAL, home, night, train_plainly  # noqa: F401 (fixtur
 from starlette.testclient import TestClient
 from test_service import serving
 
-from features.load import opened
+from features.crm.load import opened
 from features.settings import Settings
 from monitoring.store import open_store
 from serving.app import _look, create_app
-from serving.deliveries import Deliveries
+from serving.live.deliveries import Deliveries
 
 pytestmark = pytest.mark.slow
 SLOW_SECONDS = 3.0

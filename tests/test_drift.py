@@ -8,9 +8,9 @@ import pytest
 from test_shift import COLUMNS, frame
 
 from monitoring.checks import Check, Verdict
-from monitoring.drift import drift_report, flagged
-from monitoring.fairness import ParityRows, parity_checks
-from monitoring.shift import ALPHA, shifts
+from monitoring.drift import ALPHA, shifts
+from monitoring.evidently_report import drift_report, flagged
+from monitoring.live_parity import ParityRows, parity_checks
 from monitoring.windows import windows
 
 

@@ -3,11 +3,11 @@ from itertools import pairwise
 
 import pytest
 
+from features.crm.load import from_rows
 from features.errors import RenewalError
-from features.load import from_rows
 from training import effects
-from training.causal.frame import NAMES
-from training.causal.memory import remembered
+from training.effects.advice import remembered
+from training.effects.timing_trial import NAMES
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from contrast import FAINT_TEXT
 from pages_case import NEEDS_CHROMIUM, browser, served, watched_page  # noqa: F401
 from test_effects_page import keep, kept_effects, write_crm
 
-from features.load import ingest
+from features.crm.load import ingest
 from features.settings import Settings
 
 SECTIONS = ("/effects", "/effects?what=timing&by=industry", "/effects?what=calls", "/effects?what=discount")

@@ -1,6 +1,6 @@
 import numpy as np
 
-from training.causal.competing import LOST, OPEN, WON, cumulative_incidence
+from training.effects.deal_questions import LOST, OPEN, WON, cumulative_incidence
 
 
 def test_without_open_deals_it_is_plain_shares():

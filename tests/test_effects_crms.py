@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from effect_crms import Recipe, write
 
+from features.crm.load import load
 from features.errors import RenewalError
-from features.load import load
 from training import effects
 
 PEAK = (0.0, 0.0, 1.8, 0.0, 0.0, 0.0)

@@ -2,13 +2,12 @@ import effect_worlds as worlds
 import numpy as np
 import pytest
 
-from training.causal.answer import ALL, answer, infer
-from training.causal.crossfit import CrossFit
-from training.causal.estimate import estimate_arms, estimate_strategies
-from training.causal.nuisance import Hazard, decided_or_contacted, time_shape
-from training.causal.sensitivity import e_value, lead_of_best, margin, without_covariates
-from training.causal.targeting import intercept_shift
-from training.causal.trial import Clock, Window
+from training.effects.answer import ALL, answer, infer
+from training.effects.estimate import estimate_arms, estimate_strategies
+from training.effects.inference import e_value, lead_of_best, margin, without_covariates
+from training.effects.nuisance import CrossFit, Hazard, decided_or_contacted, time_shape
+from training.effects.targeting import intercept_shift
+from training.effects.trial_arrays import Clock, Window
 
 
 def drawn_and_said(world, n, seed):

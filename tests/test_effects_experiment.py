@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from effect_answers import CLEAR, made_up
 
+from features.crm.load import from_rows
 from features.errors import RenewalError
-from features.load import from_rows
-from training.causal.curve import curves
-from training.causal.experiment import contracts_each, designed, experiment
+from training.effects.experiment import contracts_each, designed, experiment
+from training.effects.timing_curve import curves
 
 TODAY = pd.Timestamp("2026-01-01")
 

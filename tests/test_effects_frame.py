@@ -2,12 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.as_of import DAY
+from features.crm.load import from_rows
 from features.errors import RenewalError
-from features.load import from_rows
-from training.causal.contacts import FOREVER, first_contacts, human_contacts
-from training.causal.deals import CALLS, calls_question, discount_questions
-from training.causal.frame import BUCKETS, Stage, _stages, _window, timing_trial
+from features.kernel import DAY
+from training.effects.contacts import FOREVER, first_contacts, human_contacts
+from training.effects.deal_questions import CALLS, calls_question, discount_questions
+from training.effects.timing_trial import BUCKETS, Stage, _stages, _window, timing_trial
 
 END = pd.Timestamp("2024-12-31")
 

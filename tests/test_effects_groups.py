@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.crm.load import from_rows
 from features.errors import RenewalError
-from features.load import from_rows
-from training.causal.groups import groups_by
+from training.effects.answer import groups_by
 
 N = 240
 

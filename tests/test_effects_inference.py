@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from training.causal.inference import Errors, any_difference, may_be_best, set_of_best, simultaneous
-from training.causal.pooling import pool
+from training.effects.inference import Errors, any_difference, may_be_best, pool, set_of_best, simultaneous
 
 
 def normal(m, sd=0.02):

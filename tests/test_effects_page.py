@@ -10,17 +10,17 @@ from effect_answers import both, made_up
 from pages_case import Endless
 from serving_case import client_of
 
-from features.load import ingest
+from features.crm.load import ingest
 from features.settings import Settings
 from features.snapshots import to_score
 from monitoring.store import open_store
-from serving.advice import contacted_since, contract_facts
-from serving.pages.effects import FEWEST_RAW, urgent
-from serving.planning import contact_window
-from serving.worked_out import FOLDER, Told, _path
-from training.causal.curve import curves
-from training.causal.experiment import experiment
-from training.causal.plan import planned
+from serving.api.planning import contact_window
+from serving.pages.effects_page import FEWEST_RAW, urgent
+from serving.precompute import FOLDER, Told, _path
+from serving.studies import contacted_since, contract_facts
+from training.effects.advice import planned
+from training.effects.experiment import experiment
+from training.effects.timing_curve import curves
 
 TODAY = pd.Timestamp("2026-01-01")
 CUSTOMERS = (
@@ -162,7 +162,7 @@ def test_calls_show_the_curve_until_won_and_a_missing_question_says_why(kept):
 )
 def test_without_effects_the_page_says_why(kept, told, says, monkeypatch):
     if told is None:
-        monkeypatch.setattr("serving.worked_out._start", lambda *_: Endless())
+        monkeypatch.setattr("serving.precompute._start", lambda *_: Endless())
         _path("effects", kept).unlink()
     else:
         keep(kept, told)

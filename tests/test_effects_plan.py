@@ -7,15 +7,14 @@ import pandas as pd
 import pytest
 from effect_answers import CLEAR, UNCLEAR, both, made_up
 
+from features.crm.load import from_rows
 from features.errors import RenewalError
-from features.load import from_rows
 from features.snapshots import asked, to_score
-from training.causal.answer import infer_groups
-from training.causal.coming import coming, usable, window_on
-from training.causal.curve import curves
-from training.causal.plan import advised, planned
-from training.causal.trial import Strategies
-from training.causal.worth import enough_calls, worth
+from training.effects.advice import advised, planned
+from training.effects.answer import infer_groups
+from training.effects.policy_value import enough_calls, worth
+from training.effects.timing_curve import coming, curves, usable, window_on
+from training.effects.trial_arrays import Strategies
 
 TODAY = pd.Timestamp("2026-01-01")
 
@@ -219,7 +218,7 @@ def test_calls_are_named_only_where_one_number_stands_out():
 
 
 def test_an_unknown_contract_is_refused(simulated_crm, settings):
-    from training.causal.plan import best_window
+    from training.effects.advice import best_window
 
     assert asked(simulated_crm, "renewal", pd.DataFrame({"contract_id": ["nobody"]}))["problem"].notna().all()
     with pytest.raises(RenewalError, match="contract_id"):
@@ -228,9 +227,9 @@ def test_an_unknown_contract_is_refused(simulated_crm, settings):
 
 @pytest.mark.slow
 def test_the_whole_way_on_a_simulated_crm(simulated_crm, settings):
-    from training.causal.plan import best_window, plan
-    from training.causal.what_if import what_if
-    from training.causal.worth import value
+    from training.effects.advice import best_window, plan
+    from training.effects.policy_value import value
+    from training.effects.what_if import what_if
 
     told = plan(simulated_crm, settings)
     json.dumps(told)

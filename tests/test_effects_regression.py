@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from training.causal.covariates import Scaling, encode, forward_select, knots_of, with_hinges
-from training.causal.regression import fit_linear, fit_logistic, with_intercept
+from training.effects.nuisance import fit_linear, fit_logistic, with_intercept
+from training.effects.trial_arrays import Scaling, encode, forward_select, knots_of, with_hinges
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from effect_answers import CLEAR, UNCLEAR, both, made_up
 
 from features.errors import RenewalError
-from training.causal.what_if import checked, effect_of
+from training.effects.what_if import checked, effect_of
 
 CONTRACT = {
     "group": "software",

@@ -15,14 +15,13 @@ from oracle import oracle_row, plain_rows
 from random_crm import random_snapshots, random_tables
 
 from features import engine
-from features.answers import known_ids, live_rows, partition_rows
 from features.arrays import Coded, columns_of
 from features.catalog import plan
 from features.columns import crm_columns
+from features.crm.load import from_rows
 from features.engine import feature_rows
-from features.ledger import Ledger
-from features.load import from_rows
-from features.peers import Peers
+from features.evaluate import Peers, known_ids, live_rows, partition_rows
+from features.event_index import Ledger
 from features.settings import Settings
 from features.snapshots import renewal_snapshots, win_snapshots
 

@@ -1,10 +1,10 @@
-"""features/erase.py and serving/erase.py: a customer is gone everywhere, and only that customer."""
+"""features/crm/erase_from_crm.py and serving/erase_everywhere.py: a customer is gone everywhere, and only that customer."""
 
 import pyarrow.parquet as pq
 
-from features.erase import erase_account
-from features.load import current_folder, ingest
-from serving.erase import erase
+from features.crm.erase_from_crm import erase_account
+from features.crm.load import current_folder, ingest
+from serving.erase_everywhere import erase
 
 
 def files_that_name(folder, text):
@@ -26,7 +26,7 @@ def test_an_account_is_gone_from_every_table_and_copy(simulated_folder, settings
     assert told["removed"]["crm.activities"] > 0
     assert set(told["left"].values()) <= {0}
     assert files_that_name(settings.home / "crm", account) == []
-    from features.crm import read_crm
+    from features.crm.crm import read_crm
 
     after = read_crm(current_folder(settings))
     assert after.frame("contracts")["contract_id"].tolist() == others

@@ -6,12 +6,11 @@ from serving_case import client_of, home, night  # noqa: F401 (fixtures)
 from sqlalchemy import String, Text, select
 
 from features.settings import Settings
-from monitoring import erasure
 from monitoring.alerts import survey_alerts
-from monitoring.prediction_log import unpacked
-from monitoring.schema import feature_batches, metadata
-from monitoring.store import open_store
-from serving.erase import erase
+from monitoring.store import erase_from_store, open_store
+from monitoring.store.predictions import unpacked
+from monitoring.store.tables import feature_batches, metadata
+from serving.erase_everywhere import erase
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +74,7 @@ def test_nothing_says_the_name_afterwards_and_a_running_service_has_let_go_of_it
         leave_traces(home, store, one, client)
         kept = client.post("/v1/renewals/score", json={"contract_ids": ids[1:]}).json()["rows"][0]
         assert kept["probability"] is not None
-        held = {table.name for table in erasure.OF_ACCOUNTS} | {"feature_batches", "runs", "audit"}
+        held = {table.name for table in erase_from_store.OF_ACCOUNTS} | {"feature_batches", "runs", "audit"}
         assert tables_naming(store, ids) >= held - {"shadow_log"}
         before = store.scores("renewal", limit=1_000).rows
 
@@ -97,11 +96,11 @@ def test_nothing_says_the_name_afterwards_and_a_running_service_has_let_go_of_it
 
 
 def test_every_table_that_names_accounts_is_known_to_the_erasure():
-    """A new table with ids of customers needs a place in monitoring/erasure.py."""
+    """A new table with ids of customers needs a place in monitoring/erase_from_store.py."""
     about = {
         table.name for table in metadata.tables.values() if {"account_id", "subject_id"} & set(table.c.keys())
     }
-    assert about == {table.name for table in erasure.OF_ACCOUNTS}
+    assert about == {table.name for table in erase_from_store.OF_ACCOUNTS}
     free_text = {
         table.name
         for table in metadata.tables.values()

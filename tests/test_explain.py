@@ -10,10 +10,9 @@ from test_model import chosen
 
 from training.boosting import DEFAULT, fit_trees
 from training.candidates import fit_recipe
-from training.explain import contributions, difference, drivers, reasons
+from training.explain import compared, contributions, difference, drivers, reasons, worded
 from training.metrics import to_logit
 from training.treeshap import read_trees, shap_values, tables
-from training.wording import compared, worded
 
 
 def trees(depth: int, onehot: int = 4, *, n: int = 1500, rounds: int = 20, columns: int = 8):

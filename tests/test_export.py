@@ -1,4 +1,4 @@
-"""serving/export.py: results as files."""
+"""serving/scoring/export.py: results as files."""
 
 import json
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from features.errors import RenewalError
-from serving import export
+from serving.scoring import export
 
 ROWS = [
     {

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from monitoring.checks import Verdict
-from monitoring.fairness import (
+from monitoring.live_parity import (
     ParityRows,
     parity_by_segment,
     parity_checks,
@@ -11,7 +11,7 @@ from monitoring.fairness import (
     proxy_checks,
     sure,
 )
-from training.group_metrics import METRICS
+from training.fairness.group_metrics import METRICS
 
 
 def rows(gap=0.0, n=3000, seed=0):

@@ -4,10 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.declaration import Info
+from features.catalog.declare import Info
 from training.dataset import dataset
-from training.fallback import no_worse_than_base_rate
-from training.select import select
+from training.select import no_worse_than_base_rate, select
 
 
 def deals(turns: bool, n: int = 900):

@@ -1,4 +1,4 @@
-"""serving/forecast.py over HTTP: what programs get is what the page shows, within their scope."""
+"""serving/api/forecast.py over HTTP: what programs get is what the page shows, within their scope."""
 
 import io
 

@@ -10,16 +10,16 @@ from serving_case import LOCAL
 from starlette.testclient import TestClient
 
 from features.settings import Settings
-from serving.front import Front, Metrics
-from serving.pace import Pace, network
-from serving.problems import problem_response
+from serving.api.problems import problem_response
+from serving.middleware import Front, Metrics
+from serving.security.rate_limit import Pace, network
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that a test moves."""
     told = SimpleNamespace(now=1_000.0)
-    monkeypatch.setattr("serving.pace.time", SimpleNamespace(monotonic=lambda: told.now))
+    monkeypatch.setattr("serving.security.rate_limit.time", SimpleNamespace(monotonic=lambda: told.now))
     return told
 
 

@@ -6,12 +6,11 @@ import pytest
 from icp_worlds import MIDSIZED_HOSPITALS, WORLDS, World, overlap
 
 from features.errors import RenewalError
-from training.profiles.conditions import Condition, Rule, rule_of
-from training.profiles.discover import discover
-from training.profiles.judge import judge
-from training.profiles.merging import Beside, distinct
-from training.profiles.rules import Utility, apart, conditions_of, search
-from training.profiles.samples import DEFAULT_WEIGHTS, Sample, checked_weights, split
+from training.icp.prospect_outcomes import DEFAULT_WEIGHTS, Sample, checked_weights, split
+from training.icp.rule_search import Beside, Utility, apart, conditions_of, distinct, search
+from training.icp.rule_validation import judge
+from training.icp.rules import Condition, Rule, rule_of
+from training.icp.study import discover
 
 PROSPECTS = pd.DataFrame(
     {"sector": ["banking", "media", None, "media"], "employees": [50.0, 999.0, 200.0, np.nan]}

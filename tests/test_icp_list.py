@@ -7,23 +7,26 @@ import pandas as pd
 import pytest
 from icp_worlds import WORLDS
 
+from features.crm.contract import Kind
+from features.crm.load import from_rows
 from features.errors import RenewalError
-from features.load import from_rows
-from features.tables import Kind
 from training.icp import fit_rows, personas, profiles, targets
-from training.profiles.attributes import known
-from training.profiles.candidates import from_crm, opted_out
-from training.profiles.deals import decided_deals
-from training.profiles.discounts import contract_discounts, deal_discounts
-from training.profiles.effort import HOURS_A_WEEK_OPEN, HOURS_AROUND, deal_hours
-from training.profiles.fit import Fit, terms_renewed
-from training.profiles.later import caught
-from training.profiles.learn import learn
-from training.profiles.observe import observe
-from training.profiles.reach import gives_away, proxies, reach
-from training.profiles.samples import checked_weights
-from training.profiles.study import study as study_of_crm
-from training.profiles.study import study_of
+from training.icp.fit_learning import caught, learn
+from training.icp.fit_score import Fit, terms_renewed
+from training.icp.prospect_outcomes import (
+    HOURS_A_WEEK_OPEN,
+    HOURS_AROUND,
+    checked_weights,
+    contract_discounts,
+    deal_discounts,
+    deal_hours,
+    decided_deals,
+)
+from training.icp.prospects import known, observe
+from training.icp.reach import gives_away, proxies, reach
+from training.icp.study import study as study_of_crm
+from training.icp.study import study_of
+from training.icp.target_list import from_crm, opted_out
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +286,7 @@ def test_a_segment_that_a_list_leaves_out_is_told():
 
 
 def test_an_attribute_that_gives_a_segment_away_is_told_and_an_innocent_one_is_not():
-    from training.profiles.conditions import Condition, Rule
+    from training.icp.rules import Condition, Rule
 
     rule = Rule((Condition("region", ("north",)),))
     crm, ids, _, frame = _segmented(0.1, 0.7)
@@ -342,7 +345,7 @@ def test_a_file_of_companies_is_ranked(listed):
 
 
 def test_a_file_that_tells_nothing_is_refused(simulated_crm, settings, tmp_path, study):
-    from training.profiles.candidates import from_file
+    from training.icp.target_list import from_file
 
     file = tmp_path / "x.csv"
     file.write_text("a,b\n1,2\n")
@@ -353,7 +356,7 @@ def test_a_file_that_tells_nothing_is_refused(simulated_crm, settings, tmp_path,
 
 
 def test_what_a_file_says_but_nobody_can_read_is_told(simulated_crm, study, tmp_path):
-    from training.profiles.candidates import from_file
+    from training.icp.target_list import from_file
 
     fit = Fit(**{**vars(study.fit), "kinds": {"sector": Kind.CATEGORY, "employees": Kind.WHOLE}})
     file = tmp_path / "x.csv"

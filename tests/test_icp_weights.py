@@ -9,13 +9,12 @@ import pytest
 from icp_worlds import WORLDS
 
 from features.errors import RenewalError
-from training.profiles.candidates import Candidates
-from training.profiles.fit import Fit
-from training.profiles.listing import ranked
-from training.profiles.places import places
-from training.profiles.samples import DEFAULT_WEIGHTS, checked_weights
-from training.profiles.study import study_of
-from training.profiles.weighing import exponents_of, priority, read_weights, reordered, reweighted
+from training.icp.fit_score import Fit
+from training.icp.prospect_outcomes import DEFAULT_WEIGHTS, checked_weights
+from training.icp.reach import places
+from training.icp.study import study_of
+from training.icp.target_list import Candidates, ranked
+from training.icp.weights import exponents_of, priority, read_weights, reordered, reweighted
 
 PARTS = {"win": [0.5], "amount": [100.0], "discount": [0.2], "renewal": [0.5], "effort": [4.0]}
 

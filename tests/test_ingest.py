@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from test_load import LATER
 
-from features.crm import read_crm
+from features.crm.crm import read_crm
+from features.crm.load import ingest, load, opened
 from features.errors import RenewalError
-from features.load import ingest, load, opened
 from features.settings import Settings
 
 CONTRACTS = "contract_id,account_id,start_date,end_date\nc1,a1,2023-01-01,2023-12-31\n"
@@ -84,7 +84,7 @@ def test_a_killed_ingest_changes_nothing_and_the_next_one_works(tmp_path):
     before = ingest(source, settings)
     source_in(tmp_path / "crm", 2)
     program = (
-        "import os, sys\nfrom pathlib import Path\nimport features.load as load\n"
+        "import os, sys\nfrom pathlib import Path\nimport features.crm.load as load\n"
         "load.describe = lambda *given: os.kill(os.getpid(), 9)\n"
         "load.ingest(Path(sys.argv[1]), load.Settings(home=Path(sys.argv[2])))\n"
     )

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 
-from features.load import from_rows, load
-from features.simulate import simulate
+from features.crm.load import from_rows, load
+from features.simulation import simulate
 from monitoring.journey import journey
-from monitoring.kpis import cost_of_acquisition
-from monitoring.stages import stage_rows, top_of_scale
+from monitoring.journey_stages import cost_of_acquisition, stage_rows, top_of_scale
 
 
 def crm(n=400, unfair=1.0, seed=0, **more):

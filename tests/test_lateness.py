@@ -1,6 +1,6 @@
 import pytest
 
-from serving.lateness import TICK_SECONDS, Lateness
+from serving.middleware import TICK_SECONDS, Lateness
 
 
 class Loop:
@@ -23,7 +23,7 @@ class Loop:
 @pytest.fixture
 def loop(monkeypatch):
     made = Loop()
-    monkeypatch.setattr("serving.lateness.asyncio.get_running_loop", lambda: made)
+    monkeypatch.setattr("serving.middleware.asyncio.get_running_loop", lambda: made)
     return made
 
 
@@ -45,6 +45,6 @@ def test_another_loop_starts_anew(loop, monkeypatch):
     loop.tick(0.4)
     loop.tick(0.4)
     other = Loop()
-    monkeypatch.setattr("serving.lateness.asyncio.get_running_loop", lambda: other)
+    monkeypatch.setattr("serving.middleware.asyncio.get_running_loop", lambda: other)
     assert lateness.seconds() == 0.0
     assert other.call is not None

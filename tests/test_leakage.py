@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from features.errors import RenewalError
-from training import account_link
-from training.beside import Beside
+from training import leakage
 from training.dataset import Dataset, dataset
 from training.leakage import guard
+from training.leakage_evidence import Beside
 from training.leakage_rules import is_suspect
 
 SEEDS = range(6)
@@ -220,7 +220,7 @@ def test_accounts_that_bear_the_ids_of_contracts_are_accounts_all_the_same(descr
     rows["account"] = [f"c{i}" for i in range(400)]
     size = pd.DataFrame({"accounts.size": np.full(400, described)})
     ds = snapshots(rows, size, {"accounts.size": info("accounts.size")})
-    assert account_link.is_linked(ds).all() == (not np.isnan(described))
+    assert leakage.is_linked(ds).all() == (not np.isnan(described))
     assert guard(ds).barred == {}
 
 
@@ -228,7 +228,7 @@ def test_an_account_that_a_second_contract_names_is_not_made_of_the_first():
     rows = contracts(8, 400, 0.5)
     rows["account"] = [f"c{i % 200}" for i in range(400)]
     nothing = pd.DataFrame(index=range(400))
-    assert account_link.is_linked(snapshots(rows, nothing, {})).all()
+    assert leakage.is_linked(snapshots(rows, nothing, {})).all()
 
 
 def test_an_account_that_only_the_renewed_have_is_barred():

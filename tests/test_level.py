@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.level import misses, next_level
+from training.intervals import misses, next_level
 from training.metrics import to_probability
 
 ROWS = 600

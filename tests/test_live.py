@@ -6,12 +6,12 @@ import pytest
 from serving_case import client_of, home, night  # noqa: F401 (fixtures)
 
 from features.arrays import Coded
+from features.crm.load import ingest, opened
 from features.engine import feature_rows
-from features.load import ingest, opened
 from features.settings import Settings
 from features.snapshots import asked
 from monitoring.store import open_store
-from serving.ground import grounds
+from serving.live.account_features import grounds
 from training.encode import texts
 
 pytestmark = pytest.mark.slow
@@ -97,7 +97,7 @@ def test_an_event_scores_as_if_it_had_been_in_the_data(here, client, tmp_path):
 
 def export(crm, table, folder, extra):
     """A clean table as a source would give it: money in units, durations in minutes."""
-    from features.tables import TABLES, Kind
+    from features.crm.contract import TABLES, Kind
 
     frame = crm.frame(table)
     for column in TABLES[table].columns:

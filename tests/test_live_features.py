@@ -5,9 +5,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from features.answers import live_rows
 from features.arrays import Coded, columns_of
 from features.engine import account_ledger, feature_rows, snapshot_table, work_for
+from features.evaluate import live_rows
 from features.settings import Settings
 from features.snapshots import renewal_snapshots, win_snapshots
 

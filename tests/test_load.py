@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.crm.contract import Kind
+from features.crm.load import from_rows, load
 from features.errors import RenewalError
-from features.load import from_rows, load
-from features.tables import Kind
 
 
 def crm_of(folder: Path, tables: dict[str, str], **given):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.logistic import BLOCK, Logistic, Term, fit_logistic
+from training.linear import BLOCK, Logistic, Term, fit_logistic
 
 TYPES = ["q", "c", "q", "q"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from features.load import load
+from features.crm.load import load
 
 MAPPINGS = Path(__file__).parents[1] / "examples" / "mappings"
 

@@ -10,11 +10,9 @@ from model_data import info
 from features.errors import RenewalError
 from features.settings import Settings
 from training.dataset import dataset
-from training.emphasis import Lift, Reweighing
-from training.mitigation import MITIGATIONS, Case, mend
-from training.mitigation_price import in_words, option_row
-from training.parity import parity, segment_rows, segment_shares, threshold
-from training.segment_rates import Sums
+from training.fairness.mitigation import MITIGATIONS, Case, Lift, Reweighing, Sums, mend
+from training.fairness.mitigation_price import in_words, option_row
+from training.fairness.parity import parity, segment_rows, segment_shares, threshold
 from training.train import choice
 
 

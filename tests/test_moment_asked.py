@@ -4,9 +4,8 @@ import pandas as pd
 import pytest
 
 from features.columns import KEYS
-from features.load import from_rows
-from features.moment_asked import impossible
-from features.snapshots import asked
+from features.crm.load import from_rows
+from features.snapshots import asked, impossible
 
 UNTIL = pd.Timestamp("2024-09-01")
 CONTRACTS = [

@@ -5,13 +5,13 @@ import pytest
 from serving_case import LOCAL
 from starlette.testclient import TestClient
 
-from features.load import ingest
+from features.crm.load import ingest
 from features.settings import Settings
-from features.simulate import simulate
+from features.simulation import simulate
 from monitoring.store import open_store
 from serving.app import create_app
-from serving.batch import score
-from training.database import make_ready
+from serving.scoring.batch import score
+from training.model_versions import make_ready
 from training.registry import champion, listing
 from training.train import train
 

@@ -10,7 +10,7 @@ from schemathesis.specs.openapi import checks as conformance
 from serving_case import LOCAL, client_of, night  # noqa: F401 (fixture)
 
 from serving.app import create_app
-from serving.worked_out import Told, WorkedOut
+from serving.precompute import Told, WorkedOut
 
 pytestmark = pytest.mark.slow
 EXAMPLES = 12

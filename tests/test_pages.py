@@ -10,10 +10,10 @@ import pytest
 from pages_case import NEEDS_CHROMIUM, browser, informed, night, rows_of, served, watched_page  # noqa: F401
 from serving_case import train_plainly
 
-from features.load import opened
+from features.crm.load import opened
 from features.settings import Settings
 from monitoring.store import open_store
-from serving.worked_out import FOLDER
+from serving.precompute import FOLDER
 
 pytestmark = [pytest.mark.slow, NEEDS_CHROMIUM]
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from serving.pages.profiles import _beyond, _figure
+from serving.pages.profiles_page import _beyond, _figure
 from serving.pages.view import _environment
 
 EFFECT = {

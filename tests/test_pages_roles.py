@@ -15,7 +15,7 @@ from features.settings import Settings
 from monitoring.store import open_store
 from serving.app import create_app
 from serving.pages.site import PARTS
-from serving.worked_out import FOLDER
+from serving.precompute import FOLDER
 
 pytestmark = pytest.mark.slow
 

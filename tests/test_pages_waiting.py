@@ -7,8 +7,8 @@ from pages_case import NEEDS_CHROMIUM, Endless, browser, informed, night, served
 
 from features.settings import Settings
 from monitoring.store import open_store
-from serving import worked_out
-from serving.worked_out import FOLDER
+from serving import precompute
+from serving.precompute import FOLDER
 
 pytestmark = [pytest.mark.slow, NEEDS_CHROMIUM]
 
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, NEEDS_CHROMIUM]
 @pytest.fixture
 def waiting(informed, tmp_path, monkeypatch):  # noqa: F811
     """A home without its long answers, and the folder they can be taken from."""
-    monkeypatch.setattr(worked_out, "_start", lambda *_: Endless())
+    monkeypatch.setattr(precompute, "_start", lambda *_: Endless())
     home = shutil.copytree(informed, tmp_path / "home")
     shutil.move(home / FOLDER, tmp_path / "answers")
     (home / FOLDER).mkdir()

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.group_metrics import METRICS, Rows, gap, interval
-from training.parity import load_parity, parity, save_parity, segment_rows, verdict_of
+from training.fairness.group_metrics import METRICS, Rows, gap, interval
+from training.fairness.parity import load_parity, parity, save_parity, segment_rows, verdict_of
 
 ROWS = Rows(
     positive=np.array([1, 1, 1, 0, 0, 0, 0, 1]),

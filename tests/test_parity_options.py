@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from features.crm.load import from_rows
 from features.errors import RenewalError
-from features.load import from_rows
 from features.settings import Settings
-from serving.console import parity as printed
-from training.mitigation import MITIGATIONS
-from training.parity import load_parity
-from training.parity_options import parity_options
+from perennial.print import monitoring_print as printed
+from training.fairness.mitigation import MITIGATIONS
+from training.fairness.parity import load_parity
+from training.fairness.parity_options import parity_options
 from training.registry import champion, show
 from training.train import train
 

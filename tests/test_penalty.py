@@ -7,7 +7,7 @@ from model_data import undated
 
 from training.candidates import encoded_rows
 from training.dataset import dataset
-from training.logistic import fit_logistic
+from training.linear import fit_logistic
 from training.metrics import to_probability
 from training.penalty import choose_penalty
 from training.search import SCREENED, search

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from store_case import rows, wrote
 
 from features.errors import RenewalError
-from monitoring.prediction_log import Shadow
+from monitoring.store.predictions import Shadow
 
 
 def test_keys_are_shown_once_and_only_their_hash_is_kept(store):

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from serving_case import client_of, home, night  # noqa: F401 (fixtures)
 
-from features.load import opened
+from features.crm.load import opened
 from features.settings import Settings
 from monitoring.store import open_store
-from serving.advice import for_contracts
-from serving.erase import erase
-from serving.worked_out import FOLDER, WORK, work_out
-from training.causal.what_if import effect_of
+from serving.erase_everywhere import erase
+from serving.precompute import FOLDER, WORK, work_out
+from serving.studies import for_contracts
+from training.effects.what_if import effect_of
 from training.icp import fit, fit_rows
 
 pytestmark = pytest.mark.slow

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from training.fairness.proxies import LIMIT, TOGETHER, giving_away, proxies
 from training.metrics import auc
-from training.proxies import LIMIT, TOGETHER, giving_away, proxies
 
 
 def world(n=800, seed=0, strength=1.5, looks=3):

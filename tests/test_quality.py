@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from features.crm import read_crm
-from features.load import load
-from features.quality import Quality
+from features.crm.crm import read_crm
+from features.crm.load import load
+from features.crm.quality import Quality
 
 
 def test_every_row_read_is_kept_put_aside_or_left_out(simulated_crm):

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.declaration import Info
+from features.catalog.declare import Info
 from features.errors import RenewalError
 from training import registry
 from training.encode import learn_encoding
 from training.model import Model
+from training.model_versions import Record
 from training.registry import register
-from training.versions import Record
 
 PASSED = {"beats the base rate": {"passed": True, "why": ""}, "parity": {"passed": None, "why": "unknown"}}
 FAILED = {**PASSED, "beats the base rate": {"passed": False, "why": "no signal"}}

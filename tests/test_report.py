@@ -7,18 +7,18 @@ import pandas as pd
 import pytest
 from serving_case import plain_recipe
 
-from features.crm import read_crm
+from features.crm.crm import read_crm
+from features.crm.load import load
 from features.errors import RenewalError
-from features.load import load
 from features.settings import Settings
-from features.simulate import simulate
-from monitoring.judged import judged
+from features.simulation import simulate
+from monitoring.matured import judged
 from monitoring.report import importance, monitor
 from monitoring.store import open_store
-from serving.batch import score
+from serving.scoring.batch import score
 from training.candidates import fit_recipe
+from training.card_figures import load_reference, save_reference
 from training.dataset import build
-from training.reference import load_reference, save_reference
 from training.registry import Record, champion, register
 from training.split import forward_split
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.load import from_rows
-from serving.retention import history, outlook
+from features.crm.load import from_rows
+from serving.scoring.retention import history, outlook
 
 MONTHS = [pd.Period(text, "M") for text in ("2026-01", "2026-02", "2026-03")]
 NOBODY = pd.DataFrame(columns=["month", "amount", "renewed"])

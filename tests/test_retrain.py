@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.load import load
+from features.crm.load import load
 from features.settings import Settings
 from monitoring import retrain as by_hand
 from monitoring.alerts import settle
@@ -128,7 +128,7 @@ def test_a_standing_alert_of_drift_or_performance_is_a_reason_and_a_closed_one_i
 KILLED = """
 import sys
 from pathlib import Path
-from features.crm import read_crm
+from features.crm.crm import read_crm
 from features.settings import Settings
 from monitoring.retrain import retrain
 say = lambda line: print(line, flush=True)

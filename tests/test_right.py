@@ -1,11 +1,11 @@
-"""monitoring/right.py: who was closer to what happened, and never by hindsight."""
+"""monitoring/forecasters.py: who was closer to what happened, and never by hindsight."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from decided_case import decided
 
-from monitoring.right import MODEL, OVERRIDES, OWNERS, who_was_right
+from monitoring.forecasters import MODEL, OVERRIDES, OWNERS, who_was_right
 
 
 def row_of(told, who, segment=""):
@@ -50,7 +50,7 @@ def test_equals_are_neither_and_few_are_unknown(tmp_path):
 def test_without_history_the_forecast_logged_that_night_counts_and_todays_never(tmp_path):
     case = decided(tmp_path)
     (tmp_path / "crm" / "history.csv").unlink()
-    from features.load import load
+    from features.crm.load import load
 
     crm = load(tmp_path / "crm", until=pd.Timestamp("2025-03-01"), into=tmp_path / "bare")
     case.log(case.blurred(1.0))

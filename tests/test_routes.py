@@ -15,8 +15,8 @@ from features.settings import Settings
 from monitoring.alerts import survey_alerts
 from monitoring.store import open_store
 from serving.app import METHODS, create_app
-from serving.pages.docs import _admitted
-from serving.worked_out import Told, WorkedOut
+from serving.pages.api_docs_page import _admitted
+from serving.precompute import Told, WorkedOut
 
 pytestmark = pytest.mark.slow
 ROLES = ("sales", "marketing", "mlops", "admin")
@@ -288,13 +288,13 @@ def reading_segments(monkeypatch):
         "gaps": [{**row, "attribute": "zodiac", "why": "zodiac"}], "costs": [],
         "from_segments": ["zodiac"],
     }  # fmt: skip
-    from serving.pages import journey
+    from serving.pages import journey_page
 
-    yield journey.seen, told
+    yield journey_page.seen, told
 
 
 def test_segments_are_for_mlops(monkeypatch):
-    from serving.auth import Principal
+    from serving.security.auth import Principal
 
     with reading_segments(monkeypatch) as (seen, told):
         for role in ROLES:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from serving_case import client_of, free_port, home, night, train_plainly  # noqa: F401 (fixtures)
 
-from features.load import opened
+from features.crm.load import opened
 from features.settings import Settings
 from monitoring.store import open_store
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from serving_case import home, night, train_plainly  # noqa: F401 (fixtures)
 
-from features.load import opened
+from features.crm.load import opened
 from features.settings import Settings
 from monitoring.store import open_store
-from serving.batch import features_of, score
+from serving.scoring.batch import features_of, score
 from training.registry import former, load_version, rollback
 
 pytestmark = pytest.mark.slow

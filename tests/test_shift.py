@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.shift import category_shift, holm, number_shift, shifts
+from monitoring.drift import category_shift, holm, number_shift, shifts
 from monitoring.windows import lead_bucket, one_per_lead, windows
 
 

@@ -9,7 +9,15 @@ from features.engine import feature_rows
 from features.errors import RenewalError
 from features.settings import Settings
 from features.snapshots import renewal_snapshots
-from serving.similar import FEWEST, Past, how_they_went, nearest, past_contracts, place_of, typical_distance
+from serving.scoring.similar_contracts import (
+    FEWEST,
+    Past,
+    how_they_went,
+    nearest,
+    past_contracts,
+    place_of,
+    typical_distance,
+)
 from training.explain import contributions
 from training.registry import champion
 

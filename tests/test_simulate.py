@@ -12,15 +12,14 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from features.crm.contract import TABLES
+from features.crm.load import load
 from features.errors import RenewalError
-from features.load import load
-from features.simulate import simulate
-from features.simulation import worry
-from features.simulation.plan import NONE, WINDOW_LEADS, WINDOWS, Options
+from features.simulation import simulate, worry
+from features.simulation.planted import NONE, WINDOW_LEADS, WINDOWS, Options
 from features.simulation.records import world
 from features.simulation.renewals import renewal_odds, timing_of
 from features.simulation.truth import forced_contact
-from features.tables import TABLES
 
 CARRIED = {
     "accounts": {"tier", "record_theme"},
@@ -56,9 +55,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def test_same_seed_same_bytes_in_another_process(tmp_path):
     simulate(tmp_path / "here", accounts=60, seed=5)
-    code = (
-        f"from features.simulate import simulate; simulate({str(tmp_path / 'there')!r}, accounts=60, seed=5)"
-    )
+    code = f"from features.simulation import simulate; simulate({str(tmp_path / 'there')!r}, accounts=60, seed=5)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
     simulate(tmp_path / "other", accounts=60, seed=6)
     assert hashes(tmp_path / "here") == hashes(tmp_path / "there")

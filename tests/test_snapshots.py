@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from features.load import from_rows
+from features.crm.load import from_rows
 from features.snapshots import asked, renewal_snapshots, to_score, win_horizon_days, win_snapshots
 
 LATE = pd.Timestamp("2026-01-01")

@@ -6,9 +6,9 @@ import duckdb
 import pandas as pd
 import pytest
 
+from features.crm.load import load
 from features.errors import RenewalError
-from features.load import load
-from features.sources.database import _before, _Found
+from features.sources.sql_database import _before, _Found
 
 TABLES = {
     "contracts": "contract_id,account_id,start_date,end_date,annual_value,renewed,tier\n"

@@ -7,8 +7,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from features.crm.load import load
 from features.errors import RenewalError
-from features.load import load
 
 CONTRACTS = "contract_id,account_id,annual_value\nc1,a1,5\n"
 

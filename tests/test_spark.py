@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from features import spark
-from features.crm import Crm
+from features.crm.contract import TABLES
+from features.crm.crm import Crm
 from features.engine import feature_rows
 from features.errors import RenewalError
 from features.settings import Settings
 from features.snapshots import renewal_snapshots, win_snapshots
-from features.tables import TABLES
 
 KINDS = pytest.mark.parametrize(
     ("kind", "snapshots_of"), [("renewal", renewal_snapshots), ("win", win_snapshots)]

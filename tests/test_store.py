@@ -6,7 +6,7 @@ import pytest
 from store_case import rows, wrote
 
 from features.errors import RenewalError
-from monitoring.prediction_log import Shadow
+from monitoring.store.predictions import Shadow
 
 
 def test_scores_come_back_as_written(store):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from features.tables import SUBJECTS, TABLES, Kind
+from features.crm.contract import SUBJECTS, TABLES, Kind
 
 REQUIRED = {
     "accounts": {"account_id"},

@@ -7,7 +7,7 @@ import threading
 import pytest
 import uvicorn
 
-from serving.together import MOST_HELD_BYTES, Gathering, Together
+from serving.middleware import MOST_HELD_BYTES, Gathering, Together
 
 
 class Written:

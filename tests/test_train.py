@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.crm.load import load
 from features.errors import RenewalError
-from features.load import load
-from training.losses import losses
+from training.loss_drivers import losses
 from training.registry import champion, show
 from training.train import train
 
@@ -122,7 +122,7 @@ def _flip_coins(file: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["renewal", "win"])
 def test_without_signal_nothing_becomes_champion(kind, tmp_path, settings):
-    from features.simulate import simulate
+    from features.simulation import simulate
 
     simulate(tmp_path / "crm", accounts=500, seed=4, signal=False, draws=2)
     _flip_coins(tmp_path / "crm" / "opportunities.csv")

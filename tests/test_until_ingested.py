@@ -3,7 +3,7 @@
 import pandas as pd
 from pandas.testing import assert_frame_equal
 
-from features.load import ingest, load, opened
+from features.crm.load import ingest, load, opened
 
 
 def test_an_earlier_day_of_the_ingested_crm_is_that_day_of_its_source(simulated_folder, settings, tmp_path):

@@ -1,10 +1,10 @@
-"""monitoring/versions.py: the champion beside the one before it, on matured outcomes."""
+"""monitoring/forecasters.py: the champion beside the one before it, on matured outcomes."""
 
 import pytest
 from decided_case import SCORED_ON, decided
 
 from monitoring.checks import Verdict
-from monitoring.versions import compared, former_checks
+from monitoring.forecasters import compared, former_checks
 
 
 def checked(case, before="1"):

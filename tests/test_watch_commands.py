@@ -7,14 +7,14 @@ import pytest
 from decided_case import decided
 from typer.testing import CliRunner
 
-import perennial
 from features.errors import RenewalError
 from features.settings import Settings
 from monitoring.checks import Check, Verdict
+from monitoring.forecasters import who_was_right
 from monitoring.report import nothing_logged
-from monitoring.right import who_was_right
 from monitoring.store import open_store
-from serving.console import watch
+from perennial import cli
+from perennial.print import monitoring_print
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def command(tmp_path, monkeypatch):
     monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
 
     def run(*words):
-        told = CliRunner().invoke(perennial.app, words, standalone_mode=False, catch_exceptions=False)
+        told = CliRunner().invoke(cli.app, words, standalone_mode=False, catch_exceptions=False)
         return told.stdout
 
     return run
@@ -50,7 +50,7 @@ def test_an_alert_is_listed_taken_and_closed(command, tmp_path):
 def test_who_was_right_reads_on_a_terminal(tmp_path, capsys):
     case = decided(tmp_path)
     case.log(case.blurred(1.5))
-    watch.judged(who_was_right(case.crm, case.settings))
+    monitoring_print.judged(who_was_right(case.crm, case.settings))
     told = capsys.readouterr().out
     assert "owners' forecasts" in told
     assert "Forecasts in words" in told
@@ -65,7 +65,7 @@ def test_a_monitoring_run_reads_on_a_terminal(capsys):
     alert = {"alert_id": "abcdef0123", "title": "renewal model, drift: features"}
     alerts = {"opened": [alert], "grown": [{**alert, "joined": ["drift: mails"]}],
               "figures": {**figures, "median_hours_to_close": 5.25}}  # fmt: skip
-    watch.monitored({"verdict": "alert", "checks": checks, "html": None, "alerts": alerts})
+    monitoring_print.monitored({"verdict": "alert", "checks": checks, "html": None, "alerts": alerts})
     told = capsys.readouterr().out
     assert "median [3], was 5" in told
     assert "Before outcomes (renewal): AUC 0.700: an estimate." in told
@@ -78,7 +78,7 @@ def test_with_nothing_logged_the_data_are_not_even_read(command, tmp_path, monke
         "monitoring.report.champion", lambda kind, settings: SimpleNamespace(version="4", model=None)
     )
     monkeypatch.setattr("monitoring.report.threshold", lambda model: 0.5)
-    monkeypatch.setattr("features.load.load", None)  # calling it would fail
+    monkeypatch.setattr("features.crm.load.load", None)  # calling it would fail
     told = json.loads(command("monitor", "renewal", "--crm", str(tmp_path / "nowhere"), "--json"))
     assert told["verdict"] == "unknown"
     assert [check["name"] for check in told["checks"]] == ["predictions: logged"]

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from features.crm.load import from_rows, load
+from features.crm.quality import formats_of
 from features.errors import RenewalError
-from features.load import from_rows, load
-from features.whole_table import formats_of
 
 ROWS = 12
 

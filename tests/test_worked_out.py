@@ -1,13 +1,13 @@
-"""serving/worked_out.py: what is asked for goes first, and quick ones do not wait for slow ones."""
+"""serving/precompute.py: what is asked for goes first, and quick ones do not wait for slow ones."""
 
 import json
 
 import pytest
 
-from features.load import ingest
+from features.crm.load import ingest
 from features.settings import Settings
-from serving import worked_out
-from serving.worked_out import READ, SLOW, WorkedOut, usual
+from serving import precompute
+from serving.precompute import READ, SLOW, WorkedOut, usual
 
 VERSIONS = {"renewal": "3", "win": None}
 
@@ -16,7 +16,7 @@ class Work:
     """A process of ours: ends when told to."""
 
     def __init__(self, name, settings):
-        self.name, self.path, self.returncode = name, worked_out._path(name, settings), None
+        self.name, self.path, self.returncode = name, precompute._path(name, settings), None
 
     def done(self, value=None):
         self.path.parent.mkdir(exist_ok=True)
@@ -45,7 +45,7 @@ def begun(monkeypatch, settings, tmp_path):
         found.append(Work(name, given))
         return found[-1]
 
-    monkeypatch.setattr(worked_out, "_start", start)
+    monkeypatch.setattr(precompute, "_start", start)
     return found
 
 

@@ -17,7 +17,7 @@ class Calibration:
         name: `none`, `platt` (slope · logit + shift; Platt 1999) or `isotonic` (Zadrozny & Elkan 2002).
         slope, shift: the line's.
         knots, values: the curve's log-odds in and out, linear between and level beyond.
-        level: added in the end, where outcomes of late lie beside what was said (`training.level`).
+        level: added in the end, where outcomes of late lie beside what was said (`training.intervals`).
     """
 
     name: str = "none"

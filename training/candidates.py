@@ -10,8 +10,8 @@ from features.progress import Say, silent
 from training.calibrate import Calibration, choose
 from training.dataset import Dataset
 from training.encode import Encoding, learn_encoding
-from training.level import misses, next_level
-from training.logistic import fit_logistic
+from training.intervals import misses, next_level
+from training.linear import fit_logistic
 from training.metrics import bootstrap_gain, log_loss, losses, to_probability
 from training.model import Model, logit_of
 from training.penalty import WORTH, Chosen, Regression, choose_penalty

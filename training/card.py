@@ -12,10 +12,10 @@ from features.settings import Settings
 from training import card_charts as charts
 from training import card_figures as found
 from training.dataset import OUTCOMES, UNITS
-from training.parity import declared, segments_of, threshold
+from training.fairness.parity import declared, segments_of, threshold
 
 if TYPE_CHECKING:
-    from features.crm import Crm
+    from features.crm.crm import Crm
     from training.train import Trained
 
 HTML, JSON = "card.html", "card.json"
@@ -72,7 +72,7 @@ def card(trained: "Trained", result: Mapping[str, Any], crm: "Crm", settings: Se
 
 def _losses(trained: "Trained", crm: "Crm", settings: Settings) -> dict[str, Any]:
     """Drivers of the test rows' losses, one row a contract or deal, with what was stated."""
-    from training.losses import drivers_by_group, groups_of, stated_reasons
+    from training.loss_drivers import drivers_by_group, groups_of, stated_reasons
 
     ds, selection = trained.ds, trained.selection
     listed = found.one_list(ds, found.judged_rows(ds, selection.test))

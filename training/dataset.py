@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from features.declaration import Info
+from features.catalog.declare import Info
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 
 if TYPE_CHECKING:
-    from features.crm import Crm
+    from features.crm.crm import Crm
 
 OUTCOMES = {"renewal": ("renewed", "lost"), "win": ("won", "lost")}
 UNITS = {"renewal": "contracts", "win": "deals"}
 
 Emphasis = Callable[[pd.Series, np.ndarray], np.ndarray]
-"""Row weights of mean 1, from accounts (n,) and outcomes (n,); see `training.emphasis`."""
+"""Row weights of mean 1, from accounts (n,) and outcomes (n,); see `training.fairness.mitigation`."""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import pandas as pd
 
 from training.baselines import has_team_rule
 from training.dataset import Dataset
+from training.fairness.parity import verdict_of
 from training.leakage import Guard
 from training.metrics import bootstrap_gain, bootstrap_slope, losses
-from training.parity import verdict_of
 
 if TYPE_CHECKING:
     from training.registry import Loaded
@@ -44,7 +44,7 @@ def gates(
         test: `row` (position in ds), `probability` (of what is served) and a column for each baseline,
             `base rate` and `team rule` among them.
         guard: the leakage guard's verdicts.
-        parity_checks: of the test rows, as `training.parity.parity` gives them.
+        parity_checks: of the test rows, as `training.fairness.parity.parity` gives them.
         waivers: gate → written reason for passing it all the same; only for `parity`.
     """
     rows = test["row"].to_numpy()

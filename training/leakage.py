@@ -3,6 +3,11 @@
 Every column that is not an event (core and carried alike) is judged before training. What is merely strong
 passes; what is barred is listed with its evidence and can be allowed by name. The kinds of leakage follow
 Kaufman et al. 2012 (Leakage in data mining) and Kapoor and Narayanan 2023.
+
+Whether a contract or deal says which account it belongs to, which all features of the account hang on.
+
+Some CRMs link a deal to its account only when it closes. Rows without an account count as an account of their
+own, so a missing link shows in every feature of the account, and tells the outcome where it is filled late.
 """
 
 import difflib
@@ -13,11 +18,57 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.crm.contract import SUBJECTS
 from features.errors import RenewalError
-from training import account_link, evidence
-from training.beside import Beside
+from training import leakage, leakage_evidence
 from training.dataset import Dataset
+from training.leakage_evidence import Beside
 from training.leakage_rules import FEWEST_OPEN, RULES, Facts, is_suspect
+
+OF_THE_ACCOUNT = frozenset({"account", "industry"})
+LEAVE_OUT_BELOW = 0.10
+
+
+def link_column(ds: Dataset) -> str:
+    """`contracts.account_id` or `opportunities.account_id`."""
+    return f"{SUBJECTS[ds.kind]}.account_id"
+
+
+def is_linked(ds: Dataset) -> np.ndarray:
+    """(n,) whether a row has an account, and not one that the load made of its own id for want of any.
+
+    Ids of contracts and accounts may be equal by chance or by custom. A made account has nothing but its id
+    and a single contract or deal.
+    """
+    account, subject = (ds.snapshots[name].astype("string") for name in ("account_id", "subject_id"))
+    described = ds.X[[name for name in ds.X.columns if str(name).startswith("accounts.")]]
+    named_by_another = account.isin(set(account[account != subject].dropna()))
+    real = (account != subject) | named_by_another | described.notna().any(axis=1).set_axis(account.index)
+    return (account.notna() & real.fillna(False)).to_numpy(bool)
+
+
+def features_of_the_account(ds: Dataset) -> list[str]:
+    """The features that are only right where the account is known."""
+    from features.catalog import CATALOG
+
+    scopes = {declared.info.name: declared.scope for declared in CATALOG}
+    return [
+        str(name)
+        for name in ds.X.columns
+        if scopes.get(str(name)) in OF_THE_ACCOUNT or str(name).startswith("accounts.")
+    ]
+
+
+def is_asked(ds: Dataset) -> bool:
+    """Whether some rows have an account and some have not: otherwise the link says nothing."""
+    linked = is_linked(ds)
+    return bool(linked.any() and not linked.all())
+
+
+def as_column(ds: Dataset) -> pd.Series:
+    """(n,) 1 where the account is known, missing where not."""
+    return pd.Series(np.where(is_linked(ds), 1.0, np.nan), index=ds.X.index)
+
 
 MOST_ROWS = 20_000
 LEAST_CEILING, MOST_CEILING, HEADROOM = 0.88, 0.95, 0.08
@@ -82,14 +133,14 @@ def guard(
         told = {**asdict(worst), "features": columns[column], "ceiling": round(limit, 3)}
         listed.append({**told, "verdict": verdict, "why": found})
     short = _short_names(columns)
-    link = account_link.link_column(ds)
-    few = link in reasons and (~account_link.is_linked(ds)).mean() < account_link.LEAVE_OUT_BELOW
+    link = leakage.link_column(ds)
+    few = link in reasons and (~leakage.is_linked(ds)).mean() < leakage.LEAVE_OUT_BELOW
     return Guard(
         barred={short[column]: reason for column, reason in reasons.items()},
         evidence=listed,
         allowed=tuple(sorted(short[column] for column in allowed)),
         dropped=frozenset(name for c in reasons for name in columns[c] if not (few and c == link)),
-        left_out=~account_link.is_linked(ds) if few else None,
+        left_out=~leakage.is_linked(ds) if few else None,
     )
 
 
@@ -110,8 +161,8 @@ def columns_of(ds: Dataset, around: Beside) -> dict[str, list[str]]:
     if around.raw is not None:
         for column in around.raw.columns.drop("decided_at"):
             found.setdefault(str(column), [])
-    if account_link.is_asked(ds):
-        found[account_link.link_column(ds)] = account_link.features_of_the_account(ds)
+    if leakage.is_asked(ds):
+        found[leakage.link_column(ds)] = leakage.features_of_the_account(ds)
     return found
 
 
@@ -154,8 +205,8 @@ def ceiling(ds: Dataset, sample: "Sample", looks: dict[str, list[Facts]]) -> flo
     fair = [fact.power.auc for facts in clean for fact in facts if fact.power.auc < LEAST_CEILING]
     for name in ds.X.columns:
         if _column_of(ds, str(name)) is None:
-            levels = evidence.cut(ds.X[name].iloc[sample.rows])
-            fair.append(evidence.power(levels, sample.y, sample.groups).auc)
+            levels = leakage_evidence.cut(ds.X[name].iloc[sample.rows])
+            fair.append(leakage_evidence.power(levels, sample.y, sample.groups).auc)
     return min(MOST_CEILING, max([LEAST_CEILING, *[auc + HEADROOM for auc in fair]]))
 
 
@@ -218,10 +269,10 @@ def _each_account(ds: Dataset, sample: Sample) -> Sample:
 
 def _looks(ds: Dataset, sample: Sample, column: str, names: list[str], around: Beside) -> list[Facts]:
     """What the features of a column show, and its raw dates or text; an account's also once an account."""
-    if column == account_link.link_column(ds):
-        return [_facts(ds, sample, column, account_link.as_column(ds).iloc[sample.rows])]
+    if column == leakage.link_column(ds):
+        return [_facts(ds, sample, column, leakage.as_column(ds).iloc[sample.rows])]
     if column.startswith("accounts."):
-        linked = sample.take(account_link.is_linked(ds)[sample.rows])
+        linked = sample.take(leakage.is_linked(ds)[sample.rows])
         sample = linked if len(np.unique(linked.y)) == 2 else sample
     samples = [sample]
     if column.startswith("accounts."):
@@ -249,7 +300,7 @@ def _look(ds: Dataset, sample: Sample, column: str, name: str, around: Beside) -
     is_text = not pd.api.types.is_numeric_dtype(values)
     fact = replace(
         _facts(ds, sample, column, values),
-        unique=evidence.unique_share(values, sample.entity) if is_text else 0.0,
+        unique=leakage_evidence.unique_share(values, sample.entity) if is_text else 0.0,
         running=None if _is_age(ds, name) else _running(values, sample),
         changes_after=(around.changes_after or {}).get(column),
     )
@@ -275,21 +326,21 @@ def _raw_look(ds: Dataset, sample: Sample, column: str, around: Beside) -> Facts
     return _beside_open(fact, filled, undecided.notna().astype(float).where(undecided.notna()))
 
 
-def _running(values: pd.Series, sample: Sample) -> evidence.Running:
-    return evidence.running_number(values, sample.entity, sample.moment, sample.y)
+def _running(values: pd.Series, sample: Sample) -> leakage_evidence.Running:
+    return leakage_evidence.running_number(values, sample.entity, sample.moment, sample.y)
 
 
 def _facts(ds: Dataset, sample: Sample, column: str, values: pd.Series) -> Facts:
     y = sample.y
-    levels = evidence.cut(values)
+    levels = leakage_evidence.cut(values)
     counts = np.sort(np.bincount(levels.codes))[::-1]
-    pure = evidence.pure_levels(levels, y)
-    good, bad, filled_p = evidence.fill_rates(values, y)
+    pure = leakage_evidence.pure_levels(levels, y)
+    good, bad, filled_p = leakage_evidence.fill_rates(values, y)
     return Facts(
         column=column,
         kind=ds.kind,
         n=len(y),
-        power=evidence.power(levels, y, sample.groups),
+        power=leakage_evidence.power(levels, y, sample.groups),
         few_levels=bool(counts[:3].sum() >= 0.85 * len(y)),
         suspect_name=is_suspect(column),
         pure=pure[0] if pure else None,
@@ -301,16 +352,18 @@ def _facts(ds: Dataset, sample: Sample, column: str, values: pd.Series) -> Facts
 
 def _beside_open(fact: Facts, decided: pd.Series, undecided: pd.Series) -> Facts:
     is_number = pd.api.types.is_numeric_dtype(decided)
-    filled_decided, filled_open, p = evidence.open_fill(decided, undecided)
+    filled_decided, filled_open, p = leakage_evidence.open_fill(decided, undecided)
     return replace(
         fact,
         open_n=len(undecided),
         filled_decided=filled_decided,
         filled_open=filled_open,
         open_p=p,
-        open_known=evidence.shared_values(decided, undecided),
-        open_common=evidence.common_open_value(decided, undecided),
-        pure_in_open=evidence.share_of_level(undecided, fact.pure.level, is_number) if fact.pure else None,
+        open_known=leakage_evidence.shared_values(decided, undecided),
+        open_common=leakage_evidence.common_open_value(decided, undecided),
+        pure_in_open=leakage_evidence.share_of_level(undecided, fact.pure.level, is_number)
+        if fact.pure
+        else None,
     )
 
 

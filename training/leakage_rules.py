@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from training.evidence import MISSING, Common, Power, Pure, Running
+from training.leakage_evidence import MISSING, Common, Power, Pure, Running
 
 FEWEST_OPEN = 20
 CERTAIN = 1e-6

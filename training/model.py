@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import xgboost as xgb
 
-from features.declaration import Info
+from features.catalog.declare import Info
 from features.errors import RenewalError
 from training.boosting import Trees
 from training.calibrate import Calibration
 from training.encode import Encoding, Rows
 from training.intervals import Intervals
-from training.logistic import Logistic, Term
+from training.linear import Logistic, Term
 from training.metrics import to_logit, to_probability
 
 FORMAT = 1

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.logistic import Logistic, design, design_terms, fit_terms
+from training.linear import Logistic, design, design_terms, fit_terms
 from training.metrics import log_loss, to_probability
 from training.search import Rows
 from training.split import Split

@@ -15,9 +15,17 @@ from urllib.parse import unquote, urlparse
 
 from features.errors import RenewalError
 from features.settings import Settings
-from training.database import make_ready
 from training.model import Model
-from training.versions import KINDS, Loaded, Record, Version, allowed_name, model_name, side_by_side
+from training.model_versions import (
+    KINDS,
+    Loaded,
+    Record,
+    Version,
+    allowed_name,
+    make_ready,
+    model_name,
+    side_by_side,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

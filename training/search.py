@@ -22,7 +22,7 @@ from training.boosting import (
     matrix,
     threads_for,
 )
-from training.logistic import fit_logistic
+from training.linear import fit_logistic
 from training.split import Split
 
 if TYPE_CHECKING:

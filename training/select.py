@@ -4,6 +4,8 @@ Dated data: parameters, blend, calibration and the choice itself come from forwa
 part; the later part is touched once, for the report. Undated data: the whole choice is made again inside each
 of five grouped folds (nested), so that every row is judged by a procedure that never saw it. What is served
 is fitted on all rows, with the calibration kept that was chosen before.
+
+Never something worse than the base rate: what loses to it on later data is not served.
 """
 
 import time
@@ -18,13 +20,13 @@ from features.progress import Say, silent
 from features.settings import Settings
 from training.baselines import Predict, library_default, team_rule
 from training.boosting import threads_for
+from training.calibrate import Calibration
 from training.candidates import Held, Recipe, choose_recipe, fit_recipe
-from training.database import make_ready
 from training.dataset import Dataset, require_outcomes
-from training.intervals import fit_intervals
-from training.level import misses, next_level
-from training.metrics import figures, to_logit, to_probability
+from training.intervals import fit_intervals, misses, next_level
+from training.metrics import figures, log_loss, to_logit, to_probability
 from training.model import BAND_SHARES, Model, comparisons
+from training.model_versions import make_ready
 from training.split import Split, blocked_folds, forward_folds, forward_split, grouped_folds, is_usable
 
 FOLDS = 5
@@ -306,3 +308,49 @@ def _unseen(earlier: Dataset, later: Dataset, test: pd.DataFrame) -> dict[str, A
     if len(np.unique(later.subjects[new])) < 30 or np.ptp(later.y[new]) == 0:
         return None
     return figures(later.y[new], test["probability"].to_numpy()[new])
+
+
+def no_worse_than_base_rate(ds: Dataset, selection: Selection, settings: Settings) -> Selection:
+    """The selection, or the base rate in its place where that has the lower log loss on the rows judged.
+
+    The base rate was learned from the same earlier rows and has nothing to tune, so its figures stay honest.
+    """
+    test = selection.test
+    rows = test["row"].to_numpy()
+    y, base, served = ds.y[rows], test[BASE_RATE].to_numpy(float), test["probability"].to_numpy(float)
+    if selection.served == BASE_RATE or log_loss(y, served) <= log_loss(y, base):
+        return selection
+    recipe = replace(selection.recipe, served=BASE_RATE, share=0.0, calibration=Calibration())
+    period = np.zeros(len(y)) if selection.forward else None
+    model = replace(
+        fit_recipe(ds, recipe, seed=settings.seed, threads=1),
+        intervals=fit_intervals(base, y, ds.subjects[rows], period),
+        cuts=(float(base.mean()), float(base.mean())),
+        horizon_days=selection.model.horizon_days,
+    )
+    told = selection.baselines[BASE_RATE]
+    return replace(
+        selection,
+        model=model,
+        served=BASE_RATE,
+        recipe=recipe,
+        calibration="none",
+        why=(
+            f"the {selection.served} lost to the base rate on rows not learned from (log loss "
+            f"{log_loss(y, served):.4f} against {log_loss(y, base):.4f}), so the base rate is served"
+        ),
+        forward=told if selection.forward else None,
+        random=figures(ds.y, np.full(len(ds), ds.base_rate)) if selection.forward else told,
+        test=test.assign(probability=base),
+        gap=None if selection.gap is None else 0.0,
+        by_lead_time=_base_rate_by_lead_time(ds, rows, base) if selection.by_lead_time else [],
+        unseen_accounts=None,
+    )
+
+
+def _base_rate_by_lead_time(ds: Dataset, rows: np.ndarray, p: np.ndarray) -> list[dict]:
+    lead = ds.snapshots["lead_days"].to_numpy(float)[rows]
+    return [
+        {"lead_days": int(days), **figures(ds.y[rows][lead == days], p[lead == days])}
+        for days in np.unique(lead[~np.isnan(lead)])
+    ]

@@ -12,23 +12,22 @@ import numpy as np
 
 from features.progress import Say, silent
 from features.settings import Settings
-from training import card, provenance, registry
-from training.beside import beside
+from training import card, model_versions, registry
+from training.card_figures import save_reference
 from training.dataset import Dataset, build
-from training.fallback import no_worse_than_base_rate
+from training.fairness.mitigation import Case, mend
+from training.fairness.mitigation_price import in_words, option_row
+from training.fairness.parity import parity, save_parity, segment_rows, segments_of, threshold
+from training.fairness.proxies import proxies
 from training.gates import Gate, against_champion, gates, may_lead
 from training.leakage import Guard, guard
-from training.mitigation import Case, mend
-from training.mitigation_price import in_words, option_row
-from training.parity import parity, save_parity, segment_rows, segments_of, threshold
-from training.proxies import proxies
-from training.reference import save_reference
+from training.leakage_evidence import beside
+from training.model_versions import Record
 from training.registry import MODEL_FOLDER, RESULT_FILE, Loaded, register
-from training.select import Selection, select
-from training.versions import Record
+from training.select import Selection, no_worse_than_base_rate, select
 
 if TYPE_CHECKING:
-    from features.crm import Crm
+    from features.crm.crm import Crm
 
 TRIALS = 40
 PROUD_AUC = 0.9
@@ -76,7 +75,7 @@ def train(
         allow: columns to use whatever the guard says.
         waivers: `parity` → a written reason to pass that gate.
         rival: the model served so far, which the new one must not be worse than on outcomes new to both.
-        mitigate: a mitigation of unequal treatment (`training.mitigation`); its price and gain are in the
+        mitigate: a mitigation of unequal treatment (`training.fairness.mitigation`); its price and gain are in the
             result, the card, the gates and the registry.
         say: told of progress.
 
@@ -272,7 +271,7 @@ def warnings(trained: Trained) -> list[str]:
 def _record(
     trained: Trained, crm: "Crm", settings: Settings, result: Mapping[str, Any], trials: int | None
 ) -> Record:
-    code, lock = provenance.code_version(), provenance.lock_hash()
+    code, lock = model_versions.code_version(), model_versions.lock_hash()
     kept = {"seed": settings.seed, "trials": trials or TRIALS, "min_positives": settings.min_positives}
     params = {
         **kept,
@@ -293,7 +292,7 @@ def _record(
         params=params,
         metrics=_metrics(result),
         gates=result["gates"],
-        fingerprint=provenance.fingerprint_of(trained.kind, trained.ds.fingerprint, code, lock, kept),
+        fingerprint=model_versions.fingerprint_of(trained.kind, trained.ds.fingerprint, code, lock, kept),
         tags={
             "served": trained.selection.served,
             "data_fingerprint": crm.fingerprint,

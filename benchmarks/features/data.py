@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.features.contenders import DAY, KINDS
-from features.crm import Crm
-from features.quality import Quality
+from features.crm.crm import Crm
+from features.crm.quality import Quality
 
 START = int(np.datetime64("2022-01-01", "us").astype(np.int64))
 SPAN = 4 * 365 * DAY

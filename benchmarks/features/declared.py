@@ -2,8 +2,8 @@
 
 from benchmarks.features.contenders import KINDS, WINDOWS
 from features.catalog import Plan
-from features.declaration import Derived, Events, Feature, Page, flat
-from features.work import Work
+from features.catalog.declare import Derived, Events, Feature, Page, flat
+from features.feature_plan import Work
 
 
 def windowed() -> Work:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.features import data
 from benchmarks.features.measured import WHOLE, measure
-from features import answers
+from features import evaluate
 from features.arrays import ArrowColumns, columns_of, length
 from features.engine import account_ledger, feature_rows, snapshot_table, work_for
 from features.settings import Settings
@@ -33,7 +33,7 @@ def catalogue(asked: argparse.Namespace, folder: Path) -> None:
     print(f"{run.wall:.2f} s, {run.cpu:.2f} CPU s, {run.peak_mb:.0f} MB; {each:.0f} CPU ns a value")
     spent: Spent = defaultdict(float)
     began = time.process_time()
-    _timed(answers, "answer", lambda args: f"{args[1].info.touchpoint}: {args[1].source.table}", spent)
+    _timed(evaluate, "answer", lambda args: f"{args[1].info.touchpoint}: {args[1].source.table}", spent)
     feature_rows(crm, snapshots, "renewal", Settings(threads=1))
     total = time.process_time() - began
     spent["reading, peers, columns of the CRM, the frame"] = total - sum(spent.values())
@@ -76,15 +76,15 @@ def live(asked: argparse.Namespace, folder: Path) -> None:
         activities = ledger.tables["activities"]
 
         def kept(ledger=ledger, work=work, one=one) -> None:
-            answers.live_rows(work.plan, work.columns, ledger, one)
+            evaluate.live_rows(work.plan, work.columns, ledger, one)
 
         def arrived(ledger=ledger, work=work, one=one, rows=activities) -> None:
             assert isinstance(rows, ArrowColumns)
             fresh = ledger.changed({"activities": columns_of(rows.table)})
-            answers.live_rows(work.plan, work.columns, fresh, one)
+            evaluate.live_rows(work.plan, work.columns, fresh, one)
 
         def cold(work=work, one=one) -> None:
-            answers.live_rows(work.plan, work.columns, account_ledger(crm, work, account), one)
+            evaluate.live_rows(work.plan, work.columns, account_ledger(crm, work, account), one)
 
         print(f"{kind}: {len(work.infos())} features, {stored:,} rows of one account")
         for name, once, times in (

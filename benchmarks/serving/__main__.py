@@ -26,12 +26,12 @@ import pyarrow as pa
 
 from benchmarks.serving import load, peers, world
 from benchmarks.serving.load import Answers, Request, closed, crowd, paced, post
-from benchmarks.serving.peers import ARROW, ROOT, Server
-from features.load import opened
+from benchmarks.serving.peers import ARROW, Server
+from features.crm.load import opened
 from features.settings import Settings
 from features.snapshots import to_score
 from monitoring.store import open_store
-from serving.batch import features_of, score
+from serving.scoring.batch import features_of, score
 from training.registry import champion
 
 PARTS = ("single", "batch", "events", "nightly", "overload", "memory")
@@ -117,7 +117,7 @@ def perennial(folder: Path, settings: Settings) -> Server:
         "Arrow with reasons": post(f"{path}?reasons=true", sink.getvalue().to_pybytes(), ARROW, ARROW),
         "JSON": post(path, json.dumps({"columns": plain}).encode()),
     }
-    command = [sys.executable, str(ROOT / "perennial.py"), "serve", "--port", str(PORT)]
+    command = [sys.executable, "-m", "perennial", "serve", "--port", str(PORT)]
     log = folder / "perennial.log"
     process = peers.start(command, PORT, log, PERENNIAL_HOME=str(settings.home), OMP_NUM_THREADS="2")
     one = post(

@@ -8,11 +8,11 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from features.crm import Crm
-from features.load import ingest, load
+from features.crm.contract import TABLES, Kind
+from features.crm.crm import Crm
+from features.crm.load import ingest, load
 from features.settings import Settings
-from features.simulate import simulate
-from features.tables import TABLES, Kind
+from features.simulation import simulate
 from training.boosting import DEFAULT, MAX_TREES
 from training.calibrate import Calibration
 from training.candidates import Held, Recipe, fit_recipe

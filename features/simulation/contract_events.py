@@ -3,9 +3,9 @@
 import numpy as np
 
 from features.simulation import worry
-from features.simulation.frames import Frame, ids, keep, moments, recorded, stack
+from features.simulation.csv_tables import Frame, ids, keep, moments, recorded, stack
 from features.simulation.people import People
-from features.simulation.plan import DAY, PRODUCTS, Options, logistic
+from features.simulation.planted import DAY, PRODUCTS, Options, logistic
 from features.simulation.renewal_deals import MANAGED_LEAD, managed, renewal_deal_keys
 from features.simulation.renewals import WIDTH, Contracts
 

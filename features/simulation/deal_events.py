@@ -3,11 +3,11 @@
 import numpy as np
 
 from features.simulation.contract_events import changes, contract_keys
+from features.simulation.csv_tables import Frame, ids, moments, recorded, stack
 from features.simulation.deals import CALL_DAYS, REPLY_DAYS, Deals, Leads
-from features.simulation.frames import Frame, ids, moments, recorded, stack
 from features.simulation.oracle import Seen
 from features.simulation.people import CHANNELS, People
-from features.simulation.plan import DAY, SOURCES, Options, logistic
+from features.simulation.planted import DAY, SOURCES, Options, logistic
 
 STAGES = ("discovery", "demo", "proposal", "negotiation")
 COMPETITORS = ("none", "small rival", "market leader")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from features.simulation.people import People
-from features.simulation.plan import (
+from features.simulation.planted import (
     CALL_EDGES,
     CALLS_EFFECT,
     DISCOUNT_EDGES,

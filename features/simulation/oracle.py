@@ -26,7 +26,7 @@ from features.simulation.deals import (
     win_odds,
 )
 from features.simulation.people import People
-from features.simulation.plan import DAY, LATE_DAYS, LATE_SHARE, NONE, Options, timing_table
+from features.simulation.planted import DAY, LATE_DAYS, LATE_SHARE, NONE, Options, timing_table
 from features.simulation.renewals import (
     WINDOW_OF_LEAD,
     Contracts,

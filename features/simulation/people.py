@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.simulation.frames import Frame, ids, moments
-from features.simulation.plan import DAY, INDUSTRIES, REGIONS, TIERS, Options
+from features.simulation.csv_tables import Frame, ids, moments
+from features.simulation.planted import DAY, INDUSTRIES, REGIONS, TIERS, Options
 
 COUNTRIES = ("US", "GB", "DE")
 SENIORITIES = ("executive", "director", "manager", "specialist")

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from features.crm.contract import TABLES
 from features.simulation import contract_events, deal_events, renewal_deals
+from features.simulation.csv_tables import Frame, ids, keep, moments, stack
 from features.simulation.deals import Deals, Leads, business, expansions
-from features.simulation.frames import Frame, ids, keep, moments, stack
 from features.simulation.people import People, account_frames, campaign_frame, owner_history, people
-from features.simulation.plan import DAY, Options
+from features.simulation.planted import DAY, Options
 from features.simulation.renewals import Contracts, contracts
-from features.tables import TABLES
 
 Marks = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from features.simulation.frames import Frame, ids
+from features.simulation.csv_tables import Frame, ids
 from features.simulation.people import People
-from features.simulation.plan import DAY
+from features.simulation.planted import DAY
 from features.simulation.renewals import Contracts
 
 MANAGED_LEAD = 120

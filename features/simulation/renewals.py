@@ -6,7 +6,7 @@ import numpy as np
 
 from features.simulation import worry
 from features.simulation.people import People
-from features.simulation.plan import (
+from features.simulation.planted import (
     DISCOUNT_EDGES,
     ICP_RENEWAL,
     NONE,

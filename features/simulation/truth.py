@@ -4,7 +4,7 @@ import numpy as np
 
 from features.simulation.deals import Deals, Leads, win_odds
 from features.simulation.people import People
-from features.simulation.plan import (
+from features.simulation.planted import (
     CALL_EDGES,
     CALLS,
     DISCOUNT_EDGES,

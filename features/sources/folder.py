@@ -6,14 +6,13 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from features.casting import literal
+from features.crm.columns_match import matched
+from features.crm.contract import TABLES
+from features.crm.values import literal
 from features.errors import RenewalError
-from features.sources.encoding import as_utf8, opened
-from features.sources.faults import fault_of
+from features.sources.csv_text import as_utf8, fault_of, opened
 from features.sources.mapping import read_mapping, run_mapping
-from features.sources.raw import Raw, connect
-from features.spelling import matched
-from features.tables import TABLES
+from features.sources.readers import Raw, connect
 
 MAPPING = "mapping.yaml"
 _ENDINGS = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")

@@ -6,10 +6,10 @@ from pathlib import Path
 import duckdb
 import yaml
 
-from features.casting import literal, quoted
+from features.crm.contract import TABLES
+from features.crm.values import literal, quoted
 from features.errors import RenewalError
-from features.sources.raw import BATCH_ROWS, Raw, connect, write_batches
-from features.tables import TABLES
+from features.sources.readers import BATCH_ROWS, Raw, connect, write_batches
 
 _CALL = re.compile(
     r"\b(?:read_\w+|parquet_scan|sniff_csv|glob)\s*\(\s*(?:\[[^\]]*\]|'(?:[^']|'')*')", re.IGNORECASE

@@ -4,18 +4,17 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from serving.pages import (
-    account,
-    docs,
-    effects,
-    forecast,
-    journey,
-    losses,
-    models,
-    pipeline,
-    profiles,
-    renewals,
-    signing,
-    what_if,
+    account_page,
+    api_docs_page,
+    effects_page,
+    forecast_page,
+    journey_page,
+    losses_page,
+    models_page,
+    pipeline_page,
+    profiles_page,
+    renewals_page,
+    sign_in_page,
 )
 from serving.pages.view import Anybody, error_page
 
@@ -24,8 +23,18 @@ __all__ = ["error_page", "router"]
 START = {"sales": "/renewals", "marketing": "/profiles", "mlops": "/models", "admin": "/renewals"}
 
 PARTS = (
-    signing, renewals, account, what_if, pipeline, forecast, effects, profiles, journey, losses, models, docs,
-)  # fmt: skip
+    sign_in_page,
+    renewals_page,
+    account_page,
+    pipeline_page,
+    forecast_page,
+    effects_page,
+    profiles_page,
+    journey_page,
+    losses_page,
+    models_page,
+    api_docs_page,
+)
 
 router = APIRouter(include_in_schema=False)
 for part in PARTS:

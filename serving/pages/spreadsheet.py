@@ -9,10 +9,10 @@ import pandas as pd
 from fastapi.responses import Response
 
 from monitoring.store import Store
-from serving.auth import Principal
-from serving.batch import ID_COLUMNS, hide_held_out
-from serving.export import write
-from serving.problems import ProblemError
+from serving.api.problems import ProblemError
+from serving.scoring.batch import ID_COLUMNS, hide_held_out
+from serving.scoring.export import write
+from serving.security.auth import Principal
 
 MOST_ROWS = 200_000
 TYPES = {

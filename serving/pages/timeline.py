@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from features.crm import Crm
-from features.tables import TABLES
+from features.crm.contract import TABLES
+from features.crm.crm import Crm
 
 MOST = 80
 _SOURCES = ("activities", "quotes", "surveys", "cases", "invoices", "opportunities", "contracts")

@@ -14,9 +14,9 @@ from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
-from serving.auth import Principal
+from serving.api.problems import ProblemError
 from serving.pages import charts
-from serving.problems import ProblemError
+from serving.security.auth import Principal
 
 SELLERS = ("sales", "admin")
 KEEPERS = ("mlops", "admin")

@@ -9,12 +9,12 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from serving.api import narrow
-from serving.auth import Principal
-from serving.batch import hide_held_out
-from serving.lists import band_totals, choices, found_by_name, freshness, histories
+from serving.api.list_filters import band_totals, choices, found_by_name, freshness, histories
+from serving.api.routes import narrow
 from serving.pages.spreadsheet import download
 from serving.pages.view import render, url
+from serving.scoring.batch import hide_held_out
+from serving.security.auth import Principal
 
 PAGE_ROWS = 25
 

@@ -1,1 +1,0 @@
-"""The catalogue's pages: every feature, declared once, a file for each touchpoint."""

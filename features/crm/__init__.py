@@ -1,0 +1,1 @@
+"""From a source to a cleaned CRM: the contract, values, checks and what is kept."""

@@ -1,0 +1,167 @@
+"""What was known before `until`: the CRM as if today were that day.
+
+Rows first known at or after it are left out, later moments of a row and what comes with them are made null,
+and outcomes decided at or after it are open again.
+"""
+
+from collections.abc import Iterable
+
+import duckdb
+import pandas as pd
+
+from features.crm.contract import TABLES, Column
+from features.crm.values import literal, quoted
+from features.errors import RenewalError
+
+RENEWAL_KNOWN_AFTER_DAYS = 45
+"""Without `decided_at` a contract's outcome counts as known so many days after its end."""
+
+
+def value_of(name: str) -> str:
+    """The name, in the drafted views, of a stored column's value."""
+    return quoted(f"__{name}")
+
+
+def first_known(table: str, present: Iterable[str]) -> str | None:
+    """An SQL expression for the moment from which a row was known, None for tables without one.
+
+    A planned meeting was known when it was recorded; a survey that was never asked, when it was answered.
+    """
+    order = {"activities": ("recorded_at", "occurred_at"), "surveys": ("asked_at", "answered_at")}
+    time = TABLES[table].time
+    columns = [name for name in order.get(table, (time,) if time else ()) if name in set(present)]
+    return f"coalesce({', '.join(value_of(name) for name in columns)})" if columns else None
+
+
+def _recorded(table: str, present: set[str]) -> list[str]:
+    """Moments that prove the CRM was still kept then: not plans, nor contract or expected close dates."""
+    if table == "activities":
+        unplanned = f"CASE WHEN lower({value_of('kind')}) <> 'meeting' THEN {value_of('occurred_at')} END"
+        return [
+            f"coalesce({value_of('recorded_at')}, {unplanned})" if "recorded_at" in present else unplanned
+        ]
+    outcomes = {"contracts": ("renewed", "decided_at"), "opportunities": ("is_won", "closed_at")}
+    moments = [] if table in ("contracts", "campaigns") else [TABLES[table].time or ""]
+    if table not in outcomes:
+        moments += TABLES[table].seconds
+    recorded = [value_of(name) for name in moments if name in present]
+    if table in outcomes and set(outcomes[table]) <= present:
+        outcome, at = (value_of(name) for name in outcomes[table])
+        recorded.append(f"CASE WHEN {outcome} IS NOT NULL THEN {at} END")
+    return recorded
+
+
+def _begun(present: set[str]) -> list[str]:
+    """Where nothing else has a date: contracts begun, and the outcomes of those decided."""
+    begun = [value_of("start_date")] if "start_date" in present else []
+    if {"end_date", "renewed"} <= present:
+        known = f"{value_of('end_date')} + INTERVAL {RENEWAL_KNOWN_AFTER_DAYS} DAYS"
+        begun.append(f"CASE WHEN {value_of('renewed')} IS NOT NULL THEN {known} END")
+    return begun
+
+
+def last_midnight(
+    connection: duckdb.DuckDBPyConnection, drafted: dict[str, set[str]], now: pd.Timestamp
+) -> pd.Timestamp | None:
+    """The next midnight after the last moment the data records, None where it records none.
+
+    Moments from `now` on are plans or slips of the pen and don't count.
+
+    Args:
+        connection: holds a view `draft_<table>` of each drafted table.
+        drafted: stored columns by table.
+        now: naive UTC.
+    """
+    recorded = {table: _recorded(table, present) for table, present in drafted.items()}
+    last = _latest(connection, recorded, now)
+    if last is None and "contracts" in drafted:
+        last = _latest(connection, {"contracts": _begun(drafted["contracts"])}, now)
+        due = _first_due(connection, drafted["contracts"])
+        if last is not None and due is not None and due <= last:
+            return due.floor("D")
+    return None if last is None else last.floor("D") + pd.Timedelta(days=1)
+
+
+def _first_due(connection: duckdb.DuckDBPyConnection, present: set[str]) -> pd.Timestamp | None:
+    """The first undecided end after the last decided one: contracts kept alone were looked at before it."""
+    if not {"end_date", "renewed"} <= present:
+        return None
+    end, outcome = value_of("end_date"), value_of("renewed")
+    rows = "draft_contracts ANTI JOIN bad_contracts USING (__row)"
+    row = connection.execute(
+        f"SELECT min({end}) FROM {rows} WHERE {outcome} IS NULL"
+        f" AND {end} > (SELECT max({end}) FROM {rows} WHERE {outcome} IS NOT NULL)"
+    ).fetchone()
+    return pd.Timestamp(row[0]) if row and row[0] is not None else None
+
+
+def _latest(
+    connection: duckdb.DuckDBPyConnection, moments: dict[str, list[str]], now: pd.Timestamp
+) -> pd.Timestamp | None:
+    before = f"TIMESTAMP {literal(now)}"
+    parts = [
+        f"SELECT max({moment}) FILTER ({moment} < {before}) AS moment"
+        f" FROM draft_{table} ANTI JOIN bad_{table} USING (__row)"
+        for table, expressions in moments.items()
+        for moment in expressions
+    ]
+    if not parts:
+        return None
+    row = connection.execute(f"SELECT max(moment) FROM ({' UNION ALL '.join(parts)})").fetchone()
+    return pd.Timestamp(row[0]) if row and row[0] is not None else None
+
+
+def as_known(table: str, column: Column, present: set[str], until: pd.Timestamp, in_the_past: bool) -> str:
+    """An SQL expression for a column's value as it was known before `until`.
+
+    Args:
+        table: its table.
+        column: of the contract, or carried.
+        present: the stored columns of the table.
+        until: naive UTC.
+        in_the_past: `until` lies before the end of the data, and an undated decision counts as later.
+    """
+    value, limit = value_of(column.stored), f"TIMESTAMP {literal(until)}"
+    if column.name in TABLES[table].seconds:
+        outcome = {"contracts": "renewed", "opportunities": "is_won"}.get(table)
+        if outcome not in present:
+            return f"CASE WHEN {value} < {limit} THEN {value} END"
+        # A closing date without an outcome is a plan, and not what the contract means by it.
+        return f"CASE WHEN {value} < {limit} AND {value_of(outcome)} IS NOT NULL THEN {value} END"
+    if column.known_with is None:
+        return value
+    later = _later(table, column.known_with, present, limit, in_the_past)
+    return f"CASE WHEN {later} THEN NULL ELSE {value} END"
+
+
+def _later(table: str, moment: str, present: set[str], limit: str, in_the_past: bool) -> str:
+    at = value_of(moment) if moment in present else "CAST(NULL AS TIMESTAMP)"
+    if table == "contracts" and in_the_past and "end_date" in present:
+        at = f"coalesce({at}, {value_of('end_date')} + INTERVAL {RENEWAL_KNOWN_AFTER_DAYS} DAYS)"
+    if table == "opportunities" and in_the_past and "created_at" in present:
+        return f"(coalesce({at}, {limit}) >= {limit} AND {value_of('created_at')} IS NOT NULL)"
+    return f"coalesce({at} >= {limit}, false)"
+
+
+def checked_until(until: pd.Timestamp | None) -> pd.Timestamp | None:
+    """`until` as naive UTC microseconds.
+
+    Raises:
+        RenewalError: it is no moment.
+    """
+    if until is None:
+        return None
+    try:
+        moment = pd.Timestamp(until)
+    except ValueError as error:
+        raise RenewalError(
+            expected="a date such as 2024-06-30", found=repr(until), do="Change the date."
+        ) from error
+    if pd.isna(moment):
+        raise RenewalError(expected="a date such as 2024-06-30", found="none", do="Change the date.")
+    return (moment.tz_convert("UTC").tz_localize(None) if moment.tz else moment).as_unit("us")
+
+
+def today() -> pd.Timestamp:
+    """The moment of the load, naive UTC."""
+    return pd.Timestamp.now(tz="UTC").tz_localize(None).as_unit("us")

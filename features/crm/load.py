@@ -1,0 +1,348 @@
+"""A CRM source, cleaned: into a folder, kept as the current one, or for as long as one command runs."""
+
+import json
+import os
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.crm.contract import TABLES, Kind
+from features.crm.crm import MANIFEST, Crm, read_crm
+from features.crm.known_until import checked_until, first_known, last_midnight, today
+from features.crm.quality import Quality, check_rows_left
+from features.crm.validate import (
+    Draft,
+    begin,
+    check_subjects,
+    draft,
+    gather_ids,
+    put_duplicates_aside,
+    put_orphans_aside,
+)
+from features.crm.values import add_macros
+from features.crm.write import describe, fingerprint, write_derived, write_quarantine, write_table
+from features.errors import RenewalError
+from features.progress import Say, silent
+from features.settings import Settings
+from features.sources.folder import read_folder
+from features.sources.readers import Raw, connect
+
+Kinds = Mapping[str, Mapping[str, Kind]]
+_CURRENT = "current"
+_KEPT = 3
+_STALE_SECONDS = 24 * 3600
+
+
+def load(
+    source: str | Path,
+    *,
+    mapping: Path | None = None,
+    until: pd.Timestamp | None = None,
+    into: Path,
+    durable: bool = False,
+    say: Say = silent,
+) -> Crm:
+    """Clean a source into the folder `into`, which then holds all of it, or what it held before.
+
+    Args:
+        source: a folder, or a database URL.
+        mapping: table → SELECT; without it `mapping.yaml` beside the data, if there.
+        until: as if today were that moment (naive UTC, or with an offset); without it the next midnight after
+            the last moment the data records, but not later than now.
+        into: the folder to make or replace.
+        durable: make sure that it survives a power cut.
+        say: told what is being done.
+
+    Raises:
+        RenewalError: the source or its mapping is wrong, or not one row of a table can be read.
+    """
+    until = checked_until(until)
+    into.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f".{into.name}-", dir=into.parent, ignore_cleanup_errors=True
+    ) as work:
+        crm = _clean(_read(source, mapping, until, Path(work)), until, Path(work), {}, say)
+        check_rows_left(crm.quality)
+        crm.write_manifest()
+        return _moved(crm, into, durable)
+
+
+def ingest(
+    source: str | Path,
+    settings: Settings,
+    mapping: Path | None = None,
+    until: pd.Timestamp | None = None,
+    say: Say = silent,
+) -> Crm:
+    """Clean a source, keep it under its fingerprint in the home folder, and make it the current CRM.
+
+    Equal content is kept once; the two kept before stay for readers that have not finished.
+
+    Raises:
+        RenewalError: the source or its mapping is wrong.
+    """
+    kept = settings.home / "crm"
+    kept.mkdir(parents=True, exist_ok=True)
+    _sweep(kept)
+    with tempfile.TemporaryDirectory(prefix=".load-", dir=kept, ignore_cleanup_errors=True) as work:
+        crm = load(source, mapping=mapping, until=until, into=Path(work) / "crm", durable=True, say=say)
+        place = kept / crm.fingerprint
+        if not (place / MANIFEST).is_file():
+            _placed(crm, place)
+        _point_to(crm.fingerprint, kept)
+    os.utime(place)
+    _prune(kept, crm.fingerprint)
+    return read_crm(place)
+
+
+@contextmanager
+def opened(
+    settings: Settings,
+    source: str | Path | None = None,
+    mapping: Path | None = None,
+    until: pd.Timestamp | None = None,
+    say: Say = silent,
+) -> Iterator[Crm]:
+    """The CRM a command works on: what was ingested, or a source cleaned for as long as the command runs.
+
+    Raises:
+        RenewalError: nothing was ingested, or the source or its mapping is wrong.
+    """
+    if source is None and until is None and mapping is None:
+        yield _current(settings)
+        return
+    settings.home.mkdir(parents=True, exist_ok=True)
+    _sweep(settings.home)
+    with tempfile.TemporaryDirectory(prefix=".load-", dir=settings.home, ignore_cleanup_errors=True) as work:
+        if source is None:
+            kept = _current(settings)
+            source, mapping = kept.folder, mapping or _as_source(kept, Path(work) / "mapping.yaml")
+        yield load(source, mapping=mapping, until=until, into=Path(work) / "crm", say=say)
+
+
+_PARTS = {Kind.MONEY: 100.0, Kind.DURATION: 60.0}
+"""How many of what is stored make one of what a source gives."""
+
+
+def _as_source(crm: Crm, file: Path) -> Path:
+    """Write the mapping that reads a clean CRM as a source: stored units back into the contract's."""
+    selects = {}
+    for name in crm.tables:
+        changed = [
+            (column.stored, f'"{column.stored}" / {_PARTS.get(column.kind, 1000.0)} AS "{column.name}"')
+            for column in TABLES[name].columns
+            if column.stored in crm.tables[name] and (column.kind in _PARTS or column.stored != column.name)
+        ]
+        out = f" EXCLUDE ({', '.join(stored for stored, _ in changed)})" if changed else ""
+        said = ", ".join([f"*{out}", *(read for _, read in changed)])
+        selects[name] = f"SELECT {said} FROM '{name}.parquet'"
+    file.write_text(json.dumps(selects), encoding="utf-8")  # JSON is YAML
+    return file
+
+
+def from_rows(
+    tables: Mapping[str, Sequence[Mapping[str, Any]]],
+    until: pd.Timestamp | None = None,
+    kinds: Kinds | None = None,
+) -> Crm:
+    """A small CRM from rows as JSON gives them, cleaned like any other; its files go when it is let go.
+
+    Args:
+        tables: contract table → rows.
+        until: as in `load`.
+        kinds: the kinds of carried columns, where a few rows cannot show them (those of the training data).
+
+    Raises:
+        RenewalError: an unknown table, a missing column, or neither contracts nor opportunities.
+    """
+    unknown = sorted(set(tables) - set(TABLES))
+    if unknown:
+        raise RenewalError(
+            expected=f"tables of the contract ({', '.join(TABLES)})",
+            found=", ".join(unknown),
+            do="Rename them.",
+        )
+    work = Path(tempfile.mkdtemp(prefix="perennial-rows-"))
+    try:
+        (work / "raw").mkdir()
+        raw = Raw(
+            {
+                name: _rows_file(work / "raw" / f"{name}.parquet", rows)
+                for name, rows in tables.items()
+                if rows
+            }
+        )
+        crm = _clean(raw, checked_until(until), work, kinds or {}, silent)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    weakref.finalize(crm, shutil.rmtree, work, ignore_errors=True)
+    return crm
+
+
+def _rows_file(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: pa.array([_as_text(row.get(name)) for row in rows], pa.string()) for name in names}
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _read(source: str | Path, mapping: Path | None, until: pd.Timestamp | None, work: Path) -> Raw:
+    staging = work / "raw"
+    staging.mkdir()
+    if "://" in str(source):
+        from features.sources.sql_database import read_database
+
+        return read_database(str(source), mapping, until, staging)
+    return read_folder(Path(source), mapping, staging)
+
+
+def _clean(raw: Raw, until: pd.Timestamp | None, work: Path, kinds: Kinds, say: Say) -> Crm:
+    folder = work / "clean"
+    folder.mkdir()
+    (work / "draft").mkdir()
+    quality = Quality(warnings=list(raw.warnings))
+    with connect(work / "spill") as connection:
+        add_macros(connection)
+        drafts: dict[str, Draft] = {}
+        for name in TABLES:
+            if name in raw.tables:
+                drafts[name] = draft(connection, name, raw.tables[name], quality, dict(kinds.get(name, {})))
+        check_subjects(drafts)
+        for name, drafted in drafts.items():
+            say(f"checking {name}")
+            begin(connection, drafted, work / "draft")
+            put_duplicates_aside(connection, drafted, quality)
+        gather_ids(
+            connection, drafts, {name: first_known(name, each.stored) for name, each in drafts.items()}
+        )
+        for name in drafts:
+            put_orphans_aside(connection, drafts, name, quality)
+        now = today()
+        end = last_midnight(connection, {name: each.stored for name, each in drafts.items()}, now)
+        by_default = now if end is None else min(now, end)
+        limit = by_default if until is None else until
+        tables = {}
+        for name in drafts:
+            say(f"writing {name}")
+            # A contract's undated outcome is known 45 days past its end, a deal's on the day of the load.
+            past = until is not None if name == "contracts" else limit < by_default
+            tables[name] = write_table(connection, drafts, name, limit, past, folder, quality)
+            write_quarantine(connection, drafts[name], folder, quality)
+        write_derived(connection, tables, folder, quality)
+        describe(folder, tables, quality)
+        for name, (count, examples) in raw.rejected.items():
+            quality.reject(name, count, examples)
+        carried = {name: drafted.carried for name, drafted in drafts.items() if drafted.carried}
+        marked = limit if until is not None or by_default is not now else None
+        name = fingerprint(connection, folder, tables, carried, marked)
+    return Crm(folder, limit.as_unit("us"), tables, carried, name, quality)
+
+
+def _moved(crm: Crm, place: Path, durable: bool) -> Crm:
+    """Move a finished folder to its place, in one step; what was there goes after."""
+    if durable:
+        for path in [*crm.folder.rglob("*.parquet"), crm.folder / MANIFEST, crm.folder]:
+            _sync(path)
+    while True:
+        try:
+            os.rename(crm.folder, place)
+            break
+        except OSError:
+            if not place.exists():
+                raise
+            with tempfile.TemporaryDirectory(
+                prefix=".old-", dir=place.parent, ignore_cleanup_errors=True
+            ) as old:
+                os.rename(place, Path(old) / "crm")
+    if durable:
+        _sync(place.parent)
+    return Crm(place, crm.until, crm.tables, crm.carried, crm.fingerprint, crm.quality)
+
+
+def _point_to(name: str, kept: Path) -> None:
+    """Make a kept CRM the current one, in one step."""
+    with tempfile.TemporaryDirectory(prefix=".load-", dir=kept, ignore_cleanup_errors=True) as work:
+        pointer = Path(work) / _CURRENT
+        pointer.write_text(name + "\n")
+        _sync(pointer)
+        os.replace(pointer, kept / _CURRENT)
+
+
+def current_folder(settings: Settings) -> Path | None:
+    """Where the ingested CRM is kept; None: nothing was ingested."""
+    kept = settings.home / "crm"
+    pointer = kept / _CURRENT
+    return kept / pointer.read_text().strip() if pointer.is_file() else None
+
+
+def make_current(folder: Path, settings: Settings) -> Path:
+    """Keep a finished CRM folder beside the others and make it the current one; returns its place."""
+    crm = read_crm(folder)
+    place = settings.home / "crm" / crm.fingerprint
+    _moved(crm, place, durable=True)
+    _point_to(crm.fingerprint, place.parent)
+    return place
+
+
+def _placed(crm: Crm, place: Path) -> None:
+    """Move an ingested folder to its place; equal content that came first stays, it may be in use."""
+    try:
+        os.rename(crm.folder, place)
+    except OSError:
+        if not (place / MANIFEST).is_file():
+            raise
+    _sync(place.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _current(settings: Settings) -> Crm:
+    kept = settings.home / "crm"
+    try:
+        return read_crm(kept / (kept / _CURRENT).read_text().strip())
+    except FileNotFoundError as error:
+        raise RenewalError(
+            expected=f"an ingested CRM in {settings.home}",
+            found="none",
+            do="Run `perennial ingest SOURCE` first, or give --crm DIR.",
+        ) from error
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed run has left; a day's grace for those that still run."""
+    for left in [*folder.glob(".load-*"), *folder.glob(".old-*")]:
+        try:
+            stale = time.time() - left.stat().st_mtime > _STALE_SECONDS
+        except FileNotFoundError:
+            continue
+        if stale:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _prune(kept: Path, current: str) -> None:
+    places = [path for path in kept.iterdir() if (path / MANIFEST).is_file() and path.name != current]
+    places.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for place in places[_KEPT - 1 :]:
+        shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,117 @@
+"""Removing a customer from the store: every table, blobs, names of runs, and SQLite's own leftovers."""
+
+import contextlib
+import hashlib
+import uuid
+from typing import Any
+
+import pyarrow.compute as pc
+from sqlalchemy import Connection, Engine, delete, select, text, update
+
+from monitoring.store.database import insert, now, writing
+from monitoring.store.predictions import packed, unpacked
+from monitoring.store.tables import (
+    actions,
+    alerts,
+    audit,
+    events,
+    feature_batches,
+    outcomes,
+    overrides,
+    prediction_log,
+    runs,
+    scores,
+    shadow_log,
+)
+
+OF_ACCOUNTS = (scores, prediction_log, shadow_log, outcomes, alerts, overrides, actions, events)
+"""Tables whose rows are about accounts; a test holds that no other table has their ids."""
+
+ERASED = "erase"
+"""What such a run is called: services that keep answers in memory let go of them when they see one."""
+
+
+def erase_account(engine: Engine, account_id: str) -> dict[str, int]:
+    """Remove everything about an account; the audit keeps that it was done, with the id's hash only.
+
+    Args:
+        engine: of the store.
+        account_id: the customer.
+
+    Returns:
+        Rows removed by table.
+    """
+    with writing(engine) as connection:
+        if connection.dialect.name == "sqlite":
+            connection.execute(text("PRAGMA secure_delete = ON"))  # freed pages are overwritten
+        subjects = _subjects(connection, account_id)
+        counts = {table.name: _rows(connection, table, account_id, subjects) for table in OF_ACCOUNTS}
+        counts["feature_batches"] = _blobs(connection, account_id)
+        counts["runs"] = _runs(connection, account_id)
+        counts["audit"] = _unname(connection, [account_id, *subjects])
+        moment = now()
+        if any(counts.values()):
+            told = {"run_id": f"{ERASED}-{uuid.uuid4().hex}", "what": ERASED, "finished_at": moment}
+            connection.execute(insert(connection, runs).values(**told, summary=counts))
+        note = {"at": moment, "actor": "perennial", "action": "account erased", "subject": hashed(account_id)}
+        connection.execute(insert(connection, audit).values(**note, details=counts))
+    if engine.dialect.name == "sqlite":
+        with contextlib.closing(engine.raw_connection()) as raw:  # outside any transaction
+            raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log of writes holds them too
+    return counts
+
+
+def hashed(one: str) -> str:
+    """How an erased id stays known: whoever has the id can tell, nobody else."""
+    return f"sha256:{hashlib.sha256(one.encode()).hexdigest()}"
+
+
+def _subjects(connection: Connection, account_id: str) -> list[str]:
+    """The contracts and deals of an account."""
+    found: set[str] = set()
+    for table in (scores, prediction_log):
+        query = select(table.c.subject_id).where(table.c.account_id == account_id).distinct()
+        found |= set(connection.execute(query).scalars())
+    return sorted(found)
+
+
+def _rows(connection: Connection, table: Any, account_id: str, subjects: list[str]) -> int:
+    gone = connection.execute(delete(table).where(table.c.account_id == account_id)).rowcount
+    if "subject_id" in table.c:
+        orphans = delete(table).where(table.c.subject_id.in_(subjects), table.c.account_id.is_(None))
+        gone += connection.execute(orphans).rowcount
+    return gone
+
+
+def _blobs(connection: Connection, account_id: str) -> int:
+    """Take an account's rows out of the logged feature rows; a blob without any other goes as a whole."""
+    batch = feature_batches.c
+    removed = 0
+    for row in connection.execute(select(batch.kind, batch.run_id, batch.arrow_zstd)).fetchall():
+        table = unpacked(row.arrow_zstd)
+        others = table.filter(pc.fill_null(pc.not_equal(table["account_id"], account_id), True))
+        if others.num_rows == table.num_rows:
+            continue
+        removed += table.num_rows - others.num_rows
+        here = (batch.kind == row.kind) & (batch.run_id == row.run_id)
+        if others.num_rows:
+            changed = {"arrow_zstd": packed(others), "rows": others.num_rows}
+            connection.execute(update(feature_batches).where(here).values(**changed))
+        else:
+            connection.execute(delete(feature_batches).where(here))
+    return removed
+
+
+def _runs(connection: Connection, account_id: str) -> int:
+    """Live runs are named after their account."""
+    named = [f"live-{kind}-{account_id}" for kind in ("renewal", "win")]
+    return connection.execute(delete(runs).where(runs.c.run_id.in_(named))).rowcount
+
+
+def _unname(connection: Connection, ids: list[str]) -> int:
+    """What people did stays in the audit; to whom is told by a hash from now on."""
+    changed = 0
+    for one in ids:
+        named = update(audit).where(audit.c.subject == one).values(subject=hashed(one))
+        changed += connection.execute(named).rowcount
+    return changed

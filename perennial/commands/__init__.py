@@ -1,0 +1,1 @@
+"""The groups of commands; `perennial.cli` joins them."""

@@ -1,0 +1,79 @@
+"""The commands for who is out there, to measure reach and parity against.
+
+What the catalogue declares.
+"""
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from features.settings import Settings
+from perennial.command_line import Result, group, prints, reads_crm, say
+
+app = group("Who lives where, from open data: for reach and parity, never for scores.", no_args_is_help=True)
+Area = Annotated[Literal["county", "postcode"], typer.Option(help="Which areas.")]
+
+
+@app.command(
+    "census",
+    epilog="Example: perennial population census --year 2022 --state 25 --out exports/crm/population.csv",
+)
+@prints("data.census")
+def population_census(
+    year: Annotated[int, typer.Option(help="Last of the five years of the survey.", min=2009, max=2100)],
+    by: Area = "county",
+    state: Annotated[
+        list[str] | None, typer.Option(metavar="CODE", help="Two digits, of counties; default: all.")
+    ] = None,
+    attribute: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="sex, age, race, poverty, born; default: all.")
+    ] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask again for what is kept.")] = False,
+) -> Result:
+    """Fetch who lives in each US county or postcode, as the table population."""
+    from features.sources.census import population
+
+    settings = Settings.from_env()
+    found = population(
+        settings, year=year, by=by, attributes=attribute or (), states=state or (), refresh=refresh, say=say
+    )
+    return {
+        "rows": found.rows,
+        "areas": found.areas,
+        "withheld": found.withheld,
+        "source": found.source,
+    }
+
+
+@app.command(
+    "join", epilog="Example: perennial population join --crm exports/crm --out exports/crm/segments.csv"
+)
+@prints("data.joined")
+@reads_crm
+def population_join(data: Any, settings: Settings, by: Area = "county") -> Result:
+    """Give accounts the shares of their county or postcode, as the table segments."""
+    from features.sources.area_segments import CAVEAT, area_segments
+
+    found = area_segments(data, by)
+    return {
+        "rows": found.rows,
+        "column": found.column,
+        "matched": found.matched,
+        "unmatched": found.unmatched,
+        "not_found": ", ".join(found.examples),
+        "caveat": CAVEAT,
+    }
+
+
+features_app = group("What is known of a customer, and where it is collected.", no_args_is_help=True)
+
+
+@features_app.command("list", epilog="Example: perennial features list --out features.csv")
+@prints("data.features")
+def features_list() -> Result:
+    """Print every feature with its touchpoint, unit, source and meaning."""
+    from dataclasses import asdict
+
+    from features.catalog import infos
+
+    return {"features": [asdict(info) for info in infos()]}

@@ -1,0 +1,97 @@
+"""The commands for effects."""
+
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from features.settings import Settings
+from perennial.command_line import By, Result, group, moment, prints, reads_crm, say
+
+app = group("What contact, calls and discount change, beside raw rates.", no_args_is_help=True)
+
+AsOf = Annotated[str | None, typer.Option(metavar="DATE", help="Plan as of that day.")]
+Groups = Annotated[
+    str, typer.Option(metavar="COLUMN", help="Whose groups get advice of their own; none: everybody alike.")
+]
+
+
+@app.command("timing", epilog="Example: perennial effects timing --by industry")
+@prints("effects.effects")
+@reads_crm
+def effects_timing(data: Any, settings: Settings, by: By = None) -> Result:
+    """When to make first contact before a renewal."""
+    from training.effects import timing
+
+    return timing(data, settings, by=by, say=say)
+
+
+@app.command("calls", epilog="Example: perennial effects calls --by region")
+@prints("effects.effects")
+@reads_crm
+def effects_calls(data: Any, settings: Settings, by: By = None) -> Result:
+    """How many calls in the first 30 days win new business."""
+    from training.effects import calls
+
+    return calls(data, settings, by=by, say=say)
+
+
+@app.command("discount", epilog="Example: perennial effects discount")
+@prints("effects.effects")
+@reads_crm
+def effects_discount(data: Any, settings: Settings, by: By = None) -> Result:
+    """How much discount at the first quote wins and renews."""
+    from training.effects import discount
+
+    return discount(data, settings, by=by, say=say)
+
+
+@app.command("plan", epilog="Example: perennial effects plan --out plan.xlsx")
+@prints("effects.plan")
+@reads_crm
+def effects_plan(data: Any, settings: Settings, by: Groups = "industry", as_of: AsOf = None) -> Result:
+    """When to make first contact with each contract that ends within 180 days, and what that gains."""
+    from serving.scoring.batch import held_out
+    from training.effects.advice import plan
+
+    out = partial(held_out, settings=settings)
+    return plan(data, settings, by=_named(by), as_of=moment(as_of, "--as-of"), held_out=out, say=say)
+
+
+@app.command("value", epilog="Example: perennial effects value --by region")
+@prints("effects.value")
+@reads_crm
+def effects_value(data: Any, settings: Settings, by: Groups = "industry", as_of: AsOf = None) -> Result:
+    """What following the advice is worth over the coming renewals, and the policy as a table."""
+    from serving.scoring.batch import held_out
+    from training.effects.policy_value import value
+
+    out = partial(held_out, settings=settings)
+    return value(data, settings, by=_named(by), as_of=moment(as_of, "--as-of"), held_out=out, say=say)
+
+
+@app.command("experiment", epilog="Example: perennial effects experiment --gap 5 --power 0.9")
+@prints("effects.experiment")
+@reads_crm
+def effects_experiment(
+    data: Any,
+    settings: Settings,
+    window: Annotated[
+        str | None, typer.Option(metavar="WINDOW", help="What to test, such as 61-90; default: the best.")
+    ] = None,
+    gap: Annotated[
+        float | None, typer.Option(metavar="POINTS", help="Difference to find; default: the estimated gain.")
+    ] = None,
+    power: Annotated[float, typer.Option(help="Chance to find it if it is there.")] = 0.8,
+    level: Annotated[float, typer.Option(help="Chance to find one where there is none.")] = 0.05,
+    kept: Annotated[float, typer.Option(help="Share of contracts treated as the lot says.")] = 0.8,
+) -> Result:
+    """How to check the advice by lot: whom to randomise, how many, and for how long."""
+    from training.effects.experiment import designed
+
+    points = None if gap is None else gap / 100
+    return designed(data, settings, window=window, gap=points, power=power, level=level, kept=kept, say=say)
+
+
+def _named(by: str) -> str | None:
+    return None if by.lower() == "none" else by

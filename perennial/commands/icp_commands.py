@@ -1,0 +1,60 @@
+"""The commands for profiles, personas and the targeting list."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from features.settings import Settings
+from perennial.command_line import Result, group, prints, reads_crm, say
+
+app = group("Ideal customer profiles, personas and the targeting list.", no_args_is_help=True)
+
+Weighed = Annotated[
+    str | None,
+    typer.Option(
+        metavar="win=W,…",
+        help="What counts how much; default: win=0.4,effort=0.2,discount=0.1,renewal=0.3. What is not named "
+        "keeps its default.",
+    ),
+]
+
+
+@app.command("profiles", epilog="Example: perennial icp profiles --weights win=1,effort=0.5")
+@prints("profiles.profiles")
+@reads_crm
+def icp_profiles(data: Any, settings: Settings, weights: Weighed = None) -> Result:
+    """Profiles of the customers that win with little effort and discount, and renew by themselves."""
+    from training.icp import profiles
+    from training.icp.weights import read_weights
+
+    return profiles(data, settings, weights=read_weights(weights), say=say)
+
+
+@app.command("personas", epilog="Example: perennial icp personas --out personas.html")
+@prints("profiles.personas")
+@reads_crm
+def icp_personas(data: Any, settings: Settings, weights: Weighed = None) -> Result:
+    """A one-page card a profile: who they are, what they buy, what answers them, the support they need."""
+    from training.icp import personas
+    from training.icp.weights import read_weights
+
+    return personas(data, settings, weights=read_weights(weights), say=say)
+
+
+@app.command("list", epilog="Example: perennial icp list --companies new.csv --out list.xlsx")
+@prints("profiles.targets")
+@reads_crm
+def icp_list(
+    data: Any,
+    settings: Settings,
+    companies: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV, Parquet or Excel file of new companies.")
+    ] = None,
+    weights: Weighed = None,
+) -> Result:
+    """Rank leads, prospects and accounts, or a file of new companies, by fit."""
+    from training.icp import targets
+    from training.icp.weights import read_weights
+
+    return targets(data, settings, companies=companies, weights=read_weights(weights), say=say)

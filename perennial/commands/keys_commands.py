@@ -1,0 +1,49 @@
+"""The commands for access keys."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from features.settings import Settings
+from perennial.command_line import Result, group, prints
+
+app = group("Access keys of the service.", no_args_is_help=True)
+
+
+@app.command("create", epilog="Example: perennial keys create sales --owner O-7 --label Berlin")
+@prints("data.facts")
+def keys_create(
+    role: Annotated[Literal["sales", "marketing", "mlops", "admin"], typer.Argument(metavar="ROLE")],
+    owner: Annotated[
+        str | None, typer.Option(metavar="OWNER", help="See this owner's customers only.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(metavar="REGION", help="See this region's only.")] = None,
+    label: Annotated[str | None, typer.Option(help="A name to know it by.")] = None,
+) -> Result:
+    """Create a key; it is shown this once."""
+    from monitoring.store import open_store
+
+    store = open_store(Settings.from_env())
+    plaintext, key = store.create_key(role, label=label, owner_id=owner, region=region)
+    return {"key": plaintext, "prefix": key.prefix, "role": key.role, "owner": owner, "region": region}
+
+
+@app.command("revoke", epilog="Example: perennial keys revoke prn_1a2b3c4d")
+@prints("data.facts")
+def keys_revoke(
+    prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="As in `keys list`.")],
+) -> Result:
+    """Make a key worthless from now on."""
+    from monitoring.store import open_store
+
+    open_store(Settings.from_env()).revoke_key(prefix)
+    return {"revoked": prefix}
+
+
+@app.command("list", epilog="Example: perennial keys list")
+@prints("data.listed")
+def keys_list() -> Result:
+    """List the keys, without their secrets."""
+    from monitoring.store import open_store
+
+    return {"keys": open_store(Settings.from_env()).keys()}

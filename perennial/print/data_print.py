@@ -1,0 +1,126 @@
+"""What is said of data on a terminal.
+
+Who is out there, on a terminal.
+
+Plain facts and lists on a terminal.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from rich.markup import escape
+
+from perennial.print.text import Result, day, grid, money, percent, short, terminal
+
+
+def simulated(result: Result) -> None:
+    """What was written, and where the truth stands."""
+    out = terminal()
+    out.print(
+        f"A simulated CRM is in [bold]{result['folder']}[/]; what is true of it is in truth.json there."
+    )
+    out.print(f"Next: perennial train renewal --crm {result['folder']}")
+
+
+def quality(result: Result) -> None:
+    """Rows kept and set aside for each table, then every reason with an example."""
+    out = terminal()
+    tables = result["tables"]
+    out.print(
+        grid(
+            "Data quality",
+            ("table", ">read", ">kept", ">quarantined", ">known later", "from", "to"),
+            (
+                (
+                    name,
+                    t["rows"],
+                    t["kept"],
+                    t["quarantined"],
+                    t["left_out"],
+                    day(t["first"]),
+                    day(t["last"]),
+                )
+                for name, t in tables.items()
+            ),
+        )
+    )
+    for name, table in tables.items():
+        for reason, found in table["reasons"].items():
+            example = f", e.g. {found['examples'][0]}" if found["examples"] else ""
+            out.print(f"  {name}: {found['count']} × {reason}{example}", markup=False)
+    for warning in result["warnings"]:
+        out.print(f"[yellow]note[/] {escape(warning)}")
+    out.print(f"{result['rows']} rows read, {result['quarantined']} put aside; nothing was dropped silently.")
+
+
+def features(result: Result) -> None:
+    """The catalogue, one line a feature."""
+    rows = ((f["name"], f["touchpoint"], f["unit"], f["collected"], f["words"]) for f in result["features"])
+    terminal().print(
+        grid(
+            f"{len(result['features'])} features",
+            ("feature", "touchpoint", "unit", "collected", "meaning"),
+            rows,
+        )
+    )
+
+
+def outcomes(result: Result) -> None:
+    """How many outcomes were new, known already, or in conflict."""
+    terminal().print(", ".join(f"{count} {name}" for name, count in result.items()))
+
+
+def census(result: Result) -> None:
+    """People by attribute and value over all areas fetched."""
+    out = terminal()
+    people: dict[tuple[str, str], int] = defaultdict(int)
+    of: dict[str, int] = defaultdict(int)
+    for row in result["rows"]:
+        people[row["attribute"], row["value"]] += row["people"]
+        of[row["attribute"]] += row["people"]
+    rows = ((a, v, money(n), percent(n / of[a] if of[a] else None, 1)) for (a, v), n in people.items())
+    title = f"{result['source']}: {result['areas']:,} areas"
+    out.print(grid(title, ("attribute", "value", ">people", ">share"), rows))
+    if result["withheld"]:
+        out.print(f"[yellow]note[/] {result['withheld']:,} counts are withheld by the Bureau and left out.")
+    out.print("Put the rows into the CRM folder as population.csv (--out FILE); then `perennial journey`.")
+
+
+def joined(result: Result) -> None:
+    """How many accounts were found in an area, and what a share is worth."""
+    out = terminal()
+    without = f" (such as {escape(result['not_found'])})" if result["not_found"] else ""
+    out.print(
+        f"{result['matched']:,} accounts have an area by {result['column']}, "
+        f"{result['unmatched']:,} have none{without}; {len(result['rows']):,} rows of segments."
+    )
+    out.print(f"[yellow]note[/] {result['caveat']}")
+    out.print("Put the rows into the CRM folder as segments.csv (--out FILE); parity and journey read them.")
+
+
+def listed(result: Result) -> None:
+    """Any plain list of rows, one column for each key."""
+    rows = next((value for value in result.values() if isinstance(value, list)), [])
+    if not rows:
+        terminal().print("Nothing yet.")
+        return
+    columns = list(rows[0])
+    terminal().print(grid("", columns, ([row.get(column, "") for column in columns] for row in rows)))
+
+
+def facts(result: Result) -> None:
+    """A result that is a few named facts, those with facts of their own one step in."""
+    for line in _fact_lines(result):
+        terminal().print(line, markup=False)
+
+
+def _fact_lines(result: Result, indent: str = "") -> Iterable[str]:
+    for name, value in result.items():
+        told = name.replace("_", " ")
+        if isinstance(value, dict) and value:
+            yield f"{indent}{told}:"
+            yield from _fact_lines(value, indent + "  ")
+        elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
+            yield f"{indent}{told}: {len(value)} rows; --json tells them"
+        elif value not in (None, {}, []):
+            yield f"{indent}{told}: {short(value)}"

@@ -1,0 +1,155 @@
+"""Effects on a terminal."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from perennial.print.text import ROWS_SHOWN, Result, absent, grid, money, percent, terminal
+
+
+def effects(result: Result) -> None:
+    """Estimated beside raw rates, the best bucket, and which cannot be told from it."""
+    out = terminal()
+    rows = (
+        (
+            row.get("group", "all"),
+            row["bucket"],
+            percent(row["estimate"], 1),
+            f"{percent(row['low'], 1)}–{percent(row['high'], 1)}" if not absent(row["low"]) else "can't tell",
+            percent(row["raw"], 1),
+            row["n"],
+            row["outcome"],
+        )
+        for row in result["rows"]
+    )
+    columns = ("group", "bucket", ">estimated", ">95 % interval", ">raw rate", ">n", "outcome")
+    out.print(grid("Estimated effect beside the raw rate", columns, rows))
+    for group, best in result["best"].items():
+        alike = ", ".join(result["indistinguishable"].get(group) or ())
+        out.print(
+            f"{group}: " + (f"best [bold]{best}[/]; not distinguishable: {alike}" if best else "can't tell")
+        )
+    _notes(result)
+
+
+def plan(result: Result) -> None:
+    """What to do with each contract, those to act on first at the top."""
+    out = terminal()
+    rows = result["rows"]
+    advised = [row for row in rows if row["window"]]
+    out.print(
+        f"As of {result['as_of']}: {len(rows):,} contracts end within 180 days; a time for first contact is "
+        f"advised for [bold]{len(advised):,}[/]."
+    )
+    if advised:
+        columns = ("contract", "customer", "ends", "window", "act from", "act by", ">gain", ">95 %", ">worth")
+        out.print(grid("By when to act", columns, map(_planned, advised[:ROWS_SHOWN])))
+        if len(advised) > ROWS_SHOWN:
+            out.print(f"… and {len(advised) - ROWS_SHOWN:,} more; --out writes all.")
+    for why, count in _reasons(rows):
+        out.print(f"{count:,} without advice: {why}")
+    _notes(result)
+
+
+def _planned(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (
+        row["contract_id"],
+        row["account_name"] or row["account_id"],
+        row["ends_on"],
+        "keep the one planned" if row["planned"] == row["window"] else row["window"],
+        row["act_from"] or "–",
+        row["act_by"] or "–",
+        _points(row["gain"]),
+        _span(row),
+        money(row["worth"]),
+    )
+
+
+def _reasons(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """Why nothing is advised, most frequent first; what differs by contract only in figures counts as one."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        if row["window"] is None:
+            why = "first contact of this run-up was already made" if row["contacted_on"] else row["why"]
+            why = "can't tell: what looks best may be chance" if "may be chance" in why else why
+            counts[why] = counts.get(why, 0) + 1
+    return sorted(counts.items(), key=lambda each: -each[1])
+
+
+def value(result: Result) -> None:
+    """The money, the policy, and how to check it."""
+    out = terminal()
+    if result["money"] is None:
+        out.print(result["why"])
+    else:
+        out.print(
+            f"As of {result['as_of']}: following the advice for {result['advised']:,} of "
+            f"{result['contracts']:,} coming renewals that were not yet contacted is worth "
+            f"[bold]{money(result['money'])}[/] ({money(result['low'])} to {money(result['high'])}, 95 %): "
+            f"{result['gain']:.1f} more renewals."
+        )
+    if result["rows"]:
+        columns = ("group", "first contact", "also as good", "calls", ">contracts", ">value", ">gain each")
+        out.print(grid("The policy", (*columns, ">worth", ">95 %"), map(_line, result["rows"])))
+    if result["experiment"]:
+        out.print(f"To check it: {result['experiment']['why']} (`perennial effects experiment`).")
+    _notes(result)
+
+
+def _line(line: Mapping[str, Any]) -> tuple[Any, ...]:
+    also = [bucket for bucket in line["alike"] if bucket != line["window"]]
+    return (
+        line["group"],
+        line["window"] or "can't tell",
+        ", ".join(also) if line["window"] else "–",
+        ", ".join(line["calls"]) or "can't tell",
+        line["contracts"],
+        money(line["amount"]),
+        _points(line["gain_each"]),
+        money(line["money"]),
+        "–" if absent(line["low"]) else f"{money(line['low'])} to {money(line['high'])}",
+    )
+
+
+def experiment(result: Result) -> None:
+    """Whom to randomise, how many, for how long."""
+    out = terminal()
+    out.print(f"Whom: {result['whom']}.")
+    out.print("By lot, whole accounts at a time:")
+    for arm in result["arms"]:
+        out.print(f"  half: {arm}", markup=False)
+    out.print(f"How many, how long: [bold]{result['why']}[/].")
+    out.print(
+        f"{result['accounts_each']:,} accounts in each arm; {result['a_month']:,.0f} contracts a month can "
+        f"join, {result['waiting']:,} today. Chance to find the difference {percent(result['power'])}, to "
+        f"find one that is not there {percent(result['level'])}; {percent(result['kept'])} treated as the "
+        "lot says."
+    )
+    columns = (">difference", ">contracts in each arm", ">months to enrol", ">months to the answer")
+    rows = (
+        (
+            _points(row["gap"]),
+            f"{row['contracts_each']:,}",
+            _months(row["enrol_months"]),
+            _months(row["months_to_answer"]),
+        )
+        for row in result["rows"]
+    )
+    out.print(grid("For other differences", columns, rows))
+
+
+def _months(count: float | None) -> str:
+    return "–" if absent(count) else f"{count:.0f}"
+
+
+def _points(share: float | None) -> str:
+    """A difference of shares in points."""
+    return "–" if absent(share) else f"{100 * share:+.1f}".replace("-", "−")  # type: ignore[operator]
+
+
+def _span(row: Mapping[str, Any]) -> str:
+    return "–" if absent(row["low"]) else f"{_points(row['low'])} to {_points(row['high'])}"
+
+
+def _notes(result: Result) -> None:
+    for note in result.get("notes", ()):
+        terminal().print(f"[yellow]note[/] {note}")

@@ -1,0 +1,266 @@
+"""What the checks and the journey say, on a terminal.
+
+How segments are treated, on a terminal.
+"""
+
+from rich.markup import escape
+
+from perennial.print.text import VERDICT_STYLE, Result, grid, money, number, percent, terminal
+
+ESTIMATE = "estimate before outcomes"
+
+
+def monitored(result: Result) -> None:
+    """The verdict, then every check that is not ok, then how many are."""
+    out = terminal()
+    out.print(f"Verdict: [{VERDICT_STYLE[result['verdict']]}]{result['verdict']}[/]")
+    looked_at = [check for check in result["checks"] if not check["name"].startswith(ESTIMATE)]
+    telling = [check for check in looked_at if check["verdict"] != "ok"]
+    fine = len(looked_at) - len(telling)
+    rows = (
+        (
+            f"[{VERDICT_STYLE[check['verdict']]}]{check['verdict']}[/]",
+            escape(check["name"]),
+            escape(check.get("segment") or ""),
+            number(check.get("value")),
+            number(check.get("threshold")),
+            escape(check["why"]),
+        )
+        for check in sorted(telling, key=lambda check: check["verdict"])[:40]
+    )
+    if telling:
+        out.print(grid("", ("verdict", "check", "segment", ">value", ">limit", "why"), rows))
+    out.print(f"{fine} checks are ok.")
+    for kind in dict.fromkeys(check["kind"] for check in result["checks"]):
+        guessed = [c for c in result["checks"] if c["kind"] == kind and c["name"].startswith(ESTIMATE)]
+        figures = ", ".join(f"{check['name'].split(': ')[1]} {number(check['value'])}" for check in guessed)
+        if guessed:
+            out.print(f"Before outcomes ({kind}): {figures}: {guessed[0]['why']}.")
+    told = result["alerts"]
+    for alert in told["opened"]:
+        out.print(f"[bold]New alert[/] {alert['alert_id'][:8]} {escape(alert['title'])}")
+    for alert in told["grown"]:
+        told_again = f"{alert['title']}: {', '.join(alert['joined'])}"
+        out.print(f"[bold]More on[/] {alert['alert_id'][:8]} {escape(told_again)}")
+    out.print(f"Alerts: {alert_line(told['figures'])}.")
+    if result.get("html"):
+        out.print(f"Report: {result['html']}")
+
+
+def alerts(result: Result) -> None:
+    """What stands, and how long alerts take."""
+    out = terminal()
+    columns = ("alert", "state", "opened", "owner", "what", "reasons")
+    rows = (
+        (
+            row["alert_id"][:8],
+            row["state"],
+            f"{row['opened_at']:%Y-%m-%d %H:%M}",
+            escape(row["owner"] or ""),
+            escape(row["title"]),
+            escape("; ".join(row["reasons"][:3])),
+        )
+        for row in result["alerts"]
+    )
+    out.print(grid("Alerts", columns, rows) if result["alerts"] else "No such alert.")
+    out.print(alert_line(result["figures"]))
+
+
+def alert_line(figures: Result) -> str:
+    """How many alerts there are and how long they take, in one line."""
+    counts = f"{figures['open']} open, {figures['acknowledged']} taken on, {figures['closed']} closed"
+    hours = [("to close", "median_hours_to_close"), ("to be taken on", "median_hours_to_acknowledge")]
+    told = [f"{figures[name]:.1f} h {word} (median)" for word, name in hours if figures[name] is not None]
+    return "; ".join([counts, *told])
+
+
+def compared(result: Result) -> None:
+    """Two versions: who was closer to how things ended, then their figures side by side."""
+    out = terminal()
+    one, other = (f"version {v}" for v in result["versions"])
+    found = result["on_outcomes"]
+    out.print(f"{result['model']}, {one} beside {other}")
+    out.print(
+        f"On outcomes of what both scored, closer: [bold]{found['closer']}[/] ({escape(found['why'])})."
+    )
+    shown = {name: row for name, row in result["metrics"].items() if not name.startswith("baseline.")}
+    rows = (
+        (name, *(number(row[part], 0 if name.endswith(".n") else 3) for part in ("one", "other", "change")))
+        for name, row in shown.items()
+    )
+    out.print(grid("Figures when trained", ("", f">{one}", f">{other}", ">change"), rows))
+    for name, (a, b) in result["params"].items():
+        out.print(f"{name}: {escape(str(a))} → {escape(str(b))}")
+    if not result["same_data"]:
+        out.print("They were trained and judged on different data: only outcomes compare them alike.")
+
+
+def judged(result: Result) -> None:
+    """Who was closer to what happened, then calibration by what was done about the scores."""
+    out = terminal()
+    rows = (
+        (
+            row["kind"],
+            row["who"],
+            escape(row["segment"] or "all"),
+            row["rows"],
+            *(number(pair) for pair in _pair(row["log_loss"], row["who"])),
+            *(number(pair) for pair in _pair(row["brier"], row["who"])),
+            "–" if row["gain"] is None else f"{row['gain']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})",
+            row["closer"],
+        )
+        for row in result["compared"]
+    )
+    columns = ("kind", "against the model", "of", ">rows", ">log loss: model", ">theirs", ">Brier: model",
+               ">theirs", ">model's log loss less theirs", "closer")  # fmt: skip
+    if result["compared"]:
+        out.print(grid("Who was right", columns, rows))
+    words = (
+        (
+            r["kind"],
+            escape(r["category"]),
+            r["rows"],
+            percent(r["came_true"]),
+            percent(r["model"]),
+            r["known"],
+        )
+        for r in result["categories"]
+    )
+    if result["categories"]:
+        heads: tuple[str, ...] = ("kind", "forecast", ">rows", ">came true", ">model said", "known")
+        out.print(grid("Forecasts in words", heads, words))
+    said = ((r["kind"], r["rows_of"], r["rows"], percent(r["said"], 1), percent(r["turned_out"], 1),
+             "–" if r["low"] is None else f"{r['gap']:+.3f} ({r['low']:+.3f} to {r['high']:+.3f})")
+            for r in result["calibration"])  # fmt: skip
+    if result["calibration"]:
+        heads = ("kind", "of", ">rows", ">scores said", ">turned out well", ">gap")
+        out.print(grid("Calibration, by what was done about the scores", heads, said))
+    for note in result["notes"]:
+        out.print(f"[yellow]note[/] {note}")
+
+
+def _pair(figures: Result | None, who: str) -> tuple[float | None, float | None]:
+    return (None, None) if figures is None else (figures["model"], figures[who])
+
+
+def journey(result: Result) -> None:
+    """Rates by stage and segment, and the stage at which a gap opens."""
+    out = terminal()
+    rows = (
+        (
+            r["stage"],
+            r["attribute"],
+            escape(r["segment"]),
+            percent(r["rate"], 1),
+            "–" if r["rate"] is None else f"{percent(r['low'], 1)} to {percent(r['high'], 1)}",
+            number(r["ratio"], 2),
+            "–" if r["n"] is None else f"{r['n']:,}",
+        )
+        for r in result["rows"]
+    )
+    columns = ("stage", "attribute", "segment", ">rate", ">90 % interval", ">ratio to best", ">n")
+    out.print(grid("Journey", columns, rows))
+    if any(r["rate"] is None for r in result["rows"]):
+        out.print("A dash: too few accounts; figures are not shown.")
+    _costs(result["costs"])
+    first: set[str] = set()
+    for gap in result["gaps"]:
+        told = "Gap" if gap["attribute"] in first else "The gap opens here"
+        first.add(gap["attribute"])
+        out.print(f"[bold]{told}[/] {escape(gap['why'])}")
+    if not result["gaps"]:
+        out.print("No gap that chance could not explain.")
+
+
+def _costs(costs: list[Result]) -> None:
+    """What a win cost in campaigns, by segment."""
+    rows = (
+        (
+            row["attribute"],
+            escape(row["segment"]),
+            *(money(row[name]) for name in ("cost", "wins", "cost_per_win")),
+        )
+        for row in costs
+    )
+    if costs:
+        columns = ("attribute", "segment", ">campaign cost", ">accounts won", ">cost a win")
+        terminal().print(grid("Cost of acquisition", columns, rows))
+
+
+_SHOWN = 20
+
+
+def options(result: Result) -> None:
+    """What was declared, how each segment fares, what gives it away, and the options with their price."""
+    out, declared = terminal(), result["declared"]
+    out.print(f"Parity: [{VERDICT_STYLE[result['verdict']]}]{result['verdict']}[/]")
+    out.print(
+        f"Favourable is {declared['favourable']}; it is called for where {declared['positive']}; "
+        f"the {declared['primary']} decides, at a threshold of {declared['threshold']:.3f}."
+    )
+    _segments(result)
+    _stand_ins(result)
+    _options(result)
+    out.print("Choose one with `perennial train … --mitigate OPTION`, or none; nothing was changed here.")
+
+
+def _segments(result: Result) -> None:
+    decisive = [check for check in result["parity"] if check["primary"]]
+    rows = (
+        (
+            escape(check["segment"]),
+            "–" if check["n"] is None else check["n"],
+            percent(check["estimate"], 1),
+            percent(check["rest"], 1),
+            number(check["ratio"], 2),
+            f"[{VERDICT_STYLE[check['verdict']]}]{check['verdict']}[/]",
+            check["why"],
+        )
+        for check in decisive[:_SHOWN]
+    )
+    columns = ("segment", ">n", ">here", ">the rest", ">ratio", "verdict", "why")
+    terminal().print(grid(f"The {result['declared']['primary']} by segment", columns, rows))
+
+
+def _stand_ins(result: Result) -> None:
+    rows = (
+        (
+            escape(row["segment"]),
+            escape(row["column"]),
+            number(row["auc"], 2),
+            "–" if row["low"] is None else f"{row['low']:.2f}–{row['high']:.2f}",
+            f"[{VERDICT_STYLE[row['verdict']]}]{row['verdict']}[/]",
+            row["why"],
+        )
+        for row in result["proxies"][:_SHOWN]
+    )
+    columns = ("segment", "given away by", ">AUC", ">90 % interval", "verdict", "why")
+    terminal().print(grid("Proxies", columns, rows))
+
+
+def _options(result: Result) -> None:
+    rows = (
+        (
+            row["option"],
+            number(row.get("log_loss"), 4),
+            _span(row, "price", 4),
+            number(row.get("gap")),
+            number(row.get("ratio"), 2),
+            _span(row, "gain", 3),
+            row.get("verdict") or "–",
+            escape(row.get("problem") or row["what"]),
+        )
+        for row in result["rows"]
+    )
+    columns = (
+        "option", ">log loss", ">price (90 %)", ">widest gap", ">least ratio", ">narrower by (90 %)",
+        "parity", "what is done",
+    )  # fmt: skip
+    terminal().print(grid("What could be done, judged on rows not learned from", columns, rows))
+
+
+def _span(row: Result, name: str, digits: int) -> str:
+    if row.get(name) is None:
+        return "–"
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return f"{row[name]:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"

@@ -1,0 +1,242 @@
+"""The forecast: renewal money by month, gross and net, with intervals, beside what the owners expect."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from serving.api.list_filters import amounts, freshness
+from serving.api.routes import ERRORS, Owner, Region, Seller, answer, narrow
+from serving.scoring.retention import outlook
+
+MONTHS_SHOWN = 12
+FEWEST_BEFORE = 20
+DEFAULT_HORIZON = 90
+
+router = APIRouter(responses=ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
+
+
+class Sum(BaseModel):
+    """Renewal money that is up, what of it is expected, and what the owners expect; amounts in units."""
+
+    contracts: int = Field(examples=[37])
+    up: float = Field(description="Annual value that is up for renewal.", examples=[1_410_000.0])
+    decided: float = Field(description="Of it, renewed already.", examples=[216_714.0])
+    expected: float = Field(description="`decided`, and value × odds of the rest.", examples=[1_260_000.0])
+    low: float = Field(description="Lower end of the 90 % interval.", examples=[1_070_000.0])
+    high: float = Field(examples=[1_380_000.0])
+    gross: float | None = Field(description="expected ÷ up: gross retention.", examples=[0.89])
+    gross_low: float | None = Field(examples=[0.76])
+    gross_high: float | None = Field(examples=[0.98])
+    expansion: float | None = Field(
+        None, description="Expected of open expansion deals; null: the data have none.", examples=[9_200.0]
+    )
+    net: float | None = Field(None, description="Net retention.", examples=[0.9])
+    net_low: float | None = Field(None, examples=[0.77])
+    net_high: float | None = Field(None, examples=[0.99])
+    own: float = Field(description="What the owners expect of those they gave odds for.", examples=[1.08e6])
+    own_of: float = Field(description="The value of those contracts.", examples=[1_180_000.0])
+    model_same: float = Field(description="What the model expects of the same.", examples=[1_040_000.0])
+
+
+class Month(Sum):
+    """A month to come; `all` is their sum."""
+
+    month: str = Field(examples=["2026-01"])
+
+
+class OwnersSum(Sum):
+    """The open contracts of an owner, all months together."""
+
+    owner: str = Field(examples=["O-7"])
+    name: str = Field(examples=["Ada"])
+
+
+class PastMonth(BaseModel):
+    """A month that is over, from the CRM."""
+
+    month: str = Field(examples=["2025-12"])
+    contracts: int = Field(examples=[41])
+    undecided: int = Field(0, examples=[0])
+    up: float = Field(examples=[890_000.0])
+    kept: float = Field(examples=[790_000.0])
+    expansion: float | None = Field(None, examples=[12_000.0])
+    gross: float | None = Field(examples=[0.89])
+    net: float | None = Field(examples=[0.9])
+
+
+class Before(BaseModel):
+    """What earlier scores expected of contracts that ended since, and what was kept of their money."""
+
+    contracts: int = Field(examples=[212])
+    gross: float = Field(description="Expected share of the money.", examples=[0.83])
+    gross_low: float = Field(examples=[0.78])
+    gross_high: float = Field(examples=[0.88])
+    kept: float | None = Field(description="The share that was kept.", examples=[0.81])
+    is_off: bool = Field(description="Whether that lies outside the interval.", examples=[False])
+
+
+class Forecast(BaseModel):
+    """What the forecast page shows."""
+
+    as_of: str | None = Field(examples=["2026-01-01T00:00:00"])
+    model_version: str | None = Field(examples=["3"])
+    months: list[Month]
+    owners: list[OwnersSum] = Field(description="Furthest from their own figure first; empty for one owner.")
+    past: list[PastMonth] = Field(description="The last twelve months, oldest first.")
+    before: Before | None = Field(description="Null where fewer than 20 are known.")
+    undated: int = Field(description="Contracts without an end date, left out.", examples=[0])
+    unvalued: int = Field(description="Contracts without a value.", examples=[0])
+    why: str | None = Field(description="Why nothing of the past is told yet.", examples=[None])
+
+
+@router.get("/v1/forecast", response_model=Forecast, tags=["plan"])
+async def forecast(
+    request: Request,
+    principal: Seller,
+    owner: Owner = None,
+    region: Region = None,
+) -> Response:
+    """Renewal money by month, gross and net retention with 90 % intervals, beside what the owners expect."""
+    running = request.app.state.running
+    wanted = narrow(principal, {"owner": owner, "region": region})
+    told = await run_in_threadpool(worked, running, wanted)
+    fresh = await run_in_threadpool(freshness, running.store, "renewal") or {}
+    made = {"as_of": _iso(fresh.get("as_of")), "model_version": fresh.get("model_version")}
+    return answer(Forecast.model_validate({**told, **made, "why": told["why"] or None}).model_dump())
+
+
+def _iso(moment: Any) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def worked(running: Any, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The forecast within these filters.
+
+    Returns:
+        `months` and `owners` (rows of `serving.scoring.retention.outlook`, `all` last), `past` (months before, from
+        the CRM), `before` (earlier scores against what happened), `why` there is no past yet, whether it
+        `comes`, counts of contracts `undated` and `unvalued`, `has_expansion`.
+    """
+    kept = running.worked_out.ask("retention")
+    nothing = dict.fromkeys(("past", "decided", "closes", "before", "has_expansion"), ())
+    before = {**nothing, **(kept.value or {})}
+    renewals = _open_renewals(running.store, wanted)
+    dated = renewals[renewals["end_date"].notna()]
+    decided = _decided(before["decided"], wanted, dated)
+    expansions = _expansions(running, wanted, before["closes"]) if before["has_expansion"] else None
+    dated = dated.assign(month=dated["end_date"].dt.to_period("M"))
+    seed = running.settings.seed
+    return {
+        "months": _labelled(outlook(dated, decided, expansions, "month", seed)) if len(dated) else [],
+        "owners": _by_owner(dated, seed),
+        "past": _past(before["past"], wanted),
+        "before": _before(before["before"], wanted, seed),
+        "why": kept.why,
+        "comes": kept.comes,
+        "undated": len(renewals) - len(dated),
+        "unvalued": int(dated["unvalued"].sum()),
+        "has_expansion": expansions is not None,
+    }
+
+
+def _open_renewals(store: Any, wanted: dict[str, Any]) -> pd.DataFrame:
+    """Running contracts with the odds to reckon with and the owner's own.
+
+    Customers held out count with the mean odds of the others, so that nobody reads theirs from a sum. The
+    newest override stands for the owner's own odds, else the CRM's forecast.
+    """
+    rows = amounts(store, "renewal", wanted)
+    hidden = rows["held_out"].fillna(False).astype(bool) | rows["probability"].isna()
+    known = rows[~hidden]
+    for name in ("probability", "low", "high"):
+        rows.loc[hidden, name] = known[name].mean() if len(known) else 0.5
+    made = store.overrides("renewal").drop_duplicates("subject_id", keep="last").set_index("subject_id")
+    noted = rows["subject_id"].map(made["probability"].astype(float)) if len(made) else np.nan
+    own = pd.Series(noted, rows.index, dtype=float).fillna(rows["forecast"])
+    return rows.assign(own=own, unvalued=rows["amount"].isna(), amount=rows["amount"].fillna(0.0))
+
+
+def _decided(rows: list[dict[str, Any]], wanted: dict[str, Any], still_open: pd.DataFrame) -> pd.DataFrame:
+    """Contracts decided already that end in a month the list reaches, but for those it still holds open."""
+    frame = pd.DataFrame(_within(rows, wanted), columns=["contract_id", "month", "amount", "renewed"])
+    frame = frame[~frame["contract_id"].isin(still_open["subject_id"])]
+    month = pd.Series(pd.PeriodIndex(frame["month"], freq="M"), frame.index)
+    last = still_open["end_date"].max().to_period("M") if len(still_open) else None
+    return frame.assign(month=month)[(month <= last).to_numpy(bool) if last is not None else slice(0)]
+
+
+def _expansions(running: Any, wanted: dict[str, Any], closes: dict[str, str]) -> pd.DataFrame:
+    """Open expansion deals in the month they are expected to close: as the CRM says, else mid-horizon."""
+    deals = amounts(running.store, "win", wanted)
+    deals = deals[deals["deal_kind"].str.lower().eq("expansion") & deals["probability"].notna()]
+    deals = deals[deals["amount"].notna() & ~deals["held_out"].fillna(False).astype(bool)]
+    held = running.models.get("win")
+    horizon = (held.model.horizon_days if held else None) or DEFAULT_HORIZON
+    usual = deals["as_of"] + pd.Timedelta(days=horizon / 2)
+    stated = pd.to_datetime(deals["subject_id"].map(closes))
+    closing = stated.where(stated >= deals["as_of"], usual)
+    return deals.assign(month=closing.dt.to_period("M"), own=np.nan)
+
+
+def _by_owner(dated: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
+    """All months together by owner, those furthest from their own figure first; empty for one owner."""
+    named = dated.assign(owner=dated["owner_id"].fillna("(none)"))
+    if named["owner"].nunique() < 2:
+        return []
+    nobody = pd.DataFrame(columns=["owner", "amount", "renewed"])
+    names = named.drop_duplicates("owner").set_index("owner")["owner_name"].to_dict()
+    rows = [row for row in outlook(named, nobody, None, "owner", seed) if row["owner"] != "all"]
+    for row in rows:
+        row["name"] = names.get(row["owner"]) or row["owner"]
+    return sorted(rows, key=lambda row: -abs(row["own"] - row["model_same"]))
+
+
+def _before(rows: list[dict[str, Any]], wanted: dict[str, Any], seed: int) -> dict[str, Any] | None:
+    """What earlier scores expected of contracts ended since, and what was kept; None for too few."""
+    inside = pd.DataFrame(_within(rows, wanted))
+    if len(inside) < FEWEST_BEFORE:
+        return None
+    nobody = pd.DataFrame(columns=["whole", "amount", "renewed"])
+    told = outlook(inside.assign(whole="before", own=np.nan), nobody, None, "whole", seed)[-1]
+    kept = float((inside["amount"] * inside["renewed"]).sum() / told["up"]) if told["up"] else None
+    first, last = (_label(pd.Period(month, "M")) for month in (min(inside["month"]), max(inside["month"])))
+    is_off = kept is not None and not told["gross_low"] <= kept <= told["gross_high"]
+    return {**told, "kept": kept, "from": first, "to": last, "is_off": is_off}
+
+
+def _past(rows: list[dict[str, Any]], wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    """The last months before the present one: what was up and kept, and the expansion won."""
+    inside = pd.DataFrame(_within(rows, wanted))
+    if inside.empty:
+        return []
+    names = [name for name in ("contracts", "up", "kept", "undecided", "expansion") if name in inside]
+    told = inside.groupby("month")[names].sum().tail(MONTHS_SHOWN).reset_index().to_dict("records")
+    for row in told:
+        row["label"] = _label(pd.Period(row["month"], "M"))
+        row["gross"] = row["kept"] / row["up"] if row["up"] else None
+        row["net"] = (
+            (row["kept"] + row["expansion"]) / row["up"] if row["up"] and "expansion" in row else None
+        )
+    return [{str(name): value for name, value in row.items()} for row in told]
+
+
+def _within(rows: list[dict[str, Any]], wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    fits = (("owner", "owner_id"), ("region", "region"))
+    return [row for row in rows if all(row[at] == wanted[name] for name, at in fits if wanted.get(name))]
+
+
+def _labelled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {**row, "month": str(row["month"]), "label": "All" if row["month"] == "all" else _label(row["month"])}
+        for row in rows
+    ]
+
+
+def _label(month: pd.Period) -> str:
+    return month.strftime("%b %y")

@@ -1,0 +1,374 @@
+"""What is asked to plan by: what a change would do to a renewal, when to make contact, and whom to go for.
+
+What if we acted otherwise: what the score would say; the estimated effect is another figure.
+
+The score repeats what went together in the past: where worried customers are called, calls look bad to it.
+What the action changes is told by `training.effects.what_if`; the two are never mixed into one figure.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import Response
+from fastapi.security import HTTPBearer
+from starlette.concurrency import run_in_threadpool
+
+from features.arrays import Coded, Column
+from features.crm.arriving import Reader
+from features.errors import RenewalError
+from serving.api.problems import ProblemError
+from serving.api.routes import ERRORS, Seller, allow, answer
+from serving.api.shapes import FitAsked, Fitted, Profiles, Targets, WhatIf, WhatIfAsked
+from serving.live.account_features import Ground, Restate, Seen, with_rows
+from serving.live.events import Arrivals
+from serving.scoring.batch import HELD_OUT
+from serving.security.auth import Principal, list_for, profiles_for
+from serving.studies import contract_facts, for_contracts, untold, window_curve
+from training.effects.what_if import effect_of
+from training.encode import texts
+from training.icp import fit_rows
+from training.icp.fit_score import Fit
+from training.icp.prospect_outcomes import checked_weights
+from training.icp.weights import DEFAULT_WORDS, read_weights, reordered, reweighted
+from training.registry import Loaded
+
+BEFORE = pd.Timedelta(hours=1)
+RECENT = pd.Timedelta(days=30)
+SAYS = "what the score would say had this just been recorded; no effect"
+NOT_SEEN = "the model does not look at what this changes"
+
+
+def score_said(
+    arrivals: Arrivals, reader: Reader, loaded: Loaded, row: Mapping[str, Any], changes: Mapping[str, float]
+) -> dict[str, Any]:
+    """The score now and as if the actions had been recorded by now.
+
+    Args:
+        arrivals: what the live path stands on.
+        reader: reads rows as events are read.
+        loaded: the model.
+        row: the contract's current score, with `contract_id` and `account_id`.
+        changes: of `contact_days_before`, `calls_30d`, `discount_pct`.
+
+    Returns:
+        `now`, `changed`, `difference` (None where it can't be told), `moved` features, version, `why`.
+    """
+    with arrivals.standing("renewal", row["account_id"]) as stood:
+        subject, seen = (None, None) if stood is None else _only(stood[0], stood[1], row["contract_id"])
+        if stood is None or subject is None or seen is None or subject["end_date"] is None:
+            return unsaid("the contract has no end date, or does not run any more")
+        ground, _, arrived = stood
+        X = ground.features(seen, arrived)
+        otherwise = ground.features(seen, arrived, _restated(subject, seen.as_of, changes, reader))
+    moved = [name for name in loaded.model.features if name in X and not _same(X[name], otherwise[name])]
+    now, changed = (float(loaded.model.probability(rows)[0]) for rows in (X, otherwise))
+    return {
+        "now": now,
+        "changed": changed,
+        "difference": changed - now,
+        "moved": moved,
+        "model_version": str(loaded.version),
+        "why": SAYS if moved else NOT_SEEN,
+    }
+
+
+def unsaid(why: str) -> dict[str, Any]:
+    """No score, and why."""
+    return {**dict.fromkeys(("now", "changed", "difference")), "moved": [], "model_version": None, "why": why}
+
+
+def _only(ground: Ground, seen: Seen, contract_id: str) -> tuple[dict[str, Any] | None, Seen | None]:
+    """One contract among those seen."""
+    for at, place in enumerate(seen.places.tolist()):
+        if ground.subjects[place]["contract_id"] == contract_id:
+            alone = seen._replace(places=seen.places[[at]], lead_days=seen.lead_days[[at]])
+            return ground.subjects[place], alone
+    return None, None
+
+
+def _same(one: Column, other: Column) -> bool:
+    if isinstance(one, Coded) and isinstance(other, Coded):
+        return bool((texts(one) == texts(other)).all())
+    return np.array_equal(np.asarray(one), np.asarray(other), equal_nan=True)
+
+
+def _restated(
+    subject: Mapping[str, Any], now: pd.Timestamp, changes: Mapping[str, float], reader: Reader
+) -> Restate:
+    """How the account's activities and quotes would read had the actions been taken by now."""
+    restate: dict[str, Callable[[pa.Table], pa.Table]] = {}
+    if {"contact_days_before", "calls_30d"} & set(changes):
+        restate["activities"] = lambda rows: _activities(rows, subject, now, changes, reader)
+    if "discount_pct" in changes and subject["amount"] is not None:
+        restate["quotes"] = lambda rows: _quotes(rows, subject, now, changes["discount_pct"], reader)
+    return restate
+
+
+def _activities(
+    rows: pa.Table,
+    subject: Mapping[str, Any],
+    now: pd.Timestamp,
+    changes: Mapping[str, float],
+    reader: Reader,
+) -> pa.Table:
+    """The account's activities with the contact made, and just so many calls in the last 30 days."""
+    moments: list[pd.Timestamp] = []
+    if "contact_days_before" in changes:
+        day = subject["end_date"] - pd.Timedelta(days=changes["contact_days_before"])
+        moments.append(min(day, now - BEFORE))
+    if "calls_30d" in changes:
+        at = rows["occurred_at"].to_pandas()
+        is_call = rows["kind"].cast(pa.string()).to_pandas().str.lower() == "call"
+        recent = np.flatnonzero((is_call & (at >= now - RECENT) & (at < now)).to_numpy(bool))
+        wanted = max(int(changes["calls_30d"]) - len(moments) * _is_recent(moments, now), 0)
+        rows = rows.take(pa.array(np.setdiff1d(np.arange(len(rows)), recent[wanted:])))
+        more = max(wanted - len(recent), 0)
+        moments += [now - BEFORE - (RECENT - pd.Timedelta(days=1)) * i / max(more, 1) for i in range(more)]
+    if not moments:
+        return rows
+    calls = [
+        {**_links(subject), "kind": "call", "direction": "outbound", "occurred_at": at} for at in moments
+    ]
+    return with_rows(rows, _read("activities", "activity_id", calls, reader))
+
+
+def _is_recent(moments: list[pd.Timestamp], now: pd.Timestamp) -> bool:
+    return bool(moments) and moments[0] >= now - RECENT
+
+
+def _quotes(
+    rows: pa.Table, subject: Mapping[str, Any], now: pd.Timestamp, discount_pct: float, reader: Reader
+) -> pa.Table:
+    """The account's quotes with one more, at this discount on the annual value."""
+    full = subject["amount"]
+    quote = {
+        **_links(subject),
+        "quoted_at": now - BEFORE,
+        "list_amount": full,
+        "net_amount": round(full * (1 - discount_pct / 100), 2),
+    }
+    return with_rows(rows, _read("quotes", "quote_id", [quote], reader))
+
+
+def _links(subject: Mapping[str, Any]) -> dict[str, str]:
+    return {name: subject[name] for name in ("account_id", "contract_id")}
+
+
+def _read(table: str, key: str, rows: list[dict[str, Any]], reader: Reader) -> pa.Table:
+    told = [
+        {
+            key: f"what-if-{i}",
+            **{k: v.isoformat() if isinstance(v, pd.Timestamp) else v for k, v in row.items()},
+        }
+        for i, row in enumerate(rows)
+    ]
+    return reader.read(table, told)[0]
+
+
+MARKETERS = ("marketing", "admin")
+COLUMNS = (
+    "id", "name", "kind", "fit", "profile", "win", "expected_value", "expected_effort_hours",
+    "value_per_hour", "listed", "reason_1", "reason_2", "reason_3",
+)  # fmt: skip
+ENDING = Path(description="csv, xlsx or parquet.", pattern="^(csv|xlsx|parquet)$", examples=["csv"])
+WEIGHTS = Query(
+    description="What counts how much, as `win=1,effort=0.5`; default: " + DEFAULT_WORDS + ".",
+    max_length=200,
+    examples=["win=1,effort=0.5"],
+)
+Candidate = Literal["account", "prospect", "lead"]
+OF_KIND = Query(description="Only these of the list.", examples=["prospect"])
+
+router = APIRouter(responses=ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
+Marketer = Annotated[Principal, allow(*MARKETERS)]
+
+
+@router.post("/v1/what_if", response_model=WhatIf, tags=["plan"])
+async def what_if(body: WhatIfAsked, request: Request, principal: Seller) -> Response:
+    """What the model's score would say of a change, and, apart from it, what its estimated effect is."""
+    return answer(await run_in_threadpool(what_if_told, request.app.state.running, body, principal))
+
+
+def what_if_told(running: Any, body: WhatIfAsked, principal: Principal) -> dict[str, Any]:
+    """The answer of `POST /v1/what_if`, for programs and for the page of one customer.
+
+    Raises:
+        ProblemError: 404 where the contract is not among those the visitor may see.
+    """
+    loaded = running.models.need("renewal")
+    found = running.store.scores("renewal", ids=[body.contract_id]).rows
+    if not found or not principal.sees(found[0]):
+        raise ProblemError(404, f"There is no contract {body.contract_id!r} among those that run.")
+    changes = body.changes.given()
+    if found[0].get("held_out"):
+        score = unsaid(HELD_OUT)
+    else:
+        score = score_said(running.live.arrivals, Reader(), loaded, found[0], changes)
+    effects = running.worked_out.ask("effects")
+    return {
+        "contract_id": body.contract_id,
+        "changes": changes,
+        "score": score,
+        "effect": None if effects.value is None else _effect(running, effects.value, found[0], changes),
+        "why": effects.why or None,
+    }
+
+
+def _effect(
+    running: Any, effects: dict[str, Any], row: dict[str, Any], changes: dict[str, float]
+) -> dict[str, dict[str, Any]]:
+    """The estimated effect of each change, from what was worked out for the ingested CRM."""
+    told = for_contracts(effects)
+    contract = contract_facts(effects, row, _arrived(running, row))
+    return {name: effect_of(told, contract, name, at) for name, at in changes.items()}
+
+
+def _arrived(running: Any, row: dict[str, Any]) -> list[dict[str, Any]]:
+    """What has arrived of a contract's account since the CRM was ingested."""
+    live: list[dict[str, Any]] = running.store.events("activities", account_id=row["account_id"])
+    return live
+
+
+def contact_window(running: Any, row: dict[str, Any]) -> dict[str, Any]:
+    """When to make first contact with one contract before it ends; looked up, never estimated at a request.
+
+    Args:
+        running: what the handlers share (`request.app.state.running`).
+        row: the contract's current score row, `contract_id`, `account_id` and `end_date` among it. Whether
+            the visitor may see it is the caller's to check.
+
+    Returns:
+        `window` (such as `61-90` days before the end, `none`: leave alone; None: nothing is advised),
+        `act_from` and `act_by` (ISO days, both included), `present` (the plan compared with, in words),
+        `estimate` and `usual` (probability of renewal under the window and under the present plan), `gain`,
+        `low`, `high` (their difference, 95 %), `worth` (gain × amount), `alike` (windows not told from the
+        best), `leaning` (what looks best where nothing is advised), `why` (a sentence to show, "can't tell:
+        …" with the reason where nothing is advised), `curve`: for each window, the earliest first, `bucket`,
+        `estimate`, `low`, `high`, `raw`, `n`, `why`, `is_open` (can still be chosen), `is_best`; `group`
+        (whose curve it is, `all`: everybody's), `notes`, and `comes`: True while it is being worked out.
+    """
+    effects = running.worked_out.ask("effects")
+    if effects.value is None:
+        return untold(effects.why, comes=effects.comes)
+    if "why" in effects.value["timing"]:
+        return untold(f"can't tell: {effects.value['timing']['why']}")
+    facts = contract_facts(effects.value, row, _arrived(running, row))
+    return {**untold(facts["why"]), **facts, **window_curve(for_contracts(effects.value)["timing"], facts)}
+
+
+@router.post("/v1/icp/fit", response_model=Fitted, tags=["plan"])
+async def icp_fit(body: FitAsked, request: Request, principal: Marketer) -> Response:
+    """Rate prospects: money won and renewed for each hour of effort, as a share of accounts they exceed."""
+    running = request.app.state.running
+    told = await run_in_threadpool(worked_out, running, "icp")
+    rows = await run_in_threadpool(fit_rows, Fit.from_dict(told["fit"]), body.accounts)
+    _audit(running, principal, "icp fit", {"rows": len(rows)})
+    return answer({"rows": rows})
+
+
+@router.get("/v1/icp/profiles", response_model=Profiles, tags=["plan"])
+async def icp_profiles(
+    request: Request, principal: Marketer, weights: Annotated[str | None, WEIGHTS] = None
+) -> Response:
+    """Kinds of customers that win with little effort and discount and renew by themselves, best first."""
+    running = request.app.state.running
+    asked = weights_of(weights)
+    told = await run_in_threadpool(worked_out, running, "icp")
+    found = profiles_for(principal, told["profiles"])
+    if asked is not None:
+        found["profiles"] = reordered(found["profiles"], asked)
+    return answer({**found, "personas": told["personas"]})
+
+
+@router.get("/v1/icp/list", response_model=Targets, tags=["plan"])
+async def icp_list(
+    request: Request,
+    principal: Marketer,
+    weights: Annotated[str | None, WEIGHTS] = None,
+    kind: Annotated[Candidate | None, OF_KIND] = None,
+) -> Response:
+    """Leads, prospects and accounts, those worth most for each hour of effort, as weighted, first."""
+    told = await run_in_threadpool(target_list, request.app.state.running, principal, weights, kind)
+    _audit(request.app.state.running, principal, "icp list", {"rows": len(told["rows"])})
+    return answer(told)
+
+
+@router.get("/v1/icp/list.{ending}", tags=["plan"], response_class=Response)
+async def icp_list_file(
+    request: Request,
+    principal: Marketer,
+    ending: Annotated[str, ENDING],
+    weights: Annotated[str | None, WEIGHTS] = None,
+    kind: Annotated[Candidate | None, OF_KIND] = None,
+) -> Response:
+    """The targeting list as a file."""
+    return await run_in_threadpool(save_list, request.app.state.running, principal, ending, weights, kind)
+
+
+def save_list(
+    running: Any, principal: Principal, ending: str, weights: str | None = None, kind: str | None = None
+) -> Response:
+    """The targeting list as a file to save; that it was taken is noted in the audit."""
+    from serving.pages.spreadsheet import attachment, plain_sheet
+
+    rows = target_list(running, principal, weights, kind)["rows"]
+    told = [
+        {**row, **{f"reason_{at}": reason["words"] for at, reason in enumerate(row["reasons"][:3], start=1)}}
+        for row in rows
+    ]
+    _audit(running, principal, "export", {"rows": len(rows), "as": ending})
+    return attachment(plain_sheet(pd.DataFrame(told), COLUMNS), "targets", ending)
+
+
+def target_list(
+    running: Any, principal: Principal, weights: str | None = None, kind: str | None = None
+) -> dict[str, Any]:
+    """The targeting list, put in another order where weights are given; of one kind where that is.
+
+    Raises:
+        ProblemError: 403 for a key with a scope: prospects have no owner yet; 422 for weights that make no
+            sense; 409 or 503 as `worked_out`.
+    """
+    if principal.is_scoped:
+        raise ProblemError(403, "The targeting list spans all owners and regions; this key sees one only.")
+    asked = weights_of(weights)
+    told = worked_out(running, "icp")
+    listed = list_for(principal, told["list"])
+    if asked is not None:
+        listed = reweighted(listed, Fit.from_dict(told["fit"]), asked)
+    return {**listed, "rows": of_kind(listed["rows"], kind)}
+
+
+def of_kind(rows: list[dict[str, Any]], kind: str | None) -> list[dict[str, Any]]:
+    """The rows that are accounts, prospects or leads; all where no kind is named."""
+    return [row for row in rows if row["kind"] == kind] if kind else rows
+
+
+def weights_of(text: str | None) -> dict[str, float] | None:
+    """Weights as asked for, summing to 1; None where none are. Raises 422 where they make no sense."""
+    try:
+        return checked_weights(read_weights(text)) if text else None
+    except RenewalError as error:
+        raise ProblemError(422, str(error)) from error
+
+
+def worked_out(running: Any, name: str) -> dict[str, Any]:
+    """A long answer.
+
+    Raises:
+        ProblemError: 503 while it is being worked out, 409 where the data don't give it.
+    """
+    told = running.worked_out.ask(name)
+    if told.value is not None:
+        return dict(told.value)
+    if told.comes:
+        raise ProblemError(503, told.why, headers={"Retry-After": "10"})
+    raise ProblemError(409, told.why)
+
+
+def _audit(running: Any, principal: Principal, what: str, details: dict[str, Any]) -> None:
+    running.store.audit(principal.label or principal.key_id, what, "icp", details)

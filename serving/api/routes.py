@@ -1,0 +1,207 @@
+"""What programs call: the routes under /v1, health, metrics and the documentation's source."""
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import PlainTextResponse, Response
+from fastapi.security import HTTPBearer
+from pydantic_core import to_json
+from starlette.concurrency import run_in_threadpool
+
+from monitoring.gauges import exposition
+from serving.api.problems import ProblemError
+from serving.api.shapes import (
+    Answer,
+    EventsSent,
+    Listed,
+    OpportunitiesAsked,
+    RecordsAsked,
+    RenewalsAsked,
+    Taken,
+)
+from serving.api.shapes import Problem as ProblemShape
+from serving.scoring.batch import hide_held_out
+from serving.security.auth import ALL_ROLES, Principal
+
+SELLERS = ("sales", "admin")
+SCORERS = ("sales", "mlops", "admin")
+KEEPERS = ("mlops", "admin")
+_INLINE_ROWS = 16
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemShape, "content": {"application/problem+json": {}}}
+    for status in (400, 401, 403, 404, 409, 413, 415, 422, 429, 503, 504)
+}
+Owner = Annotated[str | None, Query(description="Only this owner's.")]
+Region = Annotated[str | None, Query(description="Only this region's.")]
+Limit = Annotated[int, Query(ge=1, le=1_000, description="Rows at once.", examples=[50])]
+Cursor = Annotated[str | None, Query(description="The `next_cursor` of the page before.")]
+
+router = APIRouter(responses=ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
+
+
+def allow(*roles: str) -> Any:
+    """A dependency that lets these roles in and gives the handler its principal."""
+
+    async def principal(request: Request) -> Principal:
+        found = request.app.state.running.door.admit(request)
+        if found.role not in roles:
+            raise ProblemError(403, f"A {found.role} key may not do this; it takes {' or '.join(roles)}.")
+        return found
+
+    principal.roles = roles  # type: ignore[attr-defined]  # the documentation tells who may
+    return Depends(principal)
+
+
+Seller = Annotated[Principal, allow(*SELLERS)]
+Scorer = Annotated[Principal, allow(*SCORERS)]
+Anybody = Annotated[Principal, allow(*ALL_ROLES)]
+Keeper = Annotated[Principal, allow(*KEEPERS)]
+
+
+def answer(value: Any, status: int = 200) -> Response:
+    """`value` as JSON; what is missing or not a number is null."""
+    return Response(to_json(value, inf_nan_mode="null"), status_code=status, media_type="application/json")
+
+
+@router.get("/livez", tags=["health"])
+async def livez() -> dict[str, str]:
+    """Whether the process answers."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", tags=["health"])
+async def readyz(request: Request) -> Response:
+    """Whether models and store are open; which model versions are held."""
+    running = request.app.state.running
+    return answer({"status": "ready", "models": running.models.versions()})
+
+
+@router.get("/openapi.json", tags=["health"], include_in_schema=False)
+async def description(request: Request, principal: Anybody) -> Response:
+    """The description of this interface, for programs that write clients."""
+    return answer(request.app.openapi())
+
+
+@router.get("/metrics", tags=["health"], response_class=PlainTextResponse)
+async def metrics(request: Request, principal: Keeper) -> Response:
+    """Counts and times, and what monitoring found last, in Prometheus' text format."""
+    running = request.app.state.running
+    found = await run_in_threadpool(exposition, running.store)
+    return Response(running.metrics.text() + found, media_type="text/plain; version=0.0.4")
+
+
+@router.post("/v1/renewals/score", response_model=Answer, tags=["score"])
+async def score_renewals(body: RenewalsAsked, request: Request, principal: Seller) -> Response:
+    """Score contracts of the stored CRM data, with reasons."""
+    return await _score(request, principal, "renewal", body.contract_ids, body.as_of)
+
+
+@router.post("/v1/opportunities/score", response_model=Answer, tags=["score"])
+async def score_opportunities(body: OpportunitiesAsked, request: Request, principal: Seller) -> Response:
+    """Score opportunities of the stored CRM data, with reasons."""
+    return await _score(request, principal, "win", body.opportunity_ids, body.as_of)
+
+
+async def _score(request: Request, principal: Principal, kind: str, ids: list[str], as_of: Any) -> Response:
+    running = request.app.state.running
+    if len(ids) <= _INLINE_ROWS and as_of is None:
+        rows = running.live.stored(kind, ids, principal)
+    else:
+        rows = await run_in_threadpool(running.live.stored, kind, ids, principal, as_of)
+    held = running.models.need(kind)
+    running.metrics.scored.labels(kind, held.version).inc(len(rows))
+    body = b'{"model_version":' + to_json(str(held.version)) + b',"rows":[' + b",".join(rows) + b"]}"
+    return Response(body, media_type="application/json")
+
+
+@router.post("/v1/score/records", response_model=Answer, tags=["score"])
+async def score_records(body: RecordsAsked, request: Request, principal: Scorer) -> Response:
+    """Score the caller's own rows; nothing is stored."""
+    running = request.app.state.running
+    rows = await run_in_threadpool(running.live.records, body.model, body.crm, body.as_of)
+    held = running.models.need(body.model)
+    running.metrics.scored.labels(body.model, held.version).inc(len(rows))
+    return answer({"model_version": held.version, "rows": rows})
+
+
+@router.post("/v1/events", response_model=Taken, tags=["events"])
+async def take_events(body: EventsSent, request: Request, principal: Seller) -> Response:
+    """Store what just happened, once, and score the accounts concerned anew before answering."""
+    running = request.app.state.running
+    told = await run_in_threadpool(running.live.arrivals.take, body.table, body.rows, principal)
+    if told["alerts"]:
+        running.deliveries.wake()
+    return answer(told)
+
+
+@router.get("/v1/renewals", response_model=Listed, tags=["lists"])
+async def renewals(
+    request: Request,
+    principal: Seller,
+    owner: Owner = None,
+    region: Region = None,
+    band: Literal["at risk", "watch", "safe"] | None = None,
+    before: Annotated[
+        date | None, Query(description="Ends before this day.", examples=["2026-06-30"])
+    ] = None,
+    order: Literal["at_risk", "amount", "probability", "end_date"] = "at_risk",
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """Running contracts by money at risk."""
+    wanted = {"owner": owner, "region": region, "band": band, "before": before}
+    return await _listed(request, principal, "renewal", wanted, order, limit, cursor)
+
+
+@router.get("/v1/opportunities", response_model=Listed, tags=["lists"])
+async def opportunities(
+    request: Request,
+    principal: Seller,
+    owner: Owner = None,
+    region: Region = None,
+    band: Literal["cold", "warm", "hot"] | None = None,
+    deal_kind: Annotated[
+        str | None, Query(description="Only deals of this kind, as the CRM calls it.", examples=["new"])
+    ] = None,
+    order: Literal["expected", "amount", "probability"] = "expected",
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """Open opportunities by expected money."""
+    wanted = {"owner": owner, "region": region, "band": band, "deal_kind": deal_kind}
+    return await _listed(request, principal, "win", wanted, order, limit, cursor)
+
+
+async def _listed(
+    request: Request,
+    principal: Principal,
+    kind: str,
+    wanted: dict[str, Any],
+    order: str,
+    limit: int,
+    cursor: str | None,
+) -> Response:
+    store = request.app.state.running.store
+    narrowed = narrow(principal, wanted)
+    page = await run_in_threadpool(store.scores, kind, **narrowed, order=order, limit=limit, cursor=cursor)
+    totals = await run_in_threadpool(store.score_totals, kind, **narrowed)
+    rows = [hide_held_out(row) for row in page.rows]
+    return answer({"rows": rows, "next_cursor": page.cursor, "total": totals["rows"]})
+
+
+def narrow(principal: Principal, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The filters asked for within the principal's scope.
+
+    Raises:
+        ProblemError: 403 where another owner's or region's rows are asked for.
+    """
+    narrowed = {name: value for name, value in wanted.items() if value}
+    for name, own in (("owner", principal.owner_id), ("region", principal.region)):
+        if own is None:
+            continue
+        if narrowed.get(name, own) != own:
+            raise ProblemError(403, f"This key sees {name} {own!r} only.")
+        narrowed[name] = own
+    return narrowed

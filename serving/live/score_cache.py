@@ -1,0 +1,117 @@
+"""Answers kept ready: the current score of each subject as JSON, and feature rows to score it anew from."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+from pydantic_core import to_json
+from sqlalchemy import func, select
+
+from monitoring.store import Store
+from monitoring.store.tables import runs
+from serving.scoring.batch import ID_COLUMNS, hide_held_out, scored_rows
+from training.registry import Loaded
+
+MOST_ROWS = 20_000
+"""Some forty megabytes; what is asked for most stays."""
+
+
+class Ready(NamedTuple):
+    """A row as it is answered, and whose it is."""
+
+    owner_id: str | None
+    region: str | None
+    body: bytes
+
+
+class KeptScores:
+    """Rows of the store's current scores, read once and kept until another run has written.
+
+    A score is a function of model and feature row, so an answer kept equals one calculated again. Where the
+    model has changed since the list was made, a row is scored anew from the features logged with it.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._rows: dict[tuple[str, str], OrderedDict[str, Ready]] = {}
+        self._features: dict[str, pd.DataFrame] = {}
+        self._stamp: Any = None
+        self._changes = 0
+        self._turn = threading.Lock()
+
+    def ready(self, kind: str, ids: Sequence[str], loaded: Loaded) -> dict[str, Ready]:
+        """The rows of these subjects by id, scored by `loaded`; those not in the list are left out."""
+        kept = self._rows.get((kind, str(loaded.version)), OrderedDict[str, Ready]())
+        found = {one: row for one in ids if (row := kept.get(one)) is not None}
+        if len(found) < len(ids):
+            found |= self._read(kind, [one for one in dict.fromkeys(ids) if one not in found], loaded)
+        return found
+
+    def _read(self, kind: str, ids: list[str], loaded: Loaded) -> dict[str, Ready]:
+        changes = self._changes
+        rows = self.store.scores(kind, ids=ids).rows if ids else []
+        stale = [row for row in rows if row["model_version"] != str(loaded.version)]
+        if stale:
+            fresh = {row[ID_COLUMNS[kind]]: row for row in self._scored_anew(kind, stale, loaded)}
+            rows = [fresh.get(row[ID_COLUMNS[kind]], row) for row in rows]
+        made = {row[ID_COLUMNS[kind]]: ready(row) for row in rows}
+        with self._turn:
+            if changes == self._changes:  # else these may be from before what was written meanwhile
+                mine = kind, str(loaded.version)
+                for other in [key for key in self._rows if key[0] == kind and key != mine]:
+                    del self._rows[other]  # of a model that serves no more
+                kept = self._rows.setdefault(mine, OrderedDict())
+                kept.update(made)
+                while len(kept) > MOST_ROWS:
+                    kept.popitem(last=False)
+        return made
+
+    def _scored_anew(self, kind: str, rows: list[dict[str, Any]], loaded: Loaded) -> list[dict[str, Any]]:
+        features = self._logged(kind)
+        there = [row for row in rows if row["subject_id"] in features.index and not row.get("problem")]
+        if not there:
+            return []
+        frame = features.loc[[row["subject_id"] for row in there]]
+        return scored_rows(loaded, there, frame)
+
+    def _logged(self, kind: str) -> pd.DataFrame:
+        """The last logged feature row of each subject."""
+        if kind not in self._features:
+            logged = self.store.logged_features(kind)
+            newest = logged.sort_values("as_of", kind="stable").drop_duplicates("subject_id", keep="last")
+            self._features[kind] = newest.set_index("subject_id")
+        return self._features[kind]
+
+    def forget_subjects(self, kind: str, subjects: Iterable[str]) -> None:
+        """Forget what is kept of some subjects: their scores have just been written."""
+        with self._turn:
+            self._changes += 1
+            for one in subjects:
+                for (of, _), kept in self._rows.items():
+                    if of == kind:
+                        kept.pop(one, None)
+
+    def look(self) -> None:
+        """Forget everything once a run has written or erased since the last look; live ones tell us."""
+        newest = select(func.max(runs.c.finished_at), func.count())
+        newest = newest.where(runs.c.what.in_(("score", "erase")), runs.c.run_id.not_like("live-%"))
+        with self.store.engine.connect() as connection:
+            stamp = tuple(connection.execute(newest).one())
+        if stamp != self._stamp:
+            self.forget(stamp)
+
+    def forget(self, stamp: Any = None) -> None:
+        """Forget what is kept; the next question asks the store."""
+        with self._turn:
+            self._changes += 1
+            self._stamp = stamp if stamp is not None else object()
+            self._rows.clear()
+            self._features.clear()
+
+
+def ready(row: dict[str, Any]) -> Ready:
+    """A score row as it is answered: JSON, held-out customers without score."""
+    shown = {name: value for name, value in hide_held_out(row).items() if name not in ("kind", "subject_id")}
+    return Ready(row.get("owner_id"), row.get("region"), to_json(shown, inf_nan_mode="null"))

@@ -1,0 +1,235 @@
+"""One customer: odds over time, reasons, what would change them, customers like it, and what happened.
+
+What if we acted otherwise: a form of actions on a customer's page, and the answer as a piece of it.
+
+Without a script the form asks for the whole page; with one, the piece alone is fetched while a slider moves.
+
+Customers like the one on a page: where its contract lies among the decided ones a visitor may see.
+"""
+
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from features.crm.load import opened
+from features.errors import RenewalError
+from serving.api.list_filters import histories, of_account
+from serving.api.planning import contact_window, what_if_told
+from serving.api.problems import ProblemError
+from serving.api.shapes import Changes, WhatIfAsked
+from serving.pages import account_page
+from serving.pages.sign_in_page import checked_form
+from serving.pages.timeline import customer, happened
+from serving.pages.view import Seller, render, url
+from serving.precompute import similar_of
+from serving.scoring.batch import ID_COLUMNS, hide_held_out
+from serving.scoring.similar_contracts import Past, how_they_went, nearest, place_of
+from serving.security.auth import Principal
+
+LEVERS: tuple[dict[str, Any], ...] = (
+    {"name": "contact_days_before", "words": "First contact, days before the end", "unit": " days",
+     "most": 180},
+    {"name": "calls_30d", "words": "Calls in the last 30 days", "unit": "", "most": 12},
+    {"name": "discount_pct", "words": "Discount quoted", "unit": " %", "most": 40},
+)  # fmt: skip
+"""Only what a team can do; features that merely go with the outcome are not offered."""
+
+WORDS: dict[str, str] = {lever["name"]: lever["words"] for lever in LEVERS}
+
+router = APIRouter()
+
+
+def levers(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The actions offered for a contract: contact can't be planned for a day that is past."""
+    left = row.get("lead_days")
+    days = 180 if left is None else max(int(left), 1)
+    limits = {"contact_days_before": days}
+    return [{**lever, "most": min(lever["most"], limits.get(lever["name"], 180))} for lever in LEVERS]
+
+
+def asked(running: Any, row: dict[str, Any], request: Request, principal: Principal) -> dict[str, Any] | None:
+    """The answer to the form in the address, where it is about this contract; else None."""
+    if request.query_params.get("what_if") != row["subject_id"]:
+        return None
+    return told(running, row["subject_id"], request, principal)
+
+
+def told(running: Any, contract_id: str, request: Request, principal: Principal) -> dict[str, Any] | None:
+    """What the score would say and what the estimated effects are; None where nothing was changed.
+
+    Raises:
+        ProblemError: 422 for a figure out of range.
+    """
+    given = {name: request.query_params.get(name, "").strip() for name in WORDS}
+    given = {name: value for name, value in given.items() if value}
+    if not given:
+        return None
+    try:
+        body = WhatIfAsked(contract_id=contract_id, changes=Changes.model_validate(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        words = WORDS.get(str(first["loc"][0]) if first["loc"] else "", "The change")
+        raise ProblemError(422, f"{words}: {first['msg']}.") from error
+    return {**what_if_told(running, body, principal), "words": WORDS}
+
+
+@router.get("/what-if/{contract_id:path}")
+async def piece(contract_id: str, request: Request, principal: Seller) -> Response:
+    """The answer alone, for the script that moves the sliders."""
+    running = request.app.state.running
+    answer = await run_in_threadpool(told, running, contract_id, request, principal)
+    return render(request, "what_if.html", supposed=answer)
+
+
+_WHOSE = ("owner_id", "region")
+
+
+def alike(running: Any, row: dict[str, Any], principal: Principal) -> dict[str, Any]:
+    """The decided contracts most like a running one, and how they went.
+
+    Args:
+        running: the running service.
+        row: the contract's current score.
+        principal: who looks: others' customers are neither shown nor counted.
+
+    Returns:
+        `rows` (nearest first), and `n`, `renewed`, `rate`, `low`, `high` of `similar.how_they_went`; or
+        `why` there are none, and whether they are on their way (`comes`).
+    """
+    loaded = running.models.get("renewal")
+    if loaded is None or row.get("held_out"):
+        return {"why": "This contract is left unscored.", "comes": False}
+    told = running.worked_out.ask(similar_of(str(loaded.version)))
+    if told.value is None:
+        return {"why": told.why, "comes": told.comes}
+    past: Past = told.value
+    if past.version != str(loaded.version):
+        return {"why": "The model has just changed; ask again in a minute.", "comes": True}
+    at = _place(running, row)
+    if at is None:
+        return {"why": "The contract has no end date, or does not run any more.", "comes": False}
+    seen = np.ones(len(past.known), bool)
+    if principal.is_scoped:
+        seen = np.array(
+            [
+                principal.sees({str(name): one[name] for name in _WHOSE})
+                for one in past.known.to_dict("records")
+            ],
+            bool,
+        )
+    rows = nearest(past, at, float(row.get("lead_days") or np.nan), seen, str(row["account_id"]))
+    return {"rows": rows.to_dict("records"), **how_they_went(rows)}
+
+
+def _place(running: Any, row: dict[str, Any]) -> np.ndarray | None:
+    """(k,) where the contract lies as it stands now, live events included."""
+    try:
+        with running.live.arrivals.standing("renewal", row["account_id"]) as stood:
+            if stood is None:
+                return None
+            ground, seen, arrived = stood
+            ids = [ground.subjects[place]["contract_id"] for place in seen.places.tolist()]
+            if row["contract_id"] not in ids:
+                return None
+            X = ground.features(seen, arrived)
+    except RenewalError:  # scored straight from a folder: nothing was ingested to stand on
+        return None
+    return place_of(running.models.need("renewal").model, X)[ids.index(row["contract_id"])]
+
+
+ACTIONS = ("Called", "Met", "Wrote", "Offered a discount", "Escalated", "Decided to wait")
+
+
+@router.get("/accounts/{account_id:path}")
+async def account(account_id: str, request: Request, principal: Seller) -> Response:
+    """The page of one customer."""
+    return await run_in_threadpool(_page, account_id, request, principal)
+
+
+def _page(account_id: str, request: Request, principal: Principal) -> Response:
+    running = request.app.state.running
+    rows = [hide_held_out(row) for row in of_account(running.store, account_id) if principal.sees(row)]
+    known, events = _from_crm(running, account_id)
+    if not rows and (known is None or not principal.sees(known)):
+        raise ProblemError(404, f"There is no customer {account_id!r}.")
+    name = next((row["account_name"] for row in rows if row.get("account_name")), None)
+    as_of = max((row["as_of"] for row in rows if row["as_of"]), default=None)
+    store = running.store
+    return render(
+        request,
+        "account.html",
+        account_id=account_id,
+        name=name or (known or {}).get("name") or account_id,
+        known=known or {},
+        subjects=[_subject(running, row, request, principal) for row in rows],
+        events=events,
+        as_of=as_of,
+        actions=ACTIONS,
+        done=_done(store, {row["subject_id"] for row in rows}),
+        alerts=[each for each in store.alerts(state="standing") if each["account_id"] == account_id],
+        noted=request.query_params.get("noted"),
+    )
+
+
+def _subject(running: Any, row: dict[str, Any], request: Request, principal: Principal) -> dict[str, Any]:
+    """A contract or deal with all that is told of it; what-if and likeness are told of contracts."""
+    kind, subject = row["kind"], row["subject_id"]
+    history = histories(running.store, kind, [subject]).get(subject, [])
+    told = {
+        **row,
+        "history": [] if row.get("held_out") else history,
+        "own": _own(running.store, kind, subject),
+    }
+    if kind != "renewal" or row.get("problem"):
+        return told
+    return {
+        **told,
+        "window": contact_window(running, row),
+        "levers": account_page.levers(row),
+        "supposed": account_page.asked(running, row, request, principal),
+        "alike": alike(running, row, principal),
+    }
+
+
+def _own(store: Any, kind: str, subject: str) -> list[dict[str, Any]]:
+    """The team's own odds, newest first."""
+    made = store.overrides(kind)
+    return made[made["subject_id"] == subject].iloc[::-1].to_dict("records")
+
+
+def _from_crm(running: Any, account_id: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """The customer as the ingested CRM has it, and what happened; nothing where none was ingested."""
+    live = running.store.events(account_id=account_id)
+    try:
+        with opened(running.settings) as crm:
+            return customer(crm, account_id), happened(crm, account_id, live)
+    except RenewalError:  # scored straight from a folder: there are scores to show, but no timeline
+        return None, happened(None, account_id, live)
+
+
+def _done(store: Any, subjects: set[str]) -> list[dict[str, Any]]:
+    taken = store.actions("renewal"), store.actions("win")
+    rows = [row for frame in taken for row in frame.to_dict("records") if row["subject_id"] in subjects]
+    return sorted(rows, key=lambda row: row["taken_at"], reverse=True)
+
+
+@router.post("/actions/{kind}/{subject_id:path}")
+async def act(kind: str, subject_id: str, request: Request, principal: Seller) -> Response:
+    """Note what the team did: scores change what people do, and monitoring has to know."""
+    fields = await checked_form(request)
+    store = request.app.state.running.store
+    rows = store.scores(kind, ids=[subject_id]).rows if kind in ID_COLUMNS else []
+    if not rows or not principal.sees(rows[0]):
+        raise ProblemError(404, f"There is no {subject_id!r} among what runs.")
+    if fields.get("action") not in ACTIONS:
+        raise ProblemError(422, f"The action should be one of {', '.join(ACTIONS)}.")
+    who, account_id = principal.label or principal.key_id, rows[0]["account_id"]
+    details = {"note": fields.get("note", "").strip()[:2_000]} if fields.get("note", "").strip() else None
+    store.record_action(
+        kind, subject_id, fields["action"], account_id=account_id, taken_by=who, details=details
+    )
+    return RedirectResponse(url(f"/accounts/{account_id}", noted=1), 303)

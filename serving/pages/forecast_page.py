@@ -1,0 +1,94 @@
+"""The forecast page: months past and to come, and the owners' own figures, as charts, tables and a file."""
+
+from typing import Any
+
+import pandas as pd
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
+from serving.api.forecast import worked
+from serving.api.list_filters import choices, freshness
+from serving.api.problems import ProblemError
+from serving.api.routes import narrow
+from serving.pages.spreadsheet import TYPES, attachment, plain_sheet
+from serving.pages.view import Seller, render, url
+from serving.pages.worklist import filters_of
+from serving.security.auth import Principal
+
+FILTERS = ("owner", "region")
+COLUMNS = (
+    "month", "contracts", "up", "decided", "expected", "low", "high", "gross", "gross_low", "gross_high",
+    "expansion", "net", "net_low", "net_high", "own", "own_of", "model_same",
+)  # fmt: skip
+
+router = APIRouter()
+
+
+@router.get("/forecast")
+async def forecast(request: Request, principal: Seller) -> Response:
+    """Months past and to come, and the owners' own figures."""
+    return await run_in_threadpool(_page, request, principal)
+
+
+def _page(request: Request, principal: Principal) -> Response:
+    running = request.app.state.running
+    asked = filters_of(request, FILTERS)
+    scope = narrow(principal, {})
+    told = worked(running, narrow(principal, asked))
+    return render(
+        request,
+        "forecast.html",
+        told=told,
+        bars=_bars(told),
+        rates=_rates(told),
+        wanted=asked,
+        scope=scope,
+        choices=choices(running.store, "renewal", scope),
+        fresh=freshness(running.store, "renewal"),
+        export=lambda ending: url(f"/forecast/export.{ending}", asked),
+    )
+
+
+@router.get("/forecast/export.{ending}")
+async def export(ending: str, request: Request, principal: Seller) -> Response:
+    """The months as a file."""
+    if ending not in TYPES:
+        raise ProblemError(404, f"Lists come as {', '.join(TYPES)}, not {ending!r}.")
+    return await run_in_threadpool(_file, ending, request, principal)
+
+
+def _file(ending: str, request: Request, principal: Principal) -> Response:
+    running = request.app.state.running
+    wanted = narrow(principal, filters_of(request, FILTERS))
+    rows = worked(running, wanted)["months"]
+    who = principal.label or principal.key_id
+    running.store.audit(who, "export", "forecast", {**wanted, "rows": len(rows), "as": ending})
+    sheet = plain_sheet(pd.DataFrame(rows), COLUMNS)
+    digits = {name: 4 if name.startswith(("gross", "net")) else 2 for name in COLUMNS}
+    return attachment(sheet.round(digits), "forecast", ending)
+
+
+def _bars(told: dict[str, Any]) -> list[dict[str, Any]]:
+    """The months as the chart of money takes them: half a year of the past, then what is to come."""
+    past = [
+        {"label": row["label"], "up": row["up"], "decided": row["kept"], "expected": row["kept"]}
+        | dict.fromkeys(("low", "high", "own"))
+        for row in told["past"][-6:]
+    ]
+    coming = [
+        {name: row[name] for name in ("label", "up", "decided", "expected", "low", "high")}
+        | {
+            "own": row["own"] + row["decided"]
+            if row["own_of"] > 0.95 * (row["up"] - row["decided"]) > 0
+            else None
+        }
+        for row in told["months"][:-1]
+    ]
+    return past + coming
+
+
+def _rates(told: dict[str, Any]) -> list[dict[str, Any]]:
+    """Gross and net retention by month as the chart of rates takes them."""
+    past = [{**row, "gross_low": None, "gross_high": None} for row in told["past"]]
+    return [*past, *told["months"][:-1]]

@@ -1,0 +1,48 @@
+"""The journey page: from reach to recommendation, by segment, and where a segment is lost."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
+from serving.pages.view import Watcher, render
+from serving.security.auth import Principal, sees_segments
+
+router = APIRouter()
+
+
+@router.get("/journey")
+async def journey(request: Request, principal: Watcher) -> Response:
+    """Rates by stage and segment, the gaps named first."""
+    return await run_in_threadpool(_page, request, principal)
+
+
+def _page(request: Request, principal: Principal) -> Response:
+    running = request.app.state.running
+    told = running.worked_out.ask("journey")
+    if told.value is None:
+        return render(request, "journey.html", found=None, why=told.why, comes=told.comes)
+    found = seen(told.value, principal)
+    attributes: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for row in found["rows"]:
+        attributes.setdefault(row["attribute"], {}).setdefault(row["stage"], []).append(row)
+    targets = running.worked_out.ask("icp") if sees_segments(principal) else None
+    return render(request, "journey.html", found=found, attributes=attributes, top=_top, targets=targets)
+
+
+def seen(told: dict[str, Any], principal: Principal) -> dict[str, Any]:
+    """The journey without the table `segments` for roles that may not see it."""
+    if sees_segments(principal):
+        return told
+    hidden = set(told["from_segments"])
+    kept = {
+        name: [row for row in told[name] if row["attribute"] not in hidden]
+        for name in ("rows", "gaps", "costs")
+    }
+    return {**told, **kept}
+
+
+def _top(rows: list[dict[str, Any]]) -> float:
+    """The highest upper limit at a stage: the scale of its bars; rates of reach are tiny."""
+    return max((row["high"] for row in rows if row["high"] is not None), default=1.0)

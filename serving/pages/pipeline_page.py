@@ -1,0 +1,79 @@
+"""The pipeline page: open deals by expected money, the model's odds beside the owner's own, calls made."""
+
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from features.catalog.contact import CALL_WORDS, INBOUND_WORDS
+from features.crm.crm import Crm
+from features.crm.load import opened
+from features.errors import RenewalError
+from serving.pages.view import Seller
+from serving.pages.worklist import WorkList
+from training.effects.contacts import plain
+from training.effects.deal_questions import calls_within
+
+PIPELINE = WorkList(
+    kind="win",
+    path="/pipeline",
+    money="expected",
+    bands=("hot", "warm", "cold"),
+    orders={"expected": "Expected money", "amount": "Amount", "probability": "Lowest odds"},
+    filters=("owner", "region", "band", "deal_kind"),
+)
+
+router = APIRouter()
+
+
+@router.get("/pipeline")
+async def pipeline(request: Request, principal: Seller) -> Response:
+    """The list, filtered and paged."""
+    return await PIPELINE.page(request, principal, _calls)
+
+
+@router.get("/pipeline/export.{ending}")
+async def export(ending: str, request: Request, principal: Seller) -> Response:
+    """The filtered list as a file."""
+    return await PIPELINE.export(request, principal, ending)
+
+
+def _calls(running: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What calls do for a win, as far as that can be told, and the calls each of these deals has had."""
+    told = running.worked_out.ask("calls")
+    made = _calls_made(running, rows)
+    return {"calls": told.value, "calls_why": told.why, "calls_come": told.comes, "made": made}
+
+
+def _calls_made(running: Any, rows: list[dict[str, Any]]) -> dict[str, int]:
+    """Deal → our calls in its first 30 days, counted as the estimate counts them; empty: not recorded."""
+    try:
+        with opened(running.settings) as crm:
+            made = _calls_of(crm, sorted({row["account_id"] for row in rows})) if rows else None
+    except RenewalError:  # scored straight from a folder: there are odds to show, but no activities
+        made = None
+    if made is None:
+        return {}
+    begun = [row for row in rows if row.get("created_at")]
+    created = pd.to_datetime(pd.Series([row["created_at"] for row in begun]))
+    ids = [row["subject_id"] for row in begun]
+    deals = pd.DataFrame({"opportunity_id": ids, "created": created.to_numpy("datetime64[us]").astype(int)})
+    return dict(zip(ids, calls_within(deals, made, "opportunity_id").tolist(), strict=True))
+
+
+def _calls_of(crm: Crm, accounts: list[str]) -> pd.DataFrame | None:
+    """These accounts' outbound calls, read from the account-sorted file; None: calls name no deal."""
+    wanted = ("opportunity_id", "kind", "occurred_at", "direction")
+    if not crm.has("activities", *wanted[:3]):
+        return None
+    columns = [name for name in wanted if crm.has("activities", name)]
+    where = pc.field("account_id").isin(pa.array(accounts))
+    made = pq.read_table(crm.path("activities"), columns=columns, filters=where).to_pandas()
+    kept = plain(made["kind"]).isin(CALL_WORDS)
+    if "direction" in made:
+        kept &= ~plain(made["direction"]).isin(INBOUND_WORDS)
+    return made[kept.to_numpy(bool)]

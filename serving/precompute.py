@@ -1,0 +1,292 @@
+"""Answers that take long: worked out once for each ingested CRM, in a process of their own, and kept as JSON.
+
+A request never waits for them, and the process that answers spends none of its time on them. They are worked
+out ahead, as soon as the service finds a new CRM or model; one that somebody asks for goes first. Quick ones
+do not wait for slow ones: of each, one at a time is worked out, however many workers serve.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from features.crm.crm import Crm
+from features.crm.load import current_folder, opened
+from features.errors import RenewalError
+from features.settings import Settings
+from serving.scoring.export import write
+from serving.scoring.similar_contracts import Past
+
+log = logging.getLogger("perennial.serving")
+FOLDER = "worked-out"
+MOST_LISTED = 10_000
+RETRY_SECONDS = 600.0
+NICENESS = 10
+SLOW = ("icp", "effects")
+"""Those that take minutes on large data."""
+
+COMES = "This is being worked out for the present data; ask again in a minute."
+_FORM = 3
+"""Counted up when the kept form changes."""
+
+
+class Told(NamedTuple):
+    """A long answer: its `value`, or else `why` there is none; `comes`: it is on its way."""
+
+    value: Any
+    why: str = ""
+    comes: bool = False
+
+
+class Work(NamedTuple):
+    """An answer that a process is working out."""
+
+    name: str
+    path: Path
+    process: subprocess.Popen[bytes]
+
+
+def similar_of(version: str | None) -> str:
+    """The name of the decided contracts as a renewal model sees them."""
+    return f"similar@{version}"
+
+
+def losses_of(versions: Mapping[str, str | None]) -> str:
+    """The name of what is lost and why: the models give the reasons."""
+    return f"losses@{versions['renewal'] or 0}.{versions['win'] or 0}"
+
+
+def usual(versions: Mapping[str, str | None]) -> list[str]:
+    """The names of all answers that pages show with these models, the quickest first."""
+    similar = [similar_of(versions["renewal"])] if versions["renewal"] else []
+    return ["retention", "right", "journey", "calls", losses_of(versions), *similar, *SLOW]
+
+
+class WorkedOut:
+    """Long answers about the CRM that was ingested last."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._is_closed = False
+        self._wanted: list[str] = []
+        self._running: dict[bool, Work] = {}
+        self._failed_at: dict[Path, float] = {}
+        self._read: dict[str, tuple[Path, dict[str, Any]]] = {}
+        self._turn = threading.Lock()
+
+    def ask(self, name: str) -> Told:
+        """The answer kept for the present CRM, or why there is none yet.
+
+        Args:
+            name: of `WORK`; `name@version` where it is about one version of a model.
+        """
+        path = _path(name, self.settings)
+        if path is None:
+            return Told(None, "No CRM data were ingested yet. Run `perennial ingest SOURCE`.")
+        with self._turn:
+            kept = self._kept(name, path)
+            if kept is None:
+                self._wanted = [name, *(other for other in self._wanted if other != name)]
+                self._go_on()
+                kept = self._kept(name, path)
+        if kept is not None:
+            return Told(None, kept["problem"]) if "problem" in kept else Told(kept["value"])
+        if self._has_failed(path):
+            return Told(None, "This could not be worked out; the log of the service says why.")
+        return Told(None, COMES, True)
+
+    def look(self, ahead: Iterable[str] = ()) -> None:
+        """Take in what is done, and go on with what is wanted; `ahead` is begun after what is asked for.
+
+        What is kept of it is read, so that who asks first need not wait for that either.
+        """
+        with self._turn:
+            for name in ahead:
+                path = _path(name, self.settings)
+                if path is None or self._kept(name, path) is not None:
+                    continue
+                if name not in self._wanted and not self._has_failed(path):
+                    self._wanted.append(name)
+            self._go_on()
+
+    def _kept(self, name: str, path: Path) -> dict[str, Any] | None:
+        seen = self._read.get(name)
+        if seen is None or seen[0] != path:
+            if not path.is_file():
+                return None
+            told = json.loads(path.read_text())
+            read = READ.get(name.partition("@")[0])
+            if read is not None and "value" in told:
+                told["value"] = read(told["value"])
+            self._read[name] = seen = path, told
+        return seen[1]
+
+    def _go_on(self) -> None:
+        """Note what has ended, and start the next of each lane that is free."""
+        for is_slow, work in list(self._running.items()):
+            if work.process.poll() is not None:
+                del self._running[is_slow]
+                self._end(work)
+        begun = {work.name for work in self._running.values()}
+        for name in list(self._wanted):
+            path, is_slow = _path(name, self.settings), name in SLOW
+            if path is None or path.is_file() or self._has_failed(path):
+                self._wanted.remove(name)
+            elif is_slow not in self._running and name not in begun and not self._is_closed:
+                self._running[is_slow] = Work(name, path, _start(name, self.settings))
+
+    def _end(self, work: Work) -> None:
+        """Read what was worked out, so that who asks for it first need not wait; or note that it failed."""
+        if work.path.is_file():
+            self._kept(work.name, work.path)
+        else:
+            self._failed_at[work.path] = time.monotonic()
+            log.error("working out %s failed with exit code %s", work.name, work.process.returncode)
+
+    def _has_failed(self, path: Path) -> bool:
+        return time.monotonic() - self._failed_at.get(path, -RETRY_SECONDS) < RETRY_SECONDS
+
+    def close(self) -> None:
+        """End what is still being worked out; it is begun again when the service starts."""
+        with self._turn:
+            self._is_closed = True  # a look that is still under way begins nothing any more
+            for work in self._running.values():
+                work.process.terminate()
+                work.process.wait()
+
+
+def forget(settings: Settings) -> int:
+    """Remove every kept answer (they name customers), and say how many there were."""
+    kept = list((settings.home / FOLDER).glob("*.json"))
+    for path in kept:
+        path.unlink(missing_ok=True)
+    return len(kept)
+
+
+def _path(name: str, settings: Settings) -> Path | None:
+    folder = current_folder(settings)
+    if folder is None:
+        return None
+    return settings.home / FOLDER / f"{name}-{_FORM}-{settings.seed}-{folder.name}.json"
+
+
+def _start(name: str, settings: Settings) -> subprocess.Popen[bytes]:
+    """The work in a process of its own; settings go through its input, where no other user reads them."""
+    root = str(Path(__file__).parents[1])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-m", "serving.precompute", name]
+    begun = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment)
+    assert begun.stdin is not None
+    begun.stdin.write(settings.model_dump_json().encode())
+    begun.stdin.close()
+    return begun
+
+
+def work_out(name: str, settings: Settings) -> None:
+    """Work one answer out and keep it, atomically; older ones of the same name are removed."""
+    folder = settings.home / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ("lock-slow" if name in SLOW else "lock")).open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        path = _path(name, settings)
+        if path is None or path.is_file():
+            return
+        with opened(settings) as crm:
+            told: dict[str, Any]
+            try:
+                told = {"value": WORK[name.partition("@")[0]](crm, settings)}
+            except RenewalError as error:
+                told = {"problem": str(error)}
+        write(path, told, pd.DataFrame())
+        now = _path(name, settings)  # an ingest or an erasure may have come meanwhile
+        for other in folder.glob(f"{name.partition('@')[0]}[@-]*.json"):
+            if other != now:
+                other.unlink(missing_ok=True)
+
+
+def _effects(crm: Crm, settings: Settings) -> dict[str, Any]:
+    from serving.studies import effects_worked_out
+
+    return effects_worked_out(crm, settings)
+
+
+def _icp(crm: Crm, settings: Settings) -> dict[str, Any]:
+    from training.icp import personas, profiles, targets
+    from training.icp.study import study
+
+    made = study(crm, settings)
+    return {
+        "personas": personas(crm, settings, made=made)["personas"],
+        "profiles": profiles(crm, settings, made=made),
+        "fit": made.fit.as_dict(),
+        "list": targets(crm, settings, limit=MOST_LISTED, made=made),
+    }
+
+
+def _journey(crm: Crm, settings: Settings) -> dict[str, Any]:
+    """With `from_segments`: the attributes of the table `segments`, which not every role may see."""
+    from monitoring.journey import journey
+
+    hidden = set(crm.frame("segments", ["attribute"])["attribute"]) if crm.has("segments") else set()
+    return {**journey(crm), "from_segments": sorted(hidden)}
+
+
+def _calls(crm: Crm, settings: Settings) -> dict[str, Any]:
+    from serving.studies import calls_to_win
+
+    return calls_to_win(crm, settings)
+
+
+def _losses(crm: Crm, settings: Settings) -> dict[str, Any]:
+    from serving.studies import lost_and_why
+
+    return lost_and_why(crm, settings)
+
+
+def _similar(crm: Crm, settings: Settings) -> dict[str, Any]:
+    from serving.scoring.similar_contracts import past_contracts
+
+    return past_contracts(crm, settings)
+
+
+def _retention(crm: Crm, settings: Settings) -> dict[str, Any]:
+    from monitoring.store import open_store
+    from serving.scoring.retention import history, said_before
+
+    return {**history(crm), "before": said_before(crm, open_store(settings))}
+
+
+def _right(crm: Crm, settings: Settings) -> dict[str, Any]:
+    from monitoring.forecasters import who_was_right
+
+    return who_was_right(crm, settings)
+
+
+WORK: dict[str, Callable[[Crm, Settings], dict[str, Any]]] = {
+    "effects": _effects,
+    "icp": _icp,
+    "journey": _journey,
+    "calls": _calls,
+    "losses": _losses,
+    "similar": _similar,
+    "retention": _retention,
+    "right": _right,
+}
+
+READ: dict[str, Callable[[dict[str, Any]], Any]] = {"similar": Past.read}
+"""How a kept answer is held, where not as JSON tells it."""
+
+
+if __name__ == "__main__":
+    os.nice(NICENESS)
+    work_out(sys.argv[1], Settings.model_validate_json(sys.stdin.read()))

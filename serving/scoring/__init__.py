@@ -1,0 +1,1 @@
+"""Lists scored at once, and what is made of them."""

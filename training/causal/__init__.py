@@ -1,1 +1,0 @@
-"""Causal effects: the trial, its nuisances, its estimates and what is made of them."""

@@ -1,0 +1,134 @@
+"""Human contacts of contracts: which calls and meetings count, whose they are, and who made them.
+
+A call or meeting counts whether or not it reached anybody: making it is what a team decides. It belongs to
+the contract it is linked to, itself or through its opportunity; without such a link to every contract of
+the account. One that is linked to another contract, or to a new or expansion deal, is about something else.
+It is inbound only if it says so.
+"""
+
+import numpy as np
+import pandas as pd
+
+from features.catalog.contact import CALL_WORDS, INBOUND_WORDS, MEETING_WORDS
+from features.crm.crm import Crm
+from features.errors import RenewalError
+from features.kernel import MISSING, Ints
+
+HUMAN_WORDS = CALL_WORDS | MEETING_WORDS
+FOREVER = np.iinfo(np.int64).max
+
+
+def plain(words: pd.Series) -> pd.Series:
+    """Category values as filters compare them: lower case, single spaces, no dashes or underscores."""
+    text = words.astype("string").str.lower().str.replace(r"[_\-\s]+", " ", regex=True).str.strip()
+    return text.fillna("")
+
+
+def micros(moments: pd.Series) -> Ints:
+    """(n,) microseconds since 1970, `MISSING` where there is no moment."""
+    return moments.to_numpy("datetime64[us]").astype(np.int64)
+
+
+def human_contacts(crm: Crm) -> pd.DataFrame:
+    """Every call and meeting: contract_id (NA: any contract of the account), account_id, at (µs), outbound.
+
+    Raises:
+        RenewalError: there are no activities, or no calls or meetings among them.
+    """
+    if not crm.has("activities"):
+        raise RenewalError(
+            expected="a table activities with calls and meetings",
+            found="none",
+            do="Add activities (activity_id, account_id, occurred_at, kind) to the CRM data.",
+        )
+    wanted = ("account_id", "contract_id", "opportunity_id", "occurred_at", "kind", "direction")
+    made = crm.frame("activities", [c for c in wanted if crm.has("activities", c)])
+    kinds = plain(made["kind"])
+    made = made[kinds.isin(HUMAN_WORDS).to_numpy(bool)]
+    if made.empty:
+        seen = ", ".join(sorted(set(kinds[kinds != ""]))[:6]) or "none"
+        raise RenewalError(
+            expected="activities of kind call or meeting",
+            found=f"kinds {seen}",
+            do="Map your kinds of human contact to call and meeting.",
+        )
+    made = _linked(crm, made)
+    inbound = plain(made["direction"]).isin(INBOUND_WORDS) if "direction" in made else False
+    return pd.DataFrame(
+        {
+            "contract_id": made["contract_id"],
+            "account_id": made["account_id"],
+            "at": micros(made["occurred_at"]),
+            "outbound": ~np.broadcast_to(np.asarray(inbound, dtype=bool), len(made)),
+        }
+    )
+
+
+def _linked(crm: Crm, made: pd.DataFrame) -> pd.DataFrame:
+    """Contacts with the contract they are about; those about another kind of deal left out."""
+    made = made.reset_index(drop=True)
+    if "contract_id" not in made:
+        made["contract_id"] = pd.Series(pd.NA, index=made.index, dtype="string")
+    if "opportunity_id" not in made or not crm.has("opportunities", "opportunity_id"):
+        return made
+    columns = [c for c in ("opportunity_id", "contract_id", "kind") if crm.has("opportunities", c)]
+    deals = crm.frame("opportunities", columns).drop_duplicates("opportunity_id").set_index("opportunity_id")
+    if "contract_id" in deals:
+        through = made["opportunity_id"].map(deals["contract_id"]).astype("string")
+        made["contract_id"] = made["contract_id"].fillna(through)
+    if "kind" not in deals:
+        return made
+    about = made["opportunity_id"].map(plain(deals["kind"])).astype("string").fillna("")
+    other = made["contract_id"].isna() & about.ne("") & ~about.str.contains("renew")
+    return made[~other.to_numpy(bool)]
+
+
+def logged_from(crm: Crm) -> int:
+    """The first moment (µs) an activity was logged at.
+
+    Raises:
+        RenewalError: there are no dated activities.
+    """
+    if crm.has("activities"):
+        moments = micros(crm.frame("activities", ["occurred_at"])["occurred_at"])
+        if (moments != MISSING).any():
+            return int(moments[moments != MISSING].min())
+    raise RenewalError(
+        expected="a table activities with calls",
+        found="none with a date",
+        do="Add activities (activity_id, account_id, occurred_at, kind) to the CRM data.",
+    )
+
+
+def first_contacts(contracts: pd.DataFrame, contacts: pd.DataFrame) -> tuple[Ints, Ints]:
+    """When each contract's first human contact came, and its first outbound one, within [entry, stop).
+
+    Args:
+        contracts: contract_id, account_id, entry and stop (µs), one row each.
+        contacts: as `human_contacts` gives them.
+
+    Returns:
+        Two (n,) arrays in µs, `FOREVER` where none came.
+    """
+    own = contracts.assign(row=np.arange(len(contracts)))[
+        ["contract_id", "account_id", "row", "entry", "stop"]
+    ]
+    named = contacts["contract_id"].notna().to_numpy(bool)
+    by_contract = own.drop(columns="account_id").merge(
+        contacts.loc[named, ["contract_id", "at", "outbound"]], on="contract_id"
+    )
+    by_account = (
+        own.drop(columns="contract_id")
+        .dropna(subset="account_id")
+        .merge(contacts.loc[~named, ["account_id", "at", "outbound"]], on="account_id")
+    )
+    columns = ["row", "at", "outbound", "entry", "stop"]
+    met = pd.concat([by_contract[columns], by_account[columns]])
+    met = met[(met["at"] >= met["entry"]) & (met["at"] < met["stop"])]
+    return _earliest(met, len(own)), _earliest(met[met["outbound"].to_numpy(bool)], len(own))
+
+
+def _earliest(met: pd.DataFrame, n: int) -> Ints:
+    found = np.full(n, FOREVER)
+    np.minimum.at(found, met["row"].to_numpy(np.int64), met["at"].to_numpy(np.int64))
+    return found

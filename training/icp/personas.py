@@ -1,0 +1,231 @@
+"""Personas: one page a profile – who they are, what they buy, how to reach them, what support they need.
+
+Every figure stands beside everybody's, with the number it rests on; figures of fewer than 20 are left out.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from features.catalog.contact import CALL_WORDS, EMAIL_WORDS, MEETING_WORDS, UNANSWERED_WORDS
+from features.crm.crm import Crm
+from training.effects.contacts import plain
+from training.icp.prospects import NUMBERS, Observed
+from training.icp.rules import Rule, attribute_words
+
+LEAST = 20
+MOST_LEVELS = 3
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+PARTS_OF_DAY = ((6, "morning"), (12, "afternoon"), (18, "evening"))
+CONTACTS = {"calls": CALL_WORDS, "meetings": MEETING_WORDS, "mails": EMAIL_WORDS}
+
+SECTIONS = ("who", "buys", "channels", "when", "support", "values")
+
+Figure = dict[str, Any]
+
+
+def persona(crm: Crm, seen: Observed, rule: Rule) -> dict[str, Any]:
+    """What is known of a profile's accounts beside everybody's.
+
+    Returns:
+        `accounts`, `share`, and `who`, `buys`, `channels`, `when`, `support`, `values`: lists of figures
+        (words, inside, everyone as text, n).
+    """
+    inside = set(seen.account_id[rule.covers(seen.frame)])
+    everyone = set(seen.account_id)
+    return {
+        "rule": rule.words,
+        "accounts": len(inside),
+        "share": len(inside) / max(len(everyone), 1),
+        "who": _who(crm, seen, rule, inside),
+        "buys": _buys(crm, inside),
+        "channels": _channels(crm, inside),
+        "when": _when(crm, inside),
+        "support": _support(crm, inside, everyone),
+        "values": _values(crm, inside),
+    }
+
+
+def figures_of(personas: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row a figure, for files: the profile, the section of its card, and the figure."""
+    return [
+        {"rule": one["rule"], "section": section, **figure}
+        for one in personas
+        for section in SECTIONS
+        for figure in one[section]
+    ]
+
+
+def page(personas: Iterable[dict[str, Any]]) -> str:
+    """Cards as one HTML page that stands alone and prints a profile a page.
+
+    Args:
+        personas: as `persona` gives them, each with the profile's `outcomes` where known.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parents[1] / "templates"),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+    )
+    return environment.get_template("personas.html").render(personas=list(personas))
+
+
+def _figure(words: str, inside: str, everyone: str, n: int) -> Figure:
+    return {"words": words, "inside": inside, "everyone": everyone, "n": n}
+
+
+def _shares(values: pd.Series, is_in: np.ndarray, what: str) -> list[Figure]:
+    """The commonest levels inside, with their share inside and among all."""
+    told = values.notna().to_numpy(bool)
+    inside, everyone = values[told & is_in], values[told]
+    if len(inside) < LEAST:
+        return []
+    shares, all_shares = inside.value_counts(normalize=True), everyone.value_counts(normalize=True)
+    return [
+        _figure(f"{what}: {level}", f"{share:.0%}", f"{all_shares[level]:.0%}", len(inside))
+        for level, share in shares.iloc[:MOST_LEVELS].items()
+    ]
+
+
+def _median(values: pd.Series, is_in: np.ndarray, words: str, digits: int = 0) -> list[Figure]:
+    known = values.notna().to_numpy(bool)
+    inside = values[known & is_in].to_numpy(float)
+    if len(inside) < LEAST:
+        return []
+    middle, all_middle = np.median(inside), np.median(values[known].to_numpy(float))
+    return [_figure(words, f"{middle:,.{digits}f}", f"{all_middle:,.{digits}f}", len(inside))]
+
+
+def _mean(values: pd.Series, is_in: np.ndarray, words: str, form: str) -> list[Figure]:
+    known = values.notna().to_numpy(bool)
+    inside = values[known & is_in].to_numpy(float)
+    if len(inside) < LEAST:
+        return []
+    everyone = values[known].to_numpy(float).mean()
+    return [_figure(words, format(inside.mean(), form), format(everyone, form), len(inside))]
+
+
+def _who(crm: Crm, seen: Observed, rule: Rule, inside: set[str]) -> list[Figure]:
+    first = ~pd.Series(seen.account_id).duplicated().to_numpy(bool)
+    covered = rule.covers(seen.frame)
+    figures: list[Figure] = []
+    for name, kind in seen.kinds.items():
+        column, words = seen.frame[name], attribute_words(name)
+        if kind in NUMBERS:
+            figures += _median(column[first], covered[first], f"{words}, the middle one")
+        else:
+            figures += _shares(column[first].astype(object), covered[first], words)[:2]
+    if crm.has("contacts", "seniority"):
+        rows = crm.frame("contacts", ["account_id", "seniority"])
+        figures += _shares(rows["seniority"], _is_in(rows, inside), "contact")
+    return figures
+
+
+def _is_in(rows: pd.DataFrame, inside: set[str]) -> np.ndarray:
+    return rows["account_id"].isin(inside).to_numpy(bool)
+
+
+def _frame(crm: Crm, table: str, *columns: str) -> pd.DataFrame | None:
+    """The table's account_id and those of the columns that are there; None without the table."""
+    if not crm.has(table, "account_id"):
+        return None
+    return crm.frame(table, ["account_id", *(c for c in columns if crm.has(table, c))])
+
+
+def _buys(crm: Crm, inside: set[str]) -> list[Figure]:
+    rows = _frame(crm, "contracts", "product", "annual_value", "start_date", "end_date")
+    if rows is None:
+        return []
+    is_in, figures = _is_in(rows, inside), []
+    if "product" in rows:
+        figures += _shares(rows["product"], is_in, "product")
+    if "annual_value" in rows:
+        value = rows["annual_value"].astype("Float64") / 100
+        figures += _median(value, is_in, "annual value, the middle one")
+    if "start_date" in rows and "end_date" in rows:
+        months = (rows["end_date"] - rows["start_date"]).dt.days / 30.44
+        figures += _median(months, is_in, "term in months, the middle one")
+    return figures
+
+
+def _channels(crm: Crm, inside: set[str]) -> list[Figure]:
+    figures: list[Figure] = []
+    rows = _frame(crm, "touches", "channel", "responded_at", "clicked_at", "opened_at")
+    answer = None if rows is None else next((c for c in ("responded_at", "clicked_at") if c in rows), None)
+    if rows is not None and answer and "channel" in rows:
+        response = answer.removesuffix("_at")
+        for channel, part in rows.groupby("channel"):
+            answered = part[answer].notna().astype(float)
+            figures += _mean(answered, _is_in(part, inside), f"{response} to {channel}", ".0%")
+    rows = _frame(crm, "activities", "kind", "outcome")
+    if rows is not None and "outcome" in rows:
+        kinds, outcome = plain(rows["kind"]), plain(rows["outcome"])
+        for words, kind in CONTACTS.items():
+            told = (kinds.isin(kind) & (outcome != "")).to_numpy(bool)
+            reached = (~outcome[told].isin(UNANSWERED_WORDS)).astype(float)
+            figures += _mean(reached, _is_in(rows[told], inside), f"{words} that reached them", ".0%")
+    return sorted(figures, key=lambda figure: -float(figure["inside"].rstrip("%")))
+
+
+def _when(crm: Crm, inside: set[str]) -> list[Figure]:
+    """Day and part of the day (UTC) of their own answers and contacts."""
+    moments = []
+    for table, column in (("touches", "responded_at"), ("surveys", "answered_at")):
+        rows = _frame(crm, table, column)
+        if rows is not None and column in rows:
+            moments.append(rows.rename(columns={column: "at"}))
+    rows = _frame(crm, "activities", "occurred_at", "direction")
+    if rows is not None and "direction" in rows:
+        own = plain(rows["direction"]).isin(["inbound", "in", "incoming"]).to_numpy(bool)
+        moments.append(rows[own].rename(columns={"occurred_at": "at"}))
+    if not moments:
+        return []
+    told = pd.concat([part[["account_id", "at"]] for part in moments]).dropna().reset_index(drop=True)
+    hour = told["at"].dt.hour
+    part_of_day = pd.Series("night", index=told.index, dtype=object)
+    for begins, words in PARTS_OF_DAY:
+        part_of_day[hour >= begins] = words
+    days = told["at"].dt.dayofweek.map(dict(enumerate(DAYS)))
+    is_in = _is_in(told, inside)
+    return (
+        _shares(part_of_day, is_in, "they answer in the")[:2] + _shares(days, is_in, "they answer on a")[:2]
+    )
+
+
+def _support(crm: Crm, inside: set[str], everyone: set[str]) -> list[Figure]:
+    rows = _frame(crm, "cases", "priority", "escalated", "csat", "opened_at", "closed_at")
+    if rows is None or len(rows) < LEAST or not inside:
+        return []
+    is_in = _is_in(rows, inside)
+    years = max((rows["opened_at"].max() - rows["opened_at"].min()).days / 365.25, 0.1)
+    rates = (is_in.sum() / len(inside) / years, len(rows) / len(everyone) / years)
+    figures = [_figure("cases an account and year", f"{rates[0]:.1f}", f"{rates[1]:.1f}", int(is_in.sum()))]
+    if is_in.sum() < LEAST:
+        return []
+    if "escalated" in rows:
+        figures += _mean(rows["escalated"].astype("Float64"), is_in, "cases escalated", ".0%")
+    if "closed_at" in rows:
+        days = (rows["closed_at"] - rows["opened_at"]).dt.total_seconds() / 86_400
+        figures += _median(days, is_in, "days until a case is closed, the middle one", 1)
+    if "csat" in rows:
+        figures += _mean(rows["csat"], is_in, "satisfaction after a case", ".1f")
+    return figures
+
+
+def _values(crm: Crm, inside: set[str]) -> list[Figure]:
+    """Scores of surveys, by kind and touchpoint; the touchpoints they score highest come first."""
+    rows = _frame(crm, "surveys", "kind", "touchpoint", "score")
+    if rows is None or "score" not in rows:
+        return []
+    figures: list[Figure] = []
+    for kind, part in rows.groupby("kind"):
+        figures += _mean(part["score"], _is_in(part, inside), f"{str(kind).upper()} score", ".1f")
+        if "touchpoint" in part and part["touchpoint"].nunique() > 1:
+            for touchpoint, held in part.groupby("touchpoint"):
+                words = f"{str(kind).upper()} after {touchpoint}"
+                figures += _mean(held["score"], _is_in(held, inside), words, ".1f")
+    return figures

@@ -1,0 +1,202 @@
+"""One pass over a CRM: prospects and outcomes, the profiles that hold up, and the fit score.
+
+From prospects and outcomes to the profiles that hold up.
+
+Profiles and their periods as JSON knows them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.crm.crm import Crm
+from features.progress import Say, silent
+from features.settings import Settings
+from training.icp.fit_learning import learn
+from training.icp.fit_score import Fit
+from training.icp.prospect_outcomes import UNITS, Periods, Sample, checked_weights, split
+from training.icp.prospects import Observed, observe
+from training.icp.rule_search import Candidate, Utility, distinct, search, thinned
+from training.icp.rule_validation import Judged, Measure, judge
+from training.icp.rules import Rule
+from training.icp.weights import exponents_of
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the search came to.
+
+    Attributes:
+        candidates: rules carried to the later period, as they stood in the earlier.
+        judged: the same rules there, in the same order.
+        claimed: those that hold up, best (highest lower limit) first, each adding to those before it.
+        merged: how many more hold up, but say nothing beyond those claimed.
+        periods: the samples, cut in two.
+    """
+
+    candidates: list[Candidate]
+    judged: list[Judged]
+    claimed: list[Judged]
+    merged: int
+    periods: Periods
+
+
+def discover(
+    frame: pd.DataFrame,
+    account: np.ndarray,
+    samples: Sequence[Sample],
+    weights: dict[str, float],
+    *,
+    seed: int = 0,
+    say: Say = silent,
+) -> Found:
+    """Find rules on the earlier period and judge them on the later.
+
+    Args:
+        frame: (rows, attributes) prospects.
+        account: (rows,) account codes, the same as in the samples.
+        samples: the outcomes.
+        weights: by outcome, summing to 1.
+        seed: of the bootstrap, and of the halves where data are undated.
+    """
+    periods = split(list(samples), seed)
+    say("searching rules on the earlier period")
+    candidates = search(frame, account, periods.earlier, weights)
+    scale = {s.name: float(s.value.std()) for s in periods.earlier if len(s)}
+    say(f"judging {len(candidates)} rules on the later period")
+    rules = [candidate.rule for candidate in candidates]
+    judged = judge(frame, rules, periods.later, scale, weights, seed, periods.earlier if periods.cuts else ())
+    holding = sorted((j for j in judged if j.holds_up), key=lambda j: -j.low)
+    utility = Utility(thinned(periods.earlier), weights, account)
+    members = [j.rule.covers(frame[utility.seen]) for j in holding]
+    price = {candidate.rule: candidate.price for candidate in candidates}
+    kept = distinct(utility, members, [price[j.rule] for j in holding])
+    return Found(candidates, judged, [holding[k] for k in kept], len(holding) - len(kept), periods)
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a CRM teaches about its customers.
+
+    Attributes:
+        seen: prospects and outcomes.
+        found: rules carried, judged and claimed.
+        fit: the score.
+        weights: of the outcomes, summing to 1.
+    """
+
+    seen: Observed
+    found: Found
+    fit: Fit
+    weights: dict[str, float]
+
+    @property
+    def profiles(self) -> tuple[Rule, ...]:
+        """The rules that hold up, best first."""
+        return tuple(judged.rule for judged in self.found.claimed)
+
+
+def study(
+    crm: Crm, settings: Settings, weights: Mapping[str, float] | None = None, say: Say = silent
+) -> Study:
+    """Observe, discover and learn; raises as these do."""
+    told = checked_weights(weights)
+    return study_of(observe(crm, settings, say), told, settings.seed, say)
+
+
+def study_of(seen: Observed, weights: dict[str, float], seed: int = 0, say: Say = silent) -> Study:
+    """Discover and learn from what was observed.
+
+    Args:
+        seen: prospects and outcomes.
+        weights: by outcome, summing to 1.
+        seed: of the bootstrap and the folds.
+        say: told each step.
+    """
+    found = discover(seen.frame, seen.account, seen.samples, weights, seed=seed, say=say)
+    rules = [candidate.rule for candidate in found.candidates]
+    say("learning the fit score")
+    fit = learn(seen.frame, seen.account, seen.deals, seen.samples, rules, seed=seed)
+    holding = tuple(judged.rule for judged in found.claimed)
+    fit = replace(fit, profiles=holding, kinds=seen.kinds, exponents=exponents_of(weights))
+    return Study(seen, found, fit, weights)
+
+
+LIFT_IS = (
+    "an outcome's lift is its mean inside over everybody's in the later period; the score's lift is the "
+    "weighted difference from everybody in standard deviations; limits are 95 % for all rules together"
+)
+
+
+def told_profile(judged: Judged, seen: Observed, found: Found) -> dict[str, Any]:
+    """One profile: its rule, how many fulfil it, and what was measured in the later period."""
+    spread = {s.name: float(s.value.std()) for s in found.periods.earlier if len(s)}
+    inside = np.unique(seen.account[judged.rule.covers(seen.frame)])
+    return {
+        "rule": judged.rule.words,
+        "conditions": [condition.as_dict() for condition in judged.rule.conditions],
+        "n": judged.accounts,
+        "accounts": len(inside),
+        "share": len(inside) / max(len(np.unique(seen.account)), 1),
+        "score": {"lift": judged.lift, "low": judged.low, "high": judged.high},
+        "outcomes": {
+            name: {**_outcome(name, measure), "spread": spread.get(name)}
+            for name, measure in judged.outcomes.items()
+        },
+    }
+
+
+def _outcome(name: str, measure: Measure) -> dict[str, Any]:
+    return {
+        "value": measure.value,
+        "everyone": measure.everyone,
+        "lift": measure.lift,
+        "low": measure.low,
+        "high": measure.high,
+        "n": measure.n,
+        "unit": UNITS[name],
+    }
+
+
+def flat_rows(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row a profile and outcome, for files."""
+    rows = []
+    for place, profile in enumerate(told, start=1):
+        head = {"place": place, "rule": profile["rule"], "accounts": profile["accounts"]}
+        head |= {"share": profile["share"]}
+        score = {"outcome": "score", "value": None, "everyone": None, **profile["score"], "n": profile["n"]}
+        rows.append({**head, **score, "unit": "standard deviations"})
+        rows += [{**head, "outcome": name, **measure} for name, measure in profile["outcomes"].items()]
+    return rows
+
+
+def told_period(seen: Observed, found: Found) -> dict[str, Any]:
+    """From when to when outcomes were seen, and from when on each was measured."""
+    moments = np.concatenate([s.at for s in seen.samples])
+    moments = moments[~np.isnat(moments)]
+    return {
+        "from": str(moments.min())[:10] if len(moments) else None,
+        "measured_from": {name: f"{cut:%Y-%m-%d}" for name, cut in found.periods.cuts.items()},
+        "to": str(moments.max())[:10] if len(moments) else None,
+    }
+
+
+def notes_of(found: Found) -> list[str]:
+    """What a reader of the profiles has to know."""
+    notes = []
+    if not found.periods.cuts:
+        notes.append(
+            "data have no dates: rules were found on half of the accounts and measured on the other half"
+        )
+    carried = len(found.candidates)
+    if not carried:
+        notes.append("no rule stood out in the earlier period")
+    elif not found.claimed:
+        notes.append(f"none of {carried} rules that stood out earlier holds up on the later data")
+    if found.merged:
+        noun, verb, say = ("rule", "holds", "says") if found.merged == 1 else ("rules", "hold", "say")
+        notes.append(f"{found.merged} more {noun} {verb} up too but {say} nothing beyond the profiles told")
+    return notes
