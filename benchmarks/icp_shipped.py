@@ -35,7 +35,7 @@ PLANTED = Rule(
 class Later:
     """The later half of a fresh CRM: by outcome, what was known of each deal or contract, and its value.
 
-    Renewals count with their probability without any contact, as the simulator draws them; the others as recorded.
+    Renewals count with their probability without contact, as the simulator draws it; the others as recorded.
     """
 
     outcomes: dict[str, tuple[pd.DataFrame, np.ndarray]]

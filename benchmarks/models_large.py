@@ -32,7 +32,7 @@ LEADS = np.array([180, 120, 90, 60, 30])
 
 
 def simulated(snapshots: int, features: int, seed: int) -> tuple[Dataset, np.ndarray]:
-    """A dataset of this size whose probabilities (n,) are known: linear, bent and crossed effects of a few columns."""
+    """A dataset whose probabilities (n,) are known: linear, bent and crossed effects of a few columns."""
     rng = np.random.default_rng(seed)
     contracts = snapshots // STEPS
     of = np.repeat(np.arange(contracts), STEPS)

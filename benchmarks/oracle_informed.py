@@ -46,7 +46,7 @@ def informed(ds: Dataset, of: World, learned: np.ndarray, judged: np.ndarray) ->
 
 
 def _states(ds: Dataset, of: World) -> tuple[np.ndarray, np.ndarray]:
-    """What enters the probability, for each snapshot (n, k), and whether its contract is one of the world's (n,)."""
+    """What enters the probability of each snapshot (n, k); whether its contract is of the world (n,)."""
     terms = of.terms
     place = pd.Series(np.arange(terms.size), index=contract_keys(np.arange(terms.size)))
     places = place.reindex(ds.snapshots["subject_id"].to_numpy()).to_numpy(float)

@@ -108,7 +108,7 @@ def survey_alerts(
 def risk_alerts(
     store: Store, settings: Settings, kind: str, rows: Iterable[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Open an alert for each contract or deal whose probabilities fell by 20 points or more since the score before.
+    """Open an alert for each contract or deal whose probability fell by 20 points since the score before.
 
     Args:
         store: of the alerts.

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -16,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from features.settings import Settings
 from monitoring.alerts import champion_alert
-from monitoring.store import Store, open_store
+from monitoring.store import open_store
 from monitoring.store.database import kept_open
 from serving.api import columnar, forecast, planning, problems, routes
 from serving.live.deliveries import Deliveries
@@ -26,24 +25,11 @@ from serving.middleware import Front, Metrics
 from serving.pages import site
 from serving.precompute import WorkedOut, usual
 from serving.security.auth import Doorkeeper
+from serving.state import Running, running_of
 
 STATIC = Path(__file__).parent / "static"
 POLL_SECONDS = 2.0
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
-
-
-@dataclass
-class Running:
-    """What the handlers share: opened when the service starts, closed when it stops."""
-
-    settings: Settings
-    store: Store
-    door: Doorkeeper
-    models: HeldModels
-    live: Live
-    metrics: Metrics
-    worked_out: WorkedOut
-    deliveries: Deliveries
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -120,7 +106,7 @@ async def _nowhere(request: Request) -> Response:
     if allowed:
         detail = f"Method {request.method} does nothing here; {' and '.join(allowed)} would."
         raise problems.ProblemError(405, detail, headers={"Allow": ", ".join(allowed)})
-    request.app.state.running.door.pace_address(request)
+    running_of(request).door.pace_address(request)
     raise problems.ProblemError(404, f"There is nothing at {request.url.path}.")
 
 

@@ -24,7 +24,7 @@ MONEY = frozenset({"amount", "annual_value"})
 SHOWN_FEATURES, SHOWN_GROUPS, SHOWN_PARITY = 12, 16, 40
 COLUMNS = ("accounts.industry", "accounts.region", "contracts.product", "opportunities.lead_source")
 LIMITS = (
-    "The probabilities describe customers like those in the data; a new product, market or price list is not in it.",
+    "Scores describe customers like those in the data; a new product, market or price list is not in it.",
     "Reasons say what told for or against a customer in the data, not causes; see `perennial effects`.",
     "Scores change what people do, and so the outcomes of later data; keep a hold-out to judge that.",
     "Free text (comments, mails) is not read.",
@@ -154,7 +154,8 @@ def headline(content: Mapping[str, Any], wanted: str) -> list[str]:
     top = gains["top"][1]
     if content["served"] == "base rate":
         return [
-            f"No signal here: every {UNITS[kind][:-1]} gets the same probability, {content['base_rate']:.0%}.",
+            f"No signal here: every {UNITS[kind][:-1]} gets the same probability, "
+            f"{content['base_rate']:.0%}.",
             "Use it as a base line, not to tell customers apart.",
         ]
     when = "90 days before the end" if kind == "renewal" and content["forward"] else "at a first look"

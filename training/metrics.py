@@ -1,4 +1,4 @@
-"""How good probabilities are: small functions of outcomes y (0/1) and probabilities p, both (n,), and weights."""
+"""How good scores are: small functions of outcomes y (0/1) and probabilities p, both (n,), and weights."""
 
 from collections.abc import Callable
 

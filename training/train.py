@@ -260,7 +260,7 @@ def warnings(trained: Trained) -> list[str]:
     if (level := selection.model.calibration.level) != 0:
         side = "above" if level > 0 else "below"
         notes.append(
-            f"Outcomes of late lie {side} what models trained on earlier ones said: all probabilities are moved by "
+            f"Outcomes of late lie {side} what models trained on earlier ones predict: all are moved by "
             f"{level:+.2f} log-odds."
         )
     if min(ds.outcome_counts()) < FEW / 4 or len(np.unique(ds.subjects)) < FEW:

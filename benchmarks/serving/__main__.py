@@ -24,8 +24,8 @@ import pandas as pd
 import psutil
 import pyarrow as pa
 
-from benchmarks.serving import load, peers, world
-from benchmarks.serving.load import Answers, Request, closed, crowd, paced, post
+from benchmarks.serving import load_generator, peers, world
+from benchmarks.serving.load_generator import Answers, Request, closed, crowd, paced, post
 from benchmarks.serving.peers import ARROW, Server
 from features.crm.load import opened
 from features.settings import Settings
@@ -331,5 +331,5 @@ def _fine(answers: Answers, what: str) -> None:
 
 
 if __name__ == "__main__":
-    load.OVERDUE_SECONDS = 120.0
+    load_generator.OVERDUE_SECONDS = 120.0
     main()

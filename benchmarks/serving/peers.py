@@ -18,7 +18,7 @@ import psutil
 import pyarrow as pa
 import xgboost as xgb
 
-from benchmarks.serving.load import Request, closed, get, post
+from benchmarks.serving.load_generator import Request, closed, get, post
 
 ARROW = "application/vnd.apache.arrow.stream"
 ROOT = Path(__file__).parents[2]

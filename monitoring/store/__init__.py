@@ -4,24 +4,34 @@ Everything readers see is written in one transaction, and everything can be writ
 that a step killed at any moment can simply be run again.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
 from features.settings import Settings
-from monitoring.store.access import PeopleLog
+from monitoring.store.access import AccessLog, AuditLog, JudgementLog
 from monitoring.store.alert_log import AlertLog
 from monitoring.store.database import connect, insert, now, writing
 from monitoring.store.erase_from_store import erase_account
-from monitoring.store.outcomes import OutcomeLog
+from monitoring.store.outcomes import EventLog, OutcomeLog
+from monitoring.store.predictions import PredictionLog
 from monitoring.store.scores import ScoreLog
 from monitoring.store.tables import runs
 
 
-@dataclass(frozen=True)
-class Store(ScoreLog, OutcomeLog, AlertLog, PeopleLog):
+class Store:
     """All of the store on one engine; safe to share between threads, and opened anew in each process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.scores = ScoreLog(engine)
+        self.predictions = PredictionLog(engine)
+        self.outcomes = OutcomeLog(engine)
+        self.events = EventLog(engine)
+        self.alerts = AlertLog(engine)
+        self.access = AccessLog(engine)
+        self.judgements = JudgementLog(engine)
+        self.audit = AuditLog(engine)
 
     def record_run(self, run_id: str, what: str, kind: str | None, summary: dict[str, Any]) -> None:
         """Keep what a run found; the same `run_id` again replaces it."""

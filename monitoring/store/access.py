@@ -30,8 +30,8 @@ class Key:
 
 
 @dataclass(frozen=True)
-class PeopleLog:
-    """The part of the store that knows people."""
+class AccessLog:
+    """The part of the store that knows who may come in: keys, and sessions that were ended."""
 
     engine: Engine
 
@@ -108,6 +108,13 @@ class PeopleLog:
             query = select(ended_sessions.c.session_sha256).where(ended_sessions.c.until >= now())
             return frozenset(connection.execute(query).scalars())
 
+
+@dataclass(frozen=True)
+class JudgementLog:
+    """The part of the store that keeps what people think of a score, and what they did."""
+
+    engine: Engine
+
     def override(
         self,
         kind: str,
@@ -162,6 +169,23 @@ class PeopleLog:
         """All actions taken, oldest first."""
         return self._listed(actions, kind)
 
+    def _add(self, table: Table, **values: Any) -> None:
+        with writing(self.engine) as connection:
+            connection.execute(insert(connection, table).values(**values))
+
+    def _listed(self, table: Table, kind: str) -> pd.DataFrame:
+        query = select(table).where(table.c.kind == kind).order_by(*table.primary_key)
+        with self.engine.connect() as connection:
+            result = connection.execute(query)
+            return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
+
+
+@dataclass(frozen=True)
+class AuditLog:
+    """The part of the store that keeps who did what."""
+
+    engine: Engine
+
     def record(
         self, actor: str, action: str, subject: str | None = None, details: dict[str, Any] | None = None
     ) -> None:
@@ -174,16 +198,6 @@ class PeopleLog:
         with self.engine.connect() as connection:
             query = select(audit).order_by(audit.c.audit_id.desc()).limit(limit)
             return [dict(row) for row in connection.execute(query).mappings()]
-
-    def _add(self, table: Table, **values: Any) -> None:
-        with writing(self.engine) as connection:
-            connection.execute(insert(connection, table).values(**values))
-
-    def _listed(self, table: Table, kind: str) -> pd.DataFrame:
-        query = select(table).where(table.c.kind == kind).order_by(*table.primary_key)
-        with self.engine.connect() as connection:
-            result = connection.execute(query)
-            return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
 
 
 def _note(

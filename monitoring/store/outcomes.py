@@ -19,7 +19,7 @@ _IDS_AT_ONCE = 5_000
 
 @dataclass(frozen=True)
 class OutcomeLog:
-    """The part of the store that keeps what became of predictions, and events that arrived live."""
+    """The part of the store that keeps what became of predictions."""
 
     engine: Engine
 
@@ -67,6 +67,13 @@ class OutcomeLog:
         for name in ("decided_at", "recorded_at"):
             frame[name] = pd.to_datetime(frame[name]).astype("datetime64[us]")
         return frame
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """The part of the store that keeps CRM rows that arrived live."""
+
+    engine: Engine
 
     def record(
         self, table: str, rows: Sequence[dict[str, Any]], key: str, connection: Connection | None = None

@@ -11,12 +11,11 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import Connection, and_, case, func, or_, select, update
+from sqlalchemy import Connection, Engine, and_, case, func, or_, select, update
 
 from features.errors import RenewalError
 from monitoring.store.database import insert, insert_in, now, put, reading, records, within, writing
 from monitoring.store.predictions import (
-    PredictionLog,
     Shadow,
     as_of_key,
     log_feature_table,
@@ -50,8 +49,10 @@ class Page:
 
 
 @dataclass(frozen=True)
-class ScoreLog(PredictionLog):
-    """The part of the store that keeps scores."""
+class ScoreLog:
+    """The part of the store that keeps scores, each written with its predictions."""
+
+    engine: Engine
 
     def write(
         self,

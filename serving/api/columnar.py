@@ -113,7 +113,7 @@ def read_table(kind: str, body: bytes) -> pa.Table:
 
 
 def scores_of(loaded: Loaded, table: pa.Table, reasons: bool) -> pa.Table:
-    """The scores of feature rows: `id` where it is there, probability, interval and band; reasons where wanted.
+    """The scores of feature rows: `id` if given, probability, interval and band; reasons where wanted.
 
     Raises:
         ProblemError: 422 where a column holds neither numbers nor texts.

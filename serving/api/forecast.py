@@ -10,6 +10,7 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from monitoring.store import Store
 from serving.api.list_filters import amounts, freshness
 from serving.api.routes import ERRORS, Owner, Region, Seller, answer, narrow
 from serving.scoring.retention import outlook
@@ -153,7 +154,7 @@ def worked(running: Running, wanted: dict[str, Any]) -> dict[str, Any]:
 def _open_renewals(store: Store, wanted: dict[str, Any]) -> pd.DataFrame:
     """Running contracts with the probability to reckon with and the owner's own.
 
-    Customers held out count with the mean probability of the others, so that nobody reads theirs from a sum. The
+    Customers held out count with the others' mean probability, so that nobody reads theirs from a sum. The
     newest override stands for the owner's own estimate, else the CRM's forecast.
     """
     rows = amounts(store, "renewal", wanted)

@@ -88,7 +88,7 @@ def histories(store: Store, kind: str, ids: list[str]) -> dict[str, list[dict[st
 
 
 def amounts(store: Store, kind: str, wanted: dict[str, Any]) -> pd.DataFrame:
-    """What is open, without reasons: money, probability with limits, the owner's own estimate, and whose it is."""
+    """What is open, without reasons: money, probability with limits, the owner's estimate, whose it is."""
     details, names = scores.c.details, ("forecast",)
     columns = [
         scores.c[name]

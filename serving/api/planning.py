@@ -1,4 +1,4 @@
-"""What is asked to plan by: what a change would do to a renewal, when to make contact, and the target account list.
+"""What people plan by: what a change would do to a renewal, when to make contact, the target account list.
 
 What if we acted otherwise: what the score would say; the estimated effect is another figure.
 

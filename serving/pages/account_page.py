@@ -17,6 +17,8 @@ from starlette.concurrency import run_in_threadpool
 
 from features.crm.load import opened
 from features.errors import RenewalError
+from monitoring.store import Store
+from monitoring.store.database import records
 from serving.api.list_filters import histories, of_account
 from serving.api.planning import contact_window, what_if_told
 from serving.api.problems import ProblemError
@@ -202,7 +204,7 @@ def _subject(running: Running, row: dict[str, Any], request: Request, principal:
 def _own(store: Store, kind: str, subject: str) -> list[dict[str, Any]]:
     """The team's overrides, newest first."""
     overrides = store.judgements.overrides(kind)
-    return overrides[overrides["subject_id"] == subject].iloc[::-1].to_dict("records")
+    return records(overrides[overrides["subject_id"] == subject].iloc[::-1])
 
 
 def _from_crm(running: Running, account_id: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
@@ -217,7 +219,7 @@ def _from_crm(running: Running, account_id: str) -> tuple[dict[str, Any] | None,
 
 def _done(store: Store, subjects: set[str]) -> list[dict[str, Any]]:
     taken = store.judgements.actions("renewal"), store.judgements.actions("win")
-    rows = [row for frame in taken for row in frame.to_dict("records") if row["subject_id"] in subjects]
+    rows = [row for frame in taken for row in records(frame) if row["subject_id"] in subjects]
     return sorted(rows, key=lambda row: row["taken_at"], reverse=True)
 
 

@@ -359,7 +359,7 @@ def weight_bar(size: float, largest: float) -> Markup:
 
 
 def spark(points: Sequence[Mapping[str, Any]]) -> Markup:
-    """A subject's probability over time, the size of a word; from 0 to 100 % like every bar of probability."""
+    """A subject's probability over time, the size of a word; from 0 to 100 % like every bar."""
     first, last = points[0], points[-1]
     spread = (last["as_of"] - first["as_of"]).total_seconds() or 1.0
     share = [(point["as_of"] - first["as_of"]).total_seconds() / spread for point in points]

@@ -207,9 +207,9 @@ async def settle(alert_id: str, step: str, request: Request, principal: Keeper) 
     if principal.is_scoped and not (matches and _is_theirs(store, matches[0], principal)):
         raise ProblemError(404, f"There is no alert {alert_id!r}.")
     if step == "acknowledge":
-        await run_in_threadpool(store.acknowledge_alert, alert_id, who)
+        await run_in_threadpool(store.alerts.acknowledge, alert_id, who)
     elif step == "close":
-        await run_in_threadpool(store.close_alert, alert_id, who, fields.get("because", "").strip()[:500])
+        await run_in_threadpool(store.alerts.close, alert_id, who, fields.get("because", "").strip()[:500])
     else:
         raise ProblemError(404, f"An alert can be acknowledged or closed, not {step!r}.")
     return RedirectResponse(url("/models", noted="The alert is noted."), 303)

@@ -1,4 +1,4 @@
-"""The pipeline page: open deals by expected money, the model's probability beside the owner's own, calls made."""
+"""The pipeline page: open deals by expected money, the model's probability beside the owner's, calls."""
 
 from typing import Any
 

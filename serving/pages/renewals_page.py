@@ -6,6 +6,8 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
+from monitoring.store import Store
+from monitoring.store.database import records
 from serving.api.problems import ProblemError
 from serving.pages.sign_in_page import checked_form
 from serving.pages.view import Seller, url
@@ -43,7 +45,7 @@ def _judgements(store: Store, rows: list[dict[str, Any]]) -> dict[str, dict[str,
     ids = [row["subject_id"] for row in rows]
     overrides = store.judgements.overrides("renewal")
     overrides = overrides[overrides["subject_id"].isin(ids)].drop_duplicates("subject_id", keep="last")
-    return {row["subject_id"]: row for row in overrides.to_dict("records")}
+    return {row["subject_id"]: row for row in records(overrides)}
 
 
 @router.get("/renewals/export.{ending}")
@@ -60,7 +62,7 @@ async def override(contract_id: str, request: Request, principal: Seller) -> Res
     matches = store.scores.page("renewal", ids=[contract_id]).rows
     if not matches or not principal.sees(matches[0]):
         raise ProblemError(404, f"There is no contract {contract_id!r} among those that run.")
-    probability = _odds(fields.get("probability", ""))
+    probability = _probability(fields.get("probability", ""))
     who = principal.label or principal.key_id
     store.judgements.override(
         "renewal",
@@ -83,7 +85,7 @@ def _back(path: str, account_id: str) -> str:
     return "/renewals?noted=1"
 
 
-def _odds(text: str) -> float:
+def _probability(text: str) -> float:
     """Per cent as typed by people.
 
     Raises:

@@ -5,7 +5,7 @@ expansion money won in that month (in the past) or expected to be (deals of kind
 `expansion` that are open now).
 
 The expected value is exact: decided money, plus the sum of amount × probability. The 90 % interval comes from
-simulated outcomes of all contracts together: in each draw the probabilities move, all in one direction, within their
+simulated outcomes of all contracts together: in each draw the probabilities move together, within their
 own 90 % intervals on the log-odds scale (what calibration does not know), and then each customer renews or
 not (a Poisson-binomial sum weighted by money). Contracts of one customer share their luck. Moving together
 and sharing luck make the interval rather too wide than too narrow.
@@ -25,7 +25,7 @@ from training.metrics import to_logit, to_probability
 MONTHS_BACK = 18
 MOST_BEFORE = 5_000
 DRAWS = 2_000
-"""Fewer for tens of thousands of contracts, whose luck evens out; how the probabilities move is spread evenly."""
+"""Fewer for tens of thousands of contracts, whose luck evens out; their common move is spread evenly."""
 
 Z_OF_LIMIT = 1.6449
 """The limits of a 90 % interval lie so many standard deviations from the middle."""

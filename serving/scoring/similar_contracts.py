@@ -18,6 +18,7 @@ from features.errors import RenewalError
 from features.settings import Settings
 from features.snapshots import renewal_snapshots
 from serving.scoring.batch import about
+from training.encode import Rows
 from training.explain import grouped_contributions
 from training.fairness.group_metrics import interval
 from training.model import Model
@@ -108,7 +109,7 @@ def typical_distance(space: np.ndarray, seed: int = 0) -> float:
     return float(np.median(np.linalg.norm(space[one] - space[other], axis=1)))
 
 
-def place_of(model: Model, X: pd.DataFrame) -> np.ndarray:
+def place_of(model: Model, X: Rows) -> np.ndarray:
     """(n, k) where feature rows lie in the space of a `Past` of the same model."""
     return grouped_contributions(model, X)[1].astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""Contracts that were scored, forecast by their owners, and decided since; the probability they were drawn with."""
+"""Contracts that were scored, forecast by their owners, and decided since; the true probabilities."""
 
 from dataclasses import dataclass
 from pathlib import Path

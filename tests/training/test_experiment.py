@@ -1,4 +1,4 @@
-"""How to test the advice by a randomised experiment: how many are needed, for how long, and what a design refuses."""
+"""Planning a randomised experiment: how many are needed, for how long, and what a design refuses."""
 
 import json
 

@@ -1,6 +1,6 @@
 """Mending unequal treatment by means that may be used: weights, a constraint, fewer columns.
 
-All three act while the model learns. The probabilities of a customer never ask for the segment: other thresholds or
+All three act while the model learns. A customer's score never asks for the segment: other thresholds or
 scores for other segments would treat people differently for what they are, and are not offered.
 
 Row weights by segment and outcome, for training alone: the probabilities themselves never ask for a segment.

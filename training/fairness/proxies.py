@@ -35,7 +35,7 @@ _ROUNDS, _FOLDS = 60, 5
 
 @dataclass(frozen=True)
 class Told:
-    """How a segment was told by something: `auc` with its standard error; accuracy where probabilities were given."""
+    """How well something tells a segment: `auc` with its standard error; accuracy where it can be had."""
 
     column: str
     auc: float

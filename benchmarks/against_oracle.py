@@ -1,15 +1,15 @@
-"""How much of what can be known the served model knows: `python -m benchmarks.oracle --accounts 2000`.
+"""How much of what can be known the model knows: `python -m benchmarks.against_oracle --accounts 2000`.
 
-The simulator writes down, for each snapshot, the probability given all that its CRM shows at `as_of`. On the later
-part, which had no say in the choice of the model, the served probabilities are held against those. `excess` is by how
-much the log loss that the oracle's probabilities lead one to expect lies above the oracle's own: the luck of the
+The simulator writes down, for each snapshot, the probability given all its CRM shows at `as_of`. On the later
+part, which had no say in the choice of the model, the served ones are held against those. `excess` is by how
+much the log loss to be expected of them lies above the oracle's own: the luck of the
 outcomes is taken out, which alone moves their ratio (`log loss ratio`) by a percent or two. Beside it the
 same for the regression and the default XGBoost that an analyst would fit by hand, and for an `informed`
-analyst who is told the simulator's own hidden states and what enters the probability, and has to estimate only the
+analyst who is told the simulator's own hidden states and what enters the probability, and estimates only the
 weights: the oracle knows those and every owner's skill besides, which nobody can learn from the CRM.
 
 `covered` is the share of 20 equal parts of the later list in which the promised 90 % interval, fitted on
-earlier rows alone, holds the mean of the oracle's probability; `random - forward` is what a split that ignores time
+earlier rows alone, holds the oracle's mean probability; `random - forward` is what a split that ignores time
 would have promised too much in AUC. With `--no-signal` it prints which alias each model got instead: none may
 be champion.
 """

@@ -1,4 +1,4 @@
-"""Parity on real people: `python -m benchmarks.parity PATH` from the root.
+"""Parity on real people: `python -m benchmarks.parity_peers PATH` from the root.
 
 PATH is an unpacked nannyml wheel (or the folder of its `employment_MA_*.pq`): 277,677 people of the American
 Community Survey in Massachusetts, 2015 to 2018, with what a classifier predicted of their being employed
