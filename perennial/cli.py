@@ -61,7 +61,7 @@ def simulate(
     ] = False,
 ) -> Result:
     """Write a CRM whose truth is known, and truth.json with the true effects beside it."""
-    from data_commands.simulation import simulate
+    from features.simulation import simulate
 
     truth = simulate(folder, accounts=accounts, seed=seed, signal=signal, hidden_worry=hidden_worry, say=say)
     return {"folder": str(folder), "truth": truth}
@@ -75,7 +75,7 @@ def ingest(
     until: Annotated[str | None, typer.Option(metavar="DATE", help="As if today were DATE (UTC).")] = None,
 ) -> Result:
     """Read and check CRM data, and keep it as what every command reads by default."""
-    from data_commands.crm.load import ingest
+    from features.crm.load import ingest
 
     crm = ingest(source, Settings.from_env(), mapping=mapping, until=moment(until, "--until"), say=say)
     return crm.quality.as_dict()

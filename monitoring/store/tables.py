@@ -1,4 +1,4 @@
-"""The store's tables, declared once; `monitoring/migrations` brings a database to them.
+"""The store's tables, declared once; `monitoring/store/migrations` brings a database to them.
 
 Moments are naive UTC. `as_of_key` is `as_of` as text, or `undated`: a NULL would not be unique. Money is in
 units (not minor units), as in the results of the command line.
@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 HEAD = "0003"
-"""The newest migration; a test holds it equal to the head of `monitoring/migrations`."""
+"""The newest migration; a test holds it equal to the head of `monitoring/store/migrations`."""
 
 POSTGRES_SCHEMA = "perennial"
 """On PostgreSQL the tables have a schema of their own: MLflow and Optuna may live in the same database."""

@@ -45,7 +45,7 @@ def test_head_is_the_newest_migration_and_migrations_make_the_declared_tables(tm
     from monitoring.store import tables
 
     config = Config()
-    config.set_main_option("script_location", "monitoring/migrations")
+    config.set_main_option("script_location", "monitoring/store/migrations")
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD
     engine = connect(f"sqlite:///{tmp_path}/p.db")
     migrate(engine)

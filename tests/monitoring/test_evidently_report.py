@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_shift import COLUMNS, frame
+from test_drift import COLUMNS, frame
 
 from monitoring.checks import Check, Verdict
 from monitoring.drift import ALPHA, shifts

@@ -106,7 +106,7 @@ def personas(
         `personas`: dicts of `profiles.personas.persona`, each with the profile's `outcomes`; `rows`: their
         figures, one a row; `weights` and `notes`; `html`: all of them as a page. Raises as `profiles` does.
     """
-    from training.icp.personas import figures_of, page, persona
+    from training.icp.persona_cards import figures_of, page, persona
 
     prepared = prepared or study(crm, settings, weights, say)
     cards = []
