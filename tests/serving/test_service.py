@@ -230,7 +230,7 @@ def serving(home, *arguments, port=None):  # noqa: F811
     command = [
         sys.executable,
         "-c",
-        "from perennial import main; main()",
+        "from perennial.cli import main; main()",
         "serve",
         "--port",
         str(port),
