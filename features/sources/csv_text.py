@@ -1,20 +1,27 @@
-"""CSV files in UTF-16 or UTF-32, as spreadsheets export "Unicode text": told by their byte-order mark.
+"""The encoding of a CSV file: named by its byte-order mark, shown by its bytes, or judged from them.
 
-What is wrong with a CSV file that DuckDB gives up on, in one line that a person can act on.
+A CSV file that is not a table from its first line to its last: what is no row is left out, and named.
+
+DuckDB reads a file at once or not at all. Where it gives up, or where the last lines look like totals, the
+file is gone through line by line, and its rows are written down anew for DuckDB to read.
 """
 
 import codecs
-import csv
 import gzip
 import io
 import re
 import shutil
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import duckdb
+from charset_normalizer import from_bytes
 
 from features.errors import RenewalError
+from features.sources.csv_layout import Layout
+from features.sources.csv_rows import Row, as_line, rows_of
 
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # begins with the mark of UTF-16, so it is asked for first
@@ -23,6 +30,15 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _CHUNK = 1 << 20
+_SAMPLE = 20_000
+"""Bytes of lines beyond ASCII from which an encoding is judged."""
+_CANDIDATES = (
+    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "cp1255", "cp1256", "mac_roman"),
+    *("cp850", "cp437", "koi8_r", "cp932", "gb18030", "cp949", "big5", "euc_jp"),
+)
+"""Encodings that spreadsheets and CRMs export in, the most common first."""
+_SELDOM = frozenset("ÝÞþðÐýÿŸ¤¦¨ª¬¯±³´µ¶·¸¹¼½¾÷ƒˆ˜¥¢›‹‰†‡")
+"""Signs much more seldom in names and places than the letters that other encodings have in their place."""
 
 
 def opened(path: Path) -> BinaryIO:
@@ -30,58 +46,295 @@ def opened(path: Path) -> BinaryIO:
     return cast("BinaryIO", gzip.open(path, "rb")) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
-def as_utf8(path: Path, staging: Path) -> Path:
-    """The file itself, or its text as UTF-8 in `staging` where a byte-order mark names another encoding.
+def as_utf8(path: Path, staging: Path, notes: list[str]) -> Path:
+    """The file itself where it is UTF-8, else its text as UTF-8 in `staging`.
+
+    Args:
+        path: a text file, packed or not.
+        staging: where the UTF-8 text goes.
+        notes: gets what was decided, where that is not UTF-8 or not surely right.
 
     Raises:
-        RenewalError: the bytes are not of the encoding that the mark names.
+        RenewalError: the bytes are not of the encoding that a byte-order mark names.
     """
     with opened(path) as file:
-        head = file.read(4)
-    encoding = next((name for mark, name in _MARKS if head.startswith(mark)), None)
-    if encoding is None:
+        head = file.read(4096)
+    marked = next((name for mark, name in _MARKS if head.startswith(mark)), None)
+    encoding = marked or _without_mark(head)
+    if encoding is None and _is_utf8(path):
         return path
     target = staging / f"{path.name.split('.')[0]}.utf-8.csv"
-    try:
-        with opened(path) as file, target.open("w", encoding="utf-8", newline="") as out:
-            shutil.copyfileobj(io.TextIOWrapper(file, encoding, newline=""), out, _CHUNK)
-    except UnicodeError as error:
-        raise RenewalError(
-            expected=f"{path.name} to be {encoding.upper()}, as its byte-order mark says",
-            found=" ".join(str(error).split())[:200],
-            do="Export it again as UTF-8.",
-        ) from error
+    if encoding is not None:
+        try:
+            _rewrite(path, target, encoding, "strict")
+        except UnicodeError as error:
+            raise RenewalError(
+                expected=f"{path.name} to be {encoding.upper()}, as its byte-order mark says",
+                found=" ".join(str(error).split())[:200],
+                do="Export it again as UTF-8.",
+            ) from error
+        return target
+    strays, sample, in_utf8 = _beyond_ascii(path)
+    if in_utf8 >= len(strays):
+        _rewrite_mixed(path, target)
+        lines = ", ".join(map(str, strays[:5])) + (" …" if len(strays) > 5 else "")
+        notes.append(
+            f"{path.name} is UTF-8 but for {len(strays)} line{'s' * (len(strays) > 1)} ({lines}),"
+            " read as Windows-1252"
+        )
+        return target
+    encoding = judged(sample)
+    _rewrite(path, target, encoding, "replace")
+    seen = _example(sample, encoding)
+    notes.append(f"{path.name} is not UTF-8 and was read as {_called(encoding)}: {seen}")
     return target
 
 
-_LINE = re.compile(r"CSV Error on Line: (\d+)")
-_LOOKED_AT = 10_000_000
-"""Bytes that are read in search of a broken quote."""
+def judged(sample: bytes) -> str:
+    """The encoding that makes most sense of bytes that are not UTF-8.
+
+    charset-normalizer measures how messy each decoding looks; a few names are too short for it to tell
+    neighbouring code pages apart, so among those that look alike the one with the fewest odd letters is taken
+    (a capital after a small letter, a sign inside a word, two scripts in one word), and then the most common.
+    """
+    matches = {
+        name: match.chaos
+        for match in from_bytes(sample, cp_isolation=list(_CANDIDATES))
+        for name in match.could_be_from_charset
+    }
+    least = min(matches.values(), default=0.0)
+    alike = ["cp1252", *(name for name in _CANDIDATES if matches.get(name, 1.0) <= least + 0.1)]
+    return min(alike, key=lambda name: (_oddities(sample.decode(name, "replace")), _CANDIDATES.index(name)))
 
 
-def fault_of(path: Path, delimiter: str, error: duckdb.Error) -> str:
-    """The reason, with its line where DuckDB or the file's quotes tell it."""
-    told = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if line := _LINE.search(told[0]):
-        reason = next((text for text in told[1:] if not text.startswith("Original Line")), told[0])
-        return f"in line {line.group(1)}: {reason[:200]}"
-    if "sniffing" not in told[0]:
-        return told[0][:300]
-    return _broken_quote(path, delimiter) or "rows that do not have as many values as the header"
+def _oddities(text: str) -> int:
+    odd = 0
+    for before, letter, after in zip(" " + text, text, text[1:] + " ", strict=False):
+        if letter < "\x80":
+            continue
+        category = unicodedata.category(letter)
+        odd += letter in _SELDOM or letter == "\ufffd" or category in ("Co", "Cc", "Cn")
+        odd += category == "Lu" and before.islower()
+        odd += category in ("So", "Sc", "Sm", "Sk") and (before.isalpha() or after.isalpha())
+        odd += not letter.isalpha() and letter not in "’‘" and before.isalpha() and after.isalpha()
+        odd += letter.isalpha() and (before.isdigit() or after.isdigit())
+        odd += before.isalpha() and letter.isalpha() and _script(before) != _script(letter)
+        odd += after < "\x80" and after.isalpha() and letter.isalpha() and _script(after) != _script(letter)
+        odd += "HALFWIDTH" in unicodedata.name(letter, "") or category == "Lm"
+    return odd
 
 
-def _broken_quote(path: Path, delimiter: str) -> str | None:
-    """The first quote that is never closed, or is followed by more than the delimiter, with its line."""
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "?").split()[0]
+
+
+def _called(encoding: str) -> str:
+    return f"Windows-{encoding[2:]}" if encoding.startswith("cp125") else encoding
+
+
+def _example(sample: bytes, encoding: str) -> str:
+    words = re.findall(r"[^\W\d_]+", sample.decode(encoding, "replace"))
+    return repr(
+        next((word for word in words if not word.isascii()), sample.decode(encoding, "replace")[:20])[:40]
+    )
+
+
+def _without_mark(head: bytes) -> str | None:
+    """UTF-16 without a mark: every other byte of plain letters is zero."""
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    if max(even, odd) < 0.4 * len(head) / 2 or min(even, odd) > 0.1 * len(head) / 2:
+        return None
+    return "utf-16-le" if odd > even else "utf-16-be"
+
+
+def _is_utf8(path: Path) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
     with opened(path) as file:
-        text = file.read(_LOOKED_AT).decode("utf-8", "replace")
-    rows, begins = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 1
-    while True:
         try:
-            next(rows)
-        except StopIteration:
-            return None
-        except csv.Error as error:
-            if "expected after" in str(error):
-                return f"text after a closing quote in line {rows.line_num}"
-            return f"a quote in line {begins} that is never closed"
-        begins = rows.line_num + 1
+            while chunk := file.read(_CHUNK):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
+    return True
+
+
+def _beyond_ascii(path: Path) -> tuple[list[int], bytes, int]:
+    """Lines (from 1) that are not UTF-8, a sample of them, and how many lines beyond ASCII are UTF-8."""
+    strays: list[int] = []
+    sample, in_utf8 = b"", 0
+    with opened(path) as file:
+        for number, line in enumerate(file, 1):
+            if line.isascii():
+                continue
+            try:
+                line.decode()
+                in_utf8 += 1
+            except UnicodeDecodeError:
+                strays.append(number)
+                if len(sample) < _SAMPLE:
+                    sample += line
+    return strays, sample, in_utf8
+
+
+def _rewrite(path: Path, target: Path, encoding: str, errors: str) -> None:
+    with opened(path) as file, target.open("w", encoding="utf-8", newline="") as out:
+        shutil.copyfileobj(io.TextIOWrapper(file, encoding, newline="", errors=errors), out, _CHUNK)
+
+
+def _rewrite_mixed(path: Path, target: Path) -> None:
+    with opened(path) as file, target.open("w", encoding="utf-8", newline="") as out:
+        out.writelines(_decoded(file))
+
+
+def _decoded(file: BinaryIO) -> Iterator[str]:
+    for line in file:
+        try:
+            yield line.decode()
+        except UnicodeDecodeError:
+            yield line.decode("cp1252", "replace")
+
+
+_TAIL = 1 << 15
+_EXAMPLES = 3
+_TOTAL = re.compile(
+    r"\W*(?:(?:grand|sub|overall|report)[\s-]*)?"
+    r"(?:totals?|subtotals?|sums?|summe|gesamt(?:summe)?|zwischensumme|totale|totaux|total général|suma|soma|"
+    r"totaal|summa|average|count|records?)\b(?:\s*\(.*\))?\W*\d*(?:\s*records?)?\W*",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"[^\W\d_]{0,3}\W*\d[\d.,'’\s\u00a0\u202f]*\W*[^\W\d_]{0,3}\W*")
+
+
+@dataclass
+class Repair:
+    """What a file held beside its rows; line numbers from 1."""
+
+    rejected: list[tuple[int, str, str]] = field(default_factory=list)
+    beside: list[int] = field(default_factory=list)
+    empty: list[int] = field(default_factory=list)
+
+    def notes(self, called: str) -> list[str]:
+        """In words."""
+        parts = [
+            (self.beside, "totals, titles or footers, no rows"),
+            (self.empty, "empty"),
+        ]
+        return [f"{called}: {_lines(numbers)} {what}; left out" for numbers, what in parts if numbers]
+
+    def examples(self) -> list[str]:
+        """The first rejected lines, with why."""
+        return [f"line {line}: {why} ({text[:80]})" for line, why, text in self.rejected[:_EXAMPLES]]
+
+
+def _lines(numbers: list[int]) -> str:
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    named = ", ".join(f"{a}–{b}" if b > a else str(a) for a, b in spans[:5])
+    named += " …" if len(spans) > 5 else ""
+    return f"line {named} is" if len(numbers) == 1 else f"lines {named} are"
+
+
+def needs_repair(path: Path, layout: Layout) -> bool:
+    """Whether the last lines hold a total or a footer that DuckDB would take for rows."""
+    size = path.stat().st_size
+    with opened(path) as file:
+        if not path.name.lower().endswith(".gz") and size > _TAIL:
+            file.seek(size - _TAIL)
+            file.readline()
+            text = file.read().decode("utf-8", "replace")
+        elif size <= _TAIL:
+            text = file.read().decode("utf-8-sig", "replace")
+        else:
+            return False
+    rows = [row for row in rows_of(io.StringIO(text, newline=""), layout.delimiter) if row.values]
+    return any(_is_beside(row.values or [], layout, at_end=True) for row in rows[-20:])
+
+
+def repaired(path: Path, layout: Layout, target: Path) -> Repair:
+    """Write the file's rows, and nothing else, to `target`: UTF-8, one end of line, every value in quotes.
+
+    Args:
+        path: a UTF-8 file.
+        layout: of it.
+        target: gets a header line and the rows.
+    """
+    repair = Repair()
+    with opened(path) as binary, target.open("w", encoding="utf-8", newline="") as out:
+        text = io.TextIOWrapper(binary, "utf-8-sig", errors="replace", newline="")
+        out.write(as_line(layout.names, layout.delimiter) + "\n")
+        for row in _held_back(_rows(text, layout, repair), layout, repair):
+            out.write(_padded(row, layout) + "\n")
+    return repair
+
+
+def _rows(text: io.TextIOWrapper, layout: Layout, repair: Repair) -> Iterator[Row]:
+    """The rows that have the header's width."""
+    width, short = len(layout.names), len(layout.names) - _unnamed_at_end(layout)
+    for row in rows_of(text, layout.delimiter):
+        if row.line < layout.data_line:
+            continue
+        values = row.values
+        if values is not None and len(values) > width and not any(map(str.strip, values[width:])):
+            values = values[:width]
+            row = Row(row.line, as_line(values, layout.delimiter), values, row.ended)
+        if values is None:
+            repair.rejected.append((row.line, _broken(row.text), row.text))
+        elif not any(map(str.strip, values)):
+            repair.empty.append(row.line)
+        elif len(values) == 1 and width > 2:
+            repair.beside.append(row.line)
+        elif not short <= len(values) <= width:
+            why = f"{len(values)} values where the header has {width}"
+            repair.rejected.append((row.line, why, row.text))
+        elif _is_beside(values, layout, at_end=False):
+            repair.beside.append(row.line)
+        else:
+            yield row
+
+
+def _broken(text: str) -> str:
+    return "a quote that is never closed" if text.count('"') % 2 else "text after a closing quote"
+
+
+def _held_back(rows: Iterator[Row], layout: Layout, repair: Repair) -> Iterator[Row]:
+    """Rows of one value in prose are footers where nothing but their like comes after them."""
+    held: list[Row] = []
+    for row in rows:
+        if _is_beside(row.values or [], layout, at_end=True):
+            held.append(row)
+            continue
+        yield from held
+        held.clear()
+        yield row
+    repair.beside.extend(row.line for row in held)
+    repair.beside.sort()
+
+
+def _is_beside(values: list[str], layout: Layout, at_end: bool) -> bool:
+    """A total (a word for it, then numbers alone), or at the end of the file a single value in prose."""
+    filled = [value.strip() for value in values if value.strip()]
+    if len(layout.names) < 3 or not filled:
+        return False
+    if _TOTAL.fullmatch(filled[0]):
+        return all(_NUMBER.fullmatch(value) for value in filled[1:])
+    return at_end and len(filled) == 1 and " " in filled[0] and values[0].strip() == filled[0]
+
+
+def _unnamed_at_end(layout: Layout) -> int:
+    n = 0
+    while n < len(layout.header) and not layout.header[-1 - n]:
+        n += 1
+    return n
+
+
+def _padded(row: Row, layout: Layout) -> str:
+    values = row.values or []
+    missing = len(layout.names) - len(values)
+    if '"' in row.text:
+        return as_line(values + [""] * missing, layout.delimiter).replace("\x00", "")
+    return row.text.replace("\x00", "") + layout.delimiter * missing
