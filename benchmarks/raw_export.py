@@ -2,9 +2,10 @@
 
     python -m benchmarks.raw_export [--rows 1000000] [--dialect plain|german]
 
-`plain` is written as the contract writes; `german` has semicolons, decimal commas, days first, Windows-1252 and
-words for nothing, which `read_csv` reads as text. `read_csv` finds types and writes Parquet; `load` does all that
-`perennial check` does: it decides each column's reading, checks keys and references, sorts and writes.
+`plain` is written as the contract writes; `german` has semicolons, decimal commas, days first, Windows-1252
+and words for nothing, which `read_csv` reads as text. `read_csv` finds types and writes Parquet; `raw` lays the
+file down as text; `load` does all that `perennial check` does: it decides how columns are read, checks keys
+and references, sorts and writes.
 """
 
 import argparse
@@ -21,7 +22,8 @@ import duckdb
 
 _COLUMNS = {
     "plain": """'E' || i AS activity_id, 'A' || (i % 20000) AS account_id,
-        strftime(moment, '%Y-%m-%d %H:%M:%S') AS occurred_at, kind, strftime(moment, '%Y-%m-%d') AS recorded_at,
+        strftime(moment, '%Y-%m-%d %H:%M:%S') AS occurred_at, kind,
+        strftime(moment, '%Y-%m-%d') AS recorded_at,
         CAST(minutes AS VARCHAR) AS duration_minutes, outcome""",
     "german": """'E' || i AS activity_id, 'A' || (i % 20000) AS account_id,
         strftime(moment, '%d.%m.%Y %H:%M') AS occurred_at, kind, strftime(moment, '%d.%m.%Y') AS recorded_at,

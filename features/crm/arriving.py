@@ -15,8 +15,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from features.column_form import add_macros, strict_form
 from features.crm.contract import TABLES, Column, Kind
+from features.crm.reading.column_form import add_macros, strict_form
+from features.crm.reading.nothing import is_nothing
 from features.crm.values import (
     STORED_AS,
     Reading,
@@ -28,7 +29,6 @@ from features.crm.values import (
     trimmed_text,
 )
 from features.errors import RenewalError
-from features.nothing import is_nothing
 
 _TYPES = {
     "VARCHAR": pa.string(),

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from features.crm.contract import Kind, Table, plain_name
+from features.crm.reading.moment_form import moment_form
+from features.crm.reading.number_form import number_form
+from features.crm.reading.value_shapes import Look, Shapes
 from features.crm.values import is_text
-from features.moment_form import moment_form
-from features.number_form import number_form
-from features.shapes import Look, Shapes
 
 
 def matched(table: Table, names: Iterable[str]) -> dict[str, str]:
@@ -51,8 +51,8 @@ _ENOUGH = 0.95
 _FREE_TEXT_LETTERS = 60
 _FEW = 30
 _FLAGS = """
-true false yes no t f y n ja nein oui non si sí sim não nao vrai faux verdadero verdadeiro falso wahr falsch vero
-да нет checked unchecked nej nee
+true false yes no t f y n ja nein oui non si sí sim não nao vrai faux verdadero verdadeiro falso wahr falsch
+vero да нет checked unchecked nej nee
 """
 FLAGS = frozenset(_FLAGS.split())
 

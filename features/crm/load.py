@@ -15,11 +15,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.column_form import add_macros
 from features.crm.contract import TABLES, Kind
 from features.crm.crm import MANIFEST, Crm, read_crm
 from features.crm.known_until import checked_until, first_known, last_midnight, today
 from features.crm.quality import Quality, check_rows_left
+from features.crm.reading.column_form import add_macros
+from features.crm.unread import count_unread
 from features.crm.validate import (
     Draft,
     begin,
@@ -35,7 +36,6 @@ from features.progress import Say, silent
 from features.settings import Settings
 from features.sources.folder import read_folder
 from features.sources.readers import Raw, connect
-from features.unread import count_unread
 
 Kinds = Mapping[str, Mapping[str, Kind]]
 _CURRENT = "current"

@@ -15,8 +15,8 @@ from features.errors import RenewalError
 class TableQuality:
     """One table's figures; rows read are kept, quarantined or left out (known only after `until`).
 
-    `foreign_links` counts links to rows of another account, left out of rows that are kept; `unread` by column
-    the values that could not be read and count as missing, in rows that are kept without them.
+    `foreign_links` counts links to rows of another account, left out of rows that are kept; `unread`, by
+    column, the values that could not be read and count as missing in rows that are kept.
     """
 
     rows: int = 0

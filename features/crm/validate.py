@@ -12,14 +12,14 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.column_form import with_forms
 from features.crm.columns_match import kinds_of, matched, nearest, run_together
 from features.crm.contract import SUBJECTS, TABLES, Column, Kind, Table
 from features.crm.known_until import value_of
 from features.crm.quality import Quality
+from features.crm.reading.column_form import with_forms
+from features.crm.reading.value_shapes import Look
 from features.crm.values import Reading, fault, is_text, literal, quoted, read_in_layers
 from features.errors import RenewalError
-from features.shapes import Look
 
 DERIVED = ("accounts", "owners")
 """Tables whose rows are made where they are only referred to."""
@@ -66,7 +66,7 @@ def draft(
     """Match a raw table's columns to the contract's, and decide how each is read.
 
     Args:
-        connection: with the macros of `features.column_form`.
+        connection: with the macros of `features.crm.reading.column_form`.
         name: a table of the contract.
         raw: its Parquet file.
         quality: gets what was decided, and the columns that are ignored.
@@ -149,7 +149,7 @@ def begin(connection: duckdb.DuckDBPyConnection, drafted: Draft, folder: Path) -
     """Read every value once: makes `draft_<table>` (`__row`, `__<column>` for each value) and `bad_<table>`.
 
     Args:
-        connection: with the macros of `features.column_form`.
+        connection: with the macros of `features.crm.reading.column_form`.
         drafted: the table.
         folder: for the draft's Parquet file.
     """
@@ -182,8 +182,9 @@ def _lifted(drafted: Draft, values: dict[str, str]) -> dict[str, str]:
         return {}
     first = values[table.time]
     return {
-        name: f"CASE WHEN {at}::DATE = {first}::DATE OR ({at} < {first} AND {first} <= {at} + INTERVAL 12 HOURS"
-        f" AND {at}::TIME = TIME '23:59:59.999999') THEN greatest({at}, {first}) ELSE {at} END"
+        name: f"CASE WHEN {at}::DATE = {first}::DATE OR ({at} < {first} AND"
+        f" {at}::TIME = TIME '23:59:59.999999' AND {first} <= {at} + INTERVAL 12 HOURS)"
+        f" THEN greatest({at}, {first}) ELSE {at} END"
         for name, at in values.items()
         if name in table.seconds
     }

@@ -1,6 +1,6 @@
 """How one raw value becomes a value of the contract: DuckDB expressions for each `Kind`.
 
-Typed values are read here; how a column of text is read is decided on all of it (`features.column_form`).
+Typed values are read here; how a column of text is read is decided on all of it (`features.crm.reading`).
 Nothing is rounded but to the stored unit, halves to even.
 """
 
@@ -196,7 +196,7 @@ def is_milli(column: Column) -> bool:
 
 
 def is_outcome(column: Column) -> bool:
-    """Whether a column says how something ended: missing is undecided there, which a word not known is not."""
+    """Whether a column says how something ended; missing means undecided there, a word not known does not."""
     return column.kind is Kind.FLAG and column.known_with is not None
 
 

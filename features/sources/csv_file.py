@@ -10,7 +10,8 @@ from features.crm.contract import Table
 from features.crm.values import literal, quoted
 from features.errors import RenewalError
 from features.sources.csv_layout import Layout, layout_of
-from features.sources.csv_text import Repair, as_utf8, needs_repair, repaired
+from features.sources.csv_repair import Repair, needs_repair, repaired
+from features.sources.csv_text import as_utf8
 
 _FORMAT = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 40960"
 
@@ -77,8 +78,8 @@ def csv_to_parquet(
 def copy_written(connection: duckdb.DuckDBPyConnection, source: Path, target: Path) -> None:
     """Turn a CSV file that a database has written into Parquet: nothing in it is doubted."""
     connection.execute(
-        f"COPY (FROM read_csv({literal(source)}, all_varchar = true, delim = ',', quote = '\"', escape = '\"',"
-        f" header = true, skip = 0, null_padding = false)) TO {literal(target)} ({_FORMAT})"
+        f"COPY (FROM read_csv({literal(source)}, all_varchar = true, delim = ',', quote = '\"',"
+        f" escape = '\"', header = true, skip = 0, null_padding = false)) TO {literal(target)} ({_FORMAT})"
     )
 
 
@@ -86,8 +87,8 @@ def _copy(connection: duckdb.DuckDBPyConnection, source: Path, layout: Layout, t
     columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in layout.names)
     connection.execute(
         f"COPY (FROM read_csv({literal(source)}, columns = {{{columns}}}, auto_detect = false,"
-        f" header = false, skip = 1, delim = {literal(layout.delimiter)}, quote = '\"', escape = '\"', null_padding = false))"
-        f" TO {literal(target)} ({_FORMAT})"
+        f" header = false, skip = 1, delim = {literal(layout.delimiter)}, quote = '\"', escape = '\"',"
+        f" null_padding = false)) TO {literal(target)} ({_FORMAT})"
     )
 
 
@@ -105,9 +106,9 @@ def _copy_repaired(
     try:
         _copy(connection, rows, layout, target)
     except duckdb.Error as error:
-        found = str(error).strip().splitlines()[0][:300]
+        fault = str(error).strip().splitlines()[0][:300]
         raise RenewalError(
-            expected=f"{called} to be a CSV file", found=found, do="Correct the file, or export it again."
+            expected=f"{called} to be a CSV file", found=fault, do="Correct the file, or export it again."
         ) from error
     rows.unlink()
     read.notes += repair.notes(called)
@@ -135,13 +136,13 @@ def _drop_nothing(
     if not rows:
         return
     hollow = [name for name in layout.unnamed if nulls[name] == rows]
-    kept = [name for name in layout.names if name not in hollow]
+    columns = [name for name in layout.names if name not in hollow]
     for name in layout.unnamed:
         if name not in hollow:
             read.notes.append(
                 f"{called}: column {layout.names.index(name) + 1} has no name; it is called {name}"
             )
-    anything = f"coalesce({', '.join(map(quoted, kept))})"
+    anything = f"coalesce({', '.join(map(quoted, columns))})"
     empty = 0
     if min(nulls.values()) > 0:
         source = f"read_parquet({literal(target)})"
@@ -153,7 +154,7 @@ def _drop_nothing(
         read.notes.append(f"{called}: {empty:,} empty row{'s' * (empty > 1)} left out")
     fuller = target.with_suffix(".new")
     connection.execute(
-        f"COPY (SELECT {', '.join(map(quoted, kept))} FROM read_parquet({literal(target)})"
+        f"COPY (SELECT {', '.join(map(quoted, columns))} FROM read_parquet({literal(target)})"
         f" WHERE {anything} IS NOT NULL) TO {literal(fuller)} ({_FORMAT})"
     )
     fuller.replace(target)

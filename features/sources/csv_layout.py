@@ -103,9 +103,9 @@ def _header(rows: list[Row], table: Table | None) -> Row:
     """The line that names most columns of the contract, else the first that is as full as rows are."""
     top = rows[:_TITLES]
     if table is not None:
-        known = [len(matched(table, row.values or [])) for row in top]
-        if max(known) >= 2:
-            return top[known.index(max(known))]
+        matches = [len(matched(table, row.values or [])) for row in top]
+        if max(matches) >= 2:
+            return top[matches.index(max(matches))]
     filled = [sum(bool(value.strip()) for value in row.values or []) for row in rows]
     usual = Counter(len(row.values or []) for row in rows).most_common(1)[0][0]
     full = (

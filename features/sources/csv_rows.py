@@ -70,7 +70,7 @@ def _values(text: str, delimiter: str) -> list[str] | None:
     """A row's values; None where quotes are broken, `_OPEN` where the last one is not closed."""
     for escape in (None, "\\"):
         try:
-            found = list(
+            records = list(
                 csv.reader(
                     [text],
                     delimiter=delimiter,
@@ -79,7 +79,7 @@ def _values(text: str, delimiter: str) -> list[str] | None:
                     skipinitialspace=delimiter != "\t",
                 )
             )
-            return found[0] if len(found) == 1 else None
+            return records[0] if len(records) == 1 else None
         except csv.Error as error:
             if "unexpected end" in str(error):
                 return _OPEN

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import duckdb
 
-from features.column_form import add_macros
-from features.column_words import says_moments
+from features.crm.reading.column_form import add_macros
+from features.crm.reading.column_words import says_moments
+from features.crm.reading.moment_form import moment_form, moment_steps, order_of
+from features.crm.reading.value_shapes import Look
 from features.crm.values import literal, quoted
-from features.moment_form import moment_form, moment_steps, order_of
-from features.shapes import Look
 from features.sources.csv_file import csv_to_parquet
 from features.sources.readers import connect
 
@@ -72,7 +72,7 @@ def csv_view(path: Path, target: Path, staging: Path) -> FileView:
 
 
 def _dated(connection: duckdb.DuckDBPyConnection, source: str, sample: Path) -> dict[str, bool]:
-    """Columns, and whether DuckDB by itself takes them for days or moments: mappings are written against that."""
+    """Columns, and whether DuckDB takes them for days or moments: mappings are written against that."""
     connection.execute(f"COPY (FROM {source} LIMIT {_SAMPLE}) TO {literal(sample)} (FORMAT csv, HEADER)")
     names = [row[0] for row in connection.execute(f"DESCRIBE FROM {source}").fetchall()]
     rows = connection.execute(
@@ -106,7 +106,7 @@ def _typed(
 def _moments(
     connection: duckdb.DuckDBPyConnection, source: str, called: str, name: str, notes: list[str]
 ) -> str:
-    """The column as days or moments, if each value is one in a form that the column shows; else as it stands."""
+    """The column as days or moments, if each value is one in a form that it shows; else as it stands."""
     look = Look(connection, source)
     shapes = look.shapes(name)
     if not shapes.complete or shapes.nothing:

@@ -6,8 +6,8 @@ from pathlib import Path
 import duckdb
 import yaml
 
-from features.column_form import add_macros
 from features.crm.contract import TABLES
+from features.crm.reading.column_form import add_macros
 from features.crm.values import literal, quoted
 from features.errors import RenewalError
 from features.sources.file_views import csv_view

@@ -10,9 +10,32 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
-from features.categories import category_form, set_step
-from features.column_words import says_flags, says_moments, says_numbers
 from features.crm.contract import Kind
+from features.crm.reading.categories import category_form, set_step
+from features.crm.reading.column_words import says_flags, says_moments, says_numbers
+from features.crm.reading.duration_form import DURATION_MACROS, duration_steps, needs_units
+from features.crm.reading.flag_words import flags_of
+from features.crm.reading.moment_form import (
+    MOMENT_MACROS,
+    MomentForm,
+    Order,
+    moment_form,
+    moment_steps,
+    order_of,
+    pooled_orders,
+)
+from features.crm.reading.nothing import is_nothing
+from features.crm.reading.number_form import (
+    NUMBER_MACROS,
+    NumberForm,
+    band_value,
+    decided,
+    number_form,
+    number_steps,
+    pooled,
+)
+from features.crm.reading.plain_columns import Plain, plain_columns
+from features.crm.reading.value_shapes import Look, Shapes, shapes_from
 from features.crm.values import (
     TEXT_MACROS,
     WORDY,
@@ -26,29 +49,6 @@ from features.crm.values import (
     typed_steps,
     word_step,
 )
-from features.duration_form import DURATION_MACROS, duration_steps, needs_units
-from features.flag_words import flags_of
-from features.moment_form import (
-    MOMENT_MACROS,
-    MomentForm,
-    Order,
-    moment_form,
-    moment_steps,
-    order_of,
-    pooled_orders,
-)
-from features.nothing import is_nothing
-from features.number_form import (
-    NUMBER_MACROS,
-    NumberForm,
-    band_value,
-    decided,
-    number_form,
-    number_steps,
-    pooled,
-)
-from features.plain_columns import Plain, plain_columns
-from features.shapes import Look, Shapes, shapes_from
 
 NUMBERS = (Kind.NUMBER, Kind.WHOLE, Kind.MONEY, Kind.DURATION)
 MOMENTS = (Kind.TIME, Kind.DATE)
@@ -211,7 +211,7 @@ def _flags(within: Table, reading: Reading, values: Mapping[str, int]) -> Form:
     ]
     step = f"CASE {' '.join(cases)} END" if cases else "CAST(NULL AS BOOLEAN)"
     opened = [value for value, flag in flags.items() if flag == "open"]
-    says, doubts = says_flags(within.name, reading.column.name, reading.raw, flags, values, outcome)
+    says, doubts = says_flags(within.name, reading.column.name, reading.raw, flags, values, outcome=outcome)
     rows = sum(values[value] for value in flags if value not in opened)
     return Form((step,), (*hollow, *opened), rows=rows, says=says, doubts=doubts)
 
@@ -222,18 +222,16 @@ def _braced(text: str) -> str:
 
 
 def number_column(
-    within: Table, reading: Reading, shapes: Shapes, seen: NumberForm, values: Mapping[str, int]
+    within: Table, reading: Reading, shapes: Shapes, evidence: NumberForm, values: Mapping[str, int]
 ) -> Form:
     """The form of a column of numbers."""
     kind = reading.column.kind
-    form = seen if within.strict else decided(seen, kind is Kind.MONEY, within.numbers)
+    form = evidence if within.strict else decided(evidence, kind is Kind.MONEY, within.numbers)
     comma = form.comma and not within.strict
     steps = number_steps(comma, bool(form.multiples))
     bands: dict[str, str] = {}
     if form.bands and kind is not Kind.DURATION:
-        bands = {
-            value: read for value in values if (read := band_value(value, comma)) and _is_band(value, seen)
-        }
+        bands = {value: read for value in values if _is_band(value) and (read := band_value(value, comma))}
     if bands:
         pairs = ", ".join(f"{_braced(band)}: '{value}'" for band, value in bands.items())
         steps = (f"coalesce(MAP {{{{{pairs}}}}}[{{v}}], {{v}})", *steps)
@@ -241,13 +239,15 @@ def number_column(
         steps = duration_steps(steps, units=needs_units(shapes.given))
     else:
         steps += _number_tail(reading, bool(form.percent), strict=within.strict)
-    from_table = within.numbers.example if not (seen.points or seen.commas) and not within.strict else ""
+    from_table = (
+        within.numbers.example if not (evidence.points or evidence.commas) and not within.strict else ""
+    )
     name = f"{within.name}.{reading.column.name}"
-    says, doubts = says_numbers(name, kind, seen, form, bands, from_table)
+    says, doubts = says_numbers(name, kind, evidence, form, bands, from_table)
     return Form(steps, shapes.nothing, rows=shapes.rows, says=says, doubts=doubts)
 
 
-def _is_band(value: str, seen: NumberForm) -> bool:
+def _is_band(value: str) -> bool:
     return number_form(shapes_from([value]).all).bands > 0
 
 

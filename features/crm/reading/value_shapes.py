@@ -11,8 +11,8 @@ from functools import cached_property
 
 import duckdb
 
+from features.crm.reading.nothing import NOTHING, is_nothing
 from features.crm.values import literal, quoted
-from features.nothing import NOTHING, is_nothing
 
 MOST = 2000
 """Shapes or values that are looked at; columns of free text have more, and no form."""
@@ -30,7 +30,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Shapes:
-    """The shapes of a column's values, the most frequent first; `complete` unless there are more than `MOST`."""
+    """The shapes of a column's values, the most frequent first; `complete` unless they are too many."""
 
     all: tuple[Shape, ...]
     complete: bool = True
@@ -64,7 +64,7 @@ class Look:
     """Looks at the columns of a relation, at each only once.
 
     Args:
-        connection: with the macros of `features.column_form`.
+        connection: with the macros of `features.crm.reading.column_form`.
         source: an SQL relation.
     """
 
@@ -82,8 +82,9 @@ class Look:
         """The shapes of a text column."""
         if column not in self._shapes:
             rows = self.connection.execute(
-                "SELECT translate(v, '0123456789', '9999999999') AS shape, CAST(sum(n) AS BIGINT), min(v), max(v)"
-                f" FROM {self.texts(column)} GROUP BY ALL ORDER BY 2 DESC, shape LIMIT {MOST + 1}"
+                "SELECT translate(v, '0123456789', '9999999999') AS shape, CAST(sum(n) AS BIGINT) AS rows,"
+                f" min(v), max(v) FROM {self.texts(column)} GROUP BY ALL ORDER BY rows DESC, shape"
+                f" LIMIT {MOST + 1}"
             ).fetchall()
             self._shapes[column] = Shapes(tuple(Shape(*row) for row in rows[:MOST]), len(rows) <= MOST)
         return self._shapes[column]
@@ -108,4 +109,4 @@ class Look:
             few = f"length({value}) <= {longest} AND lower(text_of({value})) IN ({words})"
             picked.append(f"list(DISTINCT text_of({value})) FILTER (WHERE {few}) AS w{i}")
         row = self.connection.execute(f"SELECT {', '.join(picked)} FROM {self.source}").fetchone() or ()
-        return {column: tuple(sorted(found or ())) for column, found in zip(columns, row, strict=True)}
+        return {column: tuple(sorted(spelled or ())) for column, spelled in zip(columns, row, strict=True)}

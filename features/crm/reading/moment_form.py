@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import duckdb
 
+from features.crm.reading.moment_words import ENGLISH, MONTHS, WEEKDAYS, ZONES
+from features.crm.reading.value_shapes import Shape
 from features.crm.values import literal, quoted
-from features.moment_words import ENGLISH, MONTHS, WEEKDAYS, ZONES
-from features.shapes import Shape
 
 _WORD = r"[A-Za-zÀ-ÿ]+\.?"
 _WRITTEN = re.compile(
@@ -246,16 +246,16 @@ def pooled_orders(forms: Iterable[MomentForm]) -> dict[str, Order]:
     return pool
 
 
-def order_of(sign: str, own: Order, table: Order | None, short: bool) -> tuple[str | None, str]:
+def order_of(sign: str, column: Order, table: Order | None, short: bool) -> tuple[str | None, str]:
     """`dmy`, `mdy`, `ymd` or None (unclear), and what shows it: `column`, `table` or nothing (custom).
 
     Args:
         sign: between the numbers.
-        own: what the column shows.
+        column: what the column shows.
         table: what the columns of its table show together.
         short: years have two digits, so that with dashes the year may come first.
     """
-    for shown, where in ((own, "column"), (table or own, "table")):
+    for shown, where in ((column, "column"), (table or column, "table")):
         if short and shown.turned and not shown.first and not shown.second:
             return "ymd", where
         if shown.first != shown.second:

@@ -71,10 +71,9 @@ def _look_closer(
     unread = [(text, count, row) for is_sentinel, text, count, row in rows if not is_sentinel]
     if sentinels:
         listed = ", ".join(list(sentinels)[:_EXAMPLES])
+        total = sum(sentinels.values())
         quality.decided(
-            [
-                f"{name}.{column.name}: {sum(sentinels.values()):,} values stand for no day or an open end ({listed})"
-            ]
+            [f"{name}.{column.name}: {total:,} values stand for no day or an open end ({listed})"]
         )
     if unread:
         total = sum(count for _, count, _ in unread)

@@ -2,7 +2,7 @@
 
 import re
 
-from features.shapes import Shape
+from features.crm.reading.value_shapes import Shape
 
 _CLOCK = re.compile(r"\d+:\d\d:\d\d")
 _UNCLEAR = re.compile(r"\d+:\d\d")
@@ -14,7 +14,8 @@ _SECONDS = "s|secs?|seconds?|sek|sekunden?|secondes?|segundos?"
 DURATION_MACROS = rf"""
 CREATE TEMP MACRO clock_seconds(v) AS TRY_CAST(split_part(v, ':', 1) AS BIGINT) * 3600
     + TRY_CAST(split_part(v, ':', 2) AS BIGINT) * 60 + TRY_CAST(split_part(v, ':', 3) AS BIGINT);
-CREATE TEMP MACRO amount_of(p) AS CASE WHEN p = '' THEN 0 ELSE TRY_CAST(replace(p, ',', '.') AS DECIMAL(18, 6)) END;
+CREATE TEMP MACRO amount_of(p) AS
+    CASE WHEN p = '' THEN 0 ELSE TRY_CAST(replace(p, ',', '.') AS DECIMAL(18, 6)) END;
 CREATE TEMP MACRO in_units(v) AS regexp_extract(lower(v),
     '^(?:pt)?\s*(?:(\d+(?:[.,]\d+)?)\s*(?:{_HOURS})\.?,?\s*)?(?:(\d+(?:[.,]\d+)?)\s*(?:{_MINUTES})\.?,?\s*)?'
     || '(?:(\d+(?:[.,]\d+)?)\s*(?:{_SECONDS})\.?)?$', ['h', 'm', 's']);

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 _WORDS = """
-null none nan nat nil na n/a n.a. n.a n/d nd k.a. k.a undefined <na> <null> <none> [null] (null) (blank) (empty)
-(leer) (vide) (vacío) blank empty - -- --- – — . ? \\n
+null none nan nat nil na n/a n.a. n.a n/d nd k.a. k.a undefined <na> <null> <none> [null] (null) (blank)
+(empty) (leer) (vide) (vacío) blank empty - -- --- – — . ? \\n
 #n/a #n/a! #na #nv #n/d #div/0! #ref! #value! #name? #num! #null! #calc! #spill! #bezug! #wert! #zahl! #wert
 #valeur! #nom? #nombre! #¡div/0! #¡ref! #¡valor! #¿nombre? #valor! #rif! #valore! ########
 """

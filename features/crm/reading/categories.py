@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from features.crm.reading.nothing import is_nothing, namibia_stays
 from features.crm.values import Form, literal
-from features.nothing import is_nothing, namibia_stays
 
 _SEPARATORS = ";|,"
 

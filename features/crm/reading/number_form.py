@@ -1,4 +1,4 @@
-"""How a column writes its numbers: which sign is the decimal one, currencies, per cent, thousands and millions.
+"""How a column writes its numbers: the decimal sign, currencies, per cent, thousands and millions.
 
 One `1.299,99` shows what `12.000` means in the whole column. A value that shows itself is read as it shows.
 """
@@ -8,85 +8,22 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from features.shapes import Shape
+from features.crm.reading.value_shapes import Shape
 
 _SPACES = "\u00a0\u202f\u2009\u2007\u2008\u2002\u2003"
 _MINUS = "\u2212\u2013\u2012\ufe63\uff0d"
-_CODES = frozenset(
-    [
-        "AED",
-        "ARS",
-        "AUD",
-        "BGN",
-        "BHD",
-        "BRL",
-        "CAD",
-        "CHF",
-        "CLP",
-        "CNY",
-        "COP",
-        "CRC",
-        "CZK",
-        "DKK",
-        "DOP",
-        "EGP",
-        "EUR",
-        "GBP",
-        "GHS",
-        "HKD",
-        "HRK",
-        "HUF",
-        "IDR",
-        "ILS",
-        "INR",
-        "ISK",
-        "JOD",
-        "JPY",
-        "KES",
-        "KRW",
-        "KWD",
-        "KZT",
-        "LKR",
-        "MAD",
-        "MXN",
-        "MYR",
-        "NGN",
-        "NOK",
-        "NZD",
-        "OMR",
-        "PEN",
-        "PHP",
-        "PKR",
-        "PLN",
-        "QAR",
-        "RMB",
-        "RON",
-        "RSD",
-        "RUB",
-        "SAR",
-        "SEK",
-        "SGD",
-        "THB",
-        "TND",
-        "TRY",
-        "TWD",
-        "TZS",
-        "UAH",
-        "UGX",
-        "USD",
-        "UYU",
-        "VEF",
-        "VND",
-        "XAF",
-        "XOF",
-        "ZAR",
-    ]
-)
+_CODE_LIST = """
+AED ARS AUD BGN BHD BRL CAD CHF CLP CNY COP CRC CZK DKK DOP EGP EUR GBP GHS HKD HRK HUF IDR ILS INR ISK JOD
+JPY KES KRW KWD KZT LKR MAD MXN MYR NGN NOK NZD OMR PEN PHP PKR PLN QAR RMB RON RSD RUB SAR SEK SGD THB TND
+TRY TWD TZS UAH UGX USD UYU VEF VND XAF XOF ZAR
+"""
+_CODES = frozenset(_CODE_LIST.split())
 _BEFORE = r"(?:[A-Z]{1,3}|Rs\.?|kr\.?|Fr\.?|Rp\.?)?"
 _AFTER = r"(?:kr\.?|zł|Kč|Ft|lei|[A-Z]{3})?"
 _MULTIPLES = {
     "k": 3, "tsd": 3, "tsd.": 3, "thousand": 3, "m": 6, "mm": 6, "mn": 6, "mio": 6, "mio.": 6, "million": 6,
-    "millionen": 6, "millions": 6, "mill.": 6, "b": 9, "bn": 9, "mrd": 9, "mrd.": 9, "md": 9, "billion": 9, "milliarden": 9,
+    "millionen": 6, "millions": 6, "mill.": 6, "b": 9, "bn": 9, "mrd": 9, "mrd.": 9, "md": 9, "billion": 9,
+    "milliarden": 9,
 }  # fmt: skip
 _MULTIPLE = "|".join(sorted((re.escape(word) for word in _MULTIPLES), key=len, reverse=True))
 _NUMBER = re.compile(
@@ -96,7 +33,8 @@ _NUMBER = re.compile(
 )
 _BAND = re.compile(r"(?P<low>\S.*?)\s*(?:-|–|—|\bto\b|\bbis\b|\bà\b)\s*(?P<high>\S.*)")
 _OPEN_BAND = re.compile(
-    r"(?P<about>[~≈<>≤≥]=?|ca\.?|about|over|under|more than|less than|über|unter)?\s*(?P<number>.*?\d[^+]*?)\s*(?P<plus>\+)?",
+    r"(?:[~≈<>≤≥]=?|ca\.?|about|over|under|more than|less than|über|unter)?"
+    r"\s*(?P<number>.*?\d[^+]*?)\s*\+?",
     re.IGNORECASE,
 )
 _PEOPLE = re.compile(r"\s*(?:employees|people|mitarbeiter|employés|empleados|users|seats)\.?$", re.IGNORECASE)
@@ -207,7 +145,7 @@ def number_form(shapes: Iterable[Shape]) -> NumberForm:
 
 
 def _decimal(core: str, shape: Shape) -> str:
-    """The decimal sign that a number shows; `?.` or `?,` where that sign could be either, empty if it has none."""
+    """The decimal sign that a number shows; `?.` or `?,` where it could be either, empty if there is none."""
     core = core.replace("'", " ").replace("’", " ")
     signs = [letter for letter in core if letter in ".,"]
     if not signs:
@@ -289,7 +227,8 @@ def band_value(text: str, comma: bool) -> str | None:
 
 
 NUMBER_MACROS = rf"""
-CREATE TEMP MACRO evened(v) AS translate(v, '{_SPACES}{_MINUS}’', '{" " * len(_SPACES)}{"-" * len(_MINUS)}''');
+CREATE TEMP MACRO evened(v) AS
+    translate(v, '{_SPACES}{_MINUS}’', '{" " * len(_SPACES)}{"-" * len(_MINUS)}''');
 CREATE TEMP MACRO is_negative(v) AS regexp_matches(v, '^[^0-9]*-|[0-9][^0-9]*-$|^\(.*\)$');
 CREATE TEMP MACRO bare(v) AS regexp_replace(v,
     '^\(?[\s+-]*{_BEFORE}\s*\p{{Sc}}?[\s+-]*|\s*%?\s*(?:\p{{Sc}}|{_AFTER})[\s-]*\)?$', '', 'g');
@@ -298,9 +237,11 @@ CREATE TEMP MACRO multiple_of(v) AS CASE lower(regexp_extract(v, '\d\s*([A-Za-z.
 CREATE TEMP MACRO unmultiplied(v) AS regexp_replace(v, '(\d)\s*(?i:{_MULTIPLE})$', '\1');
 CREATE TEMP MACRO plain(v, comma) AS CASE
     WHEN regexp_full_match(v, '(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?')
-        THEN CASE WHEN comma AND regexp_full_match(v, '[1-9]\d{{0,2}}\.\d{{3}}') THEN replace(v, '.', '') ELSE v END
+        THEN CASE WHEN comma AND regexp_full_match(v, '[1-9]\d{{0,2}}\.\d{{3}}') THEN replace(v, '.', '')
+            ELSE v END
     WHEN regexp_full_match(v, '[1-9]\d{{0,2}}([,\x27 ]\d{{3}})+(\.\d+)?')
-        AND NOT (comma AND regexp_full_match(v, '\d{{1,3}},\d{{3}}')) THEN regexp_replace(v, '[,\x27 ]', '', 'g')
+        AND NOT (comma AND regexp_full_match(v, '\d{{1,3}},\d{{3}}'))
+        THEN regexp_replace(v, '[,\x27 ]', '', 'g')
     WHEN regexp_full_match(v, '[1-9]\d{{0,2}}(\.\d{{3}}){{2,}}') THEN replace(v, '.', '')
     WHEN regexp_full_match(v, '([1-9]\d{{0,2}}([.\x27 ]\d{{3}})+|\d+),\d+')
         THEN replace(regexp_replace(v, '[.\x27 ]', '', 'g'), ',', '.')
@@ -316,8 +257,8 @@ def number_steps(comma: bool, multiples: bool) -> tuple[str, ...]:
             "evened({v})",
             f"struct_pack(n := is_negative({{v}}), p := multiple_of(bare({{v}})),"
             f" t := plain(unmultiplied(bare({{v}})), {comma}))",
-            "CASE WHEN ({v}).n THEN '-' ELSE '' END || CASE WHEN ({v}).p = 0 THEN ({v}).t"
-            " ELSE CAST(TRY_CAST(({v}).t AS DECIMAL(30, 6)) * CAST(power(10, ({v}).p) AS BIGINT) AS VARCHAR) END",
+            "CASE WHEN ({v}).n THEN '-' ELSE '' END || CASE WHEN ({v}).p = 0 THEN ({v}).t ELSE"
+            " CAST(TRY_CAST(({v}).t AS DECIMAL(30, 6)) * CAST(power(10, ({v}).p) AS BIGINT) AS VARCHAR) END",
         )
     return (
         "evened({v})",
