@@ -16,7 +16,18 @@ import duckdb
 import pyarrow as pa
 
 from features.crm.contract import TABLES, Column, Kind
-from features.crm.values import STORED_AS, Reading, add_macros, as_text, fault, quoted, read_in_layers
+from features.crm.reading.column_form import add_macros, strict_form
+from features.crm.reading.nothing import is_nothing
+from features.crm.values import (
+    STORED_AS,
+    Reading,
+    as_text,
+    fault,
+    is_milli,
+    quoted,
+    read_in_layers,
+    trimmed_text,
+)
 from features.errors import RenewalError
 
 _TYPES = {
@@ -26,7 +37,6 @@ _TYPES = {
     "BOOLEAN": pa.bool_(),
     "TIMESTAMP": pa.timestamp("us"),
 }
-_SPACE = " \t\n\r\xa0"
 _END_OF_DAY = timedelta(hours=23, minutes=59, seconds=59, microseconds=999_999)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?Z?", re.ASCII)
@@ -54,11 +64,7 @@ def read_plainly(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -
 
 
 def _stored_as(column: Column) -> str:
-    return "BIGINT" if _is_milli(column) else STORED_AS[column.kind]
-
-
-def _is_milli(column: Column) -> bool:
-    return column.kind is Kind.NUMBER and column.stored != column.name
+    return "BIGINT" if is_milli(column) else STORED_AS[column.kind]
 
 
 def _read(column: Column, text: str | None) -> Any:
@@ -66,11 +72,18 @@ def _read(column: Column, text: str | None) -> Any:
         return None
     if text is None:
         raise _OtherwiseError
-    return _thousandths(text) if _is_milli(column) else _READ[column.kind](text)
+    return _thousandths(text) if is_milli(column) else _READ[column.kind](text)
 
 
 def _words(text: str) -> str:
-    if not text or text[0] in _SPACE or text[-1] in _SPACE:
+    if (
+        not text
+        or not text.isprintable()
+        or text[0] == " "
+        or text[-1] == " "
+        or ";" in text
+        or is_nothing(text)
+    ):
         raise _OtherwiseError
     return text
 
@@ -103,6 +116,12 @@ def _thousandths(text: str) -> int:
     return _parts(text, 3)
 
 
+def _duration(text: str) -> int:
+    if text.startswith("-"):
+        raise _OtherwiseError
+    return _parts(text, 1) * 6
+
+
 def _flag(text: str) -> bool:
     if text not in ("True", "False"):
         raise _OtherwiseError
@@ -112,12 +131,19 @@ def _flag(text: str) -> bool:
 def _moment(text: str) -> datetime:
     try:
         if _DAY.fullmatch(text):
-            return datetime.fromisoformat(text) + _END_OF_DAY
+            return _real(datetime.fromisoformat(text)) + _END_OF_DAY
         if _MOMENT.fullmatch(text):
-            return datetime.fromisoformat(text.removesuffix("Z"))
+            return _real(datetime.fromisoformat(text.removesuffix("Z")))
     except ValueError as error:
         raise _OtherwiseError from error
     raise _OtherwiseError
+
+
+def _real(moment: datetime) -> datetime:
+    """The moment, unless it may be one of those that stand for none."""
+    if not 1970 < moment.year < 2200:
+        raise _OtherwiseError
+    return moment
 
 
 def _date(text: str) -> datetime:
@@ -133,7 +159,7 @@ _READ: dict[Kind, Callable[[str], Any]] = {
     Kind.NUMBER: _number,
     Kind.WHOLE: lambda text: _parts(text, 0),
     Kind.MONEY: lambda text: _parts(text, 2),
-    Kind.DURATION: lambda text: _parts(text, 1) * 6,
+    Kind.DURATION: _duration,
     Kind.FLAG: _flag,
     Kind.TIME: _moment,
     Kind.DATE: _date,
@@ -177,10 +203,8 @@ class Reader:
                 for column in columns
             }
         )
-        readings = [Reading(column, column.name, pa.string()) for column in columns]
-        faults = [
-            fault_text for fault_text in (fault(each, i) for i, each in enumerate(readings)) if fault_text
-        ]
+        readings = [self._reading(column, raw[column.name].to_pylist()) for column in columns]
+        faults = [text for text in (fault(each, i) for i, each in enumerate(readings)) if text]
         picked = [f"__v{i} AS {quoted(column.stored)}" for i, column in enumerate(columns)]
         picked.append(f"concat_ws('; ', {', '.join(faults)}) AS __fault" if faults else "'' AS __fault")
         query = f"SELECT {', '.join(picked)} FROM ({read_in_layers(readings, 'arrived')})"
@@ -191,3 +215,8 @@ class Reader:
         return read.drop_columns("__fault"), [
             fault_text or None for fault_text in read["__fault"].to_pylist()
         ]
+
+    def _reading(self, column: Column, values: Sequence[str | None]) -> Reading:
+        bare = Reading(column, column.name, pa.string())
+        trimmed = [text for value in values if value is not None and (text := trimmed_text(value))]
+        return Reading(column, column.name, pa.string(), form=strict_form(bare, trimmed))

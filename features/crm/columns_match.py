@@ -6,11 +6,13 @@ What kind a column is that the contract does not know, judged by its values.
 import difflib
 from collections.abc import Iterable
 
-import duckdb
 import pyarrow as pa
 
 from features.crm.contract import Kind, Table, plain_name
-from features.crm.values import is_text, quoted
+from features.crm.reading.moment_form import moment_form
+from features.crm.reading.number_form import number_form
+from features.crm.reading.value_shapes import Look, Shapes
+from features.crm.values import is_text
 
 
 def matched(table: Table, names: Iterable[str]) -> dict[str, str]:
@@ -48,37 +50,21 @@ _ENOUGH = 0.95
 """From this share of readable values on, a column counts as numbers or moments; the rest reads as missing."""
 _FREE_TEXT_LETTERS = 60
 _FEW = 30
+_FLAGS = """
+true false yes no t f y n ja nein oui non si sí sim não nao vrai faux verdadero verdadeiro falso wahr falsch
+vero да нет checked unchecked nej nee
+"""
+FLAGS = frozenset(_FLAGS.split())
 
 
-def kinds_of(
-    connection: duckdb.DuckDBPyConnection, source: str, columns: dict[str, pa.DataType]
-) -> dict[str, tuple[Kind, int]]:
-    """The kind of each column, and how many of its values that kind cannot read.
+def kinds_of(look: Look, columns: dict[str, pa.DataType]) -> dict[str, Kind]:
+    """The kind of each column.
 
     Args:
-        connection: with the macros of `features.crm.values`.
-        source: an SQL relation.
+        look: at the raw rows.
         columns: name → Arrow type.
     """
-    kinds = {name: (_typed(type), 0) for name, type in columns.items() if not is_text(type)}
-    words = [name for name in columns if name not in kinds]
-    if words:
-        measures = [
-            f"{measure} AS {key}_{i}" for i in range(len(words)) for key, measure in _measures(i).items()
-        ]
-        relation = connection.execute(f"SELECT {', '.join(measures)} FROM ({_read(words, source)})")
-        names = [column[0] for column in relation.description]
-        row = dict(zip(names, relation.fetchone() or (), strict=True))
-        for i, name in enumerate(words):
-            kinds[name] = _worded({key: row[f"{key}_{i}"] or 0 for key in _measures(i)})
-    return {name: kinds[name] for name in columns}
-
-
-def _read(words: list[str], source: str) -> str:
-    """Each column's given value as g<i>, and that as a plain number as p<i>."""
-    given = ", ".join(f"given(CAST({quoted(name)} AS VARCHAR)) AS g{i}" for i, name in enumerate(words))
-    plain = ", ".join(f"plain(rtrim(g{i}, '% ')) AS p{i}" for i in range(len(words)))
-    return f"SELECT *, {plain} FROM (SELECT {given} FROM {source})"
+    return {name: _worded(look, name) if is_text(type) else _typed(type) for name, type in columns.items()}
 
 
 def _typed(type: pa.DataType) -> Kind:
@@ -93,30 +79,39 @@ def _typed(type: pa.DataType) -> Kind:
     return Kind.TIME if pa.types.is_timestamp(type) else Kind.TEXT
 
 
-def _measures(i: int) -> dict[str, str]:
-    value = f"g{i}"
-    return {
-        "n": f"count({value})",
-        "flags": f"count(*) FILTER (lower({value}) IN ('true', 'false', 'yes', 'no', 't', 'f', 'y', 'n'))",
-        "numbers": f"count(TRY_CAST(p{i} AS DOUBLE))",
-        "wholes": rf"count(*) FILTER (regexp_full_match({value}, '[+-]?\d{{1,18}}'))",
-        "codes": rf"count(*) FILTER (regexp_full_match({value}, '0\d+'))",
-        "days": f"count(*) FILTER (is_day({value}) AND day_of({value}) IS NOT NULL)",
-        "moments": f"count(moment_of({value}))",
-        "letters": f"avg(length({value}))",
-        "distinct": f"approx_count_distinct({value})",
-    }
+def _worded(look: Look, name: str) -> Kind:
+    shapes = look.shapes(name)
+    if not shapes.rows:
+        return Kind.CATEGORY
+    if shapes.complete:
+        if all(shape.text.lower() in FLAGS for shape in shapes.given):
+            return Kind.FLAG
+        if kind := _measured(shapes):
+            return kind
+    return _words(look, name)
 
 
-def _worded(counts: dict[str, float]) -> tuple[Kind, int]:
-    n = counts["n"]
-    if n == 0:
-        return Kind.CATEGORY, 0
-    if counts["flags"] == n:
-        return Kind.FLAG, 0
-    if counts["numbers"] >= _ENOUGH * n and not counts["codes"]:
-        return (Kind.WHOLE if counts["wholes"] == n else Kind.NUMBER), int(n - counts["numbers"])
-    if counts["days"] + counts["moments"] >= _ENOUGH * n:
-        return (Kind.TIME if counts["moments"] else Kind.DATE), int(n - counts["days"] - counts["moments"])
-    nearly_all_distinct = n >= _FEW and counts["distinct"] > 0.9 * n
-    return (Kind.TEXT if counts["letters"] > _FREE_TEXT_LETTERS or nearly_all_distinct else Kind.CATEGORY), 0
+def _measured(shapes: Shapes) -> Kind | None:
+    """Numbers, days or moments, None where the values are neither."""
+    numbers, moments = number_form(shapes.given), moment_form(None, "", "", shapes.given)
+    enough = _ENOUGH * shapes.rows
+    # `12M` is a term of twelve months as often as it is millions: a currency or a fraction tells.
+    unit = numbers.multiples and not (numbers.currencies or numbers.points or numbers.commas)
+    if moments.rows.get("epoch", 0) == shapes.rows and all(len(shape.text) >= 12 for shape in shapes.given):
+        return Kind.TIME
+    if numbers.numbers >= enough and not numbers.codes and not unit:
+        return Kind.WHOLE if numbers.wholes == shapes.rows else Kind.NUMBER
+    digits = sum(moments.rows.get(kind, 0) for kind in ("compact", "serial", "epoch"))
+    days, clocks = moments.rows.get("days", 0), moments.rows.get("moments", 0)
+    if days + clocks >= enough and digits < shapes.rows / 2:
+        return Kind.TIME if clocks else Kind.DATE
+    return None
+
+
+def _words(look: Look, name: str) -> Kind:
+    row = look.connection.execute(
+        f"SELECT sum(n), sum(n * length(v)) / sum(n), count(*) FILTER (v IS NOT NULL) FROM {look.texts(name)}"
+    ).fetchone() or (0, 0, 0)
+    n, letters, distinct = row
+    nearly_all_distinct = n >= _FEW and distinct > 0.9 * n
+    return Kind.TEXT if letters > _FREE_TEXT_LETTERS or nearly_all_distinct else Kind.CATEGORY

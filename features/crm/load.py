@@ -19,6 +19,8 @@ from features.crm.contract import TABLES, Kind
 from features.crm.crm import MANIFEST, Crm, read_crm
 from features.crm.known_until import checked_until, first_known, last_midnight, today
 from features.crm.quality import Quality, check_rows_left
+from features.crm.reading.column_form import add_macros
+from features.crm.unread import count_unread
 from features.crm.validate import (
     Draft,
     begin,
@@ -28,7 +30,6 @@ from features.crm.validate import (
     put_duplicates_aside,
     put_orphans_aside,
 )
-from features.crm.values import add_macros
 from features.crm.write import describe, fingerprint, write_derived, write_quarantine, write_table
 from features.errors import RenewalError
 from features.progress import Say, silent
@@ -181,7 +182,7 @@ def from_rows(
                 if rows
             }
         )
-        crm = _clean(raw, checked_until(until), work, kinds or {}, silent)
+        crm = _clean(raw, checked_until(until), work, kinds or {}, silent, strict=True)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
@@ -212,7 +213,9 @@ def _read(source: str | Path, mapping: Path | None, until: pd.Timestamp | None, 
     return read_folder(Path(source), mapping, staging)
 
 
-def _clean(raw: Raw, until: pd.Timestamp | None, work: Path, kinds: Kinds, say: Say) -> Crm:
+def _clean(
+    raw: Raw, until: pd.Timestamp | None, work: Path, kinds: Kinds, say: Say, *, strict: bool = False
+) -> Crm:
     folder = work / "clean"
     folder.mkdir()
     (work / "draft").mkdir()
@@ -222,11 +225,13 @@ def _clean(raw: Raw, until: pd.Timestamp | None, work: Path, kinds: Kinds, say: 
         drafts: dict[str, Draft] = {}
         for name in TABLES:
             if name in raw.tables:
-                drafts[name] = draft(connection, name, raw.tables[name], quality, dict(kinds.get(name, {})))
+                given = dict(kinds.get(name, {}))
+                drafts[name] = draft(connection, name, raw.tables[name], quality, given, strict=strict)
         check_subjects(drafts)
         for name, drafted in drafts.items():
             say(f"checking {name}")
             begin(connection, drafted, work / "draft")
+            count_unread(connection, drafted, str(work / "draft" / f"{name}.parquet"), quality)
             put_duplicates_aside(connection, drafted, quality)
         gather_ids(
             connection, drafts, {name: first_known(name, each.stored) for name, each in drafts.items()}

@@ -4,6 +4,7 @@ A table of which not one row could be read: that is a fault of the export, not o
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,7 +15,8 @@ from features.errors import RenewalError
 class TableQuality:
     """One table's figures; rows read are kept, quarantined or left out (known only after `until`).
 
-    `foreign_links` counts links to rows of another account, left out of rows that are kept.
+    `foreign_links` counts links to rows of another account, left out of rows that are kept; `unread`, by
+    column, the values that could not be read and count as missing in rows that are kept.
     """
 
     rows: int = 0
@@ -26,6 +28,7 @@ class TableQuality:
     orphans: int = 0
     foreign_links: int = 0
     reasons: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unread: dict[str, dict[str, Any]] = field(default_factory=dict)
     null_share: dict[str, float] = field(default_factory=dict)
     first: str | None = None
     last: str | None = None
@@ -33,10 +36,11 @@ class TableQuality:
 
 @dataclass
 class Quality:
-    """The quality report: figures by table, and warnings in words."""
+    """The quality report: figures by table, how columns were read where there was a choice, and warnings."""
 
     tables: dict[str, TableQuality] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    readings: list[str] = field(default_factory=list)
 
     def of(self, table: str) -> TableQuality:
         """The figures of one table, made at first use."""
@@ -46,6 +50,12 @@ class Quality:
         """Add a warning once."""
         if text not in self.warnings:
             self.warnings.append(text)
+
+    def decided(self, says: Iterable[str], doubts: Iterable[str] = ()) -> None:
+        """Add how a column was read; where another reading fits as well it is a warning."""
+        self.readings += [text for text in says if text not in self.readings]
+        for text in doubts:
+            self.warn(text)
 
     def reject(self, table: str, count: int, examples: list[str]) -> None:
         """Count lines that were no row at all: more or fewer values than the header, broken quotes."""
@@ -75,6 +85,7 @@ class Quality:
             "quarantined": self.quarantined,
             "tables": tables,
             "warnings": list(self.warnings),
+            "readings": list(self.readings),
         }
 
     @classmethod
@@ -84,7 +95,7 @@ class Quality:
             name: TableQuality(**{key: value for key, value in table.items() if key != "orphan_share"})
             for name, table in record["tables"].items()
         }
-        return cls(tables, list(record["warnings"]))
+        return cls(tables, list(record["warnings"]), list(record.get("readings", ())))
 
 
 FEWEST_ROWS = 10

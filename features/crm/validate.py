@@ -16,7 +16,9 @@ from features.crm.columns_match import kinds_of, matched, nearest, run_together
 from features.crm.contract import SUBJECTS, TABLES, Column, Kind, Table
 from features.crm.known_until import value_of
 from features.crm.quality import Quality
-from features.crm.values import Reading, fault, literal, quoted, read_in_layers
+from features.crm.reading.column_form import with_forms
+from features.crm.reading.value_shapes import Look
+from features.crm.values import Reading, fault, is_text, literal, quoted, read_in_layers
 from features.errors import RenewalError
 
 DERIVED = ("accounts", "owners")
@@ -58,15 +60,18 @@ def draft(
     raw: Path,
     quality: Quality,
     known_kinds: dict[str, Kind] | None = None,
+    *,
+    strict: bool = False,
 ) -> Draft:
-    """Match a raw table's columns to the contract's.
+    """Match a raw table's columns to the contract's, and decide how each is read.
 
     Args:
-        connection: with the macros of `features.crm.values`.
+        connection: with the macros of `features.crm.reading.column_form`.
         name: a table of the contract.
         raw: its Parquet file.
-        quality: gets the columns that are ignored.
+        quality: gets what was decided, and the columns that are ignored.
         known_kinds: kinds of carried columns known beforehand; others are judged by their values.
+        strict: each value is read by itself, as rows that come one by one are.
 
     Raises:
         RenewalError: a required column is missing.
@@ -84,10 +89,15 @@ def draft(
         Reading(table.by_name[column], raw_name, types[raw_name]) for column, raw_name in source_names.items()
     ]
     drafted = Draft(table, raw, list(types), readings)
+    look = Look(connection, drafted.source)
     if further and table.carries:
-        _carry(connection, drafted, further, quality, known_kinds or {})
+        _carry(look, drafted, further, quality, known_kinds or {})
     elif further:
         quality.warn(f"{name}: {_listed(further)} ignored: only {_carriers()} carry further columns")
+    drafted.readings = with_forms(look, name, drafted.readings, strict=strict)
+    for reading in drafted.readings:
+        if reading.form is not None:
+            quality.decided(reading.form.says, reading.form.doubts)
     return drafted
 
 
@@ -118,23 +128,19 @@ def _carriers() -> str:
 
 
 def _carry(
-    connection: duckdb.DuckDBPyConnection,
+    look: Look,
     drafted: Draft,
     further: dict[str, pa.DataType],
     quality: Quality,
     known_kinds: dict[str, Kind],
 ) -> None:
     name = drafted.table.name
-    kinds = {column: (known_kinds[column], 0) for column in further if column in known_kinds}
-    judged = {column: type for column, type in further.items() if column not in kinds}
-    if judged:
-        kinds |= kinds_of(connection, drafted.source, judged)
+    kinds = {column: known_kinds[column] for column in further if column in known_kinds}
+    kinds |= kinds_of(look, {column: type for column, type in further.items() if column not in kinds})
     for column in further:
-        kind, unread = kinds[column]
-        drafted.readings.append(Reading(Column(column, kind), column, further[column], lenient=True))
+        kind = kinds[column]
+        drafted.readings.append(Reading(Column(column, kind), column, further[column], carried=True))
         drafted.carried[column] = kind
-        if unread:
-            quality.warn(f"{name}.{column}: {unread} values are no {kind} and count as missing")
         if kind is Kind.TEXT:
             quality.warn(f"{name}.{column}: free text or all but unique, carried but not used as a feature")
 
@@ -143,7 +149,7 @@ def begin(connection: duckdb.DuckDBPyConnection, drafted: Draft, folder: Path) -
     """Read every value once: makes `draft_<table>` (`__row`, `__<column>` for each value) and `bad_<table>`.
 
     Args:
-        connection: with the macros of `features.crm.values`.
+        connection: with the macros of `features.crm.reading.column_form`.
         drafted: the table.
         folder: for the draft's Parquet file.
     """
@@ -152,7 +158,7 @@ def begin(connection: duckdb.DuckDBPyConnection, drafted: Draft, folder: Path) -
     values |= _lifted(drafted, values)
     values |= _made_ids(drafted, values)
     faults = [expression for i, reading in enumerate(drafted.readings) if (expression := fault(reading, i))]
-    faults += _span_fault(drafted, values) + _table_fault(drafted, values)
+    faults += _span_fault(drafted, values) + _table_fault(drafted, values) + _header_fault(drafted)
     reason = f"nullif(concat_ws('; ', {', '.join(faults)}), '')" if faults else "CAST(NULL AS VARCHAR)"
     selected = ", ".join(f"{value} AS {value_of(column)}" for column, value in values.items())
     connection.execute(
@@ -167,13 +173,18 @@ def begin(connection: duckdb.DuckDBPyConnection, drafted: Draft, folder: Path) -
 
 
 def _lifted(drafted: Draft, values: dict[str, str]) -> dict[str, str]:
-    """A later moment on the day of the first is not before it: one of them was given without its time."""
+    """A later moment on the day of the first is not before it: one of them was given without its time.
+
+    A day is the same one where only a time zone lies between: it ends at most twelve hours before in UTC.
+    """
     table = drafted.table
     if table.time not in values or table.by_name[table.time].kind is not Kind.TIME:
         return {}
     first = values[table.time]
     return {
-        name: f"CASE WHEN {at}::DATE = {first}::DATE THEN greatest({at}, {first}) ELSE {at} END"
+        name: f"CASE WHEN {at}::DATE = {first}::DATE OR ({at} < {first} AND"
+        f" {at}::TIME = TIME '23:59:59.999999' AND {first} <= {at} + INTERVAL 12 HOURS)"
+        f" THEN greatest({at}, {first}) ELSE {at} END"
         for name, at in values.items()
         if name in table.seconds
     }
@@ -209,6 +220,15 @@ def _table_fault(drafted: Draft, values: dict[str, str]) -> list[str]:
     named, table_names = values["table"], ", ".join(literal(name) for name in TABLES)
     message = f"'table: ' || chr(39) || {named} || chr(39) || ' is no table of the contract'"
     return [f"CASE WHEN {named} NOT IN ({table_names}) THEN {message} END"]
+
+
+def _header_fault(drafted: Draft) -> list[str]:
+    """A line that says again what the columns are called, where exports were joined."""
+    text = [reading.raw for reading in drafted.readings if is_text(reading.type)][:2]
+    if len(text) < 2:
+        return []
+    again = " AND ".join(f"lower(CAST({quoted(name)} AS VARCHAR)) = {literal(name.lower())}" for name in text)
+    return [f"CASE WHEN {again} THEN 'the header again' END"]
 
 
 NAMES_ACCOUNTS = ("contracts", "opportunities", "leads")

@@ -1,14 +1,13 @@
 """How one raw value becomes a value of the contract: DuckDB expressions for each `Kind`.
 
-Nothing is rounded but to the stored unit, halves to even. Empty text is missing; so are `null`, `nan`, `n/a`
-and the like where a number, a flag or a moment is expected. What is neither missing nor readable is a fault.
+Typed values are read here; how a column of text is read is decided on all of it (`features.crm.reading`).
+Nothing is rounded but to the stored unit, halves to even.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-import duckdb
 import pyarrow as pa
 
 from features.crm.contract import Column, Kind
@@ -34,69 +33,39 @@ STORED_AS = {
     Kind.TIME: "TIMESTAMP",
     Kind.DATE: "TIMESTAMP",
 }
-_WORDY = (Kind.ID, Kind.TEXT, Kind.CATEGORY)
-_END_OF_DAY = "INTERVAL '23 hours 59 minutes 59.999999 seconds'"
+WORDY = (Kind.ID, Kind.TEXT, Kind.CATEGORY)
 
-_MACROS = r"""
-CREATE TEMP MACRO text_of(v) AS nullif(trim(v, ' ' || chr(9) || chr(10) || chr(13) || chr(160)), '');
-CREATE TEMP MACRO given(v) AS CASE WHEN lower(text_of(v)) IN
-    ('null', 'none', 'nan', 'nat', 'n/a', 'na', '\n', '-') THEN NULL ELSE text_of(v) END;
-CREATE TEMP MACRO plain(v) AS CASE
-    WHEN regexp_full_match(v, '[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?') THEN v
-    WHEN regexp_full_match(v, '[+-]?\d{1,3}([,\x27’  ]\d{3})+(\.\d+)?')
-        THEN regexp_replace(v, '[,\x27’  ]', '', 'g')
-    WHEN regexp_full_match(v, '[+-]?(\d{1,3}([. ]\d{3})+|\d+),\d+')
-        THEN replace(regexp_replace(v, '[. ]', '', 'g'), ',', '.')
-    END;
-CREATE TEMP MACRO bare_money(v) AS trim(regexp_replace(
-    CASE WHEN regexp_full_match(v, '\(.+\)') THEN '-' || v[2:-2] ELSE v END,
-    '\p{Sc}|^[A-Z]{3}\b|\b[A-Z]{3}$', '', 'g'));
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00a0\u202f\u2009\u2007"
+TEXT_MACROS = rf"""
+CREATE TEMP MACRO text_of(v) AS CASE WHEN v[1] BETWEEN '!' AND '~' AND v[-1] BETWEEN '!' AND '~' THEN v
+    ELSE nullif(trim(v, ' ' || chr(9) || chr(10) || chr(13) || '{_INVISIBLE}'), '') END;
 CREATE TEMP MACRO micro_of(v) AS CAST(TRY_CAST(v AS DECIMAL(30, 6)) * 1000000 AS HUGEINT);
 CREATE TEMP MACRO half_even(n, d) AS TRY_CAST(sign(n) * (abs(n) // d + CASE
     WHEN 2 * (abs(n) % d) > d OR (2 * (abs(n) % d) = d AND (abs(n) // d) % 2 = 1) THEN 1 ELSE 0
     END) AS BIGINT);
-CREATE TEMP MACRO clock_seconds(v) AS CAST(split_part(v, ':', 1) AS BIGINT) * 3600
-    + CAST(split_part(v, ':', 2) AS BIGINT) * 60 + CAST(split_part(v, ':', 3) AS BIGINT);
-CREATE TEMP MACRO flag_of(v) AS CASE
-    WHEN lower(v) IN ('true', 't', 'yes', 'y', '1', '1.0', 'won', 'renewed') THEN true
-    WHEN lower(v) IN ('false', 'f', 'no', 'n', '0', '0.0', 'lost', 'churned') THEN false END;
-CREATE TEMP MACRO is_day(v) AS length(v) <= 10 AND regexp_full_match(v, '\d{4}[-/]\d{1,2}[-/]\d{1,2}');
-CREATE TEMP MACRO day_of(v) AS CAST(TRY_CAST(v AS DATE) AS TIMESTAMP);
-CREATE TEMP MACRO moment_of(v) AS CASE
-    WHEN (length(v) = 19 OR length(v) = 20 AND v[20] = 'Z') AND v[5] = '-' AND v[14] = ':' AND v[17] = ':'
-        THEN TRY_CAST(v AS TIMESTAMP)
-    WHEN regexp_matches(v, '^\d{4}[-/]\d{1,2}[-/]\d{1,2}[ T]')
-        THEN timezone('UTC', TRY_CAST(regexp_replace(v, ' ?(Z|UTC|GMT)$', 'Z') AS TIMESTAMPTZ)) END;
 """
 
 # Each reading is a row of steps: `{v}` is the step before, `{g}` the given value. The steps become columns of
 # nested SELECTs, because one expression of it all doubles at every use and takes DuckDB seconds to plan.
-_UNSIGNED = r"plain(rtrim({v}, '% '))"
-_PER_CENT = (
-    r"CASE WHEN {g} LIKE '%\%' ESCAPE '\' THEN TRY_CAST({v} AS DOUBLE) / 100 ELSE TRY_CAST({v} AS DOUBLE) END"
-)
 _WHOLE = "CASE WHEN {v} = trunc({v}) THEN TRY_CAST({v} AS BIGINT) END"
-_CLOCK = r"regexp_full_match({g}, '\d+:\d{{2}}:\d{{2}}')"
 _SECONDS = "half_even({v} * 60, 1000000)"
-_FROM_TEXT = {
-    Kind.NUMBER: (_UNSIGNED, _PER_CENT),
-    Kind.WHOLE: (_UNSIGNED, _PER_CENT, _WHOLE),
-    Kind.MONEY: ("bare_money({v})", "plain({v})", "micro_of({v})", "half_even({v}, 10000)"),
-    Kind.DURATION: (
-        "plain({v})",
-        "micro_of({v})",
-        f"CASE WHEN {_CLOCK} THEN clock_seconds({{g}}) ELSE {_SECONDS} END",
-    ),
-    Kind.FLAG: ("flag_of({v})",),
-    Kind.TIME: (f"CASE WHEN is_day({{v}}) THEN day_of({{v}}) + {_END_OF_DAY} ELSE moment_of({{v}}) END",),
-    Kind.DATE: ("CASE WHEN is_day({v}) THEN day_of({v}) ELSE date_trunc('day', moment_of({v})) END",),
-}
+_COMPACT = "try_strptime(CAST(TRY_CAST({v} AS BIGINT) AS VARCHAR), '%Y%m%d')"
+_DAY_NUMBER = f"CASE WHEN {{v}} BETWEEN 19000101 AND 22001231 THEN {_COMPACT} ELSE from_serial({{v}}) END"
 _FROM_NUMBER = {
     Kind.NUMBER: ("CAST({v} AS DOUBLE)", "CASE WHEN isfinite({v}) THEN {v} END"),
     Kind.WHOLE: (_WHOLE,),
     Kind.MONEY: ("micro_of({v})", "half_even({v}, 10000)"),
     Kind.DURATION: ("micro_of({v})", _SECONDS),
     Kind.FLAG: ("CASE {v} WHEN 1 THEN true WHEN 0 THEN false END",),
+    Kind.TIME: (
+        f"CASE WHEN {{v}} >= 2e8 THEN from_epoch({{v}}) WHEN {{v}} = trunc({{v}}) THEN end_of({_DAY_NUMBER})"
+        f" ELSE {_DAY_NUMBER} END",
+        "real_day({v})",
+    ),
+    Kind.DATE: (
+        f"date_trunc('day', CASE WHEN {{v}} >= 2e8 THEN from_epoch({{v}}) ELSE {_DAY_NUMBER} END)",
+        "real_day({v})",
+    ),
 }
 _FROM_INTEGER = _FROM_NUMBER | {
     Kind.NUMBER: ("CAST({v} AS DOUBLE)",),
@@ -105,16 +74,16 @@ _FROM_INTEGER = _FROM_NUMBER | {
     Kind.DURATION: ("TRY_CAST(CAST({v} AS HUGEINT) * 60 AS BIGINT)",),
 }
 _FROM_MOMENT = {
-    Kind.TIME: ("CAST({v} AS TIMESTAMP)",),
-    Kind.DATE: ("date_trunc('day', CAST({v} AS TIMESTAMP))",),
+    Kind.TIME: ("CAST({v} AS TIMESTAMP)", "real_day({v})"),
+    Kind.DATE: ("date_trunc('day', CAST({v} AS TIMESTAMP))", "real_day({v})"),
 }
 _FROM_ZONED = {
-    Kind.TIME: ("timezone('UTC', {v})",),
-    Kind.DATE: ("date_trunc('day', timezone('UTC', {v}))",),
+    Kind.TIME: ("timezone('UTC', {v})", "real_day({v})"),
+    Kind.DATE: ("date_trunc('day', timezone('UTC', {v}))", "real_day({v})"),
 }
 _FROM_DAY = {
-    Kind.TIME: (f"CAST({{v}} AS TIMESTAMP) + {_END_OF_DAY}",),
-    Kind.DATE: ("CAST({v} AS TIMESTAMP)",),
+    Kind.TIME: ("end_of(CAST({v} AS TIMESTAMP))", "real_day({v})"),
+    Kind.DATE: ("CAST({v} AS TIMESTAMP)", "real_day({v})"),
 }
 _FROM_FLAG = {
     Kind.FLAG: ("{v}",),
@@ -130,6 +99,11 @@ def as_text(value: object) -> str | None:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
+def trimmed_text(text: str) -> str:
+    """The text as `text_of` in SQL gives it, empty where that is null."""
+    return text.strip(f" \t\n\r{_INVISIBLE}")
+
+
 def quoted(name: str) -> str:
     """An SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
@@ -140,10 +114,25 @@ def literal(text: object) -> str:
     return "'" + str(text).replace("'", "''") + "'"
 
 
-def add_macros(connection: duckdb.DuckDBPyConnection) -> None:
-    """Teach the connection the readings that the expressions below call."""
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(_MACROS)
+@dataclass(frozen=True)
+class Form:
+    """How a column of text is read.
+
+    Args:
+        steps: from the given text to the value, one after the other; null where it cannot be read.
+        nothing: trimmed values that stand for nothing.
+        bare: values stand without spaces around them, and none of them is nothing.
+        rows: rows with a value, where they were counted.
+        says: what was decided, with what showed it; empty where there was nothing to decide.
+        doubts: what was decided though another reading fits as well.
+    """
+
+    steps: tuple[str, ...]
+    nothing: tuple[str, ...] = ()
+    bare: bool = False
+    rows: int | None = None
+    says: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,21 +143,27 @@ class Reading:
         column: what it becomes.
         raw: its name in the source.
         type: its Arrow type in the source.
-        lenient: an unreadable value is missing rather than a fault (columns whose kind was only inferred).
+        form: how its text is read, or its numbers where they need more than their type says.
+        carried: the contract does not know it.
     """
 
     column: Column
     raw: str
     type: pa.DataType
-    lenient: bool = False
+    form: Form | None = None
+    carried: bool = False
 
     @property
     def given(self) -> str:
         """The raw value, null where it counts as missing."""
         name = quoted(self.raw)
         if is_text(self.type):
-            missing = "text_of" if self.column.kind in _WORDY else "given"
-            return f"{missing}(CAST({name} AS VARCHAR))"
+            text = f"CAST({name} AS VARCHAR)"
+            if self.form is not None and self.form.bare:
+                return text
+            nothing = ", ".join(map(literal, self.form.nothing)) if self.form is not None else ""
+            text = f"text_of({text})"
+            return f"CASE WHEN {text} NOT IN ({nothing}) THEN {text} END" if nothing else text
         if pa.types.is_floating(self.type):
             # Not isnan: DuckDB folds it to false from Parquet's statistics, which leave NaN out.
             return f"CASE WHEN isfinite({name}) OR isinf({name}) THEN {name} END"
@@ -178,31 +173,41 @@ class Reading:
     def steps(self) -> tuple[str, ...]:
         """What to do with the given value, one step after the other; null where it cannot be read."""
         kind = self.column.kind
-        if kind in _WORDY:
-            return (self._words(),)
-        readings = _readings(self.type)
+        if self.form is not None:
+            return self.form.steps
+        if kind in WORDY:
+            return (word_step(self.column, self.type),)
+        readings = typed_steps(self.type)
         if kind not in readings:
             return (f"CAST(NULL AS {STORED_AS[kind]})",)
-        if kind is Kind.NUMBER and self.column.stored != self.column.name:
-            return ("plain({v})" if is_text(self.type) else "{v}", "micro_of({v})", "half_even({v}, 1000)")
+        if is_milli(self.column):
+            return ("micro_of({v})", "half_even({v}, 1000)")
         return readings[kind]
-
-    def _words(self) -> str:
-        if self.column.kind is Kind.ID and is_text(self.type):
-            return r"CASE WHEN suffix({v}, '.0') THEN regexp_replace({v}, '^(\d+)\.0$', '\1') ELSE {v} END"
-        if self.column.kind is Kind.ID and pa.types.is_floating(self.type):
-            whole = "CAST(TRY_CAST({v} AS BIGINT) AS VARCHAR)"
-            return f"CASE WHEN {{v}} = trunc({{v}}) THEN {whole} ELSE CAST({{v}} AS VARCHAR) END"
-        return "CAST({v} AS VARCHAR)"
 
     @property
     def can_fail(self) -> bool:
-        """Whether a given value may be unreadable."""
-        kind = self.column.kind
-        if kind in _WORDY or self.lenient:
-            return False
-        surely = {Kind.TIME, Kind.DATE} if pa.types.is_temporal(self.type) else set()
-        return kind not in surely | ({Kind.FLAG} if pa.types.is_boolean(self.type) else set())
+        """Whether a value that cannot be read costs the row: where it must be there, and of an outcome."""
+        return self.column.kind not in WORDY and (self.column.required or is_outcome(self.column))
+
+
+def is_milli(column: Column) -> bool:
+    """Whether a number is stored in thousandths."""
+    return column.kind is Kind.NUMBER and column.stored != column.name
+
+
+def is_outcome(column: Column) -> bool:
+    """Whether a column says how something ended; missing means undecided there, a word not known does not."""
+    return column.kind is Kind.FLAG and column.known_with is not None
+
+
+def word_step(column: Column, type: pa.DataType) -> str:
+    """The step that reads words: ids that a spreadsheet took for numbers lose their `.0`."""
+    if column.kind is Kind.ID and is_text(type):
+        return r"CASE WHEN suffix({v}, '.0') THEN regexp_replace({v}, '^(\d+)\.0$', '\1') ELSE {v} END"
+    if column.kind is Kind.ID and pa.types.is_floating(type):
+        whole = "CAST(TRY_CAST({v} AS BIGINT) AS VARCHAR)"
+        return f"CASE WHEN {{v}} = trunc({{v}}) THEN {whole} ELSE CAST({{v}} AS VARCHAR) END"
+    return "CAST({v} AS VARCHAR)"
 
 
 def is_text(type: pa.DataType) -> bool:
@@ -212,9 +217,8 @@ def is_text(type: pa.DataType) -> bool:
     return pa.types.is_string(type) or pa.types.is_large_string(type) or pa.types.is_string_view(type)
 
 
-def _readings(type: pa.DataType) -> Mapping[Kind, tuple[str, ...]]:
-    if is_text(type):
-        return _FROM_TEXT
+def typed_steps(type: pa.DataType) -> Mapping[Kind, tuple[str, ...]]:
+    """The steps for values of a type other than text, by what they become."""
     if pa.types.is_boolean(type):
         return _FROM_FLAG
     if pa.types.is_integer(type):
@@ -249,9 +253,9 @@ def fault(reading: Reading, i: int) -> str | None:
     faults = []
     name = reading.column.name
     if reading.can_fail:
-        message = f"{literal(name + ': ')} || chr(39) || left(CAST(__g{i} AS VARCHAR), 60) || chr(39)"
+        start = f"{literal(name + ': ')} || chr(39) || left(CAST(__g{i} AS VARCHAR), 60) || chr(39)"
         word = literal(f" is not {WORDS[reading.column.kind]}")
-        faults.append(f"WHEN __v{i} IS NULL AND __g{i} IS NOT NULL THEN {message} || {word}")
+        faults.append(f"WHEN __v{i} IS NULL AND __g{i} IS NOT NULL THEN {start} || {word}")
     if reading.column.required:
         faults.append(f"WHEN __v{i} IS NULL THEN {literal(name + ': is missing')}")
     return f"CASE {' '.join(faults)} END" if faults else None

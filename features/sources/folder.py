@@ -10,13 +10,12 @@ from features.crm.columns_match import matched
 from features.crm.contract import TABLES
 from features.crm.values import literal
 from features.errors import RenewalError
-from features.sources.csv_text import as_utf8, fault_of, opened
+from features.sources.csv_file import csv_to_parquet
 from features.sources.mapping import read_mapping, run_mapping
 from features.sources.readers import Raw, connect
 
 MAPPING = "mapping.yaml"
 _ENDINGS = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
-_DELIMITERS = ",;\t|"
 
 
 def stem(path: Path) -> str | None:
@@ -109,34 +108,11 @@ def _read_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path, sta
     if path.name.lower().endswith(".parquet"):
         raw.tables[name] = _parquet(connection, name, path, staging)
         return
-    if path.stat().st_size == 0:
-        raise RenewalError(
-            expected=f"{path.name} to have a header line",
-            found="an empty file",
-            do="Export it again or remove it.",
-        )
     target = staging / f"{name}.parquet"
-    called, path = path.name, as_utf8(path, staging)
-    try:
-        copy_csv(connection, path, target, "")
-    except duckdb.Error as error:
-        # Not strict: the lines that break the table's shape are put aside; the rest is read.
-        encoding = (
-            ", encoding = 'latin-1'"
-            if "utf-8" in str(error).lower() or "unicode" in str(error).lower()
-            else ""
-        )
-        if encoding:
-            raw.warnings.append(f"{called} is not UTF-8 and was read as Latin-1")
-        try:
-            copy_csv(connection, path, target, f", store_rejects = true{encoding}")
-        except duckdb.Error as again:
-            raise RenewalError(
-                expected=f"{called} to be a CSV file",
-                found=fault_of(path, _delimiter(path), again),
-                do="Correct the file, or export it again.",
-            ) from again
-        _note_rejects(connection, name, raw)
+    read = csv_to_parquet(connection, path, target, staging, TABLES[name])
+    raw.warnings += read.notes
+    if read.rejected:
+        raw.rejected[name] = (read.rejected, read.examples)
     raw.tables[name] = target
 
 
@@ -156,40 +132,6 @@ def _parquet(connection: duckdb.DuckDBPyConnection, name: str, path: Path, stagi
             expected=f"{path.name} to be a Parquet file", found=_first_line(error), do="Export it again."
         ) from error
     return path
-
-
-def copy_csv(connection: duckdb.DuckDBPyConnection, path: Path, target: Path, more: str) -> None:
-    """Turn a CSV file into Parquet, every value as text.
-
-    Args:
-        connection: any DuckDB.
-        path: the file, with a header line.
-        target: the Parquet file.
-        more: further options of `read_csv`, each after a comma.
-    """
-    form = f"delim = {literal(_delimiter(path))}, quote = '\"', escape = '\"', header = true, skip = 0"
-    connection.execute(
-        f"COPY (FROM read_csv({literal(path)}, all_varchar = true, {form}, null_padding = false{more}))"
-        f" TO {literal(target)} (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 40960)"
-    )
-
-
-def _delimiter(path: Path) -> str:
-    """The delimiter that the header line has most of, quoted parts aside."""
-    with opened(path) as file:
-        header = file.readline(1_000_000).decode("utf-8", "replace")
-    unquoted = "".join(part for i, part in enumerate(header.split('"')) if i % 2 == 0)
-    return max(_DELIMITERS, key=unquoted.count)
-
-
-def _note_rejects(connection: duckdb.DuckDBPyConnection, name: str, raw: Raw) -> None:
-    rows = connection.execute(
-        "SELECT line, error_message, csv_line FROM reject_errors ORDER BY line"
-    ).fetchall()
-    examples = [f"line {line}: {message} ({str(text)[:80]})" for line, message, text in rows[:3]]
-    if rows:
-        raw.rejected[name] = (len({line for line, _, _ in rows}), examples)
-    connection.execute("DELETE FROM reject_errors")
 
 
 def _first_line(error: Exception) -> str:

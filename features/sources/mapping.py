@@ -7,8 +7,10 @@ import duckdb
 import yaml
 
 from features.crm.contract import TABLES
+from features.crm.reading.column_form import add_macros
 from features.crm.values import literal, quoted
 from features.errors import RenewalError
+from features.sources.file_views import csv_view
 from features.sources.readers import BATCH_ROWS, Raw, connect, write_batches
 
 _CALL = re.compile(
@@ -84,15 +86,18 @@ def run_mapping(selects: dict[str, str], folder: Path, files: list[Path], stagin
     """
     folder = folder.resolve()
     with connect(staging / "spill") as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET allowed_directories = [{literal(f'{folder}/')}]")
+        add_macros(connection)
+        read = f"[{literal(f'{folder}/')}, {literal(f'{staging.resolve()}/')}]"
+        connection.execute(f"SET allowed_directories = {read}")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         sql_text = " ".join(selects.values()).lower()
+        texts: dict[str, Path] = {}
         for path in files:
-            _add_views(connection, path.resolve(), sql_text)
+            if path.name.split(".")[0].lower() in sql_text:
+                texts[path.name] = _add_views(connection, path.resolve(), folder, sql_text, staging, raw)
         for table, select in selects.items():
-            statement = _absolute(checked_select(connection, table, select), folder)
+            statement = _absolute(checked_select(connection, table, select), folder, texts)
             try:
                 reader = connection.sql(statement).to_arrow_reader(BATCH_ROWS)
                 write_batches(reader.schema, reader, staging / f"{table}.parquet")
@@ -101,32 +106,54 @@ def run_mapping(selects: dict[str, str], folder: Path, files: list[Path], stagin
             raw.tables[table] = staging / f"{table}.parquet"
 
 
-def _add_views(connection: duckdb.DuckDBPyConnection, path: Path, sql_text: str) -> None:
-    """Let a mapping name the file, typed as DuckDB finds it after reading all of it."""
+def _add_views(
+    connection: duckdb.DuckDBPyConnection, path: Path, folder: Path, sql_text: str, staging: Path, raw: Raw
+) -> Path:
+    """Let a mapping name the file; returns the file that a call in the mapping is to read."""
     name = path.name.split(".")[0]
-    if name.lower() not in sql_text:
-        return
-    parquet = path.name.lower().endswith(".parquet")
-    parts = f"{path}/**/*.parquet" if path.is_dir() else str(path)
-    read = f"read_parquet({literal(parts)})" if parquet else f"read_csv({literal(path)}, sample_size = -1)"
-    for view in (path.name, name):
+    if not path.is_relative_to(folder):
+        raise RenewalError(
+            expected=f"{path.name} to lie in {folder.name}",
+            found="a link out of it",
+            do="Copy the file there.",
+        )
+    text = path
+    if path.name.lower().endswith(".parquet"):
+        parts = f"{path}/**/*.parquet" if path.is_dir() else str(path)
+        select = f"FROM read_parquet({literal(parts)})"
+    else:
         try:
-            connection.execute(f"CREATE VIEW IF NOT EXISTS {quoted(view)} AS FROM {read}")
+            view = csv_view(path, staging.resolve() / f"file_{path.name}.parquet", staging.resolve())
+        except RenewalError:
+            if any(path.name.lower() in call.lower() for call in _CALL.findall(sql_text)):
+                return path  # the mapping reads it in its own way
+            raise
+        raw.warnings += view.notes
+        select, text = view.select, view.text
+    for called in (path.name, name):
+        try:
+            connection.execute(f"CREATE VIEW IF NOT EXISTS {quoted(called)} AS {select}")
         except duckdb.Error as error:
             raise RenewalError(
                 expected=f"{path.name} to be a data file",
                 found=str(error).splitlines()[0],
                 do="Export it again.",
             ) from error
+    return text
 
 
-def _absolute(select: str, folder: Path) -> str:
-    """File names inside `read_csv(...)` and its like, made absolute: DuckDB would look where we run."""
+def _absolute(select: str, folder: Path, texts: dict[str, Path]) -> str:
+    """File names inside `read_csv(...)` and its like, made absolute: DuckDB would look where we run.
+
+    A file that is not UTF-8 is read as such from its copy, which `texts` names.
+    """
+
+    def placed(name: re.Match[str]) -> str:
+        if name.group(1).startswith("/"):
+            return name.group(0)
+        return literal(texts.get(name.group(1), folder / name.group(1)))
 
     def within(call: re.Match[str]) -> str:
-        return _STRING.sub(
-            lambda name: name.group(0) if name.group(1).startswith("/") else f"'{folder}/{name.group(1)}'",
-            call.group(0),
-        )
+        return _STRING.sub(placed, call.group(0))
 
     return _CALL.sub(within, select)

@@ -15,7 +15,8 @@ from features.crm.columns_match import matched
 from features.crm.contract import TABLES
 from features.crm.values import literal, quoted
 from features.errors import RenewalError
-from features.sources.folder import copy_csv, drop_foreign
+from features.sources.csv_file import copy_written
+from features.sources.folder import drop_foreign
 from features.sources.mapping import broken, checked_select, read_mapping
 from features.sources.readers import BATCH_ROWS, Raw, connect, write_batches
 
@@ -210,7 +211,7 @@ def _copy_out(  # type: ignore[no-untyped-def]
                 file.write(block)
     except psycopg.Error as error:
         raise broken(table, error) from error
-    copy_csv(local, passed, staging / f"{table}.parquet", "")
+    copy_written(local, passed, staging / f"{table}.parquet")
     passed.unlink()
 
 

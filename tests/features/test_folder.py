@@ -124,7 +124,7 @@ def test_packed_and_latin_1_files_are_read(tmp_path):
     accounts = "account_id,name\na1,Müller\n".encode("latin-1")
     crm = loaded(tmp_path, {"contracts.csv.gz": packed, "accounts.csv": accounts})
     assert crm.frame("accounts")["name"].tolist() == ["Müller"]
-    assert crm.quality.warnings == ["accounts.csv is not UTF-8 and was read as Latin-1"]
+    assert crm.quality.warnings == ["accounts.csv is not UTF-8 and was read as Windows-1252: 'Müller'"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
@@ -146,11 +146,11 @@ def test_a_packed_file_in_utf_16_is_read_and_a_broken_one_refused(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        ('c1,"a1,5\nc2,a2\n', "a quote in line 2 that is never closed"),
-        ('c1,"a\n1",5\nc2,"a2"x,5\n', "text after a closing quote in line 4"),
+        ('c1,"a1,5\nc2,a2\n', "a quote that is never closed in line 2, and 1 more lines that are no rows"),
+        ('c2,"a2"x,5\n', "text after a closing quote in line 2"),
     ],
 )
-def test_a_broken_quote_is_told_with_its_line(tmp_path, rows, told):
+def test_a_file_without_one_whole_row_is_refused_with_its_first_line(tmp_path, rows, told):
     with pytest.raises(RenewalError, match=told):
         loaded(tmp_path, {"contracts.csv": "contract_id,account_id,annual_value\n" + rows})
 

@@ -30,14 +30,14 @@ def test_the_report_is_the_same_after_a_round_trip(simulated_crm):
 
 def test_reasons_are_counted_with_examples(tmp_path: Path):
     (tmp_path / "contracts.csv").write_text(
-        "contract_id,annual_value\nc1,1\n" + "".join(f"d{i},x{i}\n" for i in range(5))
+        "contract_id,renewed\nc1,1\n" + "".join(f"d{i},x{i}\n" for i in range(5))
     )
     told = load(tmp_path, into=tmp_path / "clean").quality.as_dict()
     assert (told["rows"], told["quarantined"]) == (6, 5)
     assert told["tables"]["contracts"]["reasons"] == {
-        "annual_value: … is not an amount of money": {
+        "renewed: … is not yes or no": {
             "count": 5,
-            "examples": [f"annual_value: 'x{i}' is not an amount of money" for i in range(3)],
+            "examples": [f"renewed: 'x{i}' is not yes or no" for i in range(3)],
         }
     }
 

@@ -1,0 +1,81 @@
+"""Yes and no, won and lost, in the languages that CRMs are exported in."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+_YES = """
+true t yes y 1 1.0 x on checked enabled ja j oui o si s sim vrai vero verdadero verdadeiro wahr waar tak ano
+da evet kylla ✓ ✔ ☑ да истина はい 是
+"""
+_NO = """
+false f no n 0 0.0 off unchecked disabled nein non nej nee nao falso faux falsch onwaar nie ne hayir ei
+✗ ✘ ☐ нет ложь いいえ 否
+"""
+_WON = """
+won,win,closed won,closedwon,successful,success,signed,retained,accepted,
+renewed,renew,renewal,auto renewed,
+gewonnen,abgeschlossen gewonnen,geschlossen gewonnen,verlangert,erneuert,
+gagne,gagnee,ferme gagne,fermee gagnee,cloture gagne,conclu,renouvele,renouvelee,
+ganado,ganada,cerrado ganado,cerrada ganada,renovado,renovada,
+ganho,ganha,fechado ganho,fechada e ganha,vinto,vinta,chiuso vinto,rinnovato,rinnovata,
+verlengd,vunnet,vunnen,wygrana,wygrane,выиграна,выиграно,продлен,受注,成約,赢单,成交
+"""
+_LOST = """
+lost,lose,closed lost,closedlost,churn,churned,cancelled,canceled,cancel,cancellation,lapsed,terminated,
+not renewed,non renewed,non renewal,no renewal,did not renew,not won,unsuccessful,rejected,declined,
+verloren,abgeschlossen verloren,geschlossen verloren,gekundigt,nicht verlangert,nicht erneuert,abgelehnt,
+perdu,perdue,ferme perdu,fermee perdue,cloture perdu,resilie,resiliee,non renouvele,non renouvelee,
+perdido,perdida,cerrado perdido,cerrada perdida,cancelado,cancelada,no renovado,no renovada,
+fechado perdido,fechada e perdida,nao renovado,perso,persa,chiuso perso,disdetto,non rinnovato,
+opgezegd,niet verlengd,tabt,tapt,forlorad,przegrana,przegrane,проиграна,проиграно,失注,输单
+"""
+_OPEN = """
+open,pending,in progress,ongoing,undecided,running,offen,laufend,in bearbeitung,ausstehend,
+ouvert,ouverte,en cours,en attente,abierto,abierta,en curso,pendiente,aberto,aberta,em andamento,pendente,
+aperto,aperta,in corso,lopend,pagaende,otwarta,открыта,в работе,進行中,进行中
+"""
+
+
+def _listed(text: str) -> frozenset[str]:
+    return frozenset(word.strip() for word in text.replace("\n", " ").split(",") if word.strip())
+
+
+YES, NO = frozenset(_YES.split()), frozenset(_NO.split())
+WON, LOST, OPEN = _listed(_WON), _listed(_LOST), _listed(_OPEN)
+_QUALIFIED = re.compile(r"\s+[-–—/]\s+|[:(]|,\s")
+
+
+def flag_of(value: str, *, outcome: bool) -> bool | str | None:
+    """True, false, `open` (of an outcome), or None for a word that is not known.
+
+    Args:
+        value: as written.
+        outcome: whether won and lost, renewed and churned are answers too; then a word may be qualified
+            (`Renewed - Auto`).
+    """
+    word = _bare(value)
+    if word in YES or word in NO:
+        return word in YES
+    if not outcome:
+        return None
+    for part in (word, _bare(_QUALIFIED.split(value)[0])):
+        if part in WON or part in LOST:
+            return part in WON
+        if part in OPEN:
+            return "open"
+    return None
+
+
+def flags_of(values: Iterable[str], *, outcome: bool) -> dict[str, bool | str | None]:
+    """The same of all values of a column; of -1 and 0 alone, -1 is yes, as Access writes it."""
+    listed = list(values)
+    if set(listed) <= {"-1", "0"}:
+        return {value: value == "-1" for value in listed}
+    return {value: flag_of(value, outcome=outcome) for value in listed}
+
+
+def _bare(value: str) -> str:
+    letters = unicodedata.normalize("NFKD", value.strip().lower())
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return " ".join(re.sub(r"[-_–—/]+", " ", plain).split()) if re.search(r"[^\W\d]", plain) else plain
