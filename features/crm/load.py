@@ -30,8 +30,13 @@ from features.crm.validate import (
 )
 from features.crm.values import add_macros
 from features.crm.write import describe, fingerprint, write_derived, write_quarantine, write_table
+from features.currencies import convert_money
 from features.errors import RenewalError
+from features.freshness import days_behind, warnings_of
+from features.identifiers import settle_ids
+from features.product_lines import add_lines_up
 from features.progress import Say, silent
+from features.row_versions import settle_versions
 from features.settings import Settings
 from features.sources.folder import read_folder
 from features.sources.readers import Raw, connect
@@ -49,6 +54,7 @@ def load(
     until: pd.Timestamp | None = None,
     into: Path,
     durable: bool = False,
+    currency: str | None = None,
     say: Say = silent,
 ) -> Crm:
     """Clean a source into the folder `into`, which then holds all of it, or what it held before.
@@ -60,6 +66,7 @@ def load(
             the last moment the data records, but not later than now.
         into: the folder to make or replace.
         durable: make sure that it survives a power cut.
+        currency: the home currency that amounts in others are converted to.
         say: told what is being done.
 
     Raises:
@@ -70,7 +77,7 @@ def load(
     with tempfile.TemporaryDirectory(
         prefix=f".{into.name}-", dir=into.parent, ignore_cleanup_errors=True
     ) as work:
-        crm = _clean(_read(source, mapping, until, Path(work)), until, Path(work), {}, say)
+        crm = _clean(_read(source, mapping, until, Path(work)), until, Path(work), {}, currency, say)
         check_rows_left(crm.quality)
         crm.write_manifest()
         return _moved(crm, into, durable)
@@ -94,7 +101,15 @@ def ingest(
     kept.mkdir(parents=True, exist_ok=True)
     _sweep(kept)
     with tempfile.TemporaryDirectory(prefix=".load-", dir=kept, ignore_cleanup_errors=True) as work:
-        crm = load(source, mapping=mapping, until=until, into=Path(work) / "crm", durable=True, say=say)
+        crm = load(
+            source,
+            mapping=mapping,
+            until=until,
+            into=Path(work) / "crm",
+            durable=True,
+            currency=settings.currency,
+            say=say,
+        )
         place = kept / crm.fingerprint
         if not (place / MANIFEST).is_file():
             _placed(crm, place)
@@ -126,7 +141,9 @@ def opened(
         if source is None:
             kept = _current(settings)
             source, mapping = kept.folder, mapping or _as_source(kept, Path(work) / "mapping.yaml")
-        yield load(source, mapping=mapping, until=until, into=Path(work) / "crm", say=say)
+        yield load(
+            source, mapping=mapping, until=until, into=Path(work) / "crm", currency=settings.currency, say=say
+        )
 
 
 _PARTS = {Kind.MONEY: 100.0, Kind.DURATION: 60.0}
@@ -153,6 +170,7 @@ def from_rows(
     tables: Mapping[str, Sequence[Mapping[str, Any]]],
     until: pd.Timestamp | None = None,
     kinds: Kinds | None = None,
+    currency: str | None = None,
 ) -> Crm:
     """A small CRM from rows as JSON gives them, cleaned like any other; its files go when it is let go.
 
@@ -160,6 +178,7 @@ def from_rows(
         tables: contract table → rows.
         until: as in `load`.
         kinds: the kinds of carried columns, where a few rows cannot show them (those of the training data).
+        currency: as in `load`.
 
     Raises:
         RenewalError: an unknown table, a missing column, or neither contracts nor opportunities.
@@ -181,7 +200,7 @@ def from_rows(
                 if rows
             }
         )
-        crm = _clean(raw, checked_until(until), work, kinds or {}, silent)
+        crm = _clean(raw, checked_until(until), work, kinds or {}, currency, silent)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
@@ -212,13 +231,14 @@ def _read(source: str | Path, mapping: Path | None, until: pd.Timestamp | None, 
     return read_folder(Path(source), mapping, staging)
 
 
-def _clean(raw: Raw, until: pd.Timestamp | None, work: Path, kinds: Kinds, say: Say) -> Crm:
+def _clean(raw: Raw, until: pd.Timestamp | None, work: Path, kinds: Kinds, home: str | None, say: Say) -> Crm:
     folder = work / "clean"
     folder.mkdir()
     (work / "draft").mkdir()
     quality = Quality(warnings=list(raw.warnings))
     with connect(work / "spill") as connection:
         add_macros(connection)
+        settle_versions(connection, raw, work / "draft", quality)
         drafts: dict[str, Draft] = {}
         for name in TABLES:
             if name in raw.tables:
@@ -227,6 +247,10 @@ def _clean(raw: Raw, until: pd.Timestamp | None, work: Path, kinds: Kinds, say: 
         for name, drafted in drafts.items():
             say(f"checking {name}")
             begin(connection, drafted, work / "draft")
+        settle_ids(connection, drafts, str(work / "draft"), quality)
+        convert_money(connection, drafts, home, str(work / "draft"), quality)
+        add_lines_up(connection, drafts, str(work / "draft"), quality)
+        for drafted in drafts.values():
             put_duplicates_aside(connection, drafted, quality)
         gather_ids(
             connection, drafts, {name: first_known(name, each.stored) for name, each in drafts.items()}
@@ -246,6 +270,8 @@ def _clean(raw: Raw, until: pd.Timestamp | None, work: Path, kinds: Kinds, say: 
             write_quarantine(connection, drafts[name], folder, quality)
         write_derived(connection, tables, folder, quality)
         describe(folder, tables, quality)
+        for text in warnings_of(days_behind(folder, tables, limit), limit):
+            quality.warn(text)
         for name, (count, examples) in raw.rejected.items():
             quality.reject(name, count, examples)
         carried = {name: drafted.carried for name, drafted in drafts.items() if drafted.carried}

@@ -14,6 +14,8 @@ from features.errors import RenewalError
 class TableQuality:
     """One table's figures; rows read are kept, quarantined or left out (known only after `until`).
 
+    `merged` counts rows that became part of another (merged records, lines of one contract), `older_versions` those
+    of which a newer one is kept, `deleted` those that the source marks so.
     `foreign_links` counts links to rows of another account, left out of rows that are kept.
     """
 
@@ -21,6 +23,9 @@ class TableQuality:
     kept: int = 0
     quarantined: int = 0
     left_out: int = 0
+    merged: int = 0
+    older_versions: int = 0
+    deleted: int = 0
     derived: int = 0
     duplicates: int = 0
     orphans: int = 0
@@ -33,10 +38,11 @@ class TableQuality:
 
 @dataclass
 class Quality:
-    """The quality report: figures by table, and warnings in words."""
+    """The quality report: figures by table, warnings in words, and the currency all amounts are in, where named."""
 
     tables: dict[str, TableQuality] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    currency: str | None = None
 
     def of(self, table: str) -> TableQuality:
         """The figures of one table, made at first use."""
@@ -75,6 +81,7 @@ class Quality:
             "quarantined": self.quarantined,
             "tables": tables,
             "warnings": list(self.warnings),
+            "currency": self.currency,
         }
 
     @classmethod
@@ -84,7 +91,7 @@ class Quality:
             name: TableQuality(**{key: value for key, value in table.items() if key != "orphan_share"})
             for name, table in told["tables"].items()
         }
-        return cls(tables, list(told["warnings"]))
+        return cls(tables, list(told["warnings"]), told.get("currency"))
 
 
 FEWEST_ROWS = 10

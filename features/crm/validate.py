@@ -81,7 +81,7 @@ def draft(
         meant = next(name for name, raw_name in found.items() if raw_name == column)
         quality.warn(f"{name}.{column} was read as {meant}")
     readings = [
-        Reading(table.by_name[column], raw_name, types[raw_name]) for column, raw_name in found.items()
+        Reading(table.understood[column], raw_name, types[raw_name]) for column, raw_name in found.items()
     ]
     drafted = Draft(table, raw, list(types), readings)
     if further and table.carries:

@@ -41,6 +41,8 @@ _MACROS = r"""
 CREATE TEMP MACRO text_of(v) AS nullif(trim(v, ' ' || chr(9) || chr(10) || chr(13) || chr(160)), '');
 CREATE TEMP MACRO given(v) AS CASE WHEN lower(text_of(v)) IN
     ('null', 'none', 'nan', 'nat', 'n/a', 'na', '\n', '-') THEN NULL ELSE text_of(v) END;
+CREATE TEMP MACRO visible(v) AS CASE WHEN strlen(v) = length(v) THEN v ELSE
+    nullif(regexp_replace(v, '^[\p{Z}\s\p{Cf}]+|[\p{Z}\s\p{Cf}]+$|\p{Cf}', '', 'g'), '') END;
 CREATE TEMP MACRO plain(v) AS CASE
     WHEN regexp_full_match(v, '[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?') THEN v
     WHEN regexp_full_match(v, '[+-]?\d{1,3}([,\x27’  ]\d{3})+(\.\d+)?')
@@ -189,7 +191,7 @@ class Reading:
 
     def _words(self) -> str:
         if self.column.kind is Kind.ID and is_text(self.type):
-            return r"CASE WHEN suffix({v}, '.0') THEN regexp_replace({v}, '^(\d+)\.0$', '\1') ELSE {v} END"
+            return r"visible(CASE WHEN suffix({v}, '.0') THEN regexp_replace({v}, '^(\d+)\.0$', '\1') ELSE {v} END)"
         if self.column.kind is Kind.ID and pa.types.is_floating(self.type):
             whole = "CAST(TRY_CAST({v} AS BIGINT) AS VARCHAR)"
             return f"CASE WHEN {{v}} = trunc({{v}}) THEN {whole} ELSE CAST({{v}} AS VARCHAR) END"

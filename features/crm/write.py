@@ -168,7 +168,7 @@ def write_quarantine(
     """Write the rows put aside as they were read, with the reason, and count them."""
     name = drafted.table.name
     told = quality.of(name)
-    told.rows = pq.read_metadata(drafted.raw).num_rows
+    told.rows = pq.read_metadata(drafted.raw).num_rows + told.older_versions + told.deleted
     told.quarantined = _count(connection, f"(SELECT DISTINCT __row FROM bad_{name})")
     if not told.quarantined:
         return
@@ -194,7 +194,8 @@ def describe(folder: Path, tables: dict[str, tuple[str, ...]], quality: Quality)
         told, file = quality.of(name), pq.ParquetFile(folder / f"{name}.parquet")
         told.kept = file.metadata.num_rows
         told.rows = told.rows or 0
-        told.left_out = max(told.rows + told.derived - told.quarantined - told.kept, 0)
+        gone = told.quarantined + told.merged + told.older_versions + told.deleted
+        told.left_out = max(told.rows + told.derived - gone - told.kept, 0)
         groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
         time = TABLES[name].time
         for i, column in enumerate(columns):

@@ -1,6 +1,7 @@
 """A CRM as a folder of CSV or Parquet files: one a table, or other names and shapes with a mapping."""
 
 import difflib
+from collections.abc import Collection
 from pathlib import Path
 
 import duckdb
@@ -11,6 +12,7 @@ from features.crm.contract import TABLES
 from features.crm.values import literal
 from features.errors import RenewalError
 from features.sources.csv_text import as_utf8, fault_of, opened
+from features.sources.known_exports import is_known_export, read_known
 from features.sources.mapping import read_mapping, run_mapping
 from features.sources.readers import Raw, connect
 
@@ -51,7 +53,8 @@ def read_folder(
     if selects:
         run_mapping(selects, folder, [path for path in sorted(folder.iterdir()) if stem(path)], staging, raw)
     with connect(staging / "spill") as connection:
-        for name, path in _tables(files, raw, mapped=bool(selects)).items():
+        exported = set() if selects or wanted else _read_exports(connection, files, staging, raw)
+        for name, path in _tables(files, raw, bool(selects), exported).items():
             if name in selects or (wanted and name not in wanted):
                 continue
             _read_file(connection, name, path, staging, raw)
@@ -61,7 +64,7 @@ def read_folder(
         raise RenewalError(
             expected=f"CSV or Parquet files named as the contract's tables ({', '.join(TABLES)})",
             found=", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "an empty folder",
-            do=f"Rename the files, or say in {MAPPING} how each table is selected from them.",
+            do=f"Run `perennial map {folder}`, which drafts {MAPPING}, or rename the files.",
         )
     return raw
 
@@ -87,9 +90,30 @@ def _files(folder: Path) -> dict[str, list[Path]]:
     return files
 
 
-def _tables(files: dict[str, list[Path]], raw: Raw, mapped: bool) -> dict[str, Path]:
+def _read_exports(
+    connection: duckdb.DuckDBPyConnection, files: dict[str, list[Path]], staging: Path, raw: Raw
+) -> set[str]:
+    """Read the exports of well-known systems; returns the stems of their files."""
+    known, taken = [], []
+    for name, paths in files.items():
+        path = paths[0]
+        if len(paths) > 1 or not path.is_file() or not path.stat().st_size:
+            continue
+        parquet = header_of(connection, path, staging)
+        if parquet is not None and is_known_export(parquet, name):
+            known.append((path, name, as_parquet(connection, path, staging)))
+        elif name in TABLES:
+            taken.append(name)
+    return set(read_known(connection, known, taken, staging, raw)) if known else set()
+
+
+def _tables(
+    files: dict[str, list[Path]], raw: Raw, mapped: bool, exported: Collection[str]
+) -> dict[str, Path]:
     tables = {}
     for name, paths in files.items():
+        if name in exported:
+            continue
         if name in TABLES:
             if len(paths) > 1:
                 raise RenewalError(
@@ -101,7 +125,9 @@ def _tables(files: dict[str, list[Path]], raw: Raw, mapped: bool) -> dict[str, P
         elif not mapped:
             near = difflib.get_close_matches(name, TABLES, n=1, cutoff=0.7)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raw.warnings.append(f"{paths[0].name} is no table of the contract and is ignored{hint}")
+            raw.warnings.append(
+                f"{paths[0].name} is no table of the contract and is ignored{hint}; `perennial map` may know it"
+            )
     return tables
 
 
@@ -140,6 +166,32 @@ def _read_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path, sta
     raw.tables[name] = target
 
 
+def header_of(connection: duckdb.DuckDBPyConnection, path: Path, staging: Path) -> Path | None:
+    """The first row of a data file as Parquet, for its header; None where it cannot be read so."""
+    target = staging / f"header_{stem(path)}.parquet"
+    if path.name.lower().endswith(".parquet"):
+        return path
+    try:
+        copy_csv(connection, as_utf8(path, staging), target, ", sample_size = 20", rows=1)
+    except (duckdb.Error, RenewalError):
+        return None
+    return target
+
+
+def as_parquet(connection: duckdb.DuckDBPyConnection, path: Path, staging: Path) -> Path:
+    """Any data file as Parquet under its own name, every value of a CSV file as text.
+
+    Raises:
+        RenewalError: it cannot be read.
+    """
+    name = f"foreign_{stem(path)}"
+    if path.name.lower().endswith(".parquet"):
+        return _parquet(connection, name, path, staging)
+    laid = Raw()
+    _read_file(connection, name, path, staging, laid)
+    return laid.tables[name]
+
+
 def _parquet(connection: duckdb.DuckDBPyConnection, name: str, path: Path, staging: Path) -> Path:
     """The file itself; a folder of parts (as Spark writes it) becomes one file."""
     parts = path / "**" / "*.parquet" if path.is_dir() else path
@@ -158,7 +210,9 @@ def _parquet(connection: duckdb.DuckDBPyConnection, name: str, path: Path, stagi
     return path
 
 
-def copy_csv(connection: duckdb.DuckDBPyConnection, path: Path, target: Path, more: str) -> None:
+def copy_csv(
+    connection: duckdb.DuckDBPyConnection, path: Path, target: Path, more: str, rows: int | None = None
+) -> None:
     """Turn a CSV file into Parquet, every value as text.
 
     Args:
@@ -166,10 +220,12 @@ def copy_csv(connection: duckdb.DuckDBPyConnection, path: Path, target: Path, mo
         path: the file, with a header line.
         target: the Parquet file.
         more: further options of `read_csv`, each after a comma.
+        rows: only the first so many.
     """
+    limit = "" if rows is None else f" LIMIT {rows}"
     form = f"delim = {literal(_delimiter(path))}, quote = '\"', escape = '\"', header = true, skip = 0"
     connection.execute(
-        f"COPY (FROM read_csv({literal(path)}, all_varchar = true, {form}, null_padding = false{more}))"
+        f"COPY (FROM read_csv({literal(path)}, all_varchar = true, {form}, null_padding = false{more}){limit})"
         f" TO {literal(target)} (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 40960)"
     )
 
