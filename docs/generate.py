@@ -43,17 +43,19 @@ A link to a contract, deal or lead of another account is left out of a row that 
 
 Columns in *italics* say how a row is to be read.
 
-Ids that are written in another way than by the table they refer to (Salesforce's 15 and 18 characters, leading zeros
-that a spreadsheet dropped, other case, invisible characters, braces around a GUID) are joined where exactly one row
-can be meant, and `check` tells the rule; where several can, they are left as written. Rows of one key that are versions
-of it (`_fivetran_active`, `dbt_valid_to`, `IsCurrent`, several `LastModifiedDate`) give the current one, and the
-older ones become `history`; rows that are marked as deleted are left out; rows that are the product lines of one contract
-or deal become one, with amounts and quantities added up. Each is told.
+Ids that are written in another way than by the table they refer to (Salesforce's 15 and 18 characters,
+leading zeros that a spreadsheet dropped, other case, invisible characters, braces around a GUID) are joined
+where exactly one row can be meant, and `check` tells the rule; where several can, they are left as written.
+Rows of one key that are versions of it (`_fivetran_active`, `dbt_valid_to`, `IsCurrent`, several
+`LastModifiedDate`) give the current one, and the older ones become `history`; rows that are marked as deleted
+are left out; rows that are the product lines of one contract or deal become one, with amounts and quantities
+added up. Each is told.
 
-Amounts in several currencies are never added. An amount's currency is its row's `currency`, a code or sign in the cells
-(where most of a column's have one), or that of the deal or contract it belongs to. `currencies` says what one unit of
-each is worth in the home currency (`PERENNIAL_CURRENCY`, or the one whose rate is 1), and since when; each amount is
-converted at the rate of its row's own time. Without a rate the data are refused, with the currencies and their counts.
+Amounts in several currencies are never added. An amount's currency is its row's `currency`, a code or sign in
+the cells (where most of a column's have one), or that of the deal or contract it belongs to. `currencies`
+says what one unit of each is worth in the home currency (`PERENNIAL_CURRENCY`, or the one whose rate is 1),
+and since when; each amount is converted at the rate of its row's own time. Without a rate the data are
+refused, with the currencies and their counts.
 
 Other names and shapes need a `mapping.yaml` beside the data (or `--mapping FILE`): for each table a DuckDB
 `SELECT` over the folder's files. `examples/mappings` has some to copy.

@@ -66,7 +66,8 @@ class Table:
         carries: further columns are carried and may become features.
         span: (start, end): a row whose end lies on an earlier day than its start is wrong.
         seconds: later moments of the same row; each is known only from its own time.
-        read_with: columns that say how a row is to be read, and are not kept: the currency of its amounts, the
+        read_with: columns that say how a row is to be read, and are not kept: the currency of its amounts,
+            the
             record that it was merged into.
     """
 
@@ -85,7 +86,7 @@ class Table:
 
     @property
     def understood(self) -> dict[str, Column]:
-        """Every column that a source may have, by name: those that are kept and those that rows are read with."""
+        """Every column that a source may have: those that are kept and those that rows are read with."""
         return self.by_name | {column.name: column for column in self.read_with}
 
     @property

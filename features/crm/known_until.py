@@ -82,9 +82,9 @@ def last_midnight(
 def _last_decided(connection: duckdb.DuckDBPyConnection, now: pd.Timestamp) -> pd.Timestamp | None:
     """The day until which contracts' undated outcomes prove that the CRM was kept; None without outcomes.
 
-    Where contracts were looked at on some day, most that ended before it are decided and most that end later are
-    not, but for early renewals. The end that parts the two with the fewest mistakes is the last one decided; its
-    outcome is known 45 days on, or before the first end that is undecided then.
+    Where contracts were looked at on some day, most that ended before it are decided and most that end later
+    are not, but for early renewals. The end that parts the two with the fewest mistakes is the last one
+    decided; its outcome is known 45 days on, or before the first end that is undecided then.
     """
     end, outcome = value_of("end_date"), value_of("renewed")
     rows = "draft_contracts ANTI JOIN bad_contracts USING (__row)"
@@ -92,7 +92,8 @@ def _last_decided(connection: duckdb.DuckDBPyConnection, now: pd.Timestamp) -> p
         f"WITH ends AS (SELECT {end} AS day, sum(if({outcome} IS NULL, -1, 1)) AS gain FROM {rows}"
         f" WHERE {end} IS NOT NULL GROUP BY ALL),"
         " summed AS (SELECT day, sum(gain) OVER (ORDER BY day) AS gain FROM ends),"
-        " best AS (SELECT max(day) AS day FROM summed WHERE gain > 0 AND gain = (SELECT max(gain) FROM summed))"
+        " best AS (SELECT max(day) AS day FROM summed WHERE gain > 0 AND gain = (SELECT max(gain) FROM"
+        " summed))"
         f" SELECT (SELECT day FROM best), (SELECT min({end}) FROM {rows} WHERE {outcome} IS NULL"
         f" AND {end} > (SELECT day FROM best))"
     ).fetchall()

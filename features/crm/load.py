@@ -17,8 +17,13 @@ import pyarrow.parquet as pq
 
 from features.crm.contract import TABLES, Kind
 from features.crm.crm import MANIFEST, Crm, read_crm
+from features.crm.currencies import convert_money
+from features.crm.freshness import days_behind, warnings_of
+from features.crm.identifiers import settle_ids
 from features.crm.known_until import checked_until, first_known, last_midnight, today
+from features.crm.product_lines import add_lines_up
 from features.crm.quality import Quality, check_rows_left
+from features.crm.row_versions import settle_versions
 from features.crm.validate import (
     Draft,
     begin,
@@ -30,13 +35,8 @@ from features.crm.validate import (
 )
 from features.crm.values import add_macros
 from features.crm.write import describe, fingerprint, write_derived, write_quarantine, write_table
-from features.currencies import convert_money
 from features.errors import RenewalError
-from features.freshness import days_behind, warnings_of
-from features.identifiers import settle_ids
-from features.product_lines import add_lines_up
 from features.progress import Say, silent
-from features.row_versions import settle_versions
 from features.settings import Settings
 from features.sources.folder import read_folder
 from features.sources.readers import Raw, connect

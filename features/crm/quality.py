@@ -14,8 +14,8 @@ from features.errors import RenewalError
 class TableQuality:
     """One table's figures; rows read are kept, quarantined or left out (known only after `until`).
 
-    `merged` counts rows that became part of another (merged records, lines of one contract), `older_versions` those
-    of which a newer one is kept, `deleted` those that the source marks so.
+    `merged` counts rows that became part of another (merged records, lines of one contract), `older_versions`
+    those of which a newer one is kept, `deleted` those that the source marks so.
     `foreign_links` counts links to rows of another account, left out of rows that are kept.
     """
 
@@ -38,7 +38,7 @@ class TableQuality:
 
 @dataclass
 class Quality:
-    """The quality report: figures by table, warnings in words, and the currency all amounts are in, where named."""
+    """The quality report: figures by table, warnings in words, the currency of all amounts where named."""
 
     tables: dict[str, TableQuality] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)

@@ -191,7 +191,8 @@ class Reading:
 
     def _words(self) -> str:
         if self.column.kind is Kind.ID and is_text(self.type):
-            return r"visible(CASE WHEN suffix({v}, '.0') THEN regexp_replace({v}, '^(\d+)\.0$', '\1') ELSE {v} END)"
+            whole = r"regexp_replace({v}, '^(\d+)\.0$', '\1')"
+            return f"visible(CASE WHEN suffix({{v}}, '.0') THEN {whole} ELSE {{v}} END)"
         if self.column.kind is Kind.ID and pa.types.is_floating(self.type):
             whole = "CAST(TRY_CAST({v} AS BIGINT) AS VARCHAR)"
             return f"CASE WHEN {{v}} = trunc({{v}}) THEN {whole} ELSE CAST({{v}} AS VARCHAR) END"

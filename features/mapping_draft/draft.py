@@ -7,6 +7,7 @@ import duckdb
 
 from features.crm.columns_match import bare_name
 from features.crm.contract import TABLES
+from features.crm.row_versions import CONNECTOR, DELETED, MARKS
 from features.crm.values import literal, quoted
 from features.mapping_draft.expressions import (
     activity_kind,
@@ -20,7 +21,6 @@ from features.mapping_draft.expressions import (
 from features.mapping_draft.foreign_files import ForeignColumn, ForeignFile
 from features.mapping_draft.joins import Join, account_join, shared, winners
 from features.mapping_draft.match import LIKELY, SURE, UNSURE, FileMatch, best_match, match_as
-from features.row_versions import CONNECTOR, DELETED, MARKS
 
 Relation = Callable[[ForeignFile], str]
 _TELLS_THE_OUTCOME = frozenset(
@@ -179,7 +179,7 @@ def _choose(connection: duckdb.DuckDBPyConnection, found: list[FileMatch]) -> li
 
 
 def _with_outcomes(files: Sequence[ForeignFile], chosen: list[FileMatch]) -> list[FileMatch]:
-    """Where no file is called a deal's or a contract's, the one whose rows were won or lost: leads that converted."""
+    """Where no file is called a deal's or a contract's, one whose rows were won or lost: converted leads."""
     told = [match for file in files if (match := match_as(file, "opportunities")) and outcome(match)]
     best = max(told, key=lambda each: each.score, default=None)
     if best is None:
@@ -304,7 +304,7 @@ def _add_winners(part: Part, file: ForeignFile, key: ForeignColumn, date: Foreig
 
 
 def _may_be_carried(column: ForeignColumn, found: FileMatch) -> bool:
-    """Whether a further column can be a feature: no id, no free text, not empty. The guard judges it later."""
+    """Whether a further column can be a feature: no id, no free text, not empty."""
     if not column.given or column.bare.endswith("id") or column.bare in ("name", "dealname", "potentialname"):
         return False
     if column.name.lower() in TABLES[found.table].by_name or column.bare in _TELLS_THE_OUTCOME:
@@ -315,7 +315,7 @@ def _may_be_carried(column: ForeignColumn, found: FileMatch) -> bool:
 
 
 def _marks(found: FileMatch) -> dict[str, ForeignColumn]:
-    """Columns that say how rows are to be read: deleted, merged, a version, a currency; by what they are to be called."""
+    """Columns that say how rows are to be read (deleted, merged, versions, currency), by new names."""
     table, by_bare = TABLES[found.table], found.file.by_bare()
     marks = {}
     for column in table.read_with:

@@ -21,7 +21,7 @@ def is_true(column: ForeignColumn) -> str:
 
 
 def plain(match: Match, kind: Kind) -> tuple[str, str, str]:
-    """(expression, confidence, evidence) of a column taken as it is, with its days read where they need it."""
+    """(expression, confidence, evidence) of a column taken as it is, its days read where they need it."""
     source, name = match.source, column_of(match.source)
     if kind in (Kind.TIME, Kind.DATE) and source.day_forms and source.day_forms[0] not in ("iso", "epoch"):
         form, *others = source.day_forms

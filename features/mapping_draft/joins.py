@@ -1,4 +1,4 @@
-"""Where a row's account (or deal) is not in its own file: by a name, through a contract or deal, by a table of pairs."""
+"""A row's account that is not in its own file: found by name, through a contract or deal, or by pairs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +43,8 @@ def shared(
 ) -> float:
     """The share of the column's different values that the other file's column holds."""
     ((n, held),) = connection.execute(
-        f"SELECT count(*), count(*) FILTER (v IN (SELECT CAST({quoted(key)} AS VARCHAR) FROM {other.relation}))"
+        f"SELECT count(*), count(*) FILTER (v IN (SELECT CAST({quoted(key)} AS VARCHAR) FROM"
+        f" {other.relation}))"
         f" FROM (SELECT DISTINCT CAST({quoted(column)} AS VARCHAR) AS v FROM {one.relation}"
         f" WHERE {quoted(column)} IS NOT NULL)"
     ).fetchall()
@@ -152,14 +153,15 @@ def _through(
 def winners(
     connection: duckdb.DuckDBPyConnection, found: FileMatch, spare: Sequence[ForeignFile]
 ) -> tuple[ForeignFile, ForeignColumn, ForeignColumn] | None:
-    """(file, its key, its date) where those that were won stand in a file of their own, under the same key."""
+    """(file, its key, its date) where the won ones stand in a file of their own, under the same key."""
     key = found.matches.get(str(TABLES[found.table].key))
     if key is None:
         return None
     for file in spare:
         same = next((column for column in file.columns if column.bare == key.source.bare), None)
         date = next((c for c in file.columns if c.day_forms and ("won" in c.bare or "close" in c.bare)), None)
-        if same and date and same.distinct >= 0.98 * file.rows and file.rows < found.file.rows:
-            if shared(connection, file, same.name, found.file, key.source.name) >= 0.9:
-                return file, same, date
+        if not (same and date and same.distinct >= 0.98 * file.rows and file.rows < found.file.rows):
+            continue
+        if shared(connection, file, same.name, found.file, key.source.name) >= 0.9:
+            return file, same, date
     return None

@@ -126,7 +126,8 @@ def _tables(
             near = difflib.get_close_matches(name, TABLES, n=1, cutoff=0.7)
             hint = f"; did you mean {near[0]}?" if near else ""
             raw.warnings.append(
-                f"{paths[0].name} is no table of the contract and is ignored{hint}; `perennial map` may know it"
+                f"{paths[0].name} is no table of the contract and is ignored{hint}; `perennial map` may"
+                " know it"
             )
     return tables
 
@@ -225,7 +226,8 @@ def copy_csv(
     limit = "" if rows is None else f" LIMIT {rows}"
     form = f"delim = {literal(_delimiter(path))}, quote = '\"', escape = '\"', header = true, skip = 0"
     connection.execute(
-        f"COPY (FROM read_csv({literal(path)}, all_varchar = true, {form}, null_padding = false{more}){limit})"
+        f"COPY (FROM read_csv({literal(path)}, all_varchar = true, {form}, null_padding ="
+        f" false{more}){limit})"
         f" TO {literal(target)} (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 40960)"
     )
 

@@ -1,4 +1,4 @@
-"""Exports of Salesforce, HubSpot, Dynamics, Pipedrive and Zoho, recognised by their headers and read without a mapping."""
+"""Exports of Salesforce, HubSpot, Dynamics, Pipedrive and Zoho, recognised by headers, read unmapped."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ _LISTED = 8
 
 
 def is_known_export(parquet: Path, stem: str) -> bool:
-    """Whether a file is an object of a well-known system, and does not already speak the contract's language."""
+    """Whether a file is an object of a well-known system, and does not bear the contract's own names."""
     names = [name for name in pq.read_schema(parquet).names if not name.startswith("__")]
     table = TABLES.get(stem.lower())
     if table is not None:

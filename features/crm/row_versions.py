@@ -1,7 +1,8 @@
-"""Several versions of one record in one table (history mode, snapshots, repeated exports): the current one counts.
+"""Several versions of one record in one table (history mode, snapshots, repeated exports): the current one
+counts.
 
-Older versions become rows of `history`. Rows that the source marks as deleted are left out. Connectors' own columns are
-never carried.
+Older versions become rows of `history`. Rows that the source marks as deleted are left out. Connectors' own
+columns are never carried.
 """
 
 import re
@@ -21,8 +22,10 @@ _ACTIVE = ("fivetranactive", "iscurrent", "currentflag", "islatest", "iscurrentv
 _START = ("fivetranstart", "dbtvalidfrom", "validfrom", "effectivefrom", "effectivestartdate", "versionstart")
 _END = ("fivetranend", "dbtvalidto", "validto", "effectiveto", "effectiveenddate", "versionend")
 _CHANGED = (
-    "systemmodstamp", "lastmodifieddate", "lastmodifiedat", "lastmodified", "hslastmodifieddate", "modifiedon",
-    "propertyhslastmodifieddate", "modifiedtime", "updatetime", "updatedat", "sdcbatchedat", "airbyteextractedat",
+    "systemmodstamp", "lastmodifieddate", "lastmodifiedat", "lastmodified", "hslastmodifieddate",
+    "modifiedon",
+    "propertyhslastmodifieddate", "modifiedtime", "updatetime", "updatedat",
+    "sdcbatchedat", "airbyteextractedat",
 )  # fmt: skip
 DELETED = ("isdeleted", "fivetrandeleted", "deleted", "sdcdeletedat", "airbytecdcdeletedat")
 CONNECTOR = re.compile(

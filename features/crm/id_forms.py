@@ -1,4 +1,4 @@
-"""The forms in which one and the same id is written: what each rule leaves of an id, and when two ids meet."""
+"""The forms in which one id is written: what each rule leaves of an id, and when two ids meet."""
 
 import re
 import unicodedata
@@ -99,7 +99,7 @@ RULES = (
     Rule("case, spaces and punctuation are ignored", _without_signs, keeps_case=False),
     Rule("case, punctuation and leading zeros are ignored", _without_either, keeps_case=False),
 )
-"""From the least change to the most; an id that meets another by an earlier rule is not asked of by later ones."""
+"""From the least change to the most; an id that meets another by one rule is not asked of by later ones."""
 
 
 @dataclass

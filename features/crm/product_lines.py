@@ -8,9 +8,9 @@ import duckdb
 from features.crm.contract import SUBJECTS, Kind
 from features.crm.known_until import value_of
 from features.crm.quality import Quality
+from features.crm.redraft import rewrite
 from features.crm.validate import Draft
 from features.crm.values import quoted
-from features.redraft import rewrite
 
 _LINE = re.compile(
     r"product.*|(line|order)?_?items?([ _]?(id|name|number))?|line([ _]?(id|no|number))?|sku|plan",
@@ -97,7 +97,8 @@ def _add_up(connection: duckdb.DuckDBPyConnection, drafted: Draft, folder: str, 
     )
     added = [each for each in (*amounts, *counted) if each not in repeated]
     quality.warn(
-        f"{name}: {rows:,} rows are the lines of {contracts:,} {name} ({', '.join(lines)} differs): one row each"
+        f"{name}: {rows:,} rows are the lines of {contracts:,} {name} ({', '.join(lines)} differs): one"
+        " row each"
         + (f"; {', '.join(added)} added up" if added else "")
         + (f"; {', '.join(sorted(repeated))} the same on every line, taken once" if repeated else "")
     )

@@ -168,17 +168,22 @@ ISO_CODES = frozenset(
     ]
 )
 SIGNS = {
-    "US$": "USD", "R$": "BRL", "AU$": "AUD", "A$": "AUD", "CA$": "CAD", "C$": "CAD", "NZ$": "NZD", "HK$": "HKD", "S$": "SGD",
-    "MX$": "MXN", "NT$": "TWD", "CN¥": "CNY", "€": "EUR", "£": "GBP", "¥": "JPY", "￥": "JPY", "₹": "INR", "₩": "KRW",
-    "₽": "RUB", "₺": "TRY", "₴": "UAH", "฿": "THB", "₫": "VND", "₪": "ILS", "₱": "PHP", "₦": "NGN", "ZŁ": "PLN",
+    "US$": "USD", "R$": "BRL", "AU$": "AUD", "A$": "AUD", "CA$": "CAD", "C$": "CAD", "NZ$": "NZD",
+    "HK$": "HKD", "S$": "SGD",
+    "MX$": "MXN", "NT$": "TWD", "CN¥": "CNY", "€": "EUR", "£": "GBP", "¥": "JPY", "￥": "JPY",
+    "₹": "INR", "₩": "KRW",
+    "₽": "RUB", "₺": "TRY", "₴": "UAH", "฿": "THB", "₫": "VND", "₪": "ILS", "₱": "PHP", "₦": "NGN",
+    "ZŁ": "PLN",
     "KČ": "CZK", "FT": "HUF", "FR.": "CHF", "$": "$", "KR": "kr",
 }  # fmt: skip
 """Sign, in capitals → code; `$` and `kr` are several countries' own."""
 _NAMES = {
-    "us dollar": "USD", "u.s. dollar": "USD", "american dollar": "USD", "euro": "EUR", "pound sterling": "GBP",
+    "us"
+    " dollar": "USD", "u.s. dollar": "USD", "american dollar": "USD", "euro": "EUR", "pound sterling": "GBP",
     "british pound": "GBP", "pound": "GBP", "japanese yen": "JPY", "yen": "JPY", "swiss franc": "CHF",
     "canadian dollar": "CAD", "australian dollar": "AUD", "new zealand dollar": "NZD", "indian rupee": "INR",
-    "chinese yuan": "CNY", "renminbi": "CNY", "brazilian real": "BRL", "swedish krona": "SEK", "danish krone": "DKK",
+    "chinese"
+    " yuan": "CNY", "renminbi": "CNY", "brazilian real": "BRL", "swedish krona": "SEK", "danish krone": "DKK",
     "norwegian krone": "NOK", "polish zloty": "PLN", "mexican peso": "MXN", "singapore dollar": "SGD",
     "hong kong dollar": "HKD", "south african rand": "ZAR",
 }  # fmt: skip
@@ -190,7 +195,7 @@ SHARED_SIGNS = {
 
 
 def named_in(text: str) -> str:
-    """An SQL expression for the code (or shared sign) that an amount written as `text` names, null for none."""
+    """An SQL expression for the code (or shared sign) that an amount in `text` names, null for none."""
     upper = f"upper({text})"
     code = f"nullif(regexp_extract({upper}, '(?:^|[^A-Z])([A-Z]{{3}})(?:$|[^A-Z])', 1), '')"
     codes = ", ".join(literal(each) for each in sorted(ISO_CODES))
@@ -209,7 +214,7 @@ def called(text: str) -> str:
 
 
 def meant_by(sign: str, home: str | None) -> str:
-    """The code that a sign shared by several currencies stands for: the home currency, if it is written so."""
+    """The code that a sign shared by several currencies stands for: the home one, if it is written so."""
     shared = SHARED_SIGNS.get(sign)
     if shared is None:
         return sign

@@ -9,7 +9,8 @@ from features.crm.contract import TABLES
 from features.crm.values import literal, quoted
 
 EVENTS = (
-    "stage_history", "activities", "quotes", "leads", "touches", "surveys", "cases", "usage", "invoices", "history",
+    "stage_history", "activities", "quotes", "leads", "touches", "surveys", "cases", "usage", "invoices",
+    "history",
 )  # fmt: skip
 _LEAST_DAYS = 30
 
@@ -34,8 +35,10 @@ def days_behind(folder: Path, tables: dict[str, tuple[str, ...]], until: pd.Time
             limit = f"TIMESTAMP {literal(until)}"
             ((behind, pause),) = connection.execute(
                 f"WITH days AS (SELECT DISTINCT {quoted(time)}::DATE AS day FROM read_parquet({path})"
-                f" WHERE {quoted(time)} < {limit}), pauses AS (SELECT day - lag(day) OVER (ORDER BY day) AS pause"
-                f" FROM days) SELECT CAST({limit} AS DATE) - (SELECT max(day) FROM days), max(pause) FROM pauses"
+                f" WHERE {quoted(time)} < {limit}), pauses AS (SELECT day - lag(day) OVER (ORDER BY day)"
+                " AS pause"
+                f" FROM days) SELECT CAST({limit} AS DATE) - (SELECT max(day) FROM days), max(pause) FROM"
+                " pauses"
             ).fetchall()
             if behind is not None and behind > max(_LEAST_DAYS, pause or 0):
                 late[name] = int(behind)
@@ -45,7 +48,8 @@ def days_behind(folder: Path, tables: dict[str, tuple[str, ...]], until: pd.Time
 def warnings_of(late: dict[str, int], until: pd.Timestamp) -> list[str]:
     """What to say of tables that end early."""
     return [
-        f"{name} ends on {(until - pd.Timedelta(days=days)).date()}, {days:,} days before the rest: nothing in it"
+        f"{name} ends on {(until - pd.Timedelta(days=days)).date()}, {days:,} days before the rest:"
+        " nothing in it"
         " after that day is the export's silence, not the customers'"
         for name, days in late.items()
     ]

@@ -1,7 +1,7 @@
 """Ids that nearly match between tables meet by the rule that fits; merged records follow their master.
 
-Ids are kept as the table writes them that they are the key of. What meets only by a rule is told with the rule,
-what could mean several is told and left as written.
+Ids are kept as the table writes them that they are the key of. What meets only by a rule is told with the
+rule, what could mean several is told and left as written.
 """
 
 from collections import Counter, defaultdict
@@ -12,16 +12,16 @@ import duckdb
 import pyarrow as pa
 
 from features.crm.contract import TABLES
+from features.crm.id_forms import RULES, SPOILT, Meeting, meet, visible
 from features.crm.known_until import value_of
 from features.crm.quality import Quality
+from features.crm.redraft import rewrite
 from features.crm.validate import Draft
 from features.crm.values import literal
-from features.id_forms import RULES, SPOILT, Meeting, meet, visible
-from features.redraft import rewrite
 
 MERGED = "merged_into"
 _NAMING = {"accounts": ("contracts", "opportunities", "leads"), "owners": ("contracts", "opportunities")}
-"""Where rows of a table are made from what refers to them, the tables whose spelling of the ids counts first."""
+"""Where rows are made from what refers to them, the tables whose spelling of the ids counts first."""
 _OWN_KIND = {"accounts": ("parent_account_id",), "owners": ("manager_id",)}
 """Columns that refer to another row of their own table."""
 _EXAMPLES = 3
@@ -164,7 +164,7 @@ def _masters(
     near: dict[tuple[str, str], dict[str, str]],
     quality: Quality,
 ) -> dict[str, str]:
-    """Merged record → the one that stands for it in the end; chains are followed, circles and strangers told."""
+    """Merged record → the one that stands for it in the end; chains are followed, circles told."""
     key, forms = value_of(TABLES[table].key or ""), near.get((table, MERGED), {})
     rows = connection.execute(
         f"SELECT {key}, {value_of(MERGED)} FROM draft_{table} ANTI JOIN bad_{table} USING (__row)"
@@ -237,7 +237,8 @@ def _tell_spoilt(
             value = value_of(column.stored)
             rounded = rf"regexp_full_match({value}, '\d{{{_LONGEST_EXACT}}}0{{1,}}')"
             ((spoilt, example, long, zeros, zero_example),) = connection.execute(
-                f"SELECT count(DISTINCT {value}) FILTER (regexp_full_match({value}, {literal(SPOILT.pattern)})),"
+                f"SELECT count(DISTINCT {value}) FILTER (regexp_full_match({value},"
+                f" {literal(SPOILT.pattern)})),"
                 f" min({value}) FILTER (regexp_full_match({value}, {literal(SPOILT.pattern)})),"
                 f" count(DISTINCT {value}) FILTER (length({value}) > {_LONGEST_EXACT}),"
                 f" count(DISTINCT {value}) FILTER ({rounded}), min({value}) FILTER ({rounded})"

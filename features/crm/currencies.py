@@ -1,8 +1,8 @@
 """Amounts in several currencies are never added: they become amounts in the home currency, or are refused.
 
-An amount's currency is its row's `currency`, a code or sign in the cells, or that of the deal or contract it belongs to.
-The table `currencies` says what one unit of each is worth (`rate`), and from when (`from`): each amount is converted at
-the rate of its row's own time, so that nothing later is used.
+An amount's currency is its row's `currency`, a code or sign in the cells, or that of the deal or contract it
+belongs to. The table `currencies` says what one unit of each is worth (`rate`), and from when (`from`): each
+amount is converted at the rate of its row's own time, so that nothing later is used.
 """
 
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ import duckdb
 import pyarrow as pa
 
 from features.crm.contract import TABLES, Column, Kind
+from features.crm.currency_codes import called, meant_by, named_in
 from features.crm.known_until import value_of
 from features.crm.quality import Quality
+from features.crm.redraft import rewrite
 from features.crm.validate import Draft
 from features.crm.values import is_text, literal, quoted
-from features.currency_codes import called, meant_by, named_in
 from features.errors import RenewalError
-from features.redraft import rewrite
 
 RATES = "currencies"
 _CURRENCY = "currency"
@@ -77,8 +77,8 @@ def _amounts(drafted: Draft) -> list[Column]:
 def _named_by_row(
     connection: duckdb.DuckDBPyConnection, drafted: Draft, columns: list[Column], quality: Quality
 ) -> str | None:
-    """A SELECT of (__row, code) for the rows that name a currency themselves, None where the table names none."""
-    name, ways = drafted.table.name, []
+    """A SELECT of (__row, code) for rows that name a currency themselves, None where the table names none."""
+    ways = []
     if any(column.name == _CURRENCY for column in drafted.columns):
         raw = next(each.raw for each in drafted.readings if each.column.name == _CURRENCY)
         text = f"CAST({quoted(raw)} AS VARCHAR)"
@@ -112,7 +112,8 @@ def _column_names_currencies(
         return True
     if len(counts) > 1:
         quality.warn(
-            f"{drafted.table.name}.{raw}: some amounts name a currency ({_listed(counts)}), most name none: they"
+            f"{drafted.table.name}.{raw}: some amounts name a currency ({_listed(counts)}), most name"
+            " none: they"
             " are read as one. If they are in several, name each row's in a column `currency`"
         )
     return False
@@ -208,12 +209,14 @@ def _check(
     listed = "; ".join(f"{name}: {_listed(each)}" for name, each in counts.items() if set(each) - {None})
     if base is None:
         do = (
-            "Set PERENNIAL_CURRENCY to the one to convert to, and add a table currencies (code, rate: what one unit"
+            "Set PERENNIAL_CURRENCY to the one to convert to, and add a table currencies (code, rate:"
+            " what one unit"
             " is worth in it, from: since when)."
         )
     else:
         do = (
-            f"Add {', '.join(missing)} to a table currencies (code, rate: what one unit is worth in {base}, from:"
+            f"Add {', '.join(missing)} to a table currencies (code, rate: what one unit is worth in"
+            f" {base}, from:"
             " since when), or leave those rows out in the mapping."
         )
     wanted = f"amounts in one currency{f' ({base})' if base else ''}, or a rate for each"
@@ -243,7 +246,8 @@ def _convert(
         at = value_of(time) if time in drafts[name].stored else "CAST(NULL AS TIMESTAMP)"
         at = f"coalesce({at}, TIMESTAMP '9999-01-01')"
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE factor_{name} AS SELECT __row, theirs.rate / coalesce(ours.rate, 1) AS factor"
+            f"CREATE OR REPLACE TEMP TABLE factor_{name} AS SELECT __row, theirs.rate /"
+            " coalesce(ours.rate, 1) AS factor"
             f" FROM (SELECT __row, code, {at} AS at FROM draft_{name} JOIN code_{name} USING (__row)"
             f" WHERE code IS NOT NULL) r"
             " ASOF JOIN rate_of theirs ON r.code = theirs.spoken AND r.at >= theirs.since"
@@ -257,7 +261,8 @@ def _convert(
         _convert_history(connection, drafts, name, columns, folder)
         unnamed = counts[name].get(None, 0)
         quality.warn(
-            f"{name}: amounts in {_listed({c: n for c, n in counts[name].items() if c})} are converted to {base}"
+            f"{name}: amounts in {_listed({c: n for c, n in counts[name].items() if c})} are converted to"
+            f" {base}"
             f" at the rate of each row's own time"
             + (f"; {unnamed:,} that name none count as {base}" if unnamed else "")
         )
@@ -284,7 +289,8 @@ def _make_rates(
     ):
         connection.register("rates_given", pa.table(columns))
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * REPLACE (CAST(since AS TIMESTAMP) AS since), 1 AS one"
+            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * REPLACE (CAST(since AS TIMESTAMP) AS"
+            " since), 1 AS one"
             " FROM rates_given"
         )
         connection.unregister("rates_given")
@@ -304,10 +310,12 @@ def _convert_history(
     names = ", ".join(literal(column.name) for column in columns)
     amount = "TRY_CAST(plain(bare_money(given(__value))) AS DOUBLE)"
     factors = (
-        f"SELECT {value_of(key)} AS id, any_value(factor) AS factor FROM draft_{name} JOIN factor_{name} USING (__row)"
+        f"SELECT {value_of(key)} AS id, any_value(factor) AS factor FROM draft_{name} JOIN factor_{name}"
+        " USING (__row)"
         " GROUP BY ALL"
     )
-    applies = f"__table = {literal(name)} AND __column IN ({names}) AND f.factor IS NOT NULL AND {amount} IS NOT NULL"
+    applies = f"__table = {literal(name)} AND __column IN ({names})"
+    applies += f" AND f.factor IS NOT NULL AND {amount} IS NOT NULL"
     rewrite(
         connection,
         drafts["history"],
