@@ -1,4 +1,4 @@
-"""Is the data usable, and for what: each answer ready, ready with limits or not yet, and what to mend first."""
+"""Whether data are usable: each answer ready, ready with limits or not yet, and what to mend first."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -129,7 +129,7 @@ def _outcomes(crm: Crm, kind: str) -> tuple[int, int, str | None]:
 
 
 def _covered(crm: Crm, kind: str) -> float:
-    """The share of contracts (deals) with an activity of the account in the year before the end (since creation)."""
+    """The share of contracts (deals) with an activity in the year before the end (since creation)."""
     table, at, days = (
         ("contracts", "end_date", _YEAR) if kind == "renewal" else ("opportunities", "created_at", 0)
     )

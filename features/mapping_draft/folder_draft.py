@@ -39,7 +39,7 @@ def looked_at(folder: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[Fo
         files = []
         for path in paths:
             parquet = as_parquet(connection, path, Path(work))
-            files.append(look_at(connection, path, str(stem(path)), parquet))
+            files.append(look_at(path, str(stem(path)), parquet))
         yield connection, files
 
 

@@ -1,18 +1,21 @@
 """What is in a foreign file: its columns, and what their values look like as a whole."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.crm.columns_match import bare_name
-from features.crm.values import literal, quoted
+from features.crm.values import literal
 
 _SAMPLE = 5_000
 _WORDS = 60
+_NEARLY_ALL = 0.95
 _DAYS = (
     "%d-%m-%Y", "%m-%d-%Y", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%Y.%m.%d", "%d/%m/%y",
     "%m/%d/%y",
@@ -75,71 +78,52 @@ class ForeignFile:
         return f"read_parquet({literal(self.parquet)})"
 
 
-def look_at(connection: duckdb.DuckDBPyConnection, path: Path, stem: str, parquet: Path) -> ForeignFile:
+def look_at(path: Path, stem: str, parquet: Path) -> ForeignFile:
     """Judge every column of a file.
 
     Args:
-        connection: any DuckDB.
         path: the file.
         stem: its name without the ending.
         parquet: its values as text.
     """
-    names = [name for name in pq.read_schema(parquet).names if not name.startswith("__")]
-    relation = f"read_parquet({literal(parquet)})"
-    columns = tuple(_column(connection, relation, name) for name in names)
-    return ForeignFile(path, stem, parquet, pq.read_metadata(parquet).num_rows, columns)
+    table = pq.ParquetFile(parquet)
+    names = [name for name in table.schema_arrow.names if not name.startswith("__")]
+    columns = tuple(_column(table.read([name]), name) for name in names)
+    return ForeignFile(path, stem, parquet, table.metadata.num_rows, columns)
 
 
-def _column(connection: duckdb.DuckDBPyConnection, relation: str, name: str) -> ForeignColumn:
-    # A header that stands again among the rows is no value.
-    text = f"nullif(nullif(trim(CAST({quoted(name)} AS VARCHAR)), ''), {literal(name.strip())})"
-    ((given, distinct),) = connection.execute(
-        f"SELECT count(v), count(DISTINCT v) FROM (SELECT {text} AS v FROM {relation})"
-    ).fetchall()
-    sample = _values(connection, relation, text)
+def _column(table: pa.Table, name: str) -> ForeignColumn:
+    counts: Counter[str] = Counter()
+    for entry in pc.value_counts(pc.cast(table[name], pa.string(), safe=False)).to_pylist():
+        value = (entry["values"] or "").strip()
+        if value and value != name.strip():  # a header that stands again among the rows is no value
+            counts[value] += entry["counts"]
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    sample = [value for value, _ in ordered[:_SAMPLE]]
     numbers = sum(bool(re.match(_MONEY, value)) for value in sample) / len(sample) if sample else 0.0
-    words = tuple(sample) if distinct <= _WORDS else ()
-    return ForeignColumn(name, given, distinct, numbers, _day_forms(connection, sample), words)
+    words = tuple(sample) if len(counts) <= _WORDS else ()
+    return ForeignColumn(name, counts.total(), len(counts), numbers, _day_forms(sample), words)
 
 
-def _values(connection: duckdb.DuckDBPyConnection, relation: str, text: str) -> list[str]:
-    """The most frequent different values."""
-    rows = connection.execute(
-        f"SELECT v FROM (SELECT {text} AS v FROM {relation}) WHERE v IS NOT NULL"
-        f" GROUP BY v ORDER BY count(*) DESC, v LIMIT {_SAMPLE}"
-    ).fetchall()
-    return [value for (value,) in rows]
-
-
-def _day_forms(connection: duckdb.DuckDBPyConnection, sample: list[str]) -> tuple[str, ...]:
+def _day_forms(sample: list[str]) -> tuple[str, ...]:
     if not sample or not any(letter.isdigit() for letter in sample[0]):
         return ()
-    if sum(bool(re.match(_ISO, value)) for value in sample) >= 0.95 * len(sample):
+    if sum(bool(re.match(_ISO, value)) for value in sample) >= _NEARLY_ALL * len(sample):
         return ("iso",)
-    if sum(bool(re.fullmatch(r"1[0-9]{12}", value)) for value in sample) >= 0.95 * len(sample):
+    if sum(bool(re.fullmatch(r"1[0-9]{12}", value)) for value in sample) >= _NEARLY_ALL * len(sample):
         return ("epoch",)
     likely = [day + clock for day in _DAYS for clock in _CLOCKS if _reads(sample[:40], day + clock)]
-    return tuple(form for form in likely if _fits(connection, sample, form))
+    return tuple(form for form in likely if _reads(sample, form))
 
 
-def _reads(few: list[str], form: str) -> bool:
-    """Whether nearly all of a few values are of this form."""
-    read = 0
-    for i, value in enumerate(few):
+def _reads(values: list[str], form: str) -> bool:
+    """Whether nearly all values are days of this form, in this century or the last."""
+    allowed, misses = int((1 - _NEARLY_ALL) * len(values)) + (len(values) > 10), 0
+    for value in values:
         try:
-            datetime.strptime(value, form)
-            read += 1
+            misses += not 1900 <= datetime.strptime(value, form).year <= 2100
         except ValueError:
-            if i - read > 2:
-                return False
-    return read >= 0.9 * len(few)
-
-
-def _fits(connection: duckdb.DuckDBPyConnection, sample: list[str], form: str) -> bool:
-    """Whether nearly all of the values are days of this form, in this century or the last."""
-    ((n,),) = connection.execute(
-        "SELECT count(*) FROM (SELECT try_strptime(v, ?) AS t FROM (SELECT unnest(?) AS v))"
-        " WHERE t BETWEEN TIMESTAMP '1900-01-01' AND TIMESTAMP '2100-01-01'",
-        [form, sample],
-    ).fetchall()
-    return n >= 0.95 * len(sample)
+            misses += 1
+        if misses > allowed:
+            return False
+    return True

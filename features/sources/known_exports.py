@@ -44,7 +44,7 @@ def read_known(
         staging: for the tables' files.
         raw: gets the tables, and what is to be said of them.
     """
-    looked = [look_at(connection, *file) for file in files]
+    looked = [look_at(*file) for file in files]
     draft = draft_mapping(connection, looked)
     read: list[str] = []
     for table, parts in draft.tables.items():
