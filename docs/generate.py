@@ -22,6 +22,11 @@ MEANINGS = {
     "date": "date",
 }
 
+READ_WITH = {
+    "currency": "the currency of the row's amounts, an ISO code; they are converted, it is not kept",
+    "merged_into": "the record this one was merged into; what refers to it follows it there, it is not kept",
+}
+
 FEATURE_COLUMNS = ("touchpoint", "unit", "collected", "words")
 CONTRACT_INTRODUCTION = """# The CRM data contract
 
@@ -35,6 +40,22 @@ A row that does not fit (a value of the wrong type, a duplicate key, a reference
 there, an end before its start) goes to quarantine with the reason; `perennial check` counts and shows them.
 Where that is every row of a table (of ten or more), the data are refused: the export is in another form.
 A link to a contract, deal or lead of another account is left out of a row that is kept, and counted.
+
+Columns in *italics* say how a row is to be read.
+
+Ids that are written in another way than by the table they refer to (Salesforce's 15 and 18 characters,
+leading zeros that a spreadsheet dropped, other case, invisible characters, braces around a GUID) are joined
+where exactly one row can be meant, and `check` tells the rule; where several can, they are left as written.
+Rows of one key that are versions of it (`_fivetran_active`, `dbt_valid_to`, `IsCurrent`, several
+`LastModifiedDate`) give the current one, and the older ones become `history`; rows that are marked as deleted
+are left out; rows that are the product lines of one contract or deal become one, with amounts and quantities
+added up. Each is told.
+
+Amounts in several currencies are never added. An amount's currency is its row's `currency`, a code or sign in
+the cells (where most of a column's have one), or that of the deal or contract it belongs to. `currencies`
+says what one unit of each is worth in the home currency (`PERENNIAL_CURRENCY`, or the one whose rate is 1),
+and since when; each amount is converted at the rate of its row's own time. Without a rate the data are
+refused, with the currencies and their counts.
 
 Other names and shapes need a `mapping.yaml` beside the data (or `--mapping FILE`): for each table a DuckDB
 `SELECT` over the folder's files. `examples/mappings` has some to copy.
@@ -51,6 +72,9 @@ def data_contract() -> str:
         for column in table.columns:
             name = f"**{column.name}**" if column.required else column.name
             lines.append(f"| {name} | {MEANINGS[column.kind]} | {column.refers or ''} |")
+        for column in table.read_with:
+            names = ", ".join(f"`{alias}`" for alias in column.aliases[:3])
+            lines.append(f"| *{column.name}* (also {names}) | {READ_WITH[column.name]} | |")
         lines.append("")
     return "\n".join(lines)
 
@@ -81,7 +105,7 @@ def every_command() -> list[tuple[tuple[str, ...], Any]]:
     """Every command of the command line: its words and its object, in the order of `--help`."""
     import typer.main
 
-    from perennial import app
+    from perennial.cli import app
 
     return list(_below(typer.main.get_command(app), ()))
 

@@ -82,15 +82,39 @@ def ingest(
 
 
 @app.command(epilog="Example: perennial check exports/crm")
-@prints("data.quality")
+@prints("data.checked")
 @reads_crm
 def check(
     data: Any,
     settings: Settings,
     source: Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="The same as --crm.")] = None,
 ) -> Result:
-    """Report the quality of CRM data; change nothing."""
-    return data.quality.as_dict()
+    """Say what the data can answer and what to mend first, and report their quality; change nothing."""
+    from features.errors import NothingDoneError
+    from training.readiness import readiness
+
+    result = data.quality.as_dict() | readiness(data, settings)
+    if not result["usable"]:
+        mend = "; ".join(each["do"] for each in result["mend"][:2])
+        raise NothingDoneError(
+            result, expected="data that can answer at least one question", found="none", do=f"First: {mend}."
+        )
+    return result
+
+
+@app.command("map", epilog="Example: perennial map exports/zoho")
+@prints("data.mapped")
+def map_(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Files of another system.")],
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write it; default: mapping.yaml in the folder."),
+    ] = None,
+) -> Result:
+    """Draft mapping.yaml from foreign files: each line with its confidence and what it was judged by."""
+    from features.mapping_draft.folder_draft import map_folder
+
+    return map_folder(folder, to)
 
 
 @app.command(epilog="Example: perennial train renewal --trials 50 --allow tier")

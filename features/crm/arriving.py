@@ -89,7 +89,7 @@ def _words(text: str) -> str:
 
 
 def _id(text: str) -> str:
-    if text.endswith(".0"):
+    if text.endswith(".0") or not text.isascii():
         raise _OtherwiseError
     return _words(text)
 

@@ -19,14 +19,20 @@ def matched(table: Table, names: Iterable[str]) -> dict[str, str]:
     """Contract column → the source's, in the order of the contract.
 
     An exact name goes before one in other case or with other separators (`Contract ID`), and that before one
-    run together (`ContractId`); of equally near ones the first.
+    run together (`ContractId`), and that before an alias; of equally near ones the first.
     """
     spelled = list(names)
     plain = {plain_name(name): name for name in reversed(spelled)}
-    bare = {_bare(name): name for name in reversed(spelled)}
+    bare = {bare_name(name): name for name in reversed(spelled)}
     ways = {
-        name: name if name in spelled else plain.get(name, bare.get(_bare(name))) for name in table.by_name
+        name: name if name in spelled else plain.get(name, bare.get(bare_name(name)))
+        for name in table.understood
     }
+    for name, column in table.understood.items():
+        if ways[name] is None:
+            ways[name] = next(
+                (bare[bare_name(alias)] for alias in column.aliases if bare_name(alias) in bare), None
+            )
     return {name: source_name for name, source_name in ways.items() if source_name is not None}
 
 
@@ -37,12 +43,13 @@ def run_together(columns: dict[str, str]) -> list[str]:
 
 def nearest(wanted: str, names: Iterable[str]) -> str | None:
     """The column that is most likely meant by a contract column that none is spelled like."""
-    bare = {_bare(name): name for name in names}
-    near = difflib.get_close_matches(_bare(wanted), bare, n=1, cutoff=0.7)
+    bare = {bare_name(name): name for name in names}
+    near = difflib.get_close_matches(bare_name(wanted), bare, n=1, cutoff=0.7)
     return bare[near[0]] if near else None
 
 
-def _bare(name: str) -> str:
+def bare_name(name: str) -> str:
+    """A name without its case, separators and other signs."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 

@@ -38,6 +38,7 @@ class Column:
         stored: its name in the clean table, where the unit changes (`duration_minutes` → `duration_seconds`).
         known_with: the moment from which the value is known, where that is not the row's own (a survey's
             `score` with `answered_at`); before it the value is null.
+        aliases: other names by which CRM exports know the very same column.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Column:
     refers: str | None = None
     stored: str = ""
     known_with: str | None = None
+    aliases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.stored:
@@ -64,6 +66,9 @@ class Table:
         carries: further columns are carried and may become features.
         span: (start, end): a row whose end lies on an earlier day than its start is wrong.
         seconds: later moments of the same row; each is known only from its own time.
+        read_with: columns that say how a row is to be read, and are not kept: the currency of its amounts,
+            the
+            record that it was merged into.
     """
 
     name: str
@@ -73,10 +78,16 @@ class Table:
     carries: bool = False
     span: tuple[str, str] | None = None
     seconds: tuple[str, ...] = ()
+    read_with: tuple[Column, ...] = ()
     by_name: dict[str, Column] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {column.name: column for column in self.columns})
+
+    @property
+    def understood(self) -> dict[str, Column]:
+        """Every column that a source may have: those that are kept and those that rows are read with."""
+        return self.by_name | {column.name: column for column in self.read_with}
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -120,6 +131,20 @@ def _known_with(moment: str, name: str, kind: Kind) -> Column:
     return Column(name, kind, known_with=moment)
 
 
+_CURRENCY = Column(
+    "currency",
+    Kind.CATEGORY,
+    aliases=(
+        "CurrencyIsoCode",
+        "Currency Code",
+        "Currency ISO Code",
+        "ISO Currency Code",
+        "deal_currency_code",
+    ),
+)
+
+
+_MERGED_INTO = Column("merged_into", Kind.ID, aliases=("MasterRecordId", "Master Record ID", "master_id"))
 _OWNER = _id("owner_id", "owners")
 _CONTACT = _id("contact_id", "contacts")
 _CONTRACT = _id("contract_id", "contracts")
@@ -141,6 +166,7 @@ _DECLARED = (
         key="account_id",
         time="created_at",
         carries=True,
+        read_with=(_CURRENCY, _MERGED_INTO),
     ),
     Table(
         "owners",
@@ -159,6 +185,7 @@ _DECLARED = (
         ),
         key="contact_id",
         time="created_at",
+        read_with=(_MERGED_INTO,),
     ),
     Table(
         "contracts",
@@ -180,6 +207,7 @@ _DECLARED = (
         carries=True,
         span=("start_date", "end_date"),
         seconds=("decided_at",),
+        read_with=(_CURRENCY,),
     ),
     Table(
         "opportunities",
@@ -202,6 +230,7 @@ _DECLARED = (
         carries=True,
         span=("created_at", "closed_at"),
         seconds=("closed_at",),
+        read_with=(_CURRENCY, _MERGED_INTO),
     ),
     Table(
         "stage_history",
@@ -213,6 +242,7 @@ _DECLARED = (
             *_date("expected_close_date"),
         ),
         time="changed_at",
+        read_with=(_CURRENCY,),
     ),
     Table(
         "activities",
@@ -245,6 +275,7 @@ _DECLARED = (
         ),
         key="quote_id",
         time="quoted_at",
+        read_with=(_CURRENCY,),
     ),
     Table(
         "leads",
@@ -261,6 +292,7 @@ _DECLARED = (
         time="created_at",
         carries=True,
         seconds=("qualified_at", "disqualified_at"),
+        read_with=(_MERGED_INTO,),
     ),
     Table(
         "touches",
@@ -282,6 +314,7 @@ _DECLARED = (
         (_key("campaign_id"), *_category("channel"), *_time("started_at"), *_money("cost")),
         key="campaign_id",
         time="started_at",
+        read_with=(_CURRENCY,),
     ),
     Table(
         "surveys",
@@ -338,6 +371,7 @@ _DECLARED = (
         key="invoice_id",
         time="issued_at",
         seconds=("paid_at",),
+        read_with=(_CURRENCY,),
     ),
     Table(
         "history",
@@ -349,6 +383,14 @@ _DECLARED = (
             *_text("value"),
         ),
         time="changed_at",
+    ),
+    Table(
+        "currencies",
+        (
+            Column("code", Kind.CATEGORY, required=True, aliases=("currency", "IsoCode", "currency_code")),
+            Column("rate", Kind.NUMBER, required=True),
+            *_date("from"),
+        ),
     ),
     Table(
         "segments",

@@ -51,13 +51,9 @@ def _recorded(table: str, present: set[str]) -> list[str]:
     return recorded
 
 
-def _begun(present: set[str]) -> list[str]:
-    """Where nothing else has a date: contracts begun, and the outcomes of those decided."""
-    begun = [value_of("start_date")] if "start_date" in present else []
-    if {"end_date", "renewed"} <= present:
-        known_at = f"{value_of('end_date')} + INTERVAL {RENEWAL_KNOWN_AFTER_DAYS} DAYS"
-        begun.append(f"CASE WHEN {value_of('renewed')} IS NOT NULL THEN {known_at} END")
-    return begun
+def _decided_undated(present: set[str]) -> bool:
+    """Whether contracts tell outcomes without the moment they were decided at."""
+    return {"end_date", "renewed"} <= present and "decided_at" not in present
 
 
 def last_midnight(
@@ -74,25 +70,39 @@ def last_midnight(
     """
     recorded = {table: _recorded(table, present) for table, present in drafted.items()}
     last = _latest(connection, recorded, now)
-    if last is None and "contracts" in drafted:
-        last = _latest(connection, {"contracts": _begun(drafted["contracts"])}, now)
-        due = _first_due(connection, drafted["contracts"])
-        if last is not None and due is not None and due <= last:
-            return due.floor("D")
+    contracts = drafted.get("contracts", set())
+    if last is None and "start_date" in contracts:
+        last = _latest(connection, {"contracts": [value_of("start_date")]}, now)
+    decided = _last_decided(connection, now) if _decided_undated(contracts) else None
+    if decided is not None and (last is None or decided > last):
+        return decided
     return None if last is None else last.floor("D") + pd.Timedelta(days=1)
 
 
-def _first_due(connection: duckdb.DuckDBPyConnection, present: set[str]) -> pd.Timestamp | None:
-    """The first undecided end after the last decided one: contracts kept alone were looked at before it."""
-    if not {"end_date", "renewed"} <= present:
-        return None
+def _last_decided(connection: duckdb.DuckDBPyConnection, now: pd.Timestamp) -> pd.Timestamp | None:
+    """The day until which contracts' undated outcomes prove that the CRM was kept; None without outcomes.
+
+    Where contracts were looked at on some day, most that ended before it are decided and most that end later
+    are not, but for early renewals. The end that parts the two with the fewest mistakes is the last one
+    decided; its outcome is known 45 days on, or before the first end that is undecided then.
+    """
     end, outcome = value_of("end_date"), value_of("renewed")
     rows = "draft_contracts ANTI JOIN bad_contracts USING (__row)"
-    row = connection.execute(
-        f"SELECT min({end}) FROM {rows} WHERE {outcome} IS NULL"
-        f" AND {end} > (SELECT max({end}) FROM {rows} WHERE {outcome} IS NOT NULL)"
-    ).fetchone()
-    return pd.Timestamp(row[0]) if row and row[0] is not None else None
+    ((parting, undecided),) = connection.execute(
+        f"WITH ends AS (SELECT {end} AS day, sum(if({outcome} IS NULL, -1, 1)) AS gain FROM {rows}"
+        f" WHERE {end} IS NOT NULL GROUP BY ALL),"
+        " summed AS (SELECT day, sum(gain) OVER (ORDER BY day) AS gain FROM ends),"
+        " best AS (SELECT max(day) AS day FROM summed WHERE gain > 0 AND gain = (SELECT max(gain) FROM"
+        " summed))"
+        f" SELECT (SELECT day FROM best), (SELECT min({end}) FROM {rows} WHERE {outcome} IS NULL"
+        f" AND {end} > (SELECT day FROM best))"
+    ).fetchall()
+    if parting is None:
+        return None
+    known = pd.Timestamp(parting) + pd.Timedelta(days=RENEWAL_KNOWN_AFTER_DAYS)
+    if undecided is not None and pd.Timestamp(undecided) <= known:
+        known = pd.Timestamp(undecided) - pd.Timedelta(days=1)
+    return min(known.floor("D") + pd.Timedelta(days=1), now.floor("D"))
 
 
 def _latest(

@@ -17,9 +17,14 @@ import pyarrow.parquet as pq
 
 from features.crm.contract import TABLES, Kind
 from features.crm.crm import MANIFEST, Crm, read_crm
+from features.crm.currencies import convert_money
+from features.crm.freshness import days_behind, warnings_of
+from features.crm.identifiers import settle_ids
 from features.crm.known_until import checked_until, first_known, last_midnight, today
+from features.crm.product_lines import add_lines_up
 from features.crm.quality import Quality, check_rows_left
 from features.crm.reading.column_form import add_macros
+from features.crm.row_versions import settle_versions
 from features.crm.unread import count_unread
 from features.crm.validate import (
     Draft,
@@ -50,6 +55,7 @@ def load(
     until: pd.Timestamp | None = None,
     into: Path,
     durable: bool = False,
+    currency: str | None = None,
     say: Say = silent,
 ) -> Crm:
     """Clean a source into the folder `into`, which then holds all of it, or what it held before.
@@ -61,6 +67,7 @@ def load(
             the last moment the data records, but not later than now.
         into: the folder to make or replace.
         durable: make sure that it survives a power cut.
+        currency: the home currency that amounts in others are converted to.
         say: told what is being done.
 
     Raises:
@@ -71,7 +78,7 @@ def load(
     with tempfile.TemporaryDirectory(
         prefix=f".{into.name}-", dir=into.parent, ignore_cleanup_errors=True
     ) as work:
-        crm = _clean(_read(source, mapping, until, Path(work)), until, Path(work), {}, say)
+        crm = _clean(_read(source, mapping, until, Path(work)), until, Path(work), {}, currency, say)
         check_rows_left(crm.quality)
         crm.write_manifest()
         return _moved(crm, into, durable)
@@ -95,7 +102,15 @@ def ingest(
     crm_home.mkdir(parents=True, exist_ok=True)
     _sweep(crm_home)
     with tempfile.TemporaryDirectory(prefix=".load-", dir=crm_home, ignore_cleanup_errors=True) as work:
-        crm = load(source, mapping=mapping, until=until, into=Path(work) / "crm", durable=True, say=say)
+        crm = load(
+            source,
+            mapping=mapping,
+            until=until,
+            into=Path(work) / "crm",
+            durable=True,
+            currency=settings.currency,
+            say=say,
+        )
         place = crm_home / crm.fingerprint
         if not (place / MANIFEST).is_file():
             _placed(crm, place)
@@ -127,7 +142,9 @@ def opened(
         if source is None:
             current = _current(settings)
             source, mapping = current.folder, mapping or _as_source(current, Path(work) / "mapping.yaml")
-        yield load(source, mapping=mapping, until=until, into=Path(work) / "crm", say=say)
+        yield load(
+            source, mapping=mapping, until=until, into=Path(work) / "crm", currency=settings.currency, say=say
+        )
 
 
 _PARTS = {Kind.MONEY: 100.0, Kind.DURATION: 60.0}
@@ -154,6 +171,7 @@ def from_rows(
     tables: Mapping[str, Sequence[Mapping[str, Any]]],
     until: pd.Timestamp | None = None,
     kinds: Kinds | None = None,
+    currency: str | None = None,
 ) -> Crm:
     """A small CRM from rows as JSON gives them, cleaned like any other; its files go when it is let go.
 
@@ -161,6 +179,7 @@ def from_rows(
         tables: contract table → rows.
         until: as in `load`.
         kinds: the kinds of carried columns, where a few rows cannot show them (those of the training data).
+        currency: as in `load`.
 
     Raises:
         RenewalError: an unknown table, a missing column, or neither contracts nor opportunities.
@@ -182,7 +201,7 @@ def from_rows(
                 if rows
             }
         )
-        crm = _clean(raw, checked_until(until), work, kinds or {}, silent, strict=True)
+        crm = _clean(raw, checked_until(until), work, kinds or {}, currency, silent, strict=True)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
@@ -214,7 +233,14 @@ def _read(source: str | Path, mapping: Path | None, until: pd.Timestamp | None, 
 
 
 def _clean(
-    raw: Raw, until: pd.Timestamp | None, work: Path, kinds: Kinds, say: Say, *, strict: bool = False
+    raw: Raw,
+    until: pd.Timestamp | None,
+    work: Path,
+    kinds: Kinds,
+    home: str | None,
+    say: Say,
+    *,
+    strict: bool = False,
 ) -> Crm:
     folder = work / "clean"
     folder.mkdir()
@@ -222,6 +248,7 @@ def _clean(
     quality = Quality(warnings=list(raw.warnings))
     with connect(work / "spill") as connection:
         add_macros(connection)
+        settle_versions(connection, raw, work / "draft", quality)
         drafts: dict[str, Draft] = {}
         for name in TABLES:
             if name in raw.tables:
@@ -232,6 +259,10 @@ def _clean(
             say(f"checking {name}")
             begin(connection, drafted, work / "draft")
             count_unread(connection, drafted, str(work / "draft" / f"{name}.parquet"), quality)
+        settle_ids(connection, drafts, str(work / "draft"), quality)
+        convert_money(connection, drafts, home, str(work / "draft"), quality)
+        add_lines_up(connection, drafts, str(work / "draft"), quality)
+        for drafted in drafts.values():
             put_duplicates_aside(connection, drafted, quality)
         gather_ids(
             connection, drafts, {name: first_known(name, each.stored) for name, each in drafts.items()}
@@ -251,6 +282,8 @@ def _clean(
             write_quarantine(connection, drafts[name], folder, quality)
         write_derived(connection, tables, folder, quality)
         describe(folder, tables, quality)
+        for text in warnings_of(days_behind(folder, tables, limit), limit):
+            quality.warn(text)
         for name, (count, examples) in raw.rejected.items():
             quality.reject(name, count, examples)
         carried = {name: drafted.carried for name, drafted in drafts.items() if drafted.carried}

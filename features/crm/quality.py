@@ -17,12 +17,18 @@ class TableQuality:
 
     `foreign_links` counts links to rows of another account, left out of rows that are kept; `unread`, by
     column, the values that could not be read and count as missing in rows that are kept.
+    `merged` counts rows that became part of another (merged records, lines of one contract), `older_versions`
+    those of which a newer one is kept, `deleted` those that the source marks so.
+    `foreign_links` counts links to rows of another account, left out of rows that are kept.
     """
 
     rows: int = 0
     kept: int = 0
     quarantined: int = 0
     left_out: int = 0
+    merged: int = 0
+    older_versions: int = 0
+    deleted: int = 0
     derived: int = 0
     duplicates: int = 0
     orphans: int = 0
@@ -36,11 +42,12 @@ class TableQuality:
 
 @dataclass
 class Quality:
-    """The quality report: figures by table, how columns were read where there was a choice, and warnings."""
+    """The quality report: figures by table, warnings, how columns were read, the currency of all amounts."""
 
     tables: dict[str, TableQuality] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     readings: list[str] = field(default_factory=list)
+    currency: str | None = None
 
     def of(self, table: str) -> TableQuality:
         """The figures of one table, made at first use."""
@@ -86,6 +93,7 @@ class Quality:
             "tables": tables,
             "warnings": list(self.warnings),
             "readings": list(self.readings),
+            "currency": self.currency,
         }
 
     @classmethod
@@ -95,7 +103,7 @@ class Quality:
             name: TableQuality(**{key: value for key, value in table.items() if key != "orphan_share"})
             for name, table in record["tables"].items()
         }
-        return cls(tables, list(record["warnings"]), list(record.get("readings", ())))
+        return cls(tables, list(record["warnings"]), list(record.get("readings", ())), record.get("currency"))
 
 
 FEWEST_ROWS = 10

@@ -86,7 +86,8 @@ def draft(
         meant = next(name for name, raw_name in source_names.items() if raw_name == column)
         quality.warn(f"{name}.{column} was read as {meant}")
     readings = [
-        Reading(table.by_name[column], raw_name, types[raw_name]) for column, raw_name in source_names.items()
+        Reading(table.understood[column], raw_name, types[raw_name])
+        for column, raw_name in source_names.items()
     ]
     drafted = Draft(table, raw, list(types), readings)
     look = Look(connection, drafted.source)

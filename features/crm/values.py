@@ -39,6 +39,8 @@ _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00a0\u202f\u2009\u2007"
 TEXT_MACROS = rf"""
 CREATE TEMP MACRO text_of(v) AS CASE WHEN v[1] BETWEEN '!' AND '~' AND v[-1] BETWEEN '!' AND '~' THEN v
     ELSE nullif(trim(v, ' ' || chr(9) || chr(10) || chr(13) || '{_INVISIBLE}'), '') END;
+CREATE TEMP MACRO visible(v) AS CASE WHEN strlen(v) = length(v) THEN v ELSE
+    nullif(regexp_replace(v, '^[\p{{Z}}\s\p{{Cf}}]+|[\p{{Z}}\s\p{{Cf}}]+$|\p{{Cf}}', '', 'g'), '') END;
 CREATE TEMP MACRO micro_of(v) AS CAST(TRY_CAST(v AS DECIMAL(30, 6)) * 1000000 AS HUGEINT);
 CREATE TEMP MACRO half_even(n, d) AS TRY_CAST(sign(n) * (abs(n) // d + CASE
     WHEN 2 * (abs(n) % d) > d OR (2 * (abs(n) % d) = d AND (abs(n) // d) % 2 = 1) THEN 1 ELSE 0
@@ -201,9 +203,10 @@ def is_outcome(column: Column) -> bool:
 
 
 def word_step(column: Column, type: pa.DataType) -> str:
-    """The step that reads words: ids that a spreadsheet took for numbers lose their `.0`."""
+    """The step that reads words: ids lose invisible characters, and the `.0` that a spreadsheet added."""
     if column.kind is Kind.ID and is_text(type):
-        return r"CASE WHEN suffix({v}, '.0') THEN regexp_replace({v}, '^(\d+)\.0$', '\1') ELSE {v} END"
+        whole = r"regexp_replace({v}, '^(\d+)\.0$', '\1')"
+        return f"visible(CASE WHEN suffix({{v}}, '.0') THEN {whole} ELSE {{v}} END)"
     if column.kind is Kind.ID and pa.types.is_floating(type):
         whole = "CAST(TRY_CAST({v} AS BIGINT) AS VARCHAR)"
         return f"CASE WHEN {{v}} = trunc({{v}}) THEN {whole} ELSE CAST({{v}} AS VARCHAR) END"

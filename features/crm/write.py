@@ -170,7 +170,9 @@ def write_quarantine(
     """Write the rows put aside as they were read, with the reason, and count them."""
     name = drafted.table.name
     table_quality = quality.of(name)
-    table_quality.rows = pq.read_metadata(drafted.raw).num_rows
+    table_quality.rows = (
+        pq.read_metadata(drafted.raw).num_rows + table_quality.older_versions + table_quality.deleted
+    )
     table_quality.quarantined = _count(connection, f"(SELECT DISTINCT __row FROM bad_{name})")
     if not table_quality.quarantined:
         return
@@ -198,8 +200,14 @@ def describe(folder: Path, tables: dict[str, tuple[str, ...]], quality: Quality)
         table_quality, file = quality.of(name), pq.ParquetFile(folder / f"{name}.parquet")
         table_quality.kept = file.metadata.num_rows
         table_quality.rows = table_quality.rows or 0
+        gone = (
+            table_quality.quarantined
+            + table_quality.merged
+            + table_quality.older_versions
+            + table_quality.deleted
+        )
         table_quality.left_out = max(
-            table_quality.rows + table_quality.derived - table_quality.quarantined - table_quality.kept, 0
+            table_quality.rows + table_quality.derived - gone - table_quality.kept, 0
         )
         groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
         time = TABLES[name].time

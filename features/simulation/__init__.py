@@ -75,6 +75,7 @@ def simulate(
     written = {
         table: write_csv(folder, table, known_before(table, recorded.frames[table], last * DAY))
         for table in TABLES
+        if table in recorded.frames
     }
     truth = truth_of(everything.who, everything.leads, everything.deals, everything.terms, options)
     truth |= {"rows": written, "win_horizon_days": horizon_days(everything, recorded)}

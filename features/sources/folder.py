@@ -1,9 +1,11 @@
 """A CRM as a folder of CSV or Parquet files: one a table, or other names and shapes with a mapping."""
 
 import difflib
+from collections.abc import Collection
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.crm.columns_match import matched
@@ -11,6 +13,9 @@ from features.crm.contract import TABLES
 from features.crm.values import literal
 from features.errors import RenewalError
 from features.sources.csv_file import csv_to_parquet
+from features.sources.csv_layout import layout_of
+from features.sources.csv_text import as_utf8
+from features.sources.known_exports import is_known_export, read_known
 from features.sources.mapping import read_mapping, run_mapping
 from features.sources.readers import Raw, connect
 
@@ -50,7 +55,8 @@ def read_folder(
     if selects:
         run_mapping(selects, folder, [path for path in sorted(folder.iterdir()) if stem(path)], staging, raw)
     with connect(staging / "spill") as connection:
-        for name, path in _tables(files, raw, mapped=bool(selects)).items():
+        exported = set() if selects or wanted else _read_exports(connection, files, staging, raw)
+        for name, path in _tables(files, raw, bool(selects), exported).items():
             if name in selects or (wanted and name not in wanted):
                 continue
             _read_file(connection, name, path, staging, raw)
@@ -60,7 +66,7 @@ def read_folder(
         raise RenewalError(
             expected=f"CSV or Parquet files named as the contract's tables ({', '.join(TABLES)})",
             found=", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "an empty folder",
-            do=f"Rename the files, or say in {MAPPING} how each table is selected from them.",
+            do=f"Run `perennial map {folder}`, which drafts {MAPPING}, or rename the files.",
         )
     return raw
 
@@ -86,9 +92,30 @@ def _files(folder: Path) -> dict[str, list[Path]]:
     return files
 
 
-def _tables(files: dict[str, list[Path]], raw: Raw, mapped: bool) -> dict[str, Path]:
+def _read_exports(
+    connection: duckdb.DuckDBPyConnection, files: dict[str, list[Path]], staging: Path, raw: Raw
+) -> set[str]:
+    """Read the exports of well-known systems; returns the stems of their files."""
+    known, taken = [], []
+    for name, paths in files.items():
+        path = paths[0]
+        if len(paths) > 1 or not path.is_file() or not path.stat().st_size:
+            continue
+        parquet = header_of(path, staging)
+        if parquet is not None and is_known_export(parquet, name):
+            known.append((path, name, as_parquet(connection, path, staging)))
+        elif name in TABLES:
+            taken.append(name)
+    return set(read_known(connection, known, taken, staging, raw)) if known else set()
+
+
+def _tables(
+    files: dict[str, list[Path]], raw: Raw, mapped: bool, exported: Collection[str]
+) -> dict[str, Path]:
     tables = {}
     for name, paths in files.items():
+        if name in exported:
+            continue
         if name in TABLES:
             if len(paths) > 1:
                 raise RenewalError(
@@ -100,7 +127,10 @@ def _tables(files: dict[str, list[Path]], raw: Raw, mapped: bool) -> dict[str, P
         elif not mapped:
             near = difflib.get_close_matches(name, TABLES, n=1, cutoff=0.7)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raw.warnings.append(f"{paths[0].name} is no table of the contract and is ignored{hint}")
+            raw.warnings.append(
+                f"{paths[0].name} is no table of the contract and is ignored{hint}; `perennial map` may"
+                " know it"
+            )
     return tables
 
 
@@ -114,6 +144,33 @@ def _read_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path, sta
     if read.rejected:
         raw.rejected[name] = (read.rejected, read.examples)
     raw.tables[name] = target
+
+
+def header_of(path: Path, staging: Path) -> Path | None:
+    """A data file's header as an empty Parquet file; None where it cannot be read."""
+    target = staging / f"header_{stem(path)}.parquet"
+    if path.name.lower().endswith(".parquet"):
+        return path
+    try:
+        layout = layout_of(as_utf8(path, staging, []), None, called=path.name, twice=True)
+    except RenewalError:
+        return None
+    pq.write_table(pa.table({name: pa.array([], pa.string()) for name in layout.names}), target)
+    return target
+
+
+def as_parquet(connection: duckdb.DuckDBPyConnection, path: Path, staging: Path) -> Path:
+    """Any data file as Parquet under its own name, every value of a CSV file as text.
+
+    Raises:
+        RenewalError: it cannot be read.
+    """
+    name = f"foreign_{stem(path)}"
+    if path.name.lower().endswith(".parquet"):
+        return _parquet(connection, name, path, staging)
+    laid = Raw()
+    _read_file(connection, name, path, staging, laid)
+    return laid.tables[name]
 
 
 def _parquet(connection: duckdb.DuckDBPyConnection, name: str, path: Path, staging: Path) -> Path:

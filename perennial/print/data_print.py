@@ -12,6 +12,8 @@ from rich.markup import escape
 
 from perennial.print.text import Result, day, grid, money, percent, short, terminal
 
+_MENDED, _COLUMNS = 8, 9
+
 
 def simulated(result: Result) -> None:
     """What was written, and where the truth stands."""
@@ -51,6 +53,45 @@ def quality(result: Result) -> None:
     for warning in result["warnings"]:
         out.print(f"[yellow]note[/] {escape(warning)}")
     out.print(f"{result['rows']} rows read, {result['quarantined']} put aside; nothing was dropped silently.")
+
+
+def checked(result: Result) -> None:
+    """What the data can answer, what to mend first, how they were understood; then their quality."""
+    out = terminal()
+    rows = ((a["answer"], a["state"], a["found"], a["need"]) for a in result["answers"])
+    out.print(grid("Is it usable?", ("answer", "state", "there is", "needed"), rows))
+    for answer in result["answers"]:
+        for why in answer["why"]:
+            out.print(f"  {answer['answer']}: {why}", markup=False)
+    if result["mend"]:
+        out.print("[bold]What to mend first[/]")
+    for i, mend in enumerate(result["mend"][:_MENDED], 1):
+        gain = [f"opens {', '.join(mend['opens'])}"] if mend["opens"] else []
+        gain += [f"helps {', '.join(mend['helps'])}"] if mend["helps"] else []
+        out.print(f"  {i}. {mend['do']} ({'; '.join(gain)})", markup=False)
+    for table in ("contracts", "opportunities"):
+        found = result["understood"].get(table)
+        if found:
+            columns = [name for name in found[0] if any(row[name] is not None for row in found)][:_COLUMNS]
+            cells = (
+                [short(row[name]) if row[name] is not None else "–" for name in columns] for row in found
+            )
+            out.print(grid(f"{table}, as understood", columns, cells))
+    quality(result)
+
+
+def mapped(result: Result) -> None:
+    """The drafted lines, what is asked and what stays unmapped."""
+    out = terminal()
+    rows = ((f"{x['table']}.{x['column']}", ", ".join(x["from"]), x["confidence"]) for x in result["lines"])
+    out.print(grid(f"Drafted: {result['mapping']}", ("column", "from", "confidence"), rows))
+    for question in result["questions"]:
+        out.print(f"[yellow]asks[/] {escape(question)}")
+    for name, columns in result["unmapped_columns"].items():
+        out.print(f"  not mapped in {name}: {', '.join(columns)}", markup=False)
+    if result["unmapped_files"]:
+        out.print(f"  not mapped at all: {', '.join(result['unmapped_files'])}", markup=False)
+    out.print("Read it through, correct it, then run `perennial check` on the folder.")
 
 
 def features(result: Result) -> None:

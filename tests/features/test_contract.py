@@ -21,6 +21,7 @@ REQUIRED = {
     "usage": {"account_id", "used_on", "metric", "value"},
     "invoices": {"invoice_id", "account_id", "issued_at", "due_at", "amount"},
     "history": {"table", "id", "changed_at", "column"},
+    "currencies": {"code", "rate"},
     "segments": {"account_id", "attribute", "value"},
     "population": {"attribute", "value", "people"},
 }

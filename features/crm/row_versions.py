@@ -1,0 +1,237 @@
+"""Several versions of one record in one table (history mode, snapshots, repeated exports): the current one
+counts.
+
+Older versions become rows of `history`. Rows that the source marks as deleted are left out. Connectors' own
+columns are never carried.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+
+from features.crm.columns_match import bare_name, matched
+from features.crm.contract import TABLES, Table
+from features.crm.quality import Quality
+from features.crm.values import literal, quoted
+from features.sources.readers import Raw
+
+_ACTIVE = ("fivetranactive", "iscurrent", "currentflag", "islatest", "iscurrentversion", "isactiveversion")
+_START = ("fivetranstart", "dbtvalidfrom", "validfrom", "effectivefrom", "effectivestartdate", "versionstart")
+_END = ("fivetranend", "dbtvalidto", "validto", "effectiveto", "effectiveenddate", "versionend")
+_CHANGED = (
+    "systemmodstamp", "lastmodifieddate", "lastmodifiedat", "lastmodified", "hslastmodifieddate",
+    "modifiedon",
+    "propertyhslastmodifieddate", "modifiedtime", "updatetime", "updatedat",
+    "sdcbatchedat", "airbyteextractedat",
+)  # fmt: skip
+DELETED = ("isdeleted", "fivetrandeleted", "deleted", "sdcdeletedat", "airbytecdcdeletedat")
+CONNECTOR = re.compile(
+    r"_(fivetran|sdc|airbyte|ab_cdc|dlt)_\w+|dbt_(scd_id|updated_at|valid_from|valid_to)", re.IGNORECASE
+)
+MARKS = frozenset((*DELETED, *_ACTIVE, *_START, *_END))
+"""Names, without case and signs, of the columns that tell versions and deleted rows."""
+_TRUE = "('true', 't', '1', 'yes', 'y')"
+_IN_HISTORY = ("accounts", "contracts", "opportunities", "leads")
+
+
+@dataclass
+class _Marks:
+    """The columns of a raw table that tell its versions apart."""
+
+    key: str
+    active: str | None
+    start: str | None
+    end: str | None
+    changed: str | None
+
+
+def settle_versions(connection: duckdb.DuckDBPyConnection, raw: Raw, folder: Path, quality: Quality) -> None:
+    """Leave deleted rows and older versions out of the raw tables; the older versions go to `history`.
+
+    Args:
+        connection: any DuckDB.
+        raw: gets new files for the tables that this changes.
+        folder: for those files.
+        quality: told of what was left out.
+    """
+    history: list[str] = []
+    for name in list(raw.tables):
+        names = [each for each in pq.read_schema(raw.tables[name]).names if not each.startswith("__")]
+        _leave_deleted_out(connection, raw, name, names, folder, quality)
+        marks = _marks(TABLES[name], names)
+        if marks is not None:
+            history += _current_only(connection, raw, name, names, marks, folder, quality)
+        _leave_connector_columns_out(connection, raw, name, folder)
+    if history:
+        _add_history(connection, raw, history, folder)
+
+
+def _text(column: str) -> str:
+    return f"CAST({quoted(column)} AS VARCHAR)"
+
+
+def _is_true(column: str) -> str:
+    return f"coalesce(lower(trim({_text(column)})) IN {_TRUE}, false)"
+
+
+def _moment(column: str) -> str:
+    return f"TRY_CAST({_text(column)} AS TIMESTAMPTZ)"
+
+
+def _first(names: list[str], wanted: tuple[str, ...]) -> str | None:
+    by_bare = {bare_name(name): name for name in reversed(names)}
+    return next((by_bare[bare] for bare in wanted if bare in by_bare), None)
+
+
+def _marks(table: Table, names: list[str]) -> _Marks | None:
+    key = matched(table, names).get(table.key or "")
+    if key is None:
+        return None
+    own = set(matched(table, names).values())
+    active, start, end, changed = (
+        column if column not in own else None
+        for column in (_first(names, wanted) for wanted in (_ACTIVE, _START, _END, _CHANGED))
+    )
+    if not (active or (start and end) or (start and CONNECTOR.fullmatch(start)) or changed):
+        return None
+    return _Marks(key, active, start, end, changed)
+
+
+def _write(connection: duckdb.DuckDBPyConnection, raw: Raw, name: str, query: str, folder: Path) -> int:
+    """Replace the raw table by the query's answer; returns how many rows it has fewer."""
+    n = 1
+    while (path := folder / f"{name}.current{n}.parquet").exists():
+        n += 1
+    before = pq.read_metadata(raw.tables[name]).num_rows
+    connection.execute(f"COPY ({query}) TO {literal(path)} (FORMAT parquet)")
+    raw.tables[name] = path
+    return before - pq.read_metadata(path).num_rows
+
+
+def _leave_deleted_out(
+    connection: duckdb.DuckDBPyConnection,
+    raw: Raw,
+    name: str,
+    names: list[str],
+    folder: Path,
+    quality: Quality,
+) -> None:
+    column = _first(names, DELETED)
+    if column is None:
+        return
+    is_deleted = _is_true(column)
+    if bare_name(column).endswith("at"):
+        is_deleted = f"{quoted(column)} IS NOT NULL"
+    merged = matched(TABLES[name], names).get("merged_into")
+    if merged:
+        is_deleted += f" AND nullif(trim({_text(merged)}), '') IS NULL"
+    source = f"read_parquet({literal(raw.tables[name])})"
+    others = [each for each in names if each != column]
+    query = f"SELECT {', '.join(map(quoted, others))} FROM {source} WHERE NOT ({is_deleted})"
+    removed = _write(connection, raw, name, query, folder)
+    names.remove(column)
+    quality.of(name).deleted += removed
+    if removed:
+        quality.warn(f"{name}: {removed:,} rows that {column} marks as deleted are left out")
+
+
+def _current_only(
+    connection: duckdb.DuckDBPyConnection,
+    raw: Raw,
+    name: str,
+    names: list[str],
+    marks: _Marks,
+    folder: Path,
+    quality: Quality,
+) -> list[str]:
+    """Keep the current version of each record; returns the SELECT of what the versions say through time."""
+    source = f"read_parquet({literal(raw.tables[name])}, file_row_number = true)"
+    key, since = quoted(marks.key), marks.start or marks.changed
+    is_version = "count(*) OVER record > 1"
+    if not (marks.active or marks.start):
+        # Repeated rows of which each has a moment of its own are versions; lines of one record share theirs.
+        is_version += f" AND count(DISTINCT {_moment(str(since))}) OVER record = count(*) OVER record"
+    order = [f"{_is_true(marks.active)} DESC"] if marks.active else []
+    order += [f"{_text(marks.end)} IS NULL DESC"] if marks.end and not marks.active else []
+    order += [f"{_moment(since)} DESC NULLS LAST"] if since else []
+    order.append("file_row_number DESC")
+    gone = f"NOT {_is_true(marks.active)}" if marks.active else "false"
+    ranked = (
+        f"SELECT *, {is_version} AS __is_version,"
+        f" row_number() OVER (PARTITION BY {key} ORDER BY {', '.join(order)}) AS __age"
+        f" FROM {source} WINDOW record AS (PARTITION BY {key})"
+    )
+    columns = [each for each in names if each not in (marks.active, marks.start, marks.end)]
+    listed = ", ".join(map(quoted, columns))
+    kept = f"(NOT __is_version OR __age = 1 OR {key} IS NULL) AND NOT ({gone} AND {key} IS NOT NULL)"
+    versions = folder / f"{name}.versions.parquet"
+    connection.execute(f"COPY ({ranked}) TO {literal(versions)} (FORMAT parquet)")
+    ((older, without, records),) = connection.execute(
+        f"SELECT count(*) FILTER (__is_version AND __age > 1), count(*) FILTER (__age = 1 AND {gone}),"
+        f" count(*) FILTER (__is_version AND __age = 1) FROM read_parquet({literal(versions)})"
+    ).fetchall()
+    query = f"SELECT {listed} FROM read_parquet({literal(versions)}) WHERE {kept} ORDER BY file_row_number"
+    removed = _write(connection, raw, name, query, folder)
+    quality.of(name).older_versions += removed
+    if without:
+        quality.warn(f"{name}: {without:,} records have no current version ({marks.active}) and are left out")
+    if not older:
+        return []
+    by = marks.active or marks.start or marks.changed
+    quality.warn(f"{name}: {records:,} records stand in several versions; the current one ({by}) counts")
+    if since is None or name not in _IN_HISTORY:
+        return []
+    quality.warn(f"{name}: {older:,} older versions tell `history` what stood when (from {since})")
+    return _through_time(name, columns, marks, since, versions)
+
+
+def _through_time(name: str, columns: list[str], marks: _Marks, since: str, versions: Path) -> list[str]:
+    """SELECTs of (table, id, changed_at, column, value), one for each column that may have changed."""
+    table, key = TABLES[name], quoted(marks.key)
+    of_contract = {column: each for each, column in matched(table, columns).items()}
+    selects = []
+    for column in columns:
+        called = of_contract.get(column, column)
+        known = table.by_name.get(called)
+        if column in (marks.key, marks.changed) or called in (table.time, "account_id", *table.seconds):
+            continue
+        if (known and known.known_with) or CONNECTOR.fullmatch(column):
+            continue
+        selects.append(
+            f'SELECT {literal(name)} AS "table", CAST({key} AS VARCHAR) AS id, {_text(since)} AS changed_at,'
+            f' {literal(called)} AS "column", {_text(column)} AS value FROM (SELECT *,'
+            f" lag({_text(column)}) OVER record AS __before, row_number() OVER record AS __n"
+            f" FROM read_parquet({literal(versions)}) WHERE __is_version"
+            f" WINDOW record AS (PARTITION BY {key} ORDER BY {_moment(since)}, file_row_number))"
+            f" WHERE __n = 1 OR {_text(column)} IS DISTINCT FROM __before"
+        )
+    return selects
+
+
+def _add_history(connection: duckdb.DuckDBPyConnection, raw: Raw, selects: list[str], folder: Path) -> None:
+    """Add the rows to the source's own history, if it has one."""
+    query = " UNION ALL ".join(selects)
+    if "history" in raw.tables:
+        schema = pq.read_schema(raw.tables["history"]).names
+        given = matched(TABLES["history"], schema)
+        named = ", ".join(f"{_text(column)} AS {quoted(name)}" for name, column in given.items())
+        own = f"SELECT {named} FROM read_parquet({literal(raw.tables['history'])})"
+        query = f"{own} UNION ALL BY NAME {query}"
+    path = folder / "history.versions.parquet"
+    connection.execute(f"COPY ({query}) TO {literal(path)} (FORMAT parquet)")
+    raw.tables["history"] = path
+
+
+def _leave_connector_columns_out(
+    connection: duckdb.DuckDBPyConnection, raw: Raw, name: str, folder: Path
+) -> None:
+    names = pq.read_schema(raw.tables[name]).names
+    theirs = [each for each in names if CONNECTOR.fullmatch(each)]
+    if theirs and len(theirs) < len(names):
+        others = ", ".join(quoted(each) for each in names if each not in theirs)
+        _write(
+            connection, raw, name, f"SELECT {others} FROM read_parquet({literal(raw.tables[name])})", folder
+        )

@@ -1,0 +1,353 @@
+"""The draft of a mapping: each table's SELECT, each line with its confidence and what shows it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import duckdb
+
+from features.crm.columns_match import bare_name
+from features.crm.contract import TABLES
+from features.crm.row_versions import CONNECTOR, DELETED, MARKS
+from features.crm.values import literal, quoted
+from features.mapping_draft.expressions import (
+    activity_kind,
+    column_of,
+    decided_only,
+    forecast,
+    kind_of,
+    outcome,
+    plain,
+)
+from features.mapping_draft.foreign_files import ForeignColumn, ForeignFile
+from features.mapping_draft.joins import Join, account_join, shared, winners
+from features.mapping_draft.match import LIKELY, SURE, UNSURE, FileMatch, best_match, match_as
+
+Relation = Callable[[ForeignFile], str]
+_TELLS_THE_OUTCOME = frozenset(
+    [
+        "isclosed",
+        "iswon",
+        "isclosedwon",
+        "isdealclosed",
+        "hsisclosed",
+        "hsisclosedwon",
+        "stagename",
+        "stage",
+        "dealstage",
+        "status",
+        "statecode",
+        "statuscode",
+        "salesstage",
+        "stepname",
+        "forecastcategory",
+        "forecastcategoryname",
+        "forecasttype",
+        "expectedrevenue",
+        "probability",
+        "dealstatus",
+        "ageindays",
+        "agetier",
+        "lastactivity",
+        "lastnotableactivity",
+    ]
+)
+"""Columns that are written when a deal closes: carried, they would give the outcome away."""
+_CURRENCIES = (
+    "dealcurrency",
+    "currencyofvalue",
+    "transactioncurrencyid",
+    "dealcurrencyofvalue",
+    "dealcurrencycode",
+)
+_LEADS_SOMEWHERE = 0.05
+"""A link of which fewer values than this are ids of the other table is taken for a chance."""
+
+
+@dataclass
+class Line:
+    """One column of a drafted table."""
+
+    column: str
+    expression: str
+    sources: tuple[tuple[str, str], ...]
+    confidence: str
+    evidence: str
+    reads: ForeignFile | None = None
+
+    def sql(self, relation: Relation) -> str:
+        """The expression, with the name of the other file that it reads."""
+        return self.expression.replace("{file}", relation(self.reads)) if self.reads else self.expression
+
+
+@dataclass
+class Part:
+    """One SELECT: a file read as a table, with what it is joined to."""
+
+    found: FileMatch
+    lines: list[Line]
+    carried: list[ForeignColumn] = field(default_factory=list)
+    marks: dict[str, ForeignColumn] = field(default_factory=dict)
+    joins: list[Join] = field(default_factory=list)
+    where: str = ""
+
+    @property
+    def unmapped(self) -> list[str]:
+        """Columns of the file that stay out."""
+        used = {column for line in self.lines for _, column in line.sources}
+        used |= {column.name for column in (*self.carried, *self.marks.values())}
+        return [column.name for column in self.found.file.columns if column.name not in used]
+
+    def sql(self, relation: Relation, notes: bool) -> str:
+        """The SELECT, with a note behind each line or without."""
+        rows = [(f"{line.sql(relation)} AS {quoted_if(line.column)}", line) for line in self.lines]
+        width = max(len(text) for text, _ in rows)
+        listed = []
+        for i, (text, line) in enumerate(rows):
+            comma = "," if i < len(rows) - 1 or self.carried or self.marks else ""
+            note = f"  -- {line.confidence}: {line.evidence}" if notes else ""
+            listed.append(f"{text + comma:<{min(width, 60) + 1}}{note}".rstrip())
+        further = [f"{column_of(column)} AS {quoted_if(name)}" for name, column in self.marks.items()]
+        further += [column_of(column) for column in self.carried]
+        if further:
+            listed.append(", ".join(further))
+        joins = [join.clause.replace("{file}", relation(join.files[0])) for join in self.joins]
+        tail = [f"FROM {relation(self.found.file)} AS t", *joins]
+        if self.where:
+            tail.append(f"WHERE {self.where}")
+        body = "\n       ".join(listed)
+        return "\n".join([f"SELECT {body}", *tail])
+
+
+@dataclass
+class MappingDraft:
+    """Everything that is drafted from a folder, and what is not."""
+
+    tables: dict[str, list[Part]]
+    unmapped_files: list[str]
+    questions: list[str]
+
+    def sql(self, table: str, relation: Relation, notes: bool = False) -> str:
+        """A table's SELECT; several files' rows under each other."""
+        return "\nUNION ALL BY NAME\n".join(part.sql(relation, notes) for part in self.tables[table])
+
+
+def draft_mapping(connection: duckdb.DuckDBPyConnection, files: Sequence[ForeignFile]) -> MappingDraft:
+    """Judge the files together.
+
+    Args:
+        connection: any DuckDB.
+        files: with their text as Parquet.
+    """
+    found = [match for file in files if (match := best_match(file)) is not None]
+    chosen = _choose(connection, found)
+    if not {"contracts", "opportunities"} & {each.table for each in chosen}:
+        chosen = _with_outcomes(files, chosen)
+    used = {each.file.stem for each in chosen}
+    spare = [file for file in files if file.stem not in used]
+    tables: dict[str, list[Part]] = {}
+    for match in sorted(chosen, key=lambda each: list(TABLES).index(each.table)):
+        part = _part(connection, match, chosen, spare)
+        if part is not None:
+            tables.setdefault(match.table, []).append(part)
+    read = {file.stem for parts in tables.values() for part in parts for file in _files(part)}
+    questions = [
+        f"{table}.{line.column}: {line.evidence}"
+        for table, parts in tables.items()
+        for part in parts
+        for line in part.lines
+        if line.confidence == UNSURE
+    ]
+    return MappingDraft(tables, [file.path.name for file in files if file.stem not in read], questions)
+
+
+def _files(part: Part) -> list[ForeignFile]:
+    return [part.found.file, *(file for join in part.joins for file in join.files)]
+
+
+def _choose(connection: duckdb.DuckDBPyConnection, found: list[FileMatch]) -> list[FileMatch]:
+    """One file a table, the best; of activities all that are of different kinds."""
+    chosen: dict[str, FileMatch] = {}
+    for match in sorted(found, key=lambda each: (-each.score, -each.file.rows)):
+        several = match.table == "activities"
+        chosen.setdefault(f"{match.table}/{match.file.stem}" if several else match.table, match)
+    deals, leads = chosen.get("opportunities"), chosen.get("leads")
+    told = deals is not None and "is_won" in deals.matches
+    if leads is not None and not told and winners_of(connection, leads, found):
+        del chosen["leads"]
+        chosen["opportunities"] = match_as(leads.file, "opportunities")
+    return list(chosen.values())
+
+
+def _with_outcomes(files: Sequence[ForeignFile], chosen: list[FileMatch]) -> list[FileMatch]:
+    """Where no file is called a deal's or a contract's, one whose rows were won or lost: converted leads."""
+    told = [match for file in files if (match := match_as(file, "opportunities")) and outcome(match)]
+    best = max(told, key=lambda each: each.score, default=None)
+    if best is None:
+        return chosen
+    return [*(each for each in chosen if each.file.stem != best.file.stem), best]
+
+
+def winners_of(connection: duckdb.DuckDBPyConnection, lead: FileMatch, found: list[FileMatch]) -> bool:
+    """Whether a file of closed ones makes these leads deals."""
+    others = [each.file for each in found if each.file.stem != lead.file.stem]
+    return winners(connection, lead, others) is not None
+
+
+def _part(
+    connection: duckdb.DuckDBPyConnection,
+    found: FileMatch,
+    chosen: list[FileMatch],
+    spare: list[ForeignFile],
+) -> Part | None:
+    part = Part(found, [])
+    won = outcome(found) if found.table in ("opportunities", "contracts") else None
+    closing = winners(connection, found, spare) if found.table == "opportunities" and won is None else None
+    join = account_join(connection, found, chosen, spare, "a")
+    if join is not None:
+        part.joins.append(join)
+    for column in TABLES[found.table].by_name:
+        line = _line(found, column, won[0] if won else None, join)
+        if line is not None and (line := _linked(connection, found, column, line, chosen)) is not None:
+            part.lines.append(line)
+    if won is not None:
+        match = found.matches.get("is_won") or found.matches["renewed"]
+        _put(part, Line(match.column, won[0], ((found.file.stem, match.source.name),), won[1], won[2]))
+    if closing is not None:
+        _add_winners(part, *closing)
+    given = {line.column for line in part.lines}
+    if not set(TABLES[found.table].required) <= given:
+        return None
+    part.marks = _marks(found)
+    if TABLES[found.table].carries:
+        part.carried = [column for column in found.unused if _may_be_carried(column, found)]
+    account = next((line for line in part.lines if line.column == "account_id"), None)
+    if account and TABLES[found.table].by_name["account_id"].required and found.table != "accounts":
+        part.where = f"{account.expression} IS NOT NULL"
+    return part
+
+
+def _put(part: Part, line: Line) -> None:
+    part.lines = [each for each in part.lines if each.column != line.column]
+    order = list(TABLES[part.found.table].by_name)
+    part.lines.append(line)
+    part.lines.sort(key=lambda each: order.index(each.column))
+
+
+def _line(found: FileMatch, column: str, won: str | None, join: Join | None) -> Line | None:
+    match = found.matches.get(column)
+    if column == "account_id" and join is not None:
+        return Line(column, join.expression, join.sources, LIKELY, join.evidence)
+    if column == "kind" and found.table == "activities":
+        expression, confidence, evidence = activity_kind(found.file, match)
+        sources = ((found.file.stem, match.source.name),) if match and "t." in expression else ()
+        return Line(column, expression, sources, confidence, evidence)
+    if column == "activity_id" and match and found.table == "activities":
+        prefix = "".join(letter for letter in found.file.stem.lower() if letter.isalnum())
+        expression = f"{literal(prefix + '-')} || CAST({column_of(match.source)} AS VARCHAR)"
+        return Line(
+            column, expression, ((found.file.stem, match.source.name),), match.confidence, match.evidence
+        )
+    if match is None or column in ("is_won", "renewed"):
+        return None
+    if column == "forecast":
+        expression, confidence, evidence = forecast(match, won)
+    else:
+        expression, confidence, evidence = plain(match, kind_of(found.table, column))
+    if column == "closed_at" and found.table == "opportunities":
+        expression = decided_only(_closed(found, expression), won)
+    return Line(column, expression, ((found.file.stem, match.source.name),), confidence, evidence)
+
+
+def _linked(
+    connection: duckdb.DuckDBPyConnection, found: FileMatch, column: str, line: Line, chosen: list[FileMatch]
+) -> Line | None:
+    """A link to another table as far as it leads there; one that leads nowhere is none."""
+    refers, match = TABLES[found.table].by_name[column].refers, found.matches.get(column)
+    other = next((each for each in chosen if each.table == refers), None)
+    key = other.matches.get(column) if other else None
+    if other is None or key is None or match is None or refers == "owners":
+        return line
+    if line.expression != column_of(match.source):
+        return line
+    part = shared(connection, found.file, match.source.name, other.file, key.source.name)
+    evidence = f"{line.evidence}; {part:.0%} of its values are in {other.file.path.name!r}"
+    if refers == "accounts" or part == 1:
+        return replace(line, evidence=evidence)
+    if part < _LEADS_SOMEWHERE:
+        return None
+    guarded = f"CASE WHEN {line.expression} IN (SELECT {quoted(key.source.name)} FROM {{file}}) THEN"
+    expression = f"{guarded} {line.expression} END"
+    return replace(line, expression=expression, evidence=evidence, reads=other.file)
+
+
+def _closed(found: FileMatch, expression: str) -> str:
+    """Pipedrive keeps two moments: of the won and of the lost."""
+    by_bare = found.file.by_bare("deal")
+    pair = [by_bare[each] for each in ("wontime", "losttime") if each in by_bare]
+    return f"coalesce({', '.join(column_of(column) for column in pair)})" if len(pair) == 2 else expression
+
+
+def _add_winners(part: Part, file: ForeignFile, key: ForeignColumn, date: ForeignColumn) -> None:
+    """Deals that were won stand in a file of their own: the others are lost or open, which nothing tells."""
+    own = part.found.matches[str(TABLES[part.found.table].key)]
+    clause = f"LEFT JOIN {{file}} AS w ON w.{quoted(key.name)} = t.{quoted(own.source.name)}"
+    form = date.day_forms[0]
+    at = f"w.{quoted(date.name)}"
+    if form not in ("iso", "epoch"):
+        at = f"try_strptime(CAST({at} AS VARCHAR), {literal(form)})"
+    evidence = f"{file.path.name!r} holds the won ones; the others count as lost, though some may be open"
+    part.joins.append(Join(clause, "", (file,), (), evidence))
+    _put(
+        part, Line("is_won", f"w.{quoted(key.name)} IS NOT NULL", ((file.stem, key.name),), UNSURE, evidence)
+    )
+    _put(part, Line("closed_at", at, ((file.stem, date.name),), LIKELY, f"header {date.name!r}"))
+
+
+def _may_be_carried(column: ForeignColumn, found: FileMatch) -> bool:
+    """Whether a further column can be a feature: no id, no free text, not empty."""
+    if not column.given or column.bare.endswith("id") or column.bare in ("name", "dealname", "potentialname"):
+        return False
+    if column.name.lower() in TABLES[found.table].by_name or column.bare in _TELLS_THE_OUTCOME:
+        return False
+    if column.name in {mark.name for mark in _marks(found).values()} or CONNECTOR.fullmatch(column.name):
+        return False
+    return column.distinct > 1 and bool(column.words or column.numbers >= 0.8 or column.day_forms)
+
+
+def _marks(found: FileMatch) -> dict[str, ForeignColumn]:
+    """Columns that say how rows are to be read (deleted, merged, versions, currency), by new names."""
+    table, by_bare = TABLES[found.table], found.file.by_bare()
+    marks = {}
+    for column in table.read_with:
+        names = [
+            column.name,
+            *column.aliases,
+            *(("master",) if column.name == "merged_into" else _CURRENCIES),
+        ]
+        source = next((by_bare[bare_name(each)] for each in names if bare_name(each) in by_bare), None)
+        if source is not None and source.given:
+            marks[column.name] = source
+    wanted = MARKS if table.key else DELETED
+    for column in found.unused:
+        if (
+            column.bare in wanted
+            and column.given
+            and column.name not in {each.name for each in marks.values()}
+        ):
+            marks[column.name if column.name not in table.by_name else f"{column.name}_mark"] = column
+    return {name if name.isidentifier() else bare_name(name): column for name, column in marks.items()}
+
+
+def quoted_if(column: str) -> str:
+    """A column's name, quoted where SQL has another use for it."""
+    return quoted(column) if column in ("from", "table", "column", "value") else column
+
+
+def of_confidence(draft: MappingDraft) -> dict[str, int]:
+    """How many lines are sure, likely and unsure."""
+    counts = dict.fromkeys((SURE, LIKELY, UNSURE), 0)
+    for parts in draft.tables.values():
+        for part in parts:
+            for line in part.lines:
+                counts[line.confidence] += 1
+    return counts

@@ -1,0 +1,111 @@
+"""How a foreign column becomes one of the contract, as SQL that reads text and typed values alike."""
+
+from features.crm.contract import TABLES, Kind
+from features.crm.values import literal, quoted
+from features.mapping_draft.foreign_files import ForeignColumn, ForeignFile
+from features.mapping_draft.match import SURE, UNSURE, FileMatch, Match
+from features.mapping_draft.outcome_words import flag, meaning
+
+_TRUE = "('true', 't', 'yes', 'y', '1')"
+_DYNAMICS = {"1": True, "2": False}
+
+
+def column_of(column: ForeignColumn) -> str:
+    """The column, of the drafted table's own file."""
+    return f"t.{quoted(column.name)}"
+
+
+def is_true(column: ForeignColumn) -> str:
+    """Whether a flag of the file is set."""
+    return f"lower(CAST({column_of(column)} AS VARCHAR)) IN {_TRUE}"
+
+
+def plain(match: Match, kind: Kind) -> tuple[str, str, str]:
+    """(expression, confidence, evidence) of a column taken as it is, its days read where they need it."""
+    source, name = match.source, column_of(match.source)
+    if kind in (Kind.TIME, Kind.DATE) and source.day_forms and source.day_forms[0] not in ("iso", "epoch"):
+        form, *others = source.day_forms
+        day = "" if "%H" in form or "%I" in form else "::DATE"
+        read = f"try_strptime(CAST({name} AS VARCHAR), {literal(form)}){day}"
+        if others:
+            note = f"{match.evidence}; its days fit {form} and {others[0]}: say which"
+            return read, UNSURE, note
+        return read, match.confidence, f"{match.evidence}; its days are {form}"
+    if kind is Kind.DURATION and "sec" in source.bare:
+        return f"TRY_CAST({name} AS DOUBLE) / 60", match.confidence, f"{match.evidence}, in seconds"
+    return name, match.confidence, match.evidence
+
+
+def outcome(found: FileMatch) -> tuple[str, str, str] | None:
+    """(expression, confidence, evidence) of a deal's or contract's outcome; open ones have none."""
+    match = found.matches.get("is_won") or found.matches.get("renewed")
+    if match is None:
+        return None
+    by_bare = found.file.by_bare()
+    closed = next(
+        (by_bare[each] for each in ("isclosed", "hsisclosed", "isdealclosed", "closed") if each in by_bare),
+        None,
+    )
+    source = match.source
+    if closed and all(flag(word) is not None for word in source.words):
+        expression = f"CASE WHEN {is_true(closed)} THEN {is_true(source)} END"
+        return expression, SURE, f"{match.evidence}; open where {closed.name!r} is false"
+    told = _by_word(found, source)
+    if {True, False} <= set(told.values()):
+        cases = " ".join(
+            f"WHEN {literal(word)} THEN {'true' if won else 'false'}"
+            for word, won in told.items()
+            if won is not None
+        )
+        still_open = [word for word, won in told.items() if won is None]
+        evidence = match.evidence + (f"; open: {', '.join(map(repr, still_open[:6]))}" if still_open else "")
+        return f"CASE CAST({column_of(source)} AS VARCHAR) {cases} END", match.confidence, evidence
+    flags = {flag(word) for word in source.words}
+    if flags == {True, False}:
+        note = f"{match.evidence}; nothing tells open ones from lost ones"
+        return is_true(source), UNSURE if found.system else match.confidence, note
+    return None
+
+
+def _by_word(found: FileMatch, source: ForeignColumn) -> dict[str, bool | None]:
+    if source.bare == "statecode" and set(source.words) <= {"0", "1", "2"}:
+        return {word: _DYNAMICS.get(word) for word in source.words}
+    return {word: meaning(word) for word in source.words}
+
+
+def decided_only(expression: str, won: str | None) -> str:
+    """A closing date counts where there is an outcome; until then it is a plan."""
+    return expression if won is None else f"CASE WHEN ({won}) IS NOT NULL THEN {expression} END"
+
+
+def forecast(match: Match, won: str | None) -> tuple[str, str, str]:
+    """The probability of open deals, of one: once decided, systems set it to the outcome."""
+    number = f"TRY_CAST(replace(CAST({column_of(match.source)} AS VARCHAR), '%', '') AS DOUBLE)"
+    highest = max((_number(word) for word in match.source.words), default=100.0)
+    scaled = f"{number} / 100" if highest > 1 or not match.source.words else number
+    if won is not None:
+        scaled = f"CASE WHEN ({won}) IS NULL THEN {scaled} END"
+    return scaled, match.confidence, f"{match.evidence}, of open ones alone"
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word.replace("%", ""))
+    except ValueError:
+        return 0.0
+
+
+def activity_kind(file: ForeignFile, match: Match | None) -> tuple[str, str, str]:
+    """What kind of contact a file holds: its name says so, or a column does."""
+    stem = file.stem.lower()
+    for word, kind in (("call", "call"), ("meeting", "meeting"), ("event", "meeting"), ("email", "email")):
+        if word in stem:
+            return literal(kind), SURE, f"the file is called {file.path.name!r}"
+    if match is not None:
+        return f"lower(CAST({column_of(match.source)} AS VARCHAR))", match.confidence, match.evidence
+    return literal("task" if "task" in stem else "activity"), UNSURE, "no column says what kind they are"
+
+
+def kind_of(table: str, column: str) -> Kind:
+    """The kind of a column of the contract."""
+    return TABLES[table].by_name[column].kind

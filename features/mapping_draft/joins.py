@@ -1,0 +1,167 @@
+"""A row's account that is not in its own file: found by name, through a contract or deal, or by pairs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from features.crm.contract import TABLES
+from features.crm.values import quoted
+from features.mapping_draft.foreign_files import ForeignColumn, ForeignFile
+from features.mapping_draft.match import FileMatch
+
+_SHARED = 0.5
+"""From this share of values that are ids of the other file on, a column refers to it."""
+_ID_NAMES = {
+    "accounts": ("accountid", "companyid", "organizationid", "customerid", "orgid", "clientid"),
+    "opportunities": ("opportunityid", "dealid", "potentialid"),
+    "contracts": ("contractid", "subscriptionid"),
+}
+
+
+@dataclass(frozen=True)
+class Join:
+    """A further relation in a SELECT.
+
+    Args:
+        clause: `LEFT JOIN …`, with `{file}` for each file's relation.
+        expression: what it gives.
+        files: the files it reads, in the order they are named.
+        sources: (file stem, column) that the value comes from.
+        evidence: what shows it.
+    """
+
+    clause: str
+    expression: str
+    files: tuple[ForeignFile, ...]
+    sources: tuple[tuple[str, str], ...]
+    evidence: str
+
+
+def shared(
+    connection: duckdb.DuckDBPyConnection, one: ForeignFile, column: str, other: ForeignFile, key: str
+) -> float:
+    """The share of the column's different values that the other file's column holds."""
+    ((n, held),) = connection.execute(
+        f"SELECT count(*), count(*) FILTER (v IN (SELECT CAST({quoted(key)} AS VARCHAR) FROM"
+        f" {other.relation}))"
+        f" FROM (SELECT DISTINCT CAST({quoted(column)} AS VARCHAR) AS v FROM {one.relation}"
+        f" WHERE {quoted(column)} IS NOT NULL)"
+    ).fetchall()
+    return held / n if n else 0.0
+
+
+def account_join(
+    connection: duckdb.DuckDBPyConnection,
+    found: FileMatch,
+    mapped: Sequence[FileMatch],
+    spare: Sequence[ForeignFile],
+    alias: str,
+) -> Join | None:
+    """How a table's rows get their account, where the id is not a column of their own."""
+    accounts = next((each for each in mapped if each.table == "accounts"), None)
+    own = found.matches.get("account_id")
+    if accounts is not None and found.table != "accounts":
+        by_name = _by_name(connection, found, accounts, own.source if own else None, alias)
+        if by_name is not None:
+            return by_name
+    if own is not None:
+        return None
+    by_pairs = _by_pairs(connection, found, accounts, spare, alias)
+    return by_pairs or _through(connection, found, mapped, alias)
+
+
+def _by_name(
+    connection: duckdb.DuckDBPyConnection,
+    found: FileMatch,
+    accounts: FileMatch,
+    own: ForeignColumn | None,
+    alias: str,
+) -> Join | None:
+    """The accounts' names stand where their ids should."""
+    key, name = accounts.matches.get("account_id"), accounts.matches.get("name")
+    if own is None or key is None or name is None or key.source.name == name.source.name:
+        return None
+    by_id = shared(connection, found.file, own.name, accounts.file, key.source.name)
+    by_name = shared(connection, found.file, own.name, accounts.file, name.source.name)
+    if by_name <= by_id or by_name < _SHARED:
+        return None
+    clause = (
+        f"LEFT JOIN (SELECT {quoted(name.source.name)} AS name, min({quoted(key.source.name)}) AS id"
+        f" FROM {{file}} GROUP BY ALL) {alias} ON {alias}.name = t.{quoted(own.name)}"
+    )
+    evidence = f"{by_name:.0%} of its values are names in {accounts.file.path.name!r}"
+    sources = ((found.file.stem, own.name),)
+    return Join(clause, f"coalesce({alias}.id, t.{quoted(own.name)})", (accounts.file,), sources, evidence)
+
+
+def _by_pairs(
+    connection: duckdb.DuckDBPyConnection,
+    found: FileMatch,
+    accounts: FileMatch | None,
+    spare: Sequence[ForeignFile],
+    alias: str,
+) -> Join | None:
+    """A table of pairs links the two; of several accounts the first by id."""
+    key = found.matches.get(str(TABLES[found.table].key))
+    if key is None:
+        return None
+    for file in spare:
+        by_bare = file.by_bare()
+        account = next((by_bare[each] for each in _ID_NAMES["accounts"] if each in by_bare), None)
+        if account is None or len(file.columns) > 6:
+            continue
+        for column in file.columns:
+            if column is account or not column.bare.endswith("id"):
+                continue
+            same_name = column.bare == key.source.bare and column.bare != "id"
+            if same_name or shared(connection, file, column.name, found.file, key.source.name) >= _SHARED:
+                clause = (
+                    f"LEFT JOIN (SELECT {quoted(column.name)} AS own, min({quoted(account.name)}) AS id"
+                    f" FROM {{file}} GROUP BY ALL) {alias} ON {alias}.own = t.{quoted(key.source.name)}"
+                )
+                sources = ((file.stem, account.name),)
+                return Join(clause, f"{alias}.id", (file,), sources, f"{file.path.name!r} links the two")
+    return None
+
+
+def _through(
+    connection: duckdb.DuckDBPyConnection, found: FileMatch, mapped: Sequence[FileMatch], alias: str
+) -> Join | None:
+    """The account of the contract or deal that the row names."""
+    for other in mapped:
+        if other.table not in ("contracts", "opportunities") or other is found:
+            continue
+        key, account = other.matches.get(str(TABLES[other.table].key)), other.matches.get("account_id")
+        if key is None or account is None:
+            continue
+        for column in found.file.columns:
+            if column.bare not in (*_ID_NAMES[other.table], key.source.bare) or column.bare == "id":
+                continue
+            if shared(connection, found.file, column.name, other.file, key.source.name) >= _SHARED:
+                clause = (
+                    f"LEFT JOIN (SELECT {quoted(key.source.name)} AS own,"
+                    f" min({quoted(account.source.name)}) AS id"
+                    f" FROM {{file}} GROUP BY ALL) {alias} ON {alias}.own = t.{quoted(column.name)}"
+                )
+                sources = ((other.file.stem, account.source.name),)
+                evidence = f"through {column.name!r}, the key of {other.file.path.name!r}"
+                return Join(clause, f"{alias}.id", (other.file,), sources, evidence)
+    return None
+
+
+def winners(
+    connection: duckdb.DuckDBPyConnection, found: FileMatch, spare: Sequence[ForeignFile]
+) -> tuple[ForeignFile, ForeignColumn, ForeignColumn] | None:
+    """(file, its key, its date) where the won ones stand in a file of their own, under the same key."""
+    key = found.matches.get(str(TABLES[found.table].key))
+    if key is None:
+        return None
+    for file in spare:
+        same = next((column for column in file.columns if column.bare == key.source.bare), None)
+        date = next((c for c in file.columns if c.day_forms and ("won" in c.bare or "close" in c.bare)), None)
+        if not (same and date and same.distinct >= 0.98 * file.rows and file.rows < found.file.rows):
+            continue
+        if shared(connection, file, same.name, found.file, key.source.name) >= 0.9:
+            return file, same, date
+    return None

@@ -1,0 +1,214 @@
+"""Which table of the contract a foreign file is, and which of its columns each of the contract's is."""
+
+import difflib
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from features.crm.columns_match import bare_name
+from features.crm.contract import TABLES, Column, Kind
+from features.mapping_draft.foreign_files import ForeignColumn, ForeignFile
+from features.mapping_draft.outcome_words import flag, meaning
+
+SURE, LIKELY, UNSURE = "sure", "likely", "unsure"
+_NUMERIC = (Kind.NUMBER, Kind.WHOLE, Kind.MONEY, Kind.DURATION)
+_NEARLY = 0.86
+_LEAST_SCORE = 4.0
+
+
+@dataclass(frozen=True)
+class Match:
+    """A column of the contract and the foreign one it is taken from."""
+
+    column: str
+    source: ForeignColumn
+    confidence: str
+    evidence: str
+
+
+@dataclass
+class FileMatch:
+    """A foreign file read as a table of the contract."""
+
+    file: ForeignFile
+    table: str
+    system: str | None
+    score: float
+    matches: dict[str, Match] = field(default_factory=dict)
+
+    @property
+    def unused(self) -> list[ForeignColumn]:
+        """Columns that no match uses."""
+        used = {match.source.name for match in self.matches.values()}
+        return [column for column in self.file.columns if column.name not in used]
+
+
+@cache
+def _data(name: str) -> dict[str, Any]:
+    return yaml.safe_load((files("features.mapping_draft") / name).read_text(encoding="utf-8"))
+
+
+def best_match(file: ForeignFile) -> FileMatch | None:
+    """The table that the file is by its headers, its name and its values; None where nothing fits."""
+    known = _known(file)
+    found = [_match(file, *known)] if known else [_match(file, table) for table in _data("column_names.yaml")]
+    found = [each for each in found if known or _is_enough(each)]
+    return max(found, key=lambda each: each.score, default=None)
+
+
+def system_of(names: list[str], stem: str = "") -> tuple[str, str, str] | None:
+    """(system, object, contract table) of an export of a well-known system, by its headers; else None.
+
+    Of several that fit, the one of whose headers most are there, and whose table the file's name speaks of.
+    """
+    bare, found = [bare_name(name) for name in names], []
+    for system, objects in _data("known_exports.yaml").items():
+        for called, spec in objects.items():
+            prefix = spec.get("prefix", "")
+            here = {each.removeprefix(prefix) for each in bare if not prefix or each.startswith(prefix)}
+            some = len(here & set(spec["some"]))
+            if set(spec["needs"]) <= here and some >= 2:
+                words = _data("column_names.yaml")[spec["table"]]["files"]
+                named = any(word in bare_name(stem) for word in words)
+                score = some / len(spec["some"]) + 0.1 * len(spec["needs"]) + named
+                found.append((score, system, called, spec["table"]))
+    if not found:
+        return None
+    _, system, called, table = max(found, key=lambda each: each[0])
+    return system, called, table
+
+
+def match_as(file: ForeignFile, table: str) -> FileMatch:
+    """The file read as a table that was decided otherwise."""
+    return _match(file, table)
+
+
+def _known(file: ForeignFile) -> tuple[str, str, dict[str, Any]] | None:
+    known = system_of([column.name for column in file.columns], file.stem)
+    if known is None:
+        return None
+    system, called, table = known
+    return table, f"{system} {called}", _data("known_exports.yaml")[system][called]
+
+
+def _match(
+    file: ForeignFile, table: str, system: str | None = None, spec: dict[str, Any] | None = None
+) -> FileMatch:
+    names = _data("column_names.yaml")[table]
+    by_bare = file.by_bare((spec or {}).get("prefix", ""))
+    result = FileMatch(file, table, system, 0.0)
+    for word in names["files"]:
+        if word in bare_name(file.stem):
+            result.score += 3.0
+            break
+    free = dict(by_bare)
+    for column, wanted in names["columns"].items():
+        is_key = column == TABLES[table].key
+        listed = [*(spec["ids"] if spec and is_key else []), column.replace("_", ""), *wanted]
+        match = _column_match(TABLES[table].by_name[column], listed, free, file, system, is_key)
+        if match is None:
+            continue
+        result.matches[column] = match
+        result.score += 1.5 if is_key or TABLES[table].by_name[column].required else 1.0
+        if match.confidence == UNSURE:
+            result.score -= 0.5
+        keeps = is_key and column in ("account_id", "owner_id") and "name" in names["columns"]
+        if not keeps:
+            free = {bare: each for bare, each in free.items() if each.name != match.source.name}
+    _name_beside_id(result)
+    return result
+
+
+def _name_beside_id(result: FileMatch) -> None:
+    """A name that is the key itself counts only where no other column is the name."""
+    key, name = result.matches.get(str(TABLES[result.table].key)), result.matches.get("name")
+    if key and name and key.source.name == name.source.name and key.source.bare in ("id",):
+        del result.matches["name"]
+
+
+def _is_enough(found: FileMatch) -> bool:
+    table = TABLES[found.table]
+    linked = {"account_id", "opportunity_id"}
+    missing = [each for each in table.required if each not in found.matches and each not in linked]
+    missing = [each for each in missing if not (found.table == "activities" and each == "kind")]
+    named = any(
+        word in bare_name(found.file.stem) for word in _data("column_names.yaml")[found.table]["files"]
+    )
+    if missing or len(found.matches) < 2:
+        return False
+    if found.table in ("contracts", "opportunities") and not _is_subject(found):
+        return False
+    return found.score >= _LEAST_SCORE + (0 if named else 1.5)
+
+
+def _is_subject(found: FileMatch) -> bool:
+    """A deal or contract has an outcome or a span of time."""
+    return bool({"is_won", "closed_at", "renewed", "end_date"} & set(found.matches))
+
+
+def _column_match(
+    column: Column,
+    listed: list[str],
+    free: dict[str, ForeignColumn],
+    file: ForeignFile,
+    system: str | None,
+    is_key: bool,
+) -> Match | None:
+    fitting = [
+        free[bare]
+        for bare in dict.fromkeys(listed)
+        if bare in free and fits(column, free[bare]) and (free[bare].given or system)
+    ]
+    fitting.sort(key=lambda each: not each.given)
+    if is_key:
+        fitting.sort(key=lambda each: not _is_unique(each, file))
+    if column.name in ("is_won", "renewed"):
+        fitting.sort(key=lambda each: not _tells_both(each))
+    if fitting:
+        first = fitting[0]
+        exact = first.bare == column.name.replace("_", "")
+        confidence = SURE if system or exact else LIKELY
+        evidence = f"header {first.name!r}" + (f" of {system}" if system else "")
+        if is_key and not _is_unique(first, file):
+            return Match(column.name, first, UNSURE, f"{evidence}, but its values occur more than once")
+        if is_key:
+            evidence += f", {first.distinct:,} different values"
+        return Match(column.name, first, confidence, evidence)
+    if is_key or system or column.kind in (Kind.ID, Kind.FLAG):
+        return None
+    near = [
+        (difflib.SequenceMatcher(None, bare, wanted).ratio(), bare)
+        for bare in free
+        for wanted in listed
+        if len(wanted) > 4 and fits(column, free[bare]) and free[bare].given
+    ]
+    ratio, bare = max(near, default=(0.0, ""))
+    if ratio < _NEARLY:
+        return None
+    return Match(column.name, free[bare], UNSURE, f"header {free[bare].name!r} is spelled nearly so")
+
+
+def _is_unique(column: ForeignColumn, file: ForeignFile) -> bool:
+    return column.given > 0 and column.distinct >= 0.98 * file.rows
+
+
+def _tells_both(column: ForeignColumn) -> bool:
+    """Whether its values tell won from lost (or yes from no)."""
+    told = {meaning(word) for word in column.words} | {flag(word) for word in column.words}
+    return {True, False} <= told
+
+
+def fits(column: Column, source: ForeignColumn) -> bool:
+    """Whether the values can be what the column holds."""
+    if not source.given:
+        return True
+    if column.kind in (Kind.TIME, Kind.DATE):
+        return bool(source.day_forms)
+    if column.kind in _NUMERIC:
+        return source.numbers >= 0.8 and not source.day_forms
+    if column.kind is Kind.FLAG:
+        return any(flag(word) is not None or meaning(word) is not None for word in source.words)
+    return not source.day_forms or column.kind is Kind.TEXT
