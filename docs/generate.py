@@ -81,7 +81,7 @@ def every_command() -> list[tuple[tuple[str, ...], Any]]:
     """Every command of the command line: its words and its object, in the order of `--help`."""
     import typer.main
 
-    from perennial import app
+    from perennial.cli import app
 
     return list(_below(typer.main.get_command(app), ()))
 

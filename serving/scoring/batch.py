@@ -165,7 +165,7 @@ def scored(
 
 
 def money_of(kind: str, probability: Values, amount: Values) -> Values:
-    """Money at risk of a renewal, (1 − probability) × annual value; of a deal, what is expected; units (n,)."""
+    """Of a renewal the money at risk, (1 − probability) × annual value; of a deal what is expected; (n,)."""
     share = 1 - probability if kind == "renewal" else probability
     return (share * amount).round(2)
 
