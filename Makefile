@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: demo test lint types layers check lock wheel bento clean
+.PHONY: demo test quick lint types layers house check lock wheel bento clean
 
 demo: $(VENV)/core.done
 	$(BIN)/perennial demo
@@ -14,7 +14,11 @@ demo: $(VENV)/core.done
 test: $(VENV)/dev.done
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: lint types layers
+# What needs no browser, database, Spark or training of a model.
+quick: $(VENV)/dev.done
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+check: lint types layers house
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check .
@@ -25,6 +29,9 @@ types: $(VENV)/dev.done
 
 layers: $(VENV)/dev.done
 	$(BIN)/lint-imports
+
+house: $(VENV)/dev.done
+	PYTHONPATH=. $(BIN)/python .ci/house
 
 wheel: $(VENV)/dev.done
 	rm -rf dist && $(BIN)/python -m build --wheel --outdir dist .

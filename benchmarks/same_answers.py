@@ -5,7 +5,7 @@
     python -m benchmarks.same_answers compare before/ after/ [--renamed OLD=NEW]…
 
 `record` runs the commands in a fresh home with one seed. What differs from run to run by nature (moments, run
-ids, folders, the code's hash) is left out; all else must be the same to the bit, but for the fields renamed.
+ids, folders, the code's hash) is left out; all else must be the same to the bit, but for what was renamed.
 """
 
 import argparse
@@ -38,6 +38,8 @@ ROUTES = {
     "opportunities": "/v1/opportunities?limit=100",
 }
 CHANGING = {
+    "alert_id",
+    "oldest_hours",
     "run_id",
     "card",
     "report",
@@ -107,7 +109,11 @@ def plain(value: Any, renamed: dict[str, str]) -> Any:
         return {renamed.get(k, k): plain(v, renamed) for k, v in value.items() if k not in CHANGING}
     if isinstance(value, list):
         return [plain(v, renamed) for v in value]
-    return FOLDER.sub("", value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        for old, new in renamed.items():
+            value = value.replace(old, new)
+        return FOLDER.sub("", value)
+    return value
 
 
 def differences(before: Any, after: Any, at: str = "") -> list[str]:

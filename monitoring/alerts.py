@@ -127,7 +127,7 @@ def risk_alerts(
             settings,
             key=f"risk:{kind}:{row['subject_id']}",
             rule="jump in risk",
-            title=f"{row['subject_id']}: probability of {_GOOD[kind]} fell from {before:.0%} to {after:.0%}",
+            title=f"{row['subject_id']}: {_GOOD[kind]} fell from {before:.0%} to {after:.0%}",
             reasons=reasons[:3],
             kind=kind,
             subject_id=row["subject_id"],
@@ -225,7 +225,7 @@ def by_apprise(url: str, title: str, body: str) -> None:
         raise DeliveryError("the receiver did not take it")
 
 
-_GOOD = {"renewal": "renewal", "win": "winning"}
+_GOOD = {"renewal": "likelihood to renew", "win": "win probability"}
 
 
 def _instant(store: Store, settings: Settings, *, key: str, title: str, **more: Any) -> list[dict[str, Any]]:

@@ -14,6 +14,25 @@ os.environ.setdefault("PERENNIAL_WORK_AHEAD", "false")  # services started by te
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
+SLOW = (
+    "training.train", "training.select", "fit_recipe", "fit_trees", "effect_worlds", "icp_worlds",
+    "serving_case", "pages_case", "postgres", "on_spark", "decided_case", "effect_crms", "simulated_crm",
+    "simulate(", "front_case",
+)  # fmt: skip
+"""What in a test module's text means a browser, a database, Spark, a service or the training of a model."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what `make quick` leaves out: all tests of a module that needs one of those."""
+    slow = {
+        path: any(word in path.read_text(encoding="utf-8") for word in SLOW)
+        for path in {i.path for i in items}
+    }
+    for item in items:
+        if slow[item.path]:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings whose home is a folder of this test alone."""

@@ -133,32 +133,6 @@ def judged(
     return to_probability(given.log_odds), _reasons(model, X, E, given, top)
 
 
-def difference(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What changed between two runs' reasons for one contract or deal, largest change first.
-
-    A group named in one run only counts as 0 in the other, where it was among `(other)`.
-
-    Returns:
-        dicts: `feature`, `group`, `before` and `after` (words or None), `log_odds` (the change).
-    """
-    was = {reason["group"]: reason for reason in before}
-    now = {reason["group"]: reason for reason in after}
-    rows = []
-    for group in dict.fromkeys([*now, *was]):
-        old, new = was.get(group), now.get(group)
-        change = (new["log_odds"] if new else 0.0) - (old["log_odds"] if old else 0.0)
-        rows.append(
-            {
-                "feature": (new or old or {})["feature"],
-                "group": group,
-                "before": old["words"] if old else None,
-                "after": new["words"] if new else None,
-                "log_odds": change,
-            }
-        )
-    return sorted(rows, key=lambda row: -abs(row["log_odds"]))
-
-
 def drivers(model: Model, X: Rows, money: np.ndarray | None = None, threads: int = 1) -> list[dict[str, Any]]:
     """What pulled a set of rows (the lost ones, say) down or up, most negative first.
 

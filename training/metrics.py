@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 
 SMALLEST = 1e-12
 
@@ -91,19 +90,6 @@ def to_logit(p: np.ndarray) -> np.ndarray:
 def to_probability(logit: np.ndarray) -> np.ndarray:
     """Probabilities of log-odds."""
     return 0.5 * (1 + np.tanh(0.5 * np.asarray(logit, dtype=float)))
-
-
-def lift_table(y: np.ndarray, p: np.ndarray, *, bins: int = 10) -> pd.DataFrame:
-    """Rows by score, lowest first, in equal bins: n, mean probability, rate, lift over the base rate."""
-    order = np.argsort(p, kind="stable")
-    part = np.empty(len(p), dtype=int)
-    part[order] = np.arange(len(p)) * bins // max(len(p), 1)
-    table = (
-        pd.DataFrame({"bin": part + 1, "p": p, "y": y})
-        .groupby("bin")
-        .agg(n=("y", "size"), probability=("p", "mean"), rate=("y", "mean"))
-    )
-    return table.assign(lift=table["rate"] / np.mean(y)).reset_index()
 
 
 def money_caught(

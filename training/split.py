@@ -80,11 +80,6 @@ def grouped_folds(ds: Dataset, n: int = 5, repeats: int = 1, seed: int = 0) -> l
     return folds
 
 
-def random_split(ds: Dataset, test_share: float = 0.25, seed: int = 0) -> Split:
-    """A random share of the contracts (undated: of the different rows) for judging."""
-    return grouped_folds(ds, max(2, round(1 / test_share)), seed=seed)[0]
-
-
 def is_usable(ds: Dataset, fold: Split) -> bool:
     """Whether a fold has enough contracts of either outcome on both sides."""
     return all(

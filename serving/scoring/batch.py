@@ -4,7 +4,7 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,9 @@ MOST_ABSENT = 0.8
 """With so much of what a model uses not in the data at all, nothing is scored."""
 
 ID_COLUMNS = {"renewal": "contract_id", "win": "opportunity_id"}
+MONEY = {"renewal": "at_risk", "win": "expected"}
+"""What a score makes of the money; see `money_of`."""
+Values = TypeVar("Values", np.ndarray, pd.Series)
 
 
 def score(
@@ -154,12 +157,17 @@ def scored(
         frame = frame.join(pd.concat(parts))
     frame["reasons"] = [reasons if isinstance(reasons, list) else [] for reasons in frame["reasons"]]
     frame["band"] = frame["band"].astype(object).where(frame["band"].notna(), None)
-    good = frame["probability"]
-    name, share = ("at_risk", 1 - good) if loaded.model.kind == "renewal" else ("expected", good)
-    frame[name] = (share * frame["amount"]).round(2)
+    kind = loaded.model.kind
+    frame[MONEY[kind]] = money_of(kind, frame["probability"], frame["amount"])
     frame["model_version"], frame["alias"] = str(loaded.version), loaded.alias
     frame["held_out"] = held_out(frame["account_id"], settings)
     return frame
+
+
+def money_of(kind: str, probability: Values, amount: Values) -> Values:
+    """Of a renewal the money at risk, (1 − probability) × annual value; of a deal what is expected; (n,)."""
+    share = 1 - probability if kind == "renewal" else probability
+    return (share * amount).round(2)
 
 
 def subject_rows(snapshots: pd.DataFrame, details: pd.DataFrame, kind: str) -> pd.DataFrame:
@@ -195,9 +203,8 @@ def scored_rows(loaded: Loaded, rows: list[dict[str, Any]], X: Rows) -> list[dic
     """
     score_columns = _score_columns(loaded.model, X)
     amount = np.array([row["amount"] for row in rows], dtype=float)
-    good = score_columns["probability"]
-    name, share = ("at_risk", 1 - good) if loaded.model.kind == "renewal" else ("expected", good)
-    money = [None if np.isnan(value) else value for value in np.round(share * amount, 2).tolist()]
+    name, values = MONEY[loaded.model.kind], money_of(loaded.model.kind, score_columns["probability"], amount)
+    money = [None if np.isnan(value) else value for value in values.tolist()]
     columns = {
         key: values.tolist() if isinstance(values, np.ndarray) else values
         for key, values in score_columns.items()
@@ -237,7 +244,7 @@ def hide_held_out(row: dict[str, Any]) -> dict[str, Any]:
 
 def shown(frame: pd.DataFrame, kind: str, ranked: bool) -> pd.DataFrame:
     """The rows as a caller gets them: held-out ones without a score, most money first where `ranked`."""
-    value = "at_risk" if kind == "renewal" else "expected"
+    value = MONEY[kind]
     hidden = frame["held_out"].to_numpy(bool)
     result = frame.copy()
     if hidden.any():

@@ -10,7 +10,7 @@ from test_model import chosen
 
 from training.boosting import DEFAULT, fit_trees
 from training.candidates import fit_recipe
-from training.explain import compared, contributions, difference, drivers, reasons, worded
+from training.explain import compared, contributions, drivers, reasons, worded
 from training.metrics import to_logit
 from training.treeshap import read_trees, shap_values, tables
 
@@ -128,21 +128,6 @@ def test_wording(words, unit, value, expected):
 def test_comparison_in_words():
     assert compared("renewal", 0.781) == "customers like this renew at 78 %"
     assert compared("renewal", None) is None
-
-
-def test_difference_of_two_runs():
-    def reason(group, log_odds, words):
-        return {"feature": group, "group": group, "log_odds": log_odds, "words": words}
-
-    before = [reason("calls", 0.5, "calls: 3"), reason("usage", -0.1, "usage: 4")]
-    after = [reason("calls", -0.5, "no calls"), reason("cases", -0.3, "cases: 2")]
-    rows = difference(before, after)
-    assert [(row["group"], round(row["log_odds"], 9)) for row in rows] == [
-        ("calls", -1.0),
-        ("cases", -0.3),
-        ("usage", 0.1),
-    ]
-    assert (rows[0]["before"], rows[0]["after"]) == ("calls: 3", "no calls")
 
 
 def test_drivers_weigh_by_money():

@@ -55,12 +55,6 @@ def test_money_caught_by_list_order():
     assert caught == {0.2: 0.5, 0.4: 0.5}
 
 
-def test_lift_table_counts_every_row_once():
-    table = metrics.lift_table(Y, P, bins=4)
-    assert table["n"].sum() == len(Y)
-    assert (table["n"] * table["rate"]).sum() == Y.sum()
-
-
 def test_bootstrap_by_group_is_wider_than_by_row_when_rows_repeat():
     rng = np.random.default_rng(1)
     y, p = (rng.random(60) < 0.5).astype(float), rng.random(60)

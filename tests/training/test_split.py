@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from model_data import dated, undated
 
-from training.split import blocked_folds, forward_folds, forward_split, grouped_folds, random_split
+from training.split import blocked_folds, forward_folds, forward_split, grouped_folds
 
 
 def test_forward_split_learns_only_from_what_was_known_when_the_first_later_row_was_scored():
@@ -72,10 +72,3 @@ def test_equal_rows_of_undated_data_stay_together():
     doubled = ds.take(np.array([*range(300), *range(0, 300, 3)])).without([])
     for fold in grouped_folds(doubled, 5):
         assert not set(doubled.groups[fold.train]) & set(doubled.groups[fold.test])
-
-
-def test_random_split_keeps_contracts_whole():
-    ds = dated(200)
-    split = random_split(ds, 0.25)
-    assert not set(ds.subjects[split.train]) & set(ds.subjects[split.test])
-    assert len(split.test) == pytest.approx(len(ds) / 4, rel=0.05)

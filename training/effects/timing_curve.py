@@ -17,7 +17,7 @@ from scipy import stats
 from features.crm.crm import Crm
 from features.errors import RenewalError
 from features.kernel import DAY, MISSING
-from training.effects.answer import ALL, NO_GROUP, Answer, attribute
+from training.effects.answer import NO_GROUP, Answer, attribute
 from training.effects.contacts import FOREVER, first_contacts, human_contacts, micros
 from training.effects.timing_trial import BUCKETS
 from training.effects.trial_arrays import NONE
@@ -118,11 +118,6 @@ def curves(answer: Answer) -> dict[str, Curve]:
             answer["best"][group],
         )
     return curve_by_group
-
-
-def curve_for(curve_by_group: dict[str, Curve], group: str | None) -> Curve | None:
-    """The group's own curve, else everybody's."""
-    return curve_by_group.get(str(group)) or curve_by_group.get(ALL)
 
 
 RUNUP_DAYS = 180

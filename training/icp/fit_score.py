@@ -48,7 +48,7 @@ class Part:
 
     def predict(self, D: np.ndarray) -> np.ndarray:
         """(n,) in the outcome's unit."""
-        linear = self.intercept + D @ self.coefficients
+        linear = self.intercept + (D * self.coefficients).sum(axis=1)  # row by row: alone as among others
         if self.link == "logit":
             return to_probability(self.calibration(linear))
         if self.link == "log":
