@@ -68,8 +68,8 @@ DIALECTS = {
     "salesforce": Dialect(moment="%Y-%m-%dT%H:%M:%S.000Z", id="00150000{:07d}AAA".format, flags=("1", "0")),
     "swiss": SWISS,
     "dated-serially": Dialect(number="{:,.2f}", serial=True, nothing="n/a"),
-    "macintosh": Dialect(
-        "mac_roman", ";", "\r", "{:.2f} €", True, "%d %B %Y", flags=("Y", "N"), top="sep=;\r"
+    "old-macintosh": Dialect(
+        "utf-8", ";", "\r", "{:.2f} €", True, "%d %B %Y", flags=("Y", "N"), top="sep=;\r"
     ),
 }
 
