@@ -2,10 +2,10 @@
 
     python -m benchmarks.raw_export [--rows 1000000] [--dialect plain|german]
 
-`plain` is written as the contract writes; `german` has semicolons, decimal commas, days first, Windows-1252
-and words for nothing, which `read_csv` reads as text. `read_csv` finds types and writes Parquet; `raw` lays the
-file down as text; `load` does all that `perennial check` does: it decides how columns are read, checks keys
-and references, sorts and writes.
+`plain` is written as the contract writes; `german` has semicolons, decimal commas, days first, Windows-1252,
+and words for nothing, which `read_csv` reads as text. `read_csv` finds types and writes Parquet; `raw` lays
+the file down as text; `load` does all that `perennial check` does: it decides how columns are read, checks
+keys and references, sorts and writes.
 """
 
 import argparse

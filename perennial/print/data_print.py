@@ -50,6 +50,8 @@ def quality(result: Result) -> None:
         for reason, faults in table["reasons"].items():
             example = f", e.g. {faults['examples'][0]}" if faults["examples"] else ""
             out.print(f"  {name}: {faults['count']} × {reason}{example}", markup=False)
+    for reading in result["readings"]:
+        out.print(f"[cyan]read[/] {escape(reading)}")
     for warning in result["warnings"]:
         out.print(f"[yellow]note[/] {escape(warning)}")
     out.print(f"{result['rows']} rows read, {result['quarantined']} put aside; nothing was dropped silently.")

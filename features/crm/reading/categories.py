@@ -65,7 +65,7 @@ def category_form(
         return Form(("{v}",), nothing)
     hollow = nothing_in(column, values)
     sign = list_separator(values)
-    says = ()
+    says: tuple[str, ...] = ()
     if sign is not None:
         rows = sum(rows for value, rows in values.items() if sign in value)
         says = (f"{table}.{column}: {rows:,} values are lists of parts with {sign} between, in any order",)

@@ -35,8 +35,8 @@ def says_numbers(
         says.append(f"{name}: the decimal sign is the point, as {form.example} shows")
     if evidence.points and evidence.commas and unclear:
         doubts.append(
-            f"{name}: {evidence.points:,} values have a decimal point and {evidence.commas:,} a decimal comma;"
-            f" {unclear:,} that could be either are read with the {sign}"
+            f"{name}: {evidence.points:,} values have a decimal point and {evidence.commas:,} a decimal"
+            f" comma; {unclear:,} that could be either are read with the {sign}"
         )
     elif unclear and not evidence.points and not evidence.commas:
         example = _unclear_example(form, evidence)
@@ -46,7 +46,8 @@ def says_numbers(
             doubts.append(f"{name}: nothing shows what the sign in {example}; say otherwise in mapping.yaml")
     if form.percent:
         rest = evidence.numbers - form.percent
-        text = f"{name}: {form.percent:,} of {evidence.numbers:,} values have a per-cent sign, so all are per cent"
+        share = f"{form.percent:,} of {evidence.numbers:,}"
+        text = f"{name}: {share} values have a per-cent sign, so all are per cent"
         (doubts if rest else says).append(f"{text}: 10 is 0.1" + (" with or without it" if rest else ""))
     if form.multiples:
         says.append(f"{name}: {form.multiples:,} values are in thousands or millions (K, M)")
