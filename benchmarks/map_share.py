@@ -1,14 +1,14 @@
-"""How much of a mapping `perennial map` drafts by itself: its lines against the mappings in examples/mappings.
+"""The share of a mapping that `perennial map` drafts by itself, against the mappings in examples/mappings.
 
     python -m benchmarks.map_share [--data ../shared/data]
 
-A line of a shipped mapping is right in the draft where the same column of the contract is taken from the same column
-of the files (from one of them, where the shipped line reads several). It is missing where the draft has no such
-line, and wrong where it takes another column. Lines that only the draft has are counted apart. Columns that are
-carried are not judged.
+A line of a shipped mapping is right in the draft where the same column of the contract is taken from the
+same column of the files (from one of them, where the shipped line reads several). It is missing where the
+draft has no such line, and wrong where it takes another column. Lines that only the draft has are counted
+apart. Columns that are carried are not judged.
 
-The tables of names behind the draft (features/mapping_draft/*.yaml) were written with these sets at hand: the share says
-what the draft knows of them, not how it does on the next.
+The names behind the draft (features/mapping_draft/*.yaml) were written with these sets at hand: the share
+says what the draft knows of them, not how it does on the next.
 """
 
 import argparse

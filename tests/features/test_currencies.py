@@ -18,7 +18,10 @@ C1,A1,2022-01-01,2022-12-31,"$1,000.00",true
 C2,A2,2022-01-01,2022-12-31,£900,false
 C3,A3,2022-01-01,2022-12-31,500 EUR,true
 """
-RATES = "code,from,rate\nUSD,,1\nJPY,2020-01-01,0.009\nJPY,2021-06-01,0.0075\nJPY,2023-01-01,5\nEUR,,1.1\nGBP,,1.25\n"
+RATES = (
+    "code,from,rate\nUSD,,1\nJPY,2020-01-01,0.009\nJPY,2021-06-01,0.0075\nJPY,2023-01-01,5\n"
+    "EUR,,1.1\nGBP,,1.25\n"
+)
 
 
 def crm_of(folder, files, **options):
@@ -85,7 +88,8 @@ def test_a_deals_stages_and_history_are_in_its_currency(tmp_path):
     files = {
         "opportunities.csv": "opportunity_id,account_id,created_at,closed_at,is_won,amount,currency\n"
         "O1,A1,2022-01-01,2022-02-01,true,100,EUR\nO2,A2,2022-01-01,2022-02-01,false,100,USD\n",
-        "stage_history.csv": "opportunity_id,changed_at,stage,amount\nO1,2022-01-05,Offer,90\nO2,2022-01-05,Offer,90\n",
+        "stage_history.csv": "opportunity_id,changed_at,stage,amount\nO1,2022-01-05,Offer,90\nO2,"
+        "2022-01-05,Offer,90\n",
         "history.csv": "table,id,changed_at,column,value\nopportunities,O1,2022-01-03,amount,80\n",
         "currencies.csv": RATES,
     }

@@ -83,7 +83,9 @@ def test_a_rule_that_joins_is_told(tmp_path):
     crm = crm_of(tmp_path, "account_id,name\n00123,Acme\n00124,Bolt\n", ["123", "124"])
     assert accounts_of(crm) == ["00123", "00124"]
     assert len(crm.frame("accounts")) == 2
-    assert any("leading zeros are dropped" in text and "'123' is '00123'" in text for text in crm.quality.warnings)
+    assert any(
+        "leading zeros are dropped" in text and "'123' is '00123'" in text for text in crm.quality.warnings
+    )
 
 
 def test_tables_meet_without_a_table_of_accounts(tmp_path):
@@ -100,7 +102,9 @@ def test_ids_that_a_spreadsheet_rounded_are_told_and_kept(tmp_path):
 
 
 def test_what_refers_to_a_merged_record_follows_its_master(tmp_path):
-    accounts = "account_id,name,MasterRecordId,IsDeleted\nA1,Acme,,false\nA2,Acme old,A3,true\nA3,Acme two,A1,true\n"
+    accounts = (
+        "account_id,name,MasterRecordId,IsDeleted\nA1,Acme,,false\nA2,Acme old,A3,true\nA3,Acme two,A1,true\n"
+    )
     crm = crm_of(tmp_path, accounts, ["A1", "A2", "A3"])
     assert accounts_of(crm) == ["A1", "A1", "A1"]
     assert crm.frame("accounts")["account_id"].tolist() == ["A1"]

@@ -59,7 +59,8 @@ LINES = "contract_id,account_id,start_date,end_date,product,annual_value,list_va
 
 def test_product_lines_add_up(tmp_path):
     rows = (
-        "C1,A1,2022-01-01,2022-12-31,Pro,1000,1200,5,true\nC1,A1,2022-01-01,2022-12-31,Add-on,200,1200,2,true\n"
+        "C1,A1,2022-01-01,2022-12-31,Pro,1000,1200,5,true\nC1,A1,2022-01-01,2022-12-31,Add-on,200,"
+        "1200,2,true\n"
         "C2,A2,2022-01-01,2022-12-31,Pro,900,900,3,false\n"
     )
     crm = crm_of(tmp_path, "contracts.csv", LINES + rows)
@@ -74,9 +75,7 @@ def test_product_lines_add_up(tmp_path):
 
 
 def test_rows_that_differ_in_more_than_the_product_are_no_lines(tmp_path):
-    rows = (
-        "C1,A1,2022-01-01,2022-12-31,Pro,1000,1000,5,true\nC1,A2,2022-01-01,2022-12-31,Add-on,200,200,2,true\n"
-    )
+    rows = "C1,A1,2022-01-01,2022-12-31,Pro,1000,1000,5,true\nC1,A2,2022-01-01,2022-12-31,Add-on,200,200,2,true\n"
     crm = crm_of(tmp_path, "contracts.csv", LINES + rows)
     assert crm.frame("contracts")["annual_value"].tolist() == [100_000]
     assert crm.quality.quarantined == 1
@@ -97,7 +96,8 @@ def test_a_table_that_ends_early_cuts_no_other_off(tmp_path):
     source.mkdir()
     months = pd.date_range("2020-01-01", periods=48, freq="MS")
     rows = "".join(
-        f"C{i},A{i},{day.date()},{(day + pd.DateOffset(years=1)).date()},{i % 3 > 0}\n" for i, day in enumerate(months)
+        f"C{i},A{i},{day.date()},{(day + pd.DateOffset(years=1)).date()},{i % 3 > 0}\n"
+        for i, day in enumerate(months)
     )
     (source / "contracts.csv").write_text("contract_id,account_id,start_date,end_date,renewed\n" + rows)
     calls = "".join(f"E{i},A{i},2021-{i + 1:02d}-15 10:00:00,call\n" for i in range(12))
@@ -110,7 +110,9 @@ def test_a_table_that_ends_early_cuts_no_other_off(tmp_path):
 
 def test_early_renewals_do_not_move_the_day_of_the_load(tmp_path):
     rows = "".join(f"C{i},A{i},2021-01-01,2022-{i + 1:02d}-15,true\n" for i in range(6))
-    rows += "".join(f"D{i},B{i},2021-01-01,2022-{i + 7:02d}-15,{'true' if i == 4 else ''}\n" for i in range(6))
+    rows += "".join(
+        f"D{i},B{i},2021-01-01,2022-{i + 7:02d}-15,{'true' if i == 4 else ''}\n" for i in range(6)
+    )
     crm = crm_of(tmp_path, "contracts.csv", "contract_id,account_id,start_date,end_date,renewed\n" + rows)
     assert crm.until <= pd.Timestamp("2022-07-15")
 
