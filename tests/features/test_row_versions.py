@@ -75,7 +75,8 @@ def test_product_lines_add_up(tmp_path):
 
 
 def test_rows_that_differ_in_more_than_the_product_are_no_lines(tmp_path):
-    rows = "C1,A1,2022-01-01,2022-12-31,Pro,1000,1000,5,true\nC1,A2,2022-01-01,2022-12-31,Add-on,200,200,2,true\n"
+    first = "C1,A1,2022-01-01,2022-12-31,Pro,1000,1000,5,true\n"
+    rows = first + "C1,A2,2022-01-01,2022-12-31,Add-on,200,200,2,true\n"
     crm = crm_of(tmp_path, "contracts.csv", LINES + rows)
     assert crm.frame("contracts")["annual_value"].tolist() == [100_000]
     assert crm.quality.quarantined == 1
