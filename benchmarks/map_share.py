@@ -1,14 +1,14 @@
-"""How much of a mapping `perennial map` drafts by itself: its lines against the mappings in examples/mappings.
+"""The share of a mapping that `perennial map` drafts by itself, against the mappings in examples/mappings.
 
     python -m benchmarks.map_share [--data ../shared/data]
 
-A line of a shipped mapping is right in the draft where the same column of the contract is taken from the same column
-of the files (from one of them, where the shipped line reads several). It is missing where the draft has no such
-line, and wrong where it takes another column. Lines that only the draft has are counted apart. Columns that are
-carried are not judged.
+A line of a shipped mapping is right in the draft where the same column of the contract is taken from the
+same column of the files (from one of them, where the shipped line reads several). It is missing where the
+draft has no such line, and wrong where it takes another column. Lines that only the draft has are counted
+apart. Columns that are carried are not judged.
 
-The tables of names behind the draft (features/mapping_draft/*.yaml) were written with these sets at hand: the share says
-what the draft knows of them, not how it does on the next.
+The names behind the draft (features/mapping_draft/*.yaml) were written with these sets at hand: the share
+says what the draft knows of them, not how it does on the next.
 """
 
 import argparse
@@ -87,13 +87,13 @@ def _collect(node: Any, inner: dict[str, set[str]]) -> None:
 
 def _resolved(names: set[str], inner: dict[str, set[str]], passed: set[str]) -> set[str]:
     """The names with inner aliases replaced by what they read."""
-    found = set()
+    names_read = set()
     for name in names:
         if name in inner and name not in passed:
-            found |= {name} | _resolved(inner[name], inner, passed | {name})
+            names_read |= {name} | _resolved(inner[name], inner, passed | {name})
         else:
-            found.add(name)
-    return found
+            names_read.add(name)
+    return names_read
 
 
 def judged(data: Path, mapping: Path) -> dict[str, Any]:
@@ -148,16 +148,16 @@ def main() -> None:
         if not (arguments.data / name).is_dir():
             print(f"{name:<22} not there")
             continue
-        found = judged(arguments.data / name, MAPPINGS / f"{mapping}.yaml")
-        total, right = total + found["lines"], right + len(found["right"])
-        share = len(found["right"]) / found["lines"]
+        result = judged(arguments.data / name, MAPPINGS / f"{mapping}.yaml")
+        total, right = total + result["lines"], right + len(result["right"])
+        share = len(result["right"]) / result["lines"]
         print(
-            f"{name:<22} {found['lines']:>5} {len(found['right']):>5} {len(found['wrong']):>5}"
-            f" {len(found['missing']):>7} {share:>6.0%} {len(found['only_drafted']):>12}"
+            f"{name:<22} {result['lines']:>5} {len(result['right']):>5} {len(result['wrong']):>5}"
+            f" {len(result['missing']):>7} {share:>6.0%} {len(result['only_drafted']):>12}"
         )
         for word in ("wrong", "missing"):
-            if found[word]:
-                print(f"    {word}: {', '.join('.'.join(at) for at in found[word])}")
+            if result[word]:
+                print(f"    {word}: {', '.join('.'.join(at) for at in result[word])}")
     if total:
         print(f"{'all':<22} {total:>5} {right:>5} {'':>5} {'':>7} {right / total:>6.0%}")
 

@@ -34,14 +34,14 @@ class Verdict:
 
     Args:
         answer: renewal, win, timing, calls, discount, icp or parity.
-        found: what there is, in words.
+        counted: what there is, in words.
         need: the least there must be, in words.
         missing: why it can't be answered yet, each with what to do; empty: it can.
         limits: what makes the answer less than it could be, each with what to do.
     """
 
     answer: str
-    found: str
+    counted: str
     need: str
     missing: list[tuple[str, str]] = field(default_factory=list)
     limits: list[tuple[str, str]] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Verdict:
         return {
             "answer": self.answer,
             "state": self.state,
-            "found": self.found,
+            "found": self.counted,
             "need": self.need,
             "why": [why for why, _ in (*self.missing, *self.limits)],
         }
@@ -115,12 +115,12 @@ def _facts(crm: Crm, settings: Settings) -> _Facts:
 def _outcomes(crm: Crm, kind: str) -> tuple[int, int, str | None]:
     """How many contracts or deals a model can be trained on: as `training.dataset.build` counts them."""
     snapshots = (renewal_snapshots if kind == "renewal" else win_snapshots)(crm)
-    known = snapshots["label"].notna()
+    is_known = snapshots["label"].notna()
     if bool(snapshots["as_of"].notna().any()):
-        known &= snapshots["matured_at"] <= crm.until
-    kept = snapshots[known]
-    good = int(kept.loc[kept["label"] == 1, "subject_id"].nunique())
-    bad = int(kept.loc[kept["label"] == 0, "subject_id"].nunique())
+        is_known &= snapshots["matured_at"] <= crm.until
+    matured = snapshots[is_known]
+    good = int(matured.loc[matured["label"] == 1, "subject_id"].nunique())
+    bad = int(matured.loc[matured["label"] == 0, "subject_id"].nunique())
     why = None
     table, outcome = ("contracts", "renewed") if kind == "renewal" else ("opportunities", "is_won")
     if not crm.has(table, outcome):
@@ -264,7 +264,7 @@ def _timing(facts: _Facts) -> Verdict:
         return verdict
     decided, why = _counted(lambda: matured_contracts(facts.crm)[0])
     n = 0 if decided is None else len(decided)
-    verdict.found = f"{n:,} decided contracts"
+    verdict.counted = f"{n:,} decided contracts"
     if decided is None and why is not None:
         verdict.missing.append(why)
     elif n < LEAST_CONTRACTS or (decided is not None and decided["label"].nunique() < 2):
@@ -287,9 +287,9 @@ def _calls(facts: _Facts) -> Verdict:
         verdict.missing.append(why)
         return verdict
     assert deals is not None
-    verdict.found = f"{len(deals):,} decided deals"
+    verdict.counted = f"{len(deals):,} decided deals"
     if len(deals) < LEAST_ROWS:
-        verdict.missing.append((verdict.found, "add older deals, or wait until more are decided"))
+        verdict.missing.append((verdict.counted, "add older deals, or wait until more are decided"))
     _contacts(facts, verdict)
     verdict.limits += _shared_limits(facts, "win")
     return verdict
@@ -320,9 +320,9 @@ def _discount(facts: _Facts) -> Verdict:
                 f" WHERE s.{outcome} IS NOT NULL"
             )
             linked += rows["n"][0].as_py()
-    verdict.found = f"{linked:,} decided deals and contracts with a quote"
+    verdict.counted = f"{linked:,} decided deals and contracts with a quote"
     if linked < LEAST_ROWS:
-        verdict.missing.append((verdict.found, "fill opportunity_id or contract_id of quotes"))
+        verdict.missing.append((verdict.counted, "fill opportunity_id or contract_id of quotes"))
     return verdict
 
 
@@ -331,16 +331,16 @@ def _icp(facts: _Facts) -> Verdict:
     deals, why = _counted(lambda: decided_deals(facts.crm)[0])
     n = 0 if deals is None else len(deals)
     if "win" in facts.outcomes or "renewal" not in facts.outcomes:
-        verdict.found = f"{n:,} decided deals"
+        verdict.counted = f"{n:,} decided deals"
         if deals is None and why is not None:
             verdict.missing.append(why)
         elif n < LEAST_OUTCOMES:
-            verdict.missing.append((verdict.found, "add older deals, or wait until more are decided"))
+            verdict.missing.append((verdict.counted, "add older deals, or wait until more are decided"))
     else:
         decided = sum(facts.outcomes["renewal"][:2])
-        verdict.found = f"no deals, {decided:,} decided contracts"
+        verdict.counted = f"no deals, {decided:,} decided contracts"
         if decided < LEAST_OUTCOMES:
-            verdict.missing.append((verdict.found, "add opportunities"))
+            verdict.missing.append((verdict.counted, "add opportunities"))
         verdict.limits.append(("there are no deals: only renewals speak of fit", "add opportunities"))
     attributes = _attributes(facts.crm)
     if not attributes:
@@ -386,9 +386,9 @@ def _parity(facts: _Facts) -> Verdict:
         f" FROM segments JOIN ({decided}) USING (account_id) GROUP BY ALL) GROUP BY ALL ORDER BY 2 DESC, 1"
     ).to_pylist()
     fit = [row["attribute"] for row in rows if row["large"] >= 2]
-    verdict.found = f"{len(fit)} of {len(rows)} attributes have two such groups"
+    verdict.counted = f"{len(fit)} of {len(rows)} attributes have two such groups"
     if not fit:
-        verdict.missing.append((verdict.found, "add segments of more accounts"))
+        verdict.missing.append((verdict.counted, "add segments of more accounts"))
     elif len(fit) < len(rows):
         small = [row["attribute"] for row in rows if row["large"] < 2]
         verdict.limits.append(

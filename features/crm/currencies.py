@@ -196,7 +196,7 @@ def _home(used: set[str], rates: Rates) -> str | None:
     if len(used) == 1:
         (only,) = used
         return meant_by(only, None)
-    ones = [code for code, known in rates.items() if all(rate == 1 for _, rate in known)]
+    ones = [code for code, dated_rates in rates.items() if all(rate == 1 for _, rate in dated_rates)]
     return ones[0] if len(ones) == 1 else None
 
 
@@ -275,8 +275,8 @@ def _make_rates(
     beginning = "0001-01-01"
 
     def dated(code: str) -> list[tuple[str, float]]:
-        known = rates.get(code, [(None, 1.0)])
-        return [(beginning if i == 0 else str(moment), rate) for i, (moment, rate) in enumerate(known)]
+        dated_rates = rates.get(code, [(None, 1.0)])
+        return [(beginning if i == 0 else str(moment), rate) for i, (moment, rate) in enumerate(dated_rates)]
 
     rows = [(written, since, rate) for written, code in spoken.items() for since, rate in dated(code)]
     ours = dated(base)

@@ -126,23 +126,23 @@ def meet(keys: Iterable[str], strays: Iterable[str], others: Iterable[str] = ())
         others: ids of the same column that are keys as they are written: where one of them has the form that
             a stray would have to be of, the column writes its ids in full and the stray is another.
     """
-    left, known, exact = set(strays), list(keys), set(others)
+    left, all_keys, exact = set(strays), list(keys), set(others)
     result = Meeting()
-    case_counts = _case_counts(known, left)
+    case_counts = _case_counts(all_keys, left)
     for rule in RULES:
         if not left:
             break
         if case_counts and not rule.keeps_case:
             continue
         forms: dict[str, list[str]] = defaultdict(list)
-        for key in known:
+        for key in all_keys:
             if form := rule.form(visible(key)):
                 forms[form].append(key)
-        asked: dict[str, list[str]] = defaultdict(list)
+        strays_by_form: dict[str, list[str]] = defaultdict(list)
         for stray in sorted(left):
             if (form := rule.form(visible(stray))) and form in forms:
-                asked[form].append(stray)
-        for form, together in asked.items():
+                strays_by_form[form].append(stray)
+        for form, together in strays_by_form.items():
             rivals = [] if rule.same else [*together[1:], *(key for key in forms[form] if key in exact)]
             for stray in together:
                 if len(forms[form]) > 1 or rivals:

@@ -75,7 +75,7 @@ def settle_ids(
 
 
 def _targets(drafts: Mapping[str, Draft]) -> list[_Target]:
-    found = []
+    targets = []
     for name, table in TABLES.items():
         columns = [
             (drafted.table.name, column.stored, "")
@@ -83,20 +83,22 @@ def _targets(drafts: Mapping[str, Draft]) -> list[_Target]:
             for column in drafted.columns
             if column.refers == name
         ]
-        own = (*_OWN_KIND.get(name, ()), MERGED)
-        columns += [(name, each, "") for each in own if name in drafts and each in drafts[name].stored]
+        own_columns = (*_OWN_KIND.get(name, ()), MERGED)
+        columns += [
+            (name, each, "") for each in own_columns if name in drafts and each in drafts[name].stored
+        ]
         if "history" in drafts and columns and name in drafts:
             columns.append(("history", "id", f"__table = {literal(name)}"))
         if table.key is None or not columns:
             continue
         if name in drafts and any(column.name == table.key for column in drafts[name].columns):
-            found.append(_Target(name, _ids_in(name, table.key), name, columns))
+            targets.append(_Target(name, _ids_in(name, table.key), name, columns))
         elif name in _NAMING:
             naming = next((each for each in _NAMING[name] if (each, table.key, "") in columns), None)
             if naming:
                 columns.remove((naming, table.key, ""))
-                found.append(_Target(name, _ids_in(naming, table.key), naming, columns))
-    return [target for target in found if target.columns]
+                targets.append(_Target(name, _ids_in(naming, table.key), naming, columns))
+    return [target for target in targets if target.columns]
 
 
 def _ids_in(table: str, column: str, condition: str = "") -> str:
@@ -119,16 +121,16 @@ def _meet(
     if not strays:
         return {}
     keys = [id for (id,) in connection.execute(target.keys).fetchall()]
-    found = {}
+    moves = {}
     for i, ids in sorted(strays.items()):
         table, column, condition = target.columns[i]
         exact = connection.execute(
             f"SELECT id FROM ({_ids_in(table, column, condition)}) SEMI JOIN ({target.keys}) USING (id)"
         ).fetchall()
         meeting = meet(keys, ids, [id for (id,) in exact])
-        found[table, column] = meeting.key_of
+        moves[table, column] = meeting.key_of
         _tell(table, column, target, meeting, quality)
-    return found
+    return moves
 
 
 def _tell(table: str, column: str, target: _Target, meeting: Meeting, quality: Quality) -> None:

@@ -90,9 +90,9 @@ def _marks(table: Table, names: list[str]) -> _Marks | None:
     key = matched(table, names).get(table.key or "")
     if key is None:
         return None
-    own = set(matched(table, names).values())
+    contract_columns = set(matched(table, names).values())
     active, start, end, changed = (
-        column if column not in own else None
+        column if column not in contract_columns else None
         for column in (_first(names, wanted) for wanted in (_ACTIVE, _START, _END, _CHANGED))
     )
     if not (active or (start and end) or (start and CONNECTOR.fullmatch(start)) or changed):
@@ -166,14 +166,16 @@ def _current_only(
     )
     columns = [each for each in names if each not in (marks.active, marks.start, marks.end)]
     listed = ", ".join(map(quoted, columns))
-    kept = f"(NOT __is_version OR __age = 1 OR {key} IS NULL) AND NOT ({gone} AND {key} IS NOT NULL)"
+    is_current = f"(NOT __is_version OR __age = 1 OR {key} IS NULL) AND NOT ({gone} AND {key} IS NOT NULL)"
     versions = folder / f"{name}.versions.parquet"
     connection.execute(f"COPY ({ranked}) TO {literal(versions)} (FORMAT parquet)")
     ((older, without, records),) = connection.execute(
         f"SELECT count(*) FILTER (__is_version AND __age > 1), count(*) FILTER (__age = 1 AND {gone}),"
         f" count(*) FILTER (__is_version AND __age = 1) FROM read_parquet({literal(versions)})"
     ).fetchall()
-    query = f"SELECT {listed} FROM read_parquet({literal(versions)}) WHERE {kept} ORDER BY file_row_number"
+    query = (
+        f"SELECT {listed} FROM read_parquet({literal(versions)}) WHERE {is_current} ORDER BY file_row_number"
+    )
     removed = _write(connection, raw, name, query, folder)
     quality.of(name).older_versions += removed
     if without:
@@ -195,10 +197,10 @@ def _through_time(name: str, columns: list[str], marks: _Marks, since: str, vers
     selects = []
     for column in columns:
         called = of_contract.get(column, column)
-        known = table.by_name.get(called)
+        contract_column = table.by_name.get(called)
         if column in (marks.key, marks.changed) or called in (table.time, "account_id", *table.seconds):
             continue
-        if (known and known.known_with) or CONNECTOR.fullmatch(column):
+        if (contract_column and contract_column.known_with) or CONNECTOR.fullmatch(column):
             continue
         selects.append(
             f'SELECT {literal(name)} AS "table", CAST({key} AS VARCHAR) AS id, {_text(since)} AS changed_at,'
@@ -218,8 +220,8 @@ def _add_history(connection: duckdb.DuckDBPyConnection, raw: Raw, selects: list[
         schema = pq.read_schema(raw.tables["history"]).names
         given = matched(TABLES["history"], schema)
         named = ", ".join(f"{_text(column)} AS {quoted(name)}" for name, column in given.items())
-        own = f"SELECT {named} FROM read_parquet({literal(raw.tables['history'])})"
-        query = f"{own} UNION ALL BY NAME {query}"
+        given_rows = f"SELECT {named} FROM read_parquet({literal(raw.tables['history'])})"
+        query = f"{given_rows} UNION ALL BY NAME {query}"
     path = folder / "history.versions.parquet"
     connection.execute(f"COPY ({query}) TO {literal(path)} (FORMAT parquet)")
     raw.tables["history"] = path

@@ -83,7 +83,7 @@ class Line:
 class Part:
     """One SELECT: a file read as a table, with what it is joined to."""
 
-    found: FileMatch
+    file_match: FileMatch
     lines: list[Line]
     carried: list[ForeignColumn] = field(default_factory=list)
     marks: dict[str, ForeignColumn] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class Part:
         """Columns of the file that stay out."""
         used = {column for line in self.lines for _, column in line.sources}
         used |= {column.name for column in (*self.carried, *self.marks.values())}
-        return [column.name for column in self.found.file.columns if column.name not in used]
+        return [column.name for column in self.file_match.file.columns if column.name not in used]
 
     def sql(self, relation: Relation, notes: bool) -> str:
         """The SELECT, with a note behind each line or without."""
@@ -111,7 +111,7 @@ class Part:
         if further:
             listed.append(", ".join(further))
         joins = [join.clause.replace("{file}", relation(join.files[0])) for join in self.joins]
-        tail = [f"FROM {relation(self.found.file)} AS t", *joins]
+        tail = [f"FROM {relation(self.file_match.file)} AS t", *joins]
         if self.where:
             tail.append(f"WHERE {self.where}")
         body = "\n       ".join(listed)
@@ -138,8 +138,8 @@ def draft_mapping(connection: duckdb.DuckDBPyConnection, files: Sequence[Foreign
         connection: any DuckDB.
         files: with their text as Parquet.
     """
-    found = [match for file in files if (match := best_match(file)) is not None]
-    chosen = _choose(connection, found)
+    matches = [match for file in files if (match := best_match(file)) is not None]
+    chosen = _choose(connection, matches)
     if not {"contracts", "opportunities"} & {each.table for each in chosen}:
         chosen = _with_outcomes(files, chosen)
     used = {each.file.stem for each in chosen}
@@ -161,18 +161,18 @@ def draft_mapping(connection: duckdb.DuckDBPyConnection, files: Sequence[Foreign
 
 
 def _files(part: Part) -> list[ForeignFile]:
-    return [part.found.file, *(file for join in part.joins for file in join.files)]
+    return [part.file_match.file, *(file for join in part.joins for file in join.files)]
 
 
-def _choose(connection: duckdb.DuckDBPyConnection, found: list[FileMatch]) -> list[FileMatch]:
+def _choose(connection: duckdb.DuckDBPyConnection, matches: list[FileMatch]) -> list[FileMatch]:
     """One file a table, the best; of activities all that are of different kinds."""
     chosen: dict[str, FileMatch] = {}
-    for match in sorted(found, key=lambda each: (-each.score, -each.file.rows)):
+    for match in sorted(matches, key=lambda each: (-each.score, -each.file.rows)):
         several = match.table == "activities"
         chosen.setdefault(f"{match.table}/{match.file.stem}" if several else match.table, match)
     deals, leads = chosen.get("opportunities"), chosen.get("leads")
-    told = deals is not None and "is_won" in deals.matches
-    if leads is not None and not told and winners_of(connection, leads, found):
+    has_outcome = deals is not None and "is_won" in deals.matches
+    if leads is not None and not has_outcome and winners_of(connection, leads, matches):
         del chosen["leads"]
         chosen["opportunities"] = match_as(leads.file, "opportunities")
     return list(chosen.values())
@@ -180,96 +180,104 @@ def _choose(connection: duckdb.DuckDBPyConnection, found: list[FileMatch]) -> li
 
 def _with_outcomes(files: Sequence[ForeignFile], chosen: list[FileMatch]) -> list[FileMatch]:
     """Where no file is called a deal's or a contract's, one whose rows were won or lost: converted leads."""
-    told = [match for file in files if (match := match_as(file, "opportunities")) and outcome(match)]
-    best = max(told, key=lambda each: each.score, default=None)
+    decided = [match for file in files if (match := match_as(file, "opportunities")) and outcome(match)]
+    best = max(decided, key=lambda each: each.score, default=None)
     if best is None:
         return chosen
     return [*(each for each in chosen if each.file.stem != best.file.stem), best]
 
 
-def winners_of(connection: duckdb.DuckDBPyConnection, lead: FileMatch, found: list[FileMatch]) -> bool:
+def winners_of(connection: duckdb.DuckDBPyConnection, lead: FileMatch, matches: list[FileMatch]) -> bool:
     """Whether a file of closed ones makes these leads deals."""
-    others = [each.file for each in found if each.file.stem != lead.file.stem]
+    others = [each.file for each in matches if each.file.stem != lead.file.stem]
     return winners(connection, lead, others) is not None
 
 
 def _part(
     connection: duckdb.DuckDBPyConnection,
-    found: FileMatch,
+    file_match: FileMatch,
     chosen: list[FileMatch],
     spare: list[ForeignFile],
 ) -> Part | None:
-    part = Part(found, [])
-    won = outcome(found) if found.table in ("opportunities", "contracts") else None
-    closing = winners(connection, found, spare) if found.table == "opportunities" and won is None else None
-    join = account_join(connection, found, chosen, spare, "a")
+    part = Part(file_match, [])
+    won = outcome(file_match) if file_match.table in ("opportunities", "contracts") else None
+    closing = (
+        winners(connection, file_match, spare)
+        if file_match.table == "opportunities" and won is None
+        else None
+    )
+    join = account_join(connection, file_match, chosen, spare, "a")
     if join is not None:
         part.joins.append(join)
-    for column in TABLES[found.table].by_name:
-        line = _line(found, column, won[0] if won else None, join)
-        if line is not None and (line := _linked(connection, found, column, line, chosen)) is not None:
+    for column in TABLES[file_match.table].by_name:
+        line = _line(file_match, column, won[0] if won else None, join)
+        if line is not None and (line := _linked(connection, file_match, column, line, chosen)) is not None:
             part.lines.append(line)
     if won is not None:
-        match = found.matches.get("is_won") or found.matches["renewed"]
-        _put(part, Line(match.column, won[0], ((found.file.stem, match.source.name),), won[1], won[2]))
+        match = file_match.matches.get("is_won") or file_match.matches["renewed"]
+        _put(part, Line(match.column, won[0], ((file_match.file.stem, match.source.name),), won[1], won[2]))
     if closing is not None:
         _add_winners(part, *closing)
     given = {line.column for line in part.lines}
-    if not set(TABLES[found.table].required) <= given:
+    if not set(TABLES[file_match.table].required) <= given:
         return None
-    part.marks = _marks(found)
-    if TABLES[found.table].carries:
-        part.carried = [column for column in found.unused if _may_be_carried(column, found)]
+    part.marks = _marks(file_match)
+    if TABLES[file_match.table].carries:
+        part.carried = [column for column in file_match.unused if _may_be_carried(column, file_match)]
     account = next((line for line in part.lines if line.column == "account_id"), None)
-    if account and TABLES[found.table].by_name["account_id"].required and found.table != "accounts":
+    if account and TABLES[file_match.table].by_name["account_id"].required and file_match.table != "accounts":
         part.where = f"{account.expression} IS NOT NULL"
     return part
 
 
 def _put(part: Part, line: Line) -> None:
     part.lines = [each for each in part.lines if each.column != line.column]
-    order = list(TABLES[part.found.table].by_name)
+    order = list(TABLES[part.file_match.table].by_name)
     part.lines.append(line)
     part.lines.sort(key=lambda each: order.index(each.column))
 
 
-def _line(found: FileMatch, column: str, won: str | None, join: Join | None) -> Line | None:
-    match = found.matches.get(column)
+def _line(file_match: FileMatch, column: str, won: str | None, join: Join | None) -> Line | None:
+    match = file_match.matches.get(column)
     if column == "account_id" and join is not None:
         return Line(column, join.expression, join.sources, LIKELY, join.evidence)
-    if column == "kind" and found.table == "activities":
-        expression, confidence, evidence = activity_kind(found.file, match)
-        sources = ((found.file.stem, match.source.name),) if match and "t." in expression else ()
+    if column == "kind" and file_match.table == "activities":
+        expression, confidence, evidence = activity_kind(file_match.file, match)
+        sources = ((file_match.file.stem, match.source.name),) if match and "t." in expression else ()
         return Line(column, expression, sources, confidence, evidence)
-    if column == "activity_id" and match and found.table == "activities":
-        prefix = "".join(letter for letter in found.file.stem.lower() if letter.isalnum())
+    if column == "activity_id" and match and file_match.table == "activities":
+        prefix = "".join(letter for letter in file_match.file.stem.lower() if letter.isalnum())
         expression = f"{literal(prefix + '-')} || CAST({column_of(match.source)} AS VARCHAR)"
         return Line(
-            column, expression, ((found.file.stem, match.source.name),), match.confidence, match.evidence
+            column, expression, ((file_match.file.stem, match.source.name),), match.confidence, match.evidence
         )
     if match is None or column in ("is_won", "renewed"):
         return None
     if column == "forecast":
         expression, confidence, evidence = forecast(match, won)
     else:
-        expression, confidence, evidence = plain(match, kind_of(found.table, column))
-    if column == "closed_at" and found.table == "opportunities":
-        expression = decided_only(_closed(found, expression), won)
-    return Line(column, expression, ((found.file.stem, match.source.name),), confidence, evidence)
+        expression, confidence, evidence = plain(match, kind_of(file_match.table, column))
+    if column == "closed_at" and file_match.table == "opportunities":
+        expression = decided_only(_closed(file_match, expression), won)
+    return Line(column, expression, ((file_match.file.stem, match.source.name),), confidence, evidence)
 
 
 def _linked(
-    connection: duckdb.DuckDBPyConnection, found: FileMatch, column: str, line: Line, chosen: list[FileMatch]
+    connection: duckdb.DuckDBPyConnection,
+    file_match: FileMatch,
+    column: str,
+    line: Line,
+    chosen: list[FileMatch],
 ) -> Line | None:
     """A link to another table as far as it leads there; one that leads nowhere is none."""
-    refers, match = TABLES[found.table].by_name[column].refers, found.matches.get(column)
+    refers, match = TABLES[file_match.table].by_name[column].refers, file_match.matches.get(column)
     other = next((each for each in chosen if each.table == refers), None)
     key = other.matches.get(column) if other else None
     if other is None or key is None or match is None or refers == "owners":
         return line
     if line.expression != column_of(match.source):
         return line
-    part = shared(connection, found.file, match.source.name, other.file, key.source.name)
+    part = shared(connection, file_match.file, match.source.name, other.file, key.source.name)
     evidence = f"{line.evidence}; {part:.0%} of its values are in {other.file.path.name!r}"
     if refers == "accounts" or part == 1:
         return replace(line, evidence=evidence)
@@ -280,17 +288,17 @@ def _linked(
     return replace(line, expression=expression, evidence=evidence, reads=other.file)
 
 
-def _closed(found: FileMatch, expression: str) -> str:
+def _closed(file_match: FileMatch, expression: str) -> str:
     """Pipedrive keeps two moments: of the won and of the lost."""
-    by_bare = found.file.by_bare("deal")
+    by_bare = file_match.file.by_bare("deal")
     pair = [by_bare[each] for each in ("wontime", "losttime") if each in by_bare]
     return f"coalesce({', '.join(column_of(column) for column in pair)})" if len(pair) == 2 else expression
 
 
 def _add_winners(part: Part, file: ForeignFile, key: ForeignColumn, date: ForeignColumn) -> None:
     """Deals that were won stand in a file of their own: the others are lost or open, which nothing tells."""
-    own = part.found.matches[str(TABLES[part.found.table].key)]
-    clause = f"LEFT JOIN {{file}} AS w ON w.{quoted(key.name)} = t.{quoted(own.source.name)}"
+    key_match = part.file_match.matches[str(TABLES[part.file_match.table].key)]
+    clause = f"LEFT JOIN {{file}} AS w ON w.{quoted(key.name)} = t.{quoted(key_match.source.name)}"
     form = date.day_forms[0]
     at = f"w.{quoted(date.name)}"
     if form not in ("iso", "epoch"):
@@ -303,20 +311,20 @@ def _add_winners(part: Part, file: ForeignFile, key: ForeignColumn, date: Foreig
     _put(part, Line("closed_at", at, ((file.stem, date.name),), LIKELY, f"header {date.name!r}"))
 
 
-def _may_be_carried(column: ForeignColumn, found: FileMatch) -> bool:
+def _may_be_carried(column: ForeignColumn, file_match: FileMatch) -> bool:
     """Whether a further column can be a feature: no id, no free text, not empty."""
     if not column.given or column.bare.endswith("id") or column.bare in ("name", "dealname", "potentialname"):
         return False
-    if column.name.lower() in TABLES[found.table].by_name or column.bare in _TELLS_THE_OUTCOME:
+    if column.name.lower() in TABLES[file_match.table].by_name or column.bare in _TELLS_THE_OUTCOME:
         return False
-    if column.name in {mark.name for mark in _marks(found).values()} or CONNECTOR.fullmatch(column.name):
+    if column.name in {mark.name for mark in _marks(file_match).values()} or CONNECTOR.fullmatch(column.name):
         return False
     return column.distinct > 1 and bool(column.words or column.numbers >= 0.8 or column.day_forms)
 
 
-def _marks(found: FileMatch) -> dict[str, ForeignColumn]:
+def _marks(file_match: FileMatch) -> dict[str, ForeignColumn]:
     """Columns that say how rows are to be read (deleted, merged, versions, currency), by new names."""
-    table, by_bare = TABLES[found.table], found.file.by_bare()
+    table, by_bare = TABLES[file_match.table], file_match.file.by_bare()
     marks = {}
     for column in table.read_with:
         names = [
@@ -328,7 +336,7 @@ def _marks(found: FileMatch) -> dict[str, ForeignColumn]:
         if source is not None and source.given:
             marks[column.name] = source
     wanted = MARKS if table.key else DELETED
-    for column in found.unused:
+    for column in file_match.unused:
         if (
             column.bare in wanted
             and column.given

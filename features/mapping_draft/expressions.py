@@ -36,12 +36,12 @@ def plain(match: Match, kind: Kind) -> tuple[str, str, str]:
     return name, match.confidence, match.evidence
 
 
-def outcome(found: FileMatch) -> tuple[str, str, str] | None:
+def outcome(file_match: FileMatch) -> tuple[str, str, str] | None:
     """(expression, confidence, evidence) of a deal's or contract's outcome; open ones have none."""
-    match = found.matches.get("is_won") or found.matches.get("renewed")
+    match = file_match.matches.get("is_won") or file_match.matches.get("renewed")
     if match is None:
         return None
-    by_bare = found.file.by_bare()
+    by_bare = file_match.file.by_bare()
     closed = next(
         (by_bare[each] for each in ("isclosed", "hsisclosed", "isdealclosed", "closed") if each in by_bare),
         None,
@@ -50,24 +50,24 @@ def outcome(found: FileMatch) -> tuple[str, str, str] | None:
     if closed and all(flag(word) is not None for word in source.words):
         expression = f"CASE WHEN {is_true(closed)} THEN {is_true(source)} END"
         return expression, SURE, f"{match.evidence}; open where {closed.name!r} is false"
-    told = _by_word(found, source)
-    if {True, False} <= set(told.values()):
+    won_by_word = _by_word(file_match, source)
+    if {True, False} <= set(won_by_word.values()):
         cases = " ".join(
             f"WHEN {literal(word)} THEN {'true' if won else 'false'}"
-            for word, won in told.items()
+            for word, won in won_by_word.items()
             if won is not None
         )
-        still_open = [word for word, won in told.items() if won is None]
+        still_open = [word for word, won in won_by_word.items() if won is None]
         evidence = match.evidence + (f"; open: {', '.join(map(repr, still_open[:6]))}" if still_open else "")
         return f"CASE CAST({column_of(source)} AS VARCHAR) {cases} END", match.confidence, evidence
     flags = {flag(word) for word in source.words}
     if flags == {True, False}:
         note = f"{match.evidence}; nothing tells open ones from lost ones"
-        return is_true(source), UNSURE if found.system else match.confidence, note
+        return is_true(source), UNSURE if file_match.system else match.confidence, note
     return None
 
 
-def _by_word(found: FileMatch, source: ForeignColumn) -> dict[str, bool | None]:
+def _by_word(file_match: FileMatch, source: ForeignColumn) -> dict[str, bool | None]:
     if source.bare == "statecode" and set(source.words) <= {"0", "1", "2"}:
         return {word: _DYNAMICS.get(word) for word in source.words}
     return {word: meaning(word) for word in source.words}

@@ -24,8 +24,8 @@ def looked_at(folder: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[Fo
         RenewalError: no folder, or no data file in it.
     """
     if not folder.is_dir():
-        found = "a file" if folder.exists() else "no such folder"
-        raise RenewalError(expected=f"a folder of CRM exports at {folder}", found=found, do="Check the path.")
+        there = "a file" if folder.exists() else "no such folder"
+        raise RenewalError(expected=f"a folder of CRM exports at {folder}", found=there, do="Check the path.")
     paths = [path for path in sorted(folder.iterdir()) if stem(path)]
     if not paths:
         names = ", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "an empty folder"
@@ -92,7 +92,7 @@ def as_yaml(draft: MappingDraft, called: str) -> str:
         lines += ["#", f"# Not mapped: {', '.join(draft.unmapped_files)}"]
     for table, parts in draft.tables.items():
         unmapped = [
-            f"{part.found.file.path.name}: {', '.join(part.unmapped)}" for part in parts if part.unmapped
+            f"{part.file_match.file.path.name}: {', '.join(part.unmapped)}" for part in parts if part.unmapped
         ]
         lines += ["", *(f"# Stays out of {each}" for each in unmapped), f"{table}: |"]
         lines += [f"  {line}" for line in draft.sql(table, by_name, notes=True).splitlines()]
@@ -123,7 +123,7 @@ def as_result(draft: MappingDraft, target: Path) -> dict[str, Any]:
         },
         "questions": draft.questions,
         "unmapped_columns": {
-            part.found.file.path.name: part.unmapped
+            part.file_match.file.path.name: part.unmapped
             for parts in draft.tables.values()
             for part in parts
             if part.unmapped

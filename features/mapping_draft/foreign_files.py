@@ -64,13 +64,13 @@ class ForeignFile:
 
     def by_bare(self, prefix: str = "") -> dict[str, ForeignColumn]:
         """Columns by plain name, less a prefix that the system puts before each; the first of a name."""
-        found = {}
+        by_name = {}
         for column in reversed(self.columns):
             bare = column.bare
-            found[bare] = column
+            by_name[bare] = column
             if prefix and bare != prefix and bare.startswith(prefix):
-                found[bare.removeprefix(prefix)] = column
-        return found
+                by_name[bare.removeprefix(prefix)] = column
+        return by_name
 
     @property
     def relation(self) -> str:

@@ -53,57 +53,57 @@ def shared(
 
 def account_join(
     connection: duckdb.DuckDBPyConnection,
-    found: FileMatch,
+    file_match: FileMatch,
     mapped: Sequence[FileMatch],
     spare: Sequence[ForeignFile],
     alias: str,
 ) -> Join | None:
-    """How a table's rows get their account, where the id is not a column of their own."""
+    """How a table's rows get their account, where the id is no column of theirs."""
     accounts = next((each for each in mapped if each.table == "accounts"), None)
-    own = found.matches.get("account_id")
-    if accounts is not None and found.table != "accounts":
-        by_name = _by_name(connection, found, accounts, own.source if own else None, alias)
+    match = file_match.matches.get("account_id")
+    if accounts is not None and file_match.table != "accounts":
+        by_name = _by_name(connection, file_match, accounts, match.source if match else None, alias)
         if by_name is not None:
             return by_name
-    if own is not None:
+    if match is not None:
         return None
-    by_pairs = _by_pairs(connection, found, accounts, spare, alias)
-    return by_pairs or _through(connection, found, mapped, alias)
+    by_pairs = _by_pairs(connection, file_match, accounts, spare, alias)
+    return by_pairs or _through(connection, file_match, mapped, alias)
 
 
 def _by_name(
     connection: duckdb.DuckDBPyConnection,
-    found: FileMatch,
+    file_match: FileMatch,
     accounts: FileMatch,
-    own: ForeignColumn | None,
+    column: ForeignColumn | None,
     alias: str,
 ) -> Join | None:
     """The accounts' names stand where their ids should."""
     key, name = accounts.matches.get("account_id"), accounts.matches.get("name")
-    if own is None or key is None or name is None or key.source.name == name.source.name:
+    if column is None or key is None or name is None or key.source.name == name.source.name:
         return None
-    by_id = shared(connection, found.file, own.name, accounts.file, key.source.name)
-    by_name = shared(connection, found.file, own.name, accounts.file, name.source.name)
+    by_id = shared(connection, file_match.file, column.name, accounts.file, key.source.name)
+    by_name = shared(connection, file_match.file, column.name, accounts.file, name.source.name)
     if by_name <= by_id or by_name < _SHARED:
         return None
     clause = (
         f"LEFT JOIN (SELECT {quoted(name.source.name)} AS name, min({quoted(key.source.name)}) AS id"
-        f" FROM {{file}} GROUP BY ALL) {alias} ON {alias}.name = t.{quoted(own.name)}"
+        f" FROM {{file}} GROUP BY ALL) {alias} ON {alias}.name = t.{quoted(column.name)}"
     )
     evidence = f"{by_name:.0%} of its values are names in {accounts.file.path.name!r}"
-    sources = ((found.file.stem, own.name),)
-    return Join(clause, f"coalesce({alias}.id, t.{quoted(own.name)})", (accounts.file,), sources, evidence)
+    sources = ((file_match.file.stem, column.name),)
+    return Join(clause, f"coalesce({alias}.id, t.{quoted(column.name)})", (accounts.file,), sources, evidence)
 
 
 def _by_pairs(
     connection: duckdb.DuckDBPyConnection,
-    found: FileMatch,
+    file_match: FileMatch,
     accounts: FileMatch | None,
     spare: Sequence[ForeignFile],
     alias: str,
 ) -> Join | None:
     """A table of pairs links the two; of several accounts the first by id."""
-    key = found.matches.get(str(TABLES[found.table].key))
+    key = file_match.matches.get(str(TABLES[file_match.table].key))
     if key is None:
         return None
     for file in spare:
@@ -115,7 +115,10 @@ def _by_pairs(
             if column is account or not column.bare.endswith("id"):
                 continue
             same_name = column.bare == key.source.bare and column.bare != "id"
-            if same_name or shared(connection, file, column.name, found.file, key.source.name) >= _SHARED:
+            if (
+                same_name
+                or shared(connection, file, column.name, file_match.file, key.source.name) >= _SHARED
+            ):
                 clause = (
                     f"LEFT JOIN (SELECT {quoted(column.name)} AS own, min({quoted(account.name)}) AS id"
                     f" FROM {{file}} GROUP BY ALL) {alias} ON {alias}.own = t.{quoted(key.source.name)}"
@@ -126,19 +129,19 @@ def _by_pairs(
 
 
 def _through(
-    connection: duckdb.DuckDBPyConnection, found: FileMatch, mapped: Sequence[FileMatch], alias: str
+    connection: duckdb.DuckDBPyConnection, file_match: FileMatch, mapped: Sequence[FileMatch], alias: str
 ) -> Join | None:
     """The account of the contract or deal that the row names."""
     for other in mapped:
-        if other.table not in ("contracts", "opportunities") or other is found:
+        if other.table not in ("contracts", "opportunities") or other is file_match:
             continue
         key, account = other.matches.get(str(TABLES[other.table].key)), other.matches.get("account_id")
         if key is None or account is None:
             continue
-        for column in found.file.columns:
+        for column in file_match.file.columns:
             if column.bare not in (*_ID_NAMES[other.table], key.source.bare) or column.bare == "id":
                 continue
-            if shared(connection, found.file, column.name, other.file, key.source.name) >= _SHARED:
+            if shared(connection, file_match.file, column.name, other.file, key.source.name) >= _SHARED:
                 clause = (
                     f"LEFT JOIN (SELECT {quoted(key.source.name)} AS own,"
                     f" min({quoted(account.source.name)}) AS id"
@@ -151,17 +154,17 @@ def _through(
 
 
 def winners(
-    connection: duckdb.DuckDBPyConnection, found: FileMatch, spare: Sequence[ForeignFile]
+    connection: duckdb.DuckDBPyConnection, file_match: FileMatch, spare: Sequence[ForeignFile]
 ) -> tuple[ForeignFile, ForeignColumn, ForeignColumn] | None:
     """(file, its key, its date) where the won ones stand in a file of their own, under the same key."""
-    key = found.matches.get(str(TABLES[found.table].key))
+    key = file_match.matches.get(str(TABLES[file_match.table].key))
     if key is None:
         return None
     for file in spare:
         same = next((column for column in file.columns if column.bare == key.source.bare), None)
         date = next((c for c in file.columns if c.day_forms and ("won" in c.bare or "close" in c.bare)), None)
-        if not (same and date and same.distinct >= 0.98 * file.rows and file.rows < found.file.rows):
+        if not (same and date and same.distinct >= 0.98 * file.rows and file.rows < file_match.file.rows):
             continue
-        if shared(connection, file, same.name, found.file, key.source.name) >= 0.9:
+        if shared(connection, file, same.name, file_match.file, key.source.name) >= 0.9:
             return file, same, date
     return None

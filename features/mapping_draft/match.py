@@ -53,10 +53,12 @@ def _data(name: str) -> dict[str, Any]:
 
 def best_match(file: ForeignFile) -> FileMatch | None:
     """The table that the file is by its headers, its name and its values; None where nothing fits."""
-    known = _known(file)
-    found = [_match(file, *known)] if known else [_match(file, table) for table in _data("column_names.yaml")]
-    found = [each for each in found if known or _is_enough(each)]
-    return max(found, key=lambda each: each.score, default=None)
+    export = _known(file)
+    candidates = (
+        [_match(file, *export)] if export else [_match(file, table) for table in _data("column_names.yaml")]
+    )
+    candidates = [each for each in candidates if export or _is_enough(each)]
+    return max(candidates, key=lambda each: each.score, default=None)
 
 
 def system_of(names: list[str], stem: str = "") -> tuple[str, str, str] | None:
@@ -64,7 +66,7 @@ def system_of(names: list[str], stem: str = "") -> tuple[str, str, str] | None:
 
     Of several that fit, the one of whose headers most are there, and whose table the file's name speaks of.
     """
-    bare, found = [bare_name(name) for name in names], []
+    bare, candidates = [bare_name(name) for name in names], []
     for system, objects in _data("known_exports.yaml").items():
         for called, spec in objects.items():
             prefix = spec.get("prefix", "")
@@ -74,10 +76,10 @@ def system_of(names: list[str], stem: str = "") -> tuple[str, str, str] | None:
                 words = _data("column_names.yaml")[spec["table"]]["files"]
                 named = any(word in bare_name(stem) for word in words)
                 score = some / len(spec["some"]) + 0.1 * len(spec["needs"]) + named
-                found.append((score, system, called, spec["table"]))
-    if not found:
+                candidates.append((score, system, called, spec["table"]))
+    if not candidates:
         return None
-    _, system, called, table = max(found, key=lambda each: each[0])
+    _, system, called, table = max(candidates, key=lambda each: each[0])
     return system, called, table
 
 
@@ -87,10 +89,10 @@ def match_as(file: ForeignFile, table: str) -> FileMatch:
 
 
 def _known(file: ForeignFile) -> tuple[str, str, dict[str, Any]] | None:
-    known = system_of([column.name for column in file.columns], file.stem)
-    if known is None:
+    export = system_of([column.name for column in file.columns], file.stem)
+    if export is None:
         return None
-    system, called, table = known
+    system, called, table = export
     return table, f"{system} {called}", _data("known_exports.yaml")[system][called]
 
 
@@ -129,24 +131,25 @@ def _name_beside_id(result: FileMatch) -> None:
         del result.matches["name"]
 
 
-def _is_enough(found: FileMatch) -> bool:
-    table = TABLES[found.table]
+def _is_enough(file_match: FileMatch) -> bool:
+    table = TABLES[file_match.table]
     linked = {"account_id", "opportunity_id"}
-    missing = [each for each in table.required if each not in found.matches and each not in linked]
-    missing = [each for each in missing if not (found.table == "activities" and each == "kind")]
+    missing = [each for each in table.required if each not in file_match.matches and each not in linked]
+    missing = [each for each in missing if not (file_match.table == "activities" and each == "kind")]
     named = any(
-        word in bare_name(found.file.stem) for word in _data("column_names.yaml")[found.table]["files"]
+        word in bare_name(file_match.file.stem)
+        for word in _data("column_names.yaml")[file_match.table]["files"]
     )
-    if missing or len(found.matches) < 2:
+    if missing or len(file_match.matches) < 2:
         return False
-    if found.table in ("contracts", "opportunities") and not _is_subject(found):
+    if file_match.table in ("contracts", "opportunities") and not _is_subject(file_match):
         return False
-    return found.score >= _LEAST_SCORE + (0 if named else 1.5)
+    return file_match.score >= _LEAST_SCORE + (0 if named else 1.5)
 
 
-def _is_subject(found: FileMatch) -> bool:
+def _is_subject(file_match: FileMatch) -> bool:
     """A deal or contract has an outcome or a span of time."""
-    return bool({"is_won", "closed_at", "renewed", "end_date"} & set(found.matches))
+    return bool({"is_won", "closed_at", "renewed", "end_date"} & set(file_match.matches))
 
 
 def _column_match(
@@ -197,8 +200,8 @@ def _is_unique(column: ForeignColumn, file: ForeignFile) -> bool:
 
 def _tells_both(column: ForeignColumn) -> bool:
     """Whether its values tell won from lost (or yes from no)."""
-    told = {meaning(word) for word in column.words} | {flag(word) for word in column.words}
-    return {True, False} <= told
+    meanings = {meaning(word) for word in column.words} | {flag(word) for word in column.words}
+    return {True, False} <= meanings
 
 
 def fits(column: Column, source: ForeignColumn) -> bool:

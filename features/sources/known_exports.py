@@ -22,8 +22,8 @@ def is_known_export(parquet: Path, stem: str) -> bool:
     names = [name for name in pq.read_schema(parquet).names if not name.startswith("__")]
     table = TABLES.get(stem.lower())
     if table is not None:
-        found = matched(table, names)
-        if table.key in found if table.key else set(table.required) <= set(found):
+        columns = matched(table, names)
+        if table.key in columns if table.key else set(table.required) <= set(columns):
             return False
     return system_of(names, stem) is not None
 
@@ -55,8 +55,8 @@ def read_known(
         connection.execute(f"COPY ({select}) TO {literal(target)} (FORMAT parquet)")
         raw.tables[table] = target
         for part in parts:
-            read.append(part.found.file.stem)
-            _tell(table, part.found.file, part.found.system, part.unmapped, raw)
+            read.append(part.file_match.file.stem)
+            _tell(table, part.file_match.file, part.file_match.system, part.unmapped, raw)
     _tell_unsure(draft, raw)
     return read
 

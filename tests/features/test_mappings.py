@@ -145,3 +145,26 @@ def test_hubspot_objects_make_a_crm(real_data, tmp_path):
     calls = crm.frame("activities")
     assert set(calls["kind"]) == {"meeting"}
     assert len(calls) == meetings.nunique()
+
+
+@pytest.mark.parametrize("real_data", ["zoho_crm"], indirect=True)
+def test_zoho_has_open_deals_and_calls(crm):
+    deals = crm.frame("opportunities")
+    assert len(deals) == 3632
+    assert deals["is_won"].isna().any()
+    assert crm.has("activities", "duration_seconds")
+
+
+@pytest.mark.parametrize("real_data", ["olist_funnel"], indirect=True)
+def test_olist_has_all_leads_and_those_that_closed(crm):
+    deals = crm.frame("opportunities")
+    assert len(deals) == 8000
+    assert deals["is_won"].sum() == 842
+
+
+@pytest.mark.parametrize("real_data", ["x_education"], indirect=True)
+def test_x_education_is_undated(crm):
+    deals = crm.frame("opportunities")
+    assert len(deals) == 9240
+    assert deals["is_won"].mean() == pytest.approx(0.385, abs=0.001)
+    assert not crm.dated("win")
