@@ -59,6 +59,11 @@ class Dataset:
         return _codes(self.snapshots["subject_id"])
 
     @property
+    def plain_weights(self) -> np.ndarray:
+        """(n,) the weights without an emphasis, by which spread and level are judged."""
+        return row_weights(self.snapshots["subject_id"])
+
+    @property
     def together(self) -> np.ndarray:
         """(n,) codes of rows that no random fold may part: a contract's snapshots; undated: equal rows."""
         return self.subjects if self.dated else self.groups

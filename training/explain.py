@@ -204,6 +204,8 @@ class _Grouping:
         self.order = np.argsort(place, kind="stable")
         self.place = place[self.order]
         self.starts = np.searchsorted(self.place, np.arange(len(self.groups)))
+        hidden = {number[own[model.features.index(c)]] for c in _unspoken(model)}
+        self.spoken = np.array([at not in hidden for at in range(len(self.groups))], dtype=bool)
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """(n, groups) what each group adds."""
@@ -219,6 +221,11 @@ class _Grouping:
         most = np.maximum.reduceat(signed, self.starts, axis=1)
         rank = np.where(signed == most[:, self.place], np.arange(len(self.order)), len(self.order))
         return self.order[np.minimum.reduceat(rank, self.starts, axis=1)]
+
+
+def _unspoken(model: Model) -> list[str]:
+    """Columns that may be used but not told: each alone gives a segment away (`training.given_away`)."""
+    return [name for name in model.about.get("unspoken", ()) if name in model.features]
 
 
 def _contributions(model: Model, E: np.ndarray, threads: int) -> Contributions:
@@ -247,9 +254,10 @@ def _reasons(
     grouping = _Grouping(model)
     sums = grouping.sums(given.values)
     lead = grouping.leading(given.values, sums)
-    strongest = np.argsort(-np.abs(sums), axis=1, kind="stable")[:, :top]
+    shown = np.where(grouping.spoken, np.abs(sums), 0.0)
+    strongest = np.argsort(-shown, axis=1, kind="stable")[:, :top]
     own = np.take_along_axis(sums, strongest, axis=1)
-    tells = np.abs(own) > FAINT
+    tells = np.take_along_axis(shown, strongest, axis=1) > FAINT
     said = _said(model, X, E, grouping, np.where(tells, np.take_along_axis(lead, strongest, axis=1), -1), own)
     rest = sums.sum(axis=1) - np.where(tells, own, 0.0).sum(axis=1)
     base = _base_reason(model, given.base)

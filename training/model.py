@@ -21,7 +21,7 @@ from training.intervals import Intervals
 from training.linear import Logistic, Term
 from training.metrics import to_logit, to_probability
 
-FORMAT = 1
+FORMAT = 2
 MODEL_FILE, BOOSTER_FILE = "model.json", "booster.ubj"
 BANDS = {"renewal": ("at risk", "watch", "safe"), "win": ("cold", "warm", "hot")}
 BAND_SHARES = (0.2, 0.5)
