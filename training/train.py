@@ -81,7 +81,7 @@ def train(
         allow: columns to use whatever the guard says.
         waivers: `parity` → a written reason to pass that gate.
         allow_proxies: column → a written reason to use it though it alone gives a segment away.
-        mitigate: a mitigation of unequal treatment (`training.fairness.mitigation`); its price and gain are in the
+        mitigate: a mitigation of unequal treatment (`fairness.mitigation`); its price and gain are in the
             result, the card, the gates and the registry.
         promote: whether it may become champion; it does if every gate passes, that against the champion so
             far, on the same rows, among them.
