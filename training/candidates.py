@@ -168,13 +168,15 @@ def adjusted(ds: Dataset, recipe: Recipe, until: np.datetime64) -> tuple[Recipe,
 
     Judged and served models both come through here: what is judged is adjusted as what is served.
     """
-    rows = recipe.held.rows
-    weight = ds.plain_weights[rows] * (len(np.unique(rows)) / len(rows))
+    weight = ds.plain_weights[recipe.held.rows]
+    held = Held(recipe.held.rows[weight > 0], recipe.held.score[weight > 0])
+    rows, weight = held.rows, weight[weight > 0]
+    weight = weight * (len(np.unique(rows)) / len(rows))
     wanted = next_month(ds, until)
     adjustment, levelled = adjust(
-        ds.y[rows], recipe.held.score, weight, spans_of(ds, rows), ds.subjects[rows], wanted
+        ds.y[rows], held.score, weight, spans_of(ds, rows), ds.subjects[rows], wanted
     )
-    return replace(recipe, adjustment=adjustment, anchor=levelled.anchor), levelled
+    return replace(recipe, adjustment=adjustment, anchor=levelled.anchor, held=held), levelled
 
 
 def unchosen_scores(ds: Dataset, folds: list[Split], *, seed: int, threads: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from features.catalog.declare import Info
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
+from training.close_timing import known_weights
 
 if TYPE_CHECKING:
     from features.crm.crm import Crm
@@ -36,8 +37,12 @@ class Dataset:
         kind: `renewal` or `win`.
         dated: whether snapshots have dates to split by.
         groups: (n,) account codes; undated: rows that are equal share a code.
-        weights: (n,) summing to the number of contracts or deals; the same for every row but for an emphasis.
+        weights: (n,) summing to the number of contracts or deals, but for an emphasis and for young deals
+            (`training.close_timing`).
         emphasis: weighs rows by segment and outcome, where parity is to be mended; None: all alike.
+        until: when the rows were known; None: rows are known once they have matured.
+        horizon_days: of dated win labels.
+        open_looks: `as_of` and `lead_days` of deals whose outcome was not known then.
     """
 
     X: pd.DataFrame
@@ -49,6 +54,9 @@ class Dataset:
     groups: np.ndarray
     weights: np.ndarray
     emphasis: Emphasis | None = None
+    until: np.datetime64 | None = None
+    horizon_days: int = 0
+    open_looks: pd.DataFrame | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -58,10 +66,26 @@ class Dataset:
         """(n,) a code for each contract or deal: what figures are counted by."""
         return _codes(self.snapshots["subject_id"])
 
-    @property
+    @cached_property
     def plain_weights(self) -> np.ndarray:
         """(n,) the weights without an emphasis, by which spread and level are judged."""
-        return row_weights(self.snapshots["subject_id"])
+        weights = row_weights(self.snapshots["subject_id"])
+        if self.until is None or not self.horizon_days:
+            return weights
+        return weights * known_weights(self, self.until)
+
+    @property
+    def known_at(self) -> np.ndarray:
+        """(n,) when each row's label was known."""
+        column = "known_at" if "known_at" in self.snapshots else "matured_at"
+        return self.snapshots[column].to_numpy("datetime64[us]")
+
+    @property
+    def is_settled(self) -> np.ndarray:
+        """(n,) rows whose horizon is over, known whichever way they went: what may be judged on."""
+        if self.until is None:
+            return np.ones(len(self), dtype=bool)
+        return self.snapshots["matured_at"].to_numpy("datetime64[us]") <= self.until
 
     @property
     def together(self) -> np.ndarray:
@@ -70,16 +94,16 @@ class Dataset:
 
     @property
     def base_rate(self) -> float:
-        """The share of rows renewed or won."""
-        return float(self.y.mean())
+        """The share of rows renewed or won, young deals weighted for those still open."""
+        return float(np.average(self.y, weights=self.plain_weights))
 
     def outcome_counts(self) -> tuple[int, int]:
         """How many distinct contracts or deals ended (well, badly)."""
         good = len(np.unique(self.subjects[self.y == 1]))
         return good, len(np.unique(self.subjects[self.y == 0]))
 
-    def take(self, rows: np.ndarray) -> "Dataset":
-        """The dataset of these row positions, weights counting its own contracts."""
+    def take(self, rows: np.ndarray, until: np.datetime64 | None = None) -> "Dataset":
+        """The dataset of these row positions, as known at `until` (None: as before), weights its own."""
         part = replace(
             self,
             X=self.X.iloc[rows],
@@ -87,11 +111,18 @@ class Dataset:
             snapshots=self.snapshots.iloc[rows],
             groups=self.groups[rows],
         )
+        if until is not None and self.until is not None:
+            part = replace(part, until=until, open_looks=self._open_at(until))
         return part.weighed(self.emphasis)
+
+    def _open_at(self, until: np.datetime64) -> pd.DataFrame | None:
+        """`as_of` and `lead_days` of the looks whose outcome was not known at `until`, the later ones too."""
+        here = self.snapshots.loc[self.known_at > until, ["as_of", "lead_days"]]
+        return here if self.open_looks is None else pd.concat([here, self.open_looks], ignore_index=True)
 
     def weighed(self, emphasis: Emphasis | None) -> "Dataset":
         """The dataset with an emphasis, its weights worked out from its own rows."""
-        weights = row_weights(self.snapshots["subject_id"])
+        weights = self.plain_weights
         if emphasis is not None:
             weights = weights * emphasis(self.snapshots["account_id"], self.y)
         return replace(self, weights=weights, emphasis=emphasis)
@@ -133,18 +164,23 @@ def build(crm: "Crm", kind: str, settings: Settings, say: Say = silent) -> Datas
         RenewalError: the CRM has no such table, or too few decided contracts or deals.
     """
     from features.engine import feature_rows
-    from features.snapshots import renewal_snapshots, win_snapshots
+    from features.snapshots import renewal_snapshots, win_horizon_days, win_snapshots
 
     snapshots = (renewal_snapshots if kind == "renewal" else win_snapshots)(crm)
     dated = bool(snapshots["as_of"].notna().any())
     known = snapshots["label"].notna()
     if dated:
-        known &= snapshots["matured_at"] <= crm.until
+        known &= snapshots["known_at"] <= crm.until
     kept = snapshots[known]
-    say(f"{len(kept):,} of {len(snapshots):,} snapshots have a known, matured outcome")
+    say(f"{len(kept):,} of {len(snapshots):,} snapshots have a known outcome")
     _require_both(kept, kind, settings.min_positives)
     features = feature_rows(crm, kept, kind, settings)
-    return dataset(features.frame, kept["label"].to_numpy(float), kept, dict(features.infos), kind, dated)
+    made = dataset(features.frame, kept["label"].to_numpy(float), kept, dict(features.infos), kind, dated)
+    if kind != "win" or not dated:
+        return made
+    still = snapshots.loc[~known & snapshots["as_of"].notna(), ["as_of", "lead_days"]]
+    until = np.datetime64(crm.until, "us")
+    return replace(made, until=until, horizon_days=win_horizon_days(crm), open_looks=still).weighed(None)
 
 
 def _require_both(snapshots: pd.DataFrame, kind: str, least: int) -> None:

@@ -66,6 +66,7 @@ def rejudged(ds: Dataset, selection: Selection, recipe: Recipe, settings: Settin
     """
     if selection.split is not None:
         level, folds = selection.judged.level, [selection.split]
+        until = ds.snapshots["as_of"].to_numpy("datetime64[us]")[selection.split.test].min()
         recipe = replace(
             recipe,
             adjustment=replace(recipe.adjustment, level=level),
@@ -73,15 +74,17 @@ def rejudged(ds: Dataset, selection: Selection, recipe: Recipe, settings: Settin
             anchor=selection.judged_anchor,
         )
     else:
-        recipe, folds = recipe.at_base(), grouped_folds(ds, FOLDS, seed=settings.seed)
+        until, recipe, folds = None, recipe.at_base(), grouped_folds(ds, FOLDS, seed=settings.seed)
     p = np.full(len(ds), np.nan)
     for fold in folds:
-        p[fold.test] = _predicted(ds, fold, recipe, settings)
+        p[fold.test] = _predicted(ds, fold, recipe, settings, until)
     return p[selection.test["row"].to_numpy()]
 
 
-def _predicted(ds: Dataset, fold: Split, recipe: Recipe, settings: Settings) -> np.ndarray:
-    earlier = ds.take(fold.train)
+def _predicted(
+    ds: Dataset, fold: Split, recipe: Recipe, settings: Settings, until: np.datetime64 | None
+) -> np.ndarray:
+    earlier = ds.take(fold.train, until)
     threads = threads_for(earlier.X.size, settings.threads)
     model = fit_recipe(earlier, recipe, seed=settings.seed, threads=threads)
     return model.probability(ds.X.iloc[fold.test])

@@ -28,6 +28,7 @@ from training.baselines import Predict, library_default, team_rule
 from training.boosting import threads_for
 from training.calibrate import Adjustment, Levelled
 from training.candidates import BASE_RATE, Held, Recipe, adjusted, choose_recipe, fit_recipe, unchosen_scores
+from training.close_timing import learn_timing
 from training.dataset import Dataset, require_outcomes
 from training.intervals import Intervals, fit_intervals
 from training.metrics import figures, to_probability
@@ -184,7 +185,7 @@ def _decide(job: _Job) -> _Decision:
 
 def _forward(job: _Job, split: Split) -> _Decision:
     ds, start = job.ds, _start(job.ds, split)
-    earlier, later = ds.take(split.train), ds.take(split.test)
+    earlier, later = ds.take(split.train, start), ds.take(split.test)
     folds = tuning_folds(earlier, job.settings.seed)
     recipe = _choose(job, earlier, folds, "forward", job.trials, 0.6)
     job.say(f"chosen: {recipe.why}")
@@ -256,7 +257,9 @@ def _start(ds: Dataset, split: Split) -> np.datetime64:
 
 
 def _end(ds: Dataset) -> np.datetime64:
-    """When the last row's outcome was known."""
+    """When the rows were known."""
+    if ds.until is not None:
+        return ds.until
     if not ds.dated:
         return np.datetime64("1970-01-01", "us")
     return ds.snapshots["matured_at"].to_numpy("datetime64[us]").max()
@@ -376,6 +379,7 @@ def _final(job: _Job, decision: _Decision) -> tuple[Model, Adjustment]:
         intervals=_limits(ds, recipe, levelled),
         cuts=(float(cuts[0]), float(cuts[1])),
         horizon_days=job.horizon_days,
+        timing=learn_timing(ds, ds.until) if ds.until is not None and ds.horizon_days else None,
         comparisons=comparisons(ds.X, ds.y, ds.subjects, model.encoding),
     )
     return model, recipe.adjustment
