@@ -202,18 +202,20 @@ def main() -> None:
     asked.add_argument("--trials", type=int, default=6)
     asked.add_argument("--processes", type=int, default=1)
     asked.add_argument("--shapes", nargs="*", default=list(SHAPES))
-    asked.add_argument("--out", type=Path, default=None, help="a CSV file")
+    asked.add_argument("--out", type=Path, default=None, help="a CSV file, a row a run")
     given = asked.parse_args()
     worlds = [("none", 0.0)] * ("none" in given.shapes)
     worlds += [each for each in product(SHAPES[1:], SIZES) if each[0] in given.shapes]
     seeds = range(given.first_seed, given.first_seed + given.seeds)
     cases = [(shape, size, seed) for seed in seeds for shape, size in worlds]
     one = partial(run, contracts_n=given.contracts, trials=given.trials)
+    rows = []
     with ProcessPoolExecutor(given.processes) as pool:
-        table = pd.DataFrame(list(pool.map(one, cases)))
-    if given.out:
-        table.to_csv(given.out, index=False)
-    report(table)
+        for row in pool.map(one, cases):
+            rows.append(row)
+            if given.out:
+                pd.DataFrame(rows).to_csv(given.out, index=False)
+    report(pd.DataFrame(rows))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from features.settings import Settings
 from features.snapshots import asked, impossible, to_score
 from monitoring.store import open_store
 from monitoring.store.predictions import Shadow
+from serving.scoring.close_dates import CLOSE_COLUMNS, close_columns
 from training.encode import Rows
 from training.explain import judged
 from training.model import Model
@@ -157,6 +158,10 @@ def scored(
     good = frame["probability"]
     name, share = ("at_risk", 1 - good) if loaded.model.kind == "renewal" else ("expected", good)
     frame[name] = (share * frame["amount"]).round(2)
+    if (timing := loaded.model.timing) is not None:
+        age = frame["lead_days"].to_numpy(float)
+        more = close_columns(timing, good.to_numpy(float), frame["as_of"].tolist(), age)
+        frame = frame.assign(**more)
     frame["model_version"], frame["alias"] = str(loaded.version), loaded.alias
     frame["held_out"] = held_out(frame["account_id"], settings)
     return frame
@@ -201,6 +206,9 @@ def scored_rows(loaded: Loaded, rows: list[dict[str, Any]], X: Rows) -> list[dic
     columns = {
         key: values.tolist() if isinstance(values, np.ndarray) else values for key, values in found.items()
     }
+    if (timing := loaded.model.timing) is not None:
+        age = np.array([row.get("lead_days") for row in rows], dtype=float)
+        columns |= close_columns(timing, good, [row.get("as_of") for row in rows], age)
     fixed = {"model_version": str(loaded.version), "alias": loaded.alias}
     parts = zip(*columns.values(), money, strict=True)
     return [
@@ -228,9 +236,8 @@ def hide_held_out(row: dict[str, Any]) -> dict[str, Any]:
     """A row as people may see it: held-out customers without score, band and reasons."""
     if not row.get("held_out"):
         return row
-    blank = dict.fromkeys(
-        ("probability", "low", "high", "band", "at_risk", "expected", "previous_probability")
-    )
+    scored = ("probability", "low", "high", "band", "at_risk", "expected", "previous_probability")
+    blank = dict.fromkeys((*scored, *CLOSE_COLUMNS))
     return {**row, **{name: None for name in blank if name in row}, "reasons": [], "problem": HELD_OUT}
 
 
@@ -241,7 +248,9 @@ def shown(frame: pd.DataFrame, kind: str, ranked: bool) -> pd.DataFrame:
     seen = frame.copy()
     if hidden.any():
         seen.loc[hidden, ["probability", "low", "high", value]] = np.nan
-        seen.loc[hidden, "band"] = None
+        for name in ("band", *CLOSE_COLUMNS):
+            if name in seen:
+                seen[name] = seen[name].astype(object).where(~hidden, None)
         seen.loc[hidden, "problem"] = HELD_OUT
         seen["reasons"] = [[] if gone else found for gone, found in zip(hidden, seen["reasons"], strict=True)]
     if ranked:
