@@ -14,6 +14,7 @@ from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from training.close_timing import known_weights
+from training.looks import repeats
 
 if TYPE_CHECKING:
     from features.crm.crm import Crm
@@ -37,12 +38,13 @@ class Dataset:
         kind: `renewal` or `win`.
         dated: whether snapshots have dates to split by.
         groups: (n,) account codes; undated: rows that are equal share a code.
-        weights: (n,) summing to the number of contracts or deals, but for an emphasis and for young deals
-            (`training.close_timing`).
+        weights: (n,) to learn by, summing to the number of contracts or deals; 0 for looks at which nothing
+            had happened (`training.looks`), more for what young deals stand for (`training.close_timing`).
         emphasis: weighs rows by segment and outcome, where parity is to be mended; None: all alike.
         until: when the rows were known; None: rows are known once they have matured.
         horizon_days: of dated win labels.
         open_looks: `as_of` and `lead_days` of deals whose outcome was not known then.
+        repeats: (n,) looks at contracts that say nothing new; None: there are none.
     """
 
     X: pd.DataFrame
@@ -57,6 +59,7 @@ class Dataset:
     until: np.datetime64 | None = None
     horizon_days: int = 0
     open_looks: pd.DataFrame | None = None
+    repeats: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -110,6 +113,7 @@ class Dataset:
             y=self.y[rows],
             snapshots=self.snapshots.iloc[rows],
             groups=self.groups[rows],
+            repeats=None if self.repeats is None else self.repeats[rows],
         )
         if until is not None and self.until is not None:
             part = replace(part, until=until, open_looks=self._open_at(until))
@@ -123,6 +127,9 @@ class Dataset:
     def weighed(self, emphasis: Emphasis | None) -> "Dataset":
         """The dataset with an emphasis, its weights worked out from its own rows."""
         weights = self.plain_weights
+        if self.repeats is not None and not self.repeats.all():
+            counts = np.where(self.repeats, 0.0, weights)
+            weights = counts * (weights.sum() / counts.sum())
         if emphasis is not None:
             weights = weights * emphasis(self.snapshots["account_id"], self.y)
         return replace(self, weights=weights, emphasis=emphasis)
@@ -133,7 +140,14 @@ class Dataset:
         X = self.X[[name for name in self.X.columns if name not in barred]]
         infos = {name: info for name, info in self.infos.items() if name not in barred}
         groups = self.groups if self.dated else equal_rows(X)
-        return replace(self, X=X, infos=infos, groups=groups)
+        part = replace(self, X=X, infos=infos, groups=groups)
+        return part.with_repeats() if barred else part
+
+    def with_repeats(self) -> "Dataset":
+        """The dataset with its repeated looks marked; deals have none, as their chances fade with age."""
+        if self.kind != "renewal" or not self.dated:
+            return self
+        return replace(self, repeats=repeats(self.X, self.snapshots)).weighed(self.emphasis)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -154,7 +168,8 @@ def dataset(
     X, snapshots = X.reset_index(drop=True), snapshots.reset_index(drop=True)
     groups = _codes(snapshots["account_id"]) if dated else equal_rows(X)
     weights = row_weights(snapshots["subject_id"])
-    return Dataset(X, np.asarray(y, dtype=float), snapshots, infos, kind, dated, groups, weights)
+    made = Dataset(X, np.asarray(y, dtype=float), snapshots, infos, kind, dated, groups, weights)
+    return made.with_repeats()
 
 
 def build(crm: "Crm", kind: str, settings: Settings, say: Say = silent) -> Dataset:
