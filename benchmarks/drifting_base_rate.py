@@ -157,6 +157,7 @@ def run(case: tuple[str, float, int], contracts_n: int, trials: int) -> dict[str
         "held": float(np.mean([low[at].mean() <= truth[at].mean() <= high[at].mean() for at in parts])),
         "slope": fit_line(to_logit(p), truth)[0] if np.ptp(p) > 0 else float("nan"),
         "off": float(to_logit(np.array([p.mean()]))[0] - to_logit(np.array([truth.mean()]))[0]),
+        "found": found.adjustment.found,
         "claims": claimed.served != "base rate",
     }  # fmt: skip
 

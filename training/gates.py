@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from training.select import Selection
 
 LEVEL = 0.95
+UNNOTICED = 0.002
+"""Log loss by which a newcomer may lie above the champion: the same recipe searched anew differs as much."""
 SLOPE_LIMITS = (0.8, 1.25)
 BASE_RATE, TEAM_RULE = "base rate", "team rule"
 
@@ -96,7 +98,7 @@ def against_champion(
     newcomer = selection.test["probability"].to_numpy(float)
     gain, low, high = _gain(ds.y[rows], newcomer, champion, ds.groups[rows])
     than = f"the recipe of champion {rival.version} on the same {len(rows)} rows"
-    return Gate(bool(high >= 0), _told(gain, low, high, than))
+    return Gate(bool(gain >= -UNNOTICED), _told(gain, low, high, than))
 
 
 def may_lead(found: Mapping[str, Gate]) -> bool:
