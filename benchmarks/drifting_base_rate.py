@@ -121,11 +121,11 @@ def permuted(ds: Dataset, seed: int) -> Dataset:
     rng = np.random.default_rng([seed, 11])
     ends = ds.snapshots["matured_at"].to_numpy("datetime64[M]")
     _, first, of = np.unique(ds.subjects, return_index=True, return_inverse=True)
-    own, month = ds.y[first], ends[first]
+    dealt, month = ds.y[first], ends[first]
     for at in np.unique(month):
         here = np.flatnonzero(month == at)
-        own[here] = rng.permutation(own[here])
-    return dataset(ds.X, own[of], ds.snapshots, ds.infos, ds.kind, True)
+        dealt[here] = rng.permutation(dealt[here])
+    return dataset(ds.X, dealt[of], ds.snapshots, ds.infos, ds.kind, True)
 
 
 def run(case: tuple[str, float, int], contracts_n: int, trials: int) -> dict[str, object]:
@@ -138,26 +138,26 @@ def run(case: tuple[str, float, int], contracts_n: int, trials: int) -> dict[str
     later, truth = contracts(world, NEXT_CONTRACTS, MONTHS, MONTHS + QUARTER, 2)
     with tempfile.TemporaryDirectory() as home:
         settings = Settings(home=Path(home), threads=1, seed=seed)
-        found = select(ds, settings, trials=trials, storage=None)
+        selection = select(ds, settings, trials=trials, storage=None)
         claimed = select(permuted(ds, seed), settings, trials=trials, storage=None)
-    p = found.model.probability(later.X)
-    low, high = found.model.interval(p)
+    p = selection.model.probability(later.X)
+    low, high = selection.model.interval(p)
     parts = np.array_split(np.argsort(p, kind="stable"), PARTS)
     hindsight = [
         hindsight_of(peer(ds, seed, 0)(later.X), later.y, truth)
         for peer in (logistic_regression, hist_gradient_boosting)
     ]
-    own = log_loss_of(truth, p)
+    served_loss = log_loss_of(truth, p)
     constant = np.full(len(p), truth.mean())
     return {
-        "shape": shape, "size": size, "seed": seed, "served": found.served,
+        "shape": shape, "size": size, "seed": seed, "served": selection.served,
         "auc": auc(later.y, p) - max(each[0] for each in hindsight),
-        "loss": own - min(each[1] for each in hindsight),
-        "gain": log_loss_of(truth, constant) - own,
+        "loss": served_loss - min(each[1] for each in hindsight),
+        "gain": log_loss_of(truth, constant) - served_loss,
         "held": float(np.mean([low[at].mean() <= truth[at].mean() <= high[at].mean() for at in parts])),
         "slope": fit_line(to_logit(p), truth)[0] if np.ptp(p) > 0 else float("nan"),
         "off": float(to_logit(np.array([p.mean()]))[0] - to_logit(np.array([truth.mean()]))[0]),
-        "found": found.adjustment.found,
+        "raw_slope": selection.adjustment.raw_slope,
         "claims": claimed.served != "base rate",
     }  # fmt: skip
 
@@ -196,15 +196,17 @@ def report(table: pd.DataFrame) -> None:
 
 def main() -> None:
     """Run all worlds for each seed and print the report."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--seeds", type=int, default=10)
-    asked.add_argument("--first-seed", type=int, default=0)
-    asked.add_argument("--contracts", type=int, default=500)
-    asked.add_argument("--trials", type=int, default=6)
-    asked.add_argument("--processes", type=int, default=1)
-    asked.add_argument("--shapes", nargs="*", default=list(SHAPES))
-    asked.add_argument("--out", type=Path, default=None, help="a CSV file, a row a run")
-    given = asked.parse_args()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--contracts", type=int, default=500)
+    parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--shapes", nargs="*", default=list(SHAPES))
+    parser.add_argument("--out", type=Path, default=None, help="a CSV file, a row a run")
+    given = parser.parse_args()
     worlds = [("none", 0.0)] * ("none" in given.shapes)
     worlds += [each for each in product(SHAPES[1:], SIZES) if each[0] in given.shapes]
     seeds = range(given.first_seed, given.first_seed + given.seeds)

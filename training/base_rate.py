@@ -118,9 +118,9 @@ def _intercepts(
     count = int(of.max()) + 1
     a, rate = np.full(count, float(pooled)), to_probability(np.array(pooled))
     for _ in range(NEWTON_STEPS):
-        p, own = to_probability(a[of] + score), to_probability(a)
-        slope = np.bincount(of, weight * (y - p), count) + added * (rate - own)
-        bend = np.bincount(of, weight * p * (1 - p), count) + added * own * (1 - own)
+        p, at_level = to_probability(a[of] + score), to_probability(a)
+        slope = np.bincount(of, weight * (y - p), count) + added * (rate - at_level)
+        bend = np.bincount(of, weight * p * (1 - p), count) + added * at_level * (1 - at_level)
         step = np.clip(slope / np.maximum(bend, 1e-12), -1, 1)
         a = a + step
         if np.abs(step).max() < CLOSE_ENOUGH:

@@ -1,6 +1,6 @@
 """From a model's log-odds to the ones that are served: the slope drawn towards 1, the level apart.
 
-Scores of rows not learnt from are held against their outcomes, each span of time with an intercept of its
+Scores of rows not trained on are held against their outcomes, each span of time with an intercept of its
 own: the slope says how far the spread of the scores was right. It is drawn towards 1 by as much as the data
 leaves it unsure (a normal prior around 1), never switched on or off. The level is that of the next span
 (`training.base_rate`).
@@ -33,11 +33,11 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Adjustment:
-    """What rows not learnt from say of spread and level.
+    """What rows not trained on say of spread and level.
 
     Attributes:
         slope: by which scores are spread, drawn towards 1.
-        found: the slope the rows alone would give, and its standard error `slope_error`.
+        raw_slope: the slope the rows alone would give, and its standard error `slope_error`.
         level: log-odds expected of the next span for a row with the mean score; None: not known, so that a
             model keeps its own.
         variance: of the next span's level.
@@ -45,7 +45,7 @@ class Adjustment:
     """
 
     slope: float = 1.0
-    found: float = 1.0
+    raw_slope: float = 1.0
     slope_error: float = 0.0
     level: float | None = None
     variance: float = 0.0
@@ -67,14 +67,14 @@ class Adjustment:
         """For the card."""
         if self.level is None:
             return f"slope {self.slope:.2f}, at the base rate of the training rows"
-        found = f"the rows alone: {self.found:.2f} ± {self.slope_error:.2f}"
+        alone = f"the rows alone: {self.raw_slope:.2f} ± {self.slope_error:.2f}"
         level = f"{self.level:+.2f} ± {np.sqrt(self.variance):.2f} log-odds"
-        return f"slope {self.slope:.2f} ({found}), level of the next span {level}"
+        return f"slope {self.slope:.2f} ({alone}), level of the next span {level}"
 
 
 @dataclass(frozen=True)
 class Levelled:
-    """Rows not learnt from, as an adjustment leaves them.
+    """Rows not trained on, as an adjustment leaves them.
 
     Attributes:
         logit: (n,) log-odds as they would be served at the next span's level.
@@ -96,7 +96,7 @@ def adjust(
     span's level, so that a later model, which may make something else of it, can be set at the same level.
 
     Args:
-        y: (n,) outcomes of rows not learnt from.
+        y: (n,) outcomes of rows not trained on.
         score: (n,) log-odds; all the same for a base rate.
         weight: (n,) row weights that sum to the number of contracts.
         spans: of the rows.
@@ -105,16 +105,16 @@ def adjust(
     """
     total = np.bincount(spans.of, weight)
     score = score - (np.bincount(spans.of, weight * score) / total)[spans.of]
-    slope, found, error = 1.0, 1.0, 0.0
+    slope, raw_slope, error = 1.0, 1.0, 0.0
     if np.ptp(score) > 1e-9:
-        found, error = _slope(y, score, weight, spans, subjects)
+        raw_slope, error = _slope(y, score, weight, spans, subjects)
         trust = USUAL_SLOPE_ERROR**2 / (USUAL_SLOPE_ERROR**2 + error**2)
-        slope = max(LEAST_SLOPE, 1 + trust * (found - 1))
+        slope = max(LEAST_SLOPE, 1 + trust * (raw_slope - 1))
     levels, variances = span_levels(y, slope * score, weight, spans, subjects)
     coming = next_level(levels, variances, spans.month, wanted)
     contracts = [len(np.unique(subjects[spans.of == at])) for at in range(len(spans.month))]
     table = zip(spans.month.tolist(), levels.tolist(), np.sqrt(variances).tolist(), contracts, strict=True)
-    adjustment = Adjustment(slope, found, error, coming.mean, coming.variance, tuple(table))
+    adjustment = Adjustment(slope, raw_slope, error, coming.mean, coming.variance, tuple(table))
     anchor = weight * (coming.weights / total)[spans.of]
     return adjustment, Levelled(coming.mean + slope * score, levels[spans.of] + slope * score, anchor)
 
@@ -142,7 +142,7 @@ def _slope(
 
 
 def one_line(logit: np.ndarray, y: np.ndarray) -> Calibration:
-    """The line of undated rows not learnt from, each by itself."""
+    """The line of undated rows not trained on, each by itself."""
     one = Spans(np.zeros(len(y), dtype=int), np.zeros(1))
-    found, _ = adjust(y, logit, np.ones(len(y)), one, np.arange(len(y)), 0.0)
-    return found.calibration(float(np.mean(logit)))
+    adjustment, _ = adjust(y, logit, np.ones(len(y)), one, np.arange(len(y)), 0.0)
+    return adjustment.calibration(float(np.mean(logit)))

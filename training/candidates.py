@@ -26,7 +26,7 @@ SHARES = tuple(np.round(np.arange(0, 1.01, 0.1), 1).tolist())
 
 @dataclass(frozen=True)
 class Held:
-    """Log-odds of rows while they were not learnt from, before any adjustment.
+    """Log-odds of rows while they were not trained on, before any adjustment.
 
     A row stands as often as it was judged; `rows` are positions in the dataset.
     """
@@ -45,7 +45,7 @@ class Recipe:
         tuned: the trees' parameters; None where they were not tried.
         regression: its penalty and form.
         screen: inverse penalty of the lasso that screens columns for the trees.
-        adjustment: of spread and level, learnt from `held`.
+        adjustment: of spread and level, trained on `held`.
         why: one sentence.
         losses: candidate → mean log loss on the folds, each fold's own level mended.
         study: how the search went.
@@ -74,7 +74,7 @@ class Recipe:
         return replace(self, served="logistic", share=0.0, adjustment=Adjustment())
 
     def base_rate_alone(self, why: str) -> "Recipe":
-        """The base rate in its place; the adjustment is to be learnt anew."""
+        """The base rate in its place; the adjustment is to be learned anew."""
         held = Held(self.held.rows, np.zeros(len(self.held.rows)))
         return replace(self, served=BASE_RATE, share=0.0, adjustment=Adjustment(), why=why, held=held)
 

@@ -81,9 +81,9 @@ def learn_timing(ds: "Dataset", until: np.datetime64) -> CloseTiming:
     ages = np.unique(looks["age"])
     won, lost = [], []
     for age in ages:
-        own = looks[looks["age"] == age]
-        enough = min((own["end"] == end).sum() for end in (WON, LOST)) >= LEAST_EVENTS
-        curves = _curves(own, ds.horizon_days) if enough else pooled
+        of_age = looks[looks["age"] == age]
+        enough = min((of_age["end"] == end).sum() for end in (WON, LOST)) >= LEAST_EVENTS
+        curves = _curves(of_age, ds.horizon_days) if enough else pooled
         won.append(tuple(curves[0].tolist()))
         lost.append(tuple(curves[1].tolist()))
     return CloseTiming(tuple(ages.tolist()), tuple(won), tuple(lost))
@@ -95,20 +95,20 @@ def known_weights(ds: "Dataset", until: np.datetime64) -> np.ndarray:
     age = ds.snapshots["lead_days"].to_numpy(float)
     days = (until - ds.snapshots["as_of"].to_numpy("datetime64[us]")) / DAY
     share = timing.known_share(ds.y, age, days)
-    told = timing.youngest_share(age, days) >= LEAST_SHARE
-    return np.where(told, 1.0 / np.maximum(share, LEAST_SHARE), 0.0)
+    old_enough = timing.youngest_share(age, days) >= LEAST_SHARE
+    return np.where(old_enough, 1.0 / np.maximum(share, LEAST_SHARE), 0.0)
 
 
 def _looks(ds: "Dataset", until: np.datetime64) -> pd.DataFrame:
     """Every look before `until`: `age`, `days` to its end or to `until`, and how it ended by then."""
     as_of = ds.snapshots["as_of"].to_numpy("datetime64[us]")
     known_at = ds.snapshots["known_at"].to_numpy("datetime64[us]")
-    known = known_at <= until
+    is_known = known_at <= until
     rows = pd.DataFrame(
         {
             "age": ds.snapshots["lead_days"].to_numpy(float),
             "days": (np.minimum(known_at, until) - as_of) / DAY,
-            "end": np.where(known, np.where(ds.y == 1, WON, LOST), OPEN),
+            "end": np.where(is_known, np.where(ds.y == 1, WON, LOST), OPEN),
         }
     )[as_of < until]
     still = ds.open_looks

@@ -40,7 +40,7 @@ def gates(
     parity_checks: Sequence[dict[str, Any]],
     waivers: Mapping[str, str] | None = None,
 ) -> dict[str, Gate]:
-    """Judge what is served on rows not learnt from.
+    """Judge what is served on rows not trained on.
 
     Args:
         ds: the rows.
@@ -74,8 +74,8 @@ def against_champion(
 ) -> Gate:
     """Whether what would be served is no worse than the champion on the same rows.
 
-    The champion has learnt from most rows the newcomer was judged on, so its recipe is fitted again on the
-    rows the newcomer's judged model learnt from (`training.rejudge`).
+    The champion has trained on most rows the newcomer was judged on, so its recipe is fitted again on the
+    rows the newcomer's judged model trained on (`training.rejudge`).
 
     Args:
         ds: all rows, with every column the champion may use.
@@ -92,8 +92,8 @@ def against_champion(
     read = [name for name in rival.model.features if name in ds.X.columns and name not in columns]
     if not read:
         return Gate(None, f"unknown: no column that champion {rival.version} reads is left")
-    own = ds.without(set(map(str, ds.X.columns)) - set(read))
-    champion = rejudged(own, selection, recipe_of(facts), settings)
+    readable = ds.without(set(map(str, ds.X.columns)) - set(read))
+    champion = rejudged(readable, selection, recipe_of(facts), settings)
     rows = selection.test["row"].to_numpy()
     newcomer = selection.test["probability"].to_numpy(float)
     gain, low, high = _gain(ds.y[rows], newcomer, champion, ds.groups[rows])

@@ -43,25 +43,25 @@ def without_proxies(
     segments = segments_of(crm)
     if segments.empty:
         return ds, []
-    told = proxies(ds.X, ds.snapshots, segments, seed=settings.seed, threads=settings.threads)
-    alerts = [row for row in told if row["verdict"] == "alert" and row["column"] != TOGETHER]
+    rows = proxies(ds.X, ds.snapshots, segments, seed=settings.seed, threads=settings.threads)
+    alerts = [row for row in rows if row["verdict"] == "alert" and row["column"] != TOGETHER]
     strongest: dict[str, dict[str, Any]] = {}
     for row in sorted(alerts, key=lambda row: -row["auc"]):
         strongest.setdefault(row["column"], row)
-    found = [
+    proxied = [
         {"column": name, "segment": row["segment"], "auc": row["auc"], "allowed": allowed.get(name)}
         for name, row in strongest.items()
     ]
-    for row in found:
+    for row in proxied:
         say(in_a_sentence(row))
-    left_out = {row["column"] for row in found if row["allowed"] is None}
+    left_out = {row["column"] for row in proxied if row["allowed"] is None}
     if len(left_out) == ds.X.shape[1]:
         raise RenewalError(
             expected="some columns that do not give a segment away by themselves",
             found="none",
             do='Allow one in writing: --allow-proxy "COLUMN=why it may be used".',
         )
-    return (ds.without(left_out) if left_out else ds), found
+    return (ds.without(left_out) if left_out else ds), proxied
 
 
 def price_of(

@@ -1,4 +1,4 @@
-"""A 90 % interval for the event rate among rows scored alike, from predictions for rows not learnt from.
+"""A 90 % interval for the event rate among rows scored alike, from predictions for rows not trained on.
 
 Around each score stands a window of the nearest rows holding enough contracts. The rate there is the score
 plus the window's mean residual (so that the window's own slope does not bias it), made to rise with the
@@ -52,7 +52,7 @@ def fit_intervals(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Intervals:
-    """Limits from rows not learnt from.
+    """Limits from rows not trained on.
 
     Args:
         p: (n,) probabilities as they would be served.

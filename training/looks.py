@@ -2,7 +2,7 @@
 
 A contract is looked at up to seven times before its end. Where its columns never change, seven looks are one
 row: counted seven times they tell a model that it is seven times as sure, and contracts that are decided late
-count more than others. Such repeats are judged like any look, but not learnt from: each contract's first
+count more than others. Such repeats are judged like any look, but not trained on: each contract's first
 look is there whatever its outcome, so that leaving repeats out does not prefer any.
 """
 
@@ -37,9 +37,9 @@ def repeats(X: pd.DataFrame, snapshots: pd.DataFrame) -> np.ndarray:
         if pd.api.types.is_numeric_dtype(X[name]):
             still |= np.abs(moved - days) <= ROUNDING_DAYS
         same &= still
-    found = np.empty(len(X), dtype=bool)
-    found[order] = same
-    return found
+    repeated = np.empty(len(X), dtype=bool)
+    repeated[order] = same
+    return repeated
 
 
 def _numbers(column: pd.Series) -> np.ndarray:

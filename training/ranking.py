@@ -55,12 +55,12 @@ def ranking(y: np.ndarray, score: np.ndarray, strata: np.ndarray, accounts: np.n
         rank[rows] = rankdata(score[rows])
     pull = (rank - (n[place] + 1) / 2) / n[place] * (y - (good / n)[place])
     _, account = np.unique(accounts, return_inverse=True)
-    own = np.bincount(account, pull)
-    squares = float((own**2).sum())
-    auc = BLIND + float(own.sum()) / float(weight.sum())
+    by_account = np.bincount(account, pull)
+    squares = float((by_account**2).sum())
+    auc = BLIND + float(by_account.sum()) / float(weight.sum())
     if squares == 0:
         return Ranking(auc, 0.0, 1.0)
-    freedom = max(1.0, squares**2 / float((own**4).sum()))
+    freedom = max(1.0, squares**2 / float((by_account**4).sum()))
     error = np.sqrt(squares * freedom / max(freedom - 1, 0.5)) / float(weight.sum())
     reach = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
     return Ranking(auc, max(0.0, auc - reach), min(1.0, auc + reach))

@@ -1,7 +1,7 @@
 """Another recipe on the rows a selection was judged on: what it would have predicted of them.
 
 Two models trained on different days or columns can't be compared by figures of their own: each was judged on
-other rows, and each has learnt from what the other was judged on. So the other one's recipe is fitted on the
+other rows, and each has trained on what the other was judged on. So the other one's recipe is fitted on the
 earlier rows of this selection and judged on the same later ones, at the same level: ranking and spread
 decide.
 """

@@ -63,8 +63,8 @@ class Selection:
         study: how the search went.
         gap: AUC at random less AUC forward; None without dates.
         by_lead_time: figures of the later part for each whole lead time.
-        unseen_accounts: figures of the later part's accounts not learnt from; None where there are too few.
-        split: the rows learnt from and judged on; None without dates.
+        unseen_accounts: figures of the later part's accounts not trained on; None where there are too few.
+        split: the rows trained on and judged on; None without dates.
         recipe: what was chosen, enough to fit it again.
     """
 
@@ -190,15 +190,15 @@ def _forward(job: _Job, split: Split) -> _Decision:
     recipe = _choose(job, earlier, folds, "forward", job.trials, 0.6)
     job.say(f"chosen: {recipe.why}")
     test, score, recipe = _judged(job, earlier, later, recipe, split.test, start)
-    found = _ranking(job, split, earlier, folds, score)
-    if not found.is_real:
-        recipe = _base_rate(earlier, recipe, start, _no_signal(found))
+    verdict = _ranking(job, split, earlier, folds, score)
+    if not verdict.is_real:
+        recipe = _base_rate(earlier, recipe, start, _no_signal(verdict))
         test["probability"], score = test[BASE_RATE], np.zeros(len(later))
     limits = _limits(earlier, *adjusted(earlier, recipe, start))
     rows = np.concatenate([split.train[recipe.held.rows], split.test])
     held = Held(rows, np.concatenate([recipe.held.score, score]))
     judged = recipe.adjustment
-    return _Decision(replace(recipe, held=held), recipe.held, judged, found, test, split, limits)
+    return _Decision(replace(recipe, held=held), recipe.held, judged, verdict, test, split, limits)
 
 
 def _ranking(job: _Job, split: Split, earlier: Dataset, folds: list[Split], score: np.ndarray) -> Ranking:
@@ -229,17 +229,17 @@ def _grouped(job: _Job) -> _Decision:
     rows, score = table["row"].to_numpy(), table["score"].to_numpy()
     span, lead = spans_of(ds).of[rows], ds.snapshots["lead_days"].to_numpy(float)[rows]
     within = strata(span * FOLDS + table["fold"].to_numpy(), lead)
-    found = ranking(ds.y[rows], score, within, ds.groups[rows])
+    verdict = ranking(ds.y[rows], score, within, ds.groups[rows])
     recipe = replace(
         _choose(job, ds, _folds_within(ds, seed), "all", job.trials, 0.8), held=Held(rows, score)
     )
-    if found.is_real:
+    if verdict.is_real:
         recipe, _ = adjusted(ds, recipe, until)
     else:
-        recipe = _base_rate(ds, recipe, until, _no_signal(found))
+        recipe = _base_rate(ds, recipe, until, _no_signal(verdict))
         table["probability"] = table[BASE_RATE]
     return _Decision(
-        recipe, recipe.held, recipe.adjustment, found, table.drop(columns=["fold", "score"]), None
+        recipe, recipe.held, recipe.adjustment, verdict, table.drop(columns=["fold", "score"]), None
     )
 
 
@@ -248,8 +248,8 @@ def _base_rate(ds: Dataset, recipe: Recipe, until: np.datetime64, why: str) -> R
     return adjusted(ds, recipe.base_rate_alone(why), until)[0]
 
 
-def _no_signal(found: Ranking) -> str:
-    return f"no signal found: nothing ranks outcomes beyond chance ({found.in_words()})"
+def _no_signal(verdict: Ranking) -> str:
+    return f"no signal found: nothing ranks outcomes beyond chance ({verdict.in_words()})"
 
 
 def _start(ds: Dataset, split: Split) -> np.datetime64:
@@ -270,8 +270,8 @@ def _reported(job: _Job, decision: _Decision) -> Selection:
     model, adjustment = _final(job, decision)
     rows = test["row"].to_numpy()
     y = ds.y[rows]
-    own = figures(y, test["probability"].to_numpy())
-    random = own if split is None else _random_figures(job, decision.recipe)
+    judged = figures(y, test["probability"].to_numpy())
+    random = judged if split is None else _random_figures(job, decision.recipe)
     later = ds.take(rows)
     return Selection(
         model=model,
@@ -283,12 +283,12 @@ def _reported(job: _Job, decision: _Decision) -> Selection:
         judged_intervals=decision.intervals,
         judged_held=decision.held,
         judged_anchor=decision.recipe.anchor,
-        forward=None if split is None else own,
+        forward=None if split is None else judged,
         random=random,
         baselines={name: figures(y, test[name].to_numpy()) for name in BASELINES},
         test=test,
         study=decision.recipe.study,
-        gap=None if split is None else random["auc"] - own["auc"],
+        gap=None if split is None else random["auc"] - judged["auc"],
         by_lead_time=[] if split is None else _by_lead_time(later, test),
         unseen_accounts=None if split is None else _unseen(ds.take(split.train), later, test),
         split=split,
@@ -368,7 +368,7 @@ def _random_figures(job: _Job, recipe: Recipe) -> dict[str, Any]:
 
 def _final(job: _Job, decision: _Decision) -> tuple[Model, Adjustment]:
     """The recipe fitted on all rows; spread, level, intervals and bands come from rows scored while not
-    learnt from.
+    trained on.
     """
     ds = job.ds
     recipe, levelled = adjusted(ds, decision.recipe, _end(ds))

@@ -1,6 +1,6 @@
-"""Which rows are learnt from and which are judged on: forward in time and purged, or whole groups at random.
+"""Which rows are trained on and which are judged on: forward in time and purged, or whole groups at random.
 
-Forward: out of time, accounts on both sides, as in life. A row may be learnt from only if its outcome was
+Forward: out of time, accounts on both sides, as in life. A row may be trained on only if its outcome was
 known (`known_at`) when the first row judged was scored; the gap this leaves is the label's own horizon, as
 in scikit-lego's TimeGapSplit. Grouped: out of space, all snapshots of a contract (undated: equal rows) on one
 side.

@@ -30,7 +30,7 @@ def close_columns(
     moment = pd.Series(
         pd.to_datetime(pd.Series(list(as_of), dtype=object), errors="coerce", format="ISO8601")
     )
-    known = (moment.notna() & ~np.isnan(probability)).to_numpy()
+    has_score = (moment.notna() & ~np.isnan(probability)).to_numpy()
     day = moment.dt.normalize()
     quarter = day.dt.to_period("Q")
     columns: dict[str, list[Any]] = {}
@@ -38,8 +38,12 @@ def close_columns(
         end = (quarter + ahead).dt.end_time.dt.normalize()
         days = ((end - day) / pd.Timedelta(days=1)).to_numpy(float)
         by = timing.won_by(probability, age_days, np.nan_to_num(days))
-        columns[name] = [float(value) if told else None for value, told in zip(by, known, strict=True)]
+        columns[name] = [
+            float(value) if scored else None for value, scored in zip(by, has_score, strict=True)
+        ]
     for name, share in (("close_date", MEDIAN), ("close_date_low", LOW), ("close_date_high", HIGH)):
         dates = day + pd.to_timedelta(timing.days_to_win(age_days, share), unit="D")
-        columns[name] = [str(date.date()) if told else None for date, told in zip(dates, known, strict=True)]
+        columns[name] = [
+            str(date.date()) if scored else None for date, scored in zip(dates, has_score, strict=True)
+        ]
     return columns
