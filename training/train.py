@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from training import card, model_versions, registry
@@ -176,15 +177,27 @@ def learn(
     if mitigation is not None:
         judged["mitigation"] = Gate(True, in_words(mitigation))
     barred = frozenset(found.barred) | {row["column"] for row in given_away if not row["allowed"]}
-    rival = champion(kind, settings)
-    if rival is not None and rival.alias == registry.CHAMPION:
-        judged["not worse than the champion"] = against_champion(ds, selection, rival, barred, settings)
+    if (gate := _champion_gate(kind, ds, selection, barred, settings)) is not None:
+        judged["not worse than the champion"] = gate
     for name, gate in judged.items():
         say(f"{name}: {_PASSED[gate.passed]} ({gate.why})")
     given_away = [
         {**row, "price": price_of(row, found.apply(ds), clean, selection, settings)} for row in given_away
     ]
     return Trained(kind, clean, found, selection, checks, judged, told, mitigation, given_away)
+
+
+def _champion_gate(
+    kind: str, ds: Dataset, selection: Selection, barred: frozenset[str], settings: Settings
+) -> Gate | None:
+    """The newcomer against the champion on the same rows; None: nobody leads yet."""
+    try:
+        rival = champion(kind, settings)
+    except RenewalError as error:  # kept by another version: it says itself that it is to be trained again
+        return Gate(None, f"unknown: the champion cannot be read ({error})")
+    if rival is None or rival.alias != registry.CHAMPION:
+        return None
+    return against_champion(ds, selection, rival, barred, settings)
 
 
 _PASSED = {True: "passed", False: "failed", None: "unknown"}
