@@ -31,7 +31,6 @@ from features.crm.load import load
 from features.settings import Settings
 from features.simulation import simulate
 from features.simulation.records import World
-from training.intervals import fit_intervals
 from training.metrics import auc, log_loss
 from training.train import Trained, learn, train
 
@@ -45,7 +44,7 @@ TRUTH = {
 def compared(kind: str, crm: Crm, folder: Path, settings: Settings, trials: int, of: World) -> dict[str, Any]:
     """AUC and log loss of the served probability and of the oracle's on the same later snapshots."""
     trained = learn(
-        kind, crm, settings, trials=trials, minutes=None, bar=(), allow=(), waivers=None, rival=None,
+        kind, crm, settings, trials=trials, minutes=None, bar=(), allow=(), waivers=None,
         mitigate=None, say=print,
     )  # fmt: skip
     ds, test = trained.ds, trained.selection.test
@@ -89,15 +88,9 @@ def expected_loss(truth: np.ndarray, p: np.ndarray) -> float:
 
 def covered(trained: Trained, served: np.ndarray, oracle: np.ndarray) -> float:
     """The share of parts of the later list whose true rate the interval of earlier rows holds."""
-    split, held = trained.selection.split, trained.selection.recipe.held
-    if split is None:
+    if trained.selection.judged_intervals is None:
         return float("nan")
-    rows = split.train[held.rows]
-    shift = trained.selection.recipe.calibration.level
-    intervals = fit_intervals(
-        held.probability, trained.ds.y[rows], trained.ds.subjects[rows], held.period, shift
-    )
-    low, high = intervals.at(served)
+    low, high = trained.selection.judged_intervals.at(served)
     parts = np.array_split(np.argsort(served, kind="stable"), PARTS)
     return float(np.mean([low[at].mean() <= oracle[at].mean() <= high[at].mean() for at in parts]))
 

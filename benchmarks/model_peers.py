@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,29 +11,17 @@ import pandas as pd
 
 from features.settings import Settings
 from training.baselines import library_default
-from training.candidates import choose_recipe, fit_recipe
 from training.dataset import Dataset
-from training.select import tuning_folds
+from training.select import served_model
 
 Fit = Callable[[Dataset, int, float], Callable[[pd.DataFrame], np.ndarray]]
 
 
 def perennial(ds: Dataset, seed: int, seconds: float) -> Callable[[pd.DataFrame], np.ndarray]:
     """What `perennial train` would serve from these rows."""
-    threads = Settings.from_env().threads
-    folds, is_forward = tuning_folds(ds, seed)
-    recipe = choose_recipe(
-        ds,
-        folds,
-        is_forward=is_forward,
-        name="benchmark",
-        storage=None,
-        trials=1000,
-        seconds=0.6 * seconds,  # the rest goes to the regression's penalty and the last fit
-        seed=seed,
-        threads=threads,
-    )
-    return fit_recipe(ds, recipe, seed=seed, threads=threads).probability
+    settings = replace(Settings.from_env(), seed=seed)
+    model = served_model(ds, settings, trials=1000, minutes=seconds / 60)
+    return model.probability
 
 
 def logistic_regression(ds: Dataset, seed: int, seconds: float) -> Callable[[pd.DataFrame], np.ndarray]:

@@ -63,9 +63,9 @@ def _quantity(rng: np.random.Generator, of: np.ndarray, *, gaps: bool) -> np.nda
 def perennial(ds: Dataset, trials: int, seconds: float) -> Predict:
     """The whole choice with so many trials, as `perennial train` makes it."""
     threads = Settings.from_env().threads
-    folds, is_forward = tuning_folds(ds, 0)
+    folds = tuning_folds(ds, 0)
     recipe = choose_recipe(
-        ds, folds, is_forward=is_forward, name="large", storage=None, trials=trials, seconds=None, seed=0,
+        ds, folds, name="large", storage=None, trials=trials, seconds=None, seed=0,
         threads=threads, say=lambda line: print(line, flush=True),
     )  # fmt: skip
     return fit_recipe(ds, recipe, seed=0, threads=threads).probability

@@ -261,7 +261,7 @@ COLUMNS = (
 
 def _register(crm: Any, settings: Any, folder: Path) -> None:
     """Fit a regression of a few columns and make it champion, with the rows it was judged on."""
-    from training.calibrate import Calibration
+    from training.calibrate import Adjustment
     from training.candidates import Held, Recipe, fit_recipe
     from training.card_figures import save_reference
     from training.dataset import build
@@ -269,7 +269,7 @@ def _register(crm: Any, settings: Any, folder: Path) -> None:
     from training.split import forward_split
 
     held = Held(np.zeros(0, int), np.zeros(0))
-    recipe = Recipe("logistic", 0.0, None, Regression(0.05), 0.05, Calibration(), "given", {}, {}, held)
+    recipe = Recipe("logistic", 0.0, None, Regression(0.05), 0.05, Adjustment(), "given", {}, {}, held)
     data = build(crm, "renewal", settings)
     data = data.without(set(data.X.columns) - set(COLUMNS))
     split = forward_split(data)

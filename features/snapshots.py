@@ -21,7 +21,7 @@ FOLLOW_ON_DAYS = 180
 HORIZON_STEP, DEFAULT_HORIZON = 30, 90
 COLUMNS = (
     "subject_id", "account_id", "contract_id", "opportunity_id", "as_of", "lead_days", "ends_at", "label",
-    "matured_at", "amount", "owner_id",
+    "matured_at", "known_at", "amount", "owner_id",
 )  # fmt: skip
 
 
@@ -53,8 +53,8 @@ def win_snapshots(crm: Crm) -> pd.DataFrame:
     """One row for each opportunity at creation and some days on, while it was open.
 
     `label` is 1 where it was won within the horizon (`win_horizon_days`) after `as_of`, 0 where not, NaN
-    where that is not
-    known yet; `matured_at` is when the horizon has passed. Undated data: one row each, label as given.
+    where that is not known yet; `matured_at` is when the horizon has passed, `known_at` when the label is
+    known: at the close or then. Undated data: one row each, label as given.
     """
     subjects = _subjects(crm, "win")
     if not crm.dated("win"):
@@ -270,7 +270,9 @@ def _win_rows(crm: Crm, subjects: pd.DataFrame, row: Ints, as_of: Ints) -> pd.Da
     label = np.where(in_time, 1.0, np.where(over | (closed != MISSING), 0.0, np.nan))
     lead = np.where(created == MISSING, np.nan, np.floor((as_of - created) / DAY))
     none = np.full(len(row), MISSING)
-    return _rows(crm, subjects, "win", row, as_of, lead, none, label, as_of + horizon)
+    settled = as_of + horizon
+    known_at = np.where(closed == MISSING, settled, np.minimum(np.maximum(closed, as_of), settled))
+    return _rows(crm, subjects, "win", row, as_of, lead, none, label, settled, known_at)
 
 
 def _undated(crm: Crm, kind: str, subjects: pd.DataFrame) -> pd.DataFrame:
@@ -295,6 +297,7 @@ def _rows(
     end: Ints,
     label: np.ndarray,
     matured: Ints,
+    known_at: Ints | None = None,
 ) -> pd.DataFrame:
     picked = subjects.iloc[row].reset_index(drop=True)
     nothing = pd.Series(pd.NA, index=picked.index, dtype="string")
@@ -311,6 +314,7 @@ def _rows(
             "ends_at": _times(end),
             "label": label,
             "matured_at": _times(matured),
+            "known_at": _times(matured if known_at is None else known_at),
             "amount": _amount(crm, subjects, kind, row, as_of),
             "owner_id": _owner(crm, subjects, kind, row, as_of),
         },

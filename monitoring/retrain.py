@@ -96,7 +96,7 @@ def _of_kind(
     leader = champion(kind, settings)
     mitigate = None if leader is None else leader.model.about.get("mitigation")
     try:
-        train(kind, crm, settings, trials=trials, minutes=minutes, rival=leader, mitigate=mitigate, say=say)
+        train(kind, crm, settings, trials=trials, minutes=minutes, mitigate=mitigate, say=say)
     except RenewalError as error:
         return {"kind": kind, "what": "not trained", "why": str(error)}
     return _tell(kind, settings, why)

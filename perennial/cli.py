@@ -132,6 +132,13 @@ def train(
         Literal["reweighing", "constraint", "drop-proxies"] | None,
         typer.Option(help="Mend unequal treatment; see `perennial parity` for the price."),
     ] = None,
+    allow_proxy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=REASON", help="Use it though it alone gives a segment away."),
+    ] = None,
+    promote: Annotated[
+        bool, typer.Option("--promote/--no-promote", help="Let it become champion if every gate passes.")
+    ] = True,
 ) -> Result:
     """Train, judge on later data, and register a model with its card."""
     from monitoring.retrain import train_by_hand
@@ -145,6 +152,8 @@ def train(
         bar=bar or (),
         allow=allow or (),
         mitigate=mitigate,
+        allow_proxies=dict(part.partition("=")[::2] for part in allow_proxy or ()),
+        promote=promote,
         say=say,
     )
 

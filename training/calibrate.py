@@ -1,116 +1,148 @@
-"""Calibration of log-odds: none, Platt's line or an isotonic curve, kept only if it helps on other rows."""
+"""From a model's log-odds to the ones that are served: the slope drawn towards 1, the level apart.
+
+Scores of rows not trained on are held against their outcomes, each span of time with an intercept of its
+own: the slope says how far the spread of the scores was right. It is drawn towards 1 by as much as the data
+leaves it unsure (a normal prior around 1), never switched on or off. The level is that of the next span
+(`training.base_rate`).
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from training.metrics import fit_line, losses, to_logit, to_probability
+from training.base_rate import Spans, next_level, span_levels
+from training.metrics import to_probability
 
-LEAST_FOR_ISOTONIC = 1000
+USUAL_SLOPE_ERROR = 0.2
+"""How far from 1 the slopes of tuned models usually lie: the prior's standard deviation."""
+LEAST_SLOPE = 0.05
+ROUNDS = 25
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A monotone map of log-odds to log-odds.
+    """A line: served log-odds = slope · log-odds + shift (Platt 1999)."""
 
-    Attributes:
-        name: `none`, `platt` (slope · logit + shift; Platt 1999) or `isotonic` (Zadrozny & Elkan 2002).
-        slope, shift: the line's.
-        knots, values: the curve's log-odds in and out, linear between and level beyond.
-        level: added in the end, where outcomes of late lie beside what was said (`training.intervals`).
-    """
-
-    name: str = "none"
     slope: float = 1.0
     shift: float = 0.0
-    knots: tuple[float, ...] = ()
-    values: tuple[float, ...] = ()
-    level: float = 0.0
 
     def __call__(self, logit: np.ndarray) -> np.ndarray:
         """Calibrated log-odds."""
-        if self.name == "isotonic":
-            return np.interp(logit, self.knots, self.values) + self.level
-        if self.name == "platt":
-            return self.slope * logit + self.shift + self.level
-        return np.asarray(logit, dtype=float) + self.level
+        return self.slope * np.asarray(logit, dtype=float) + self.shift
 
 
-def fit(name: str, logit: np.ndarray, y: np.ndarray) -> Calibration:
-    """The named calibration of held-out rows."""
-    if name == "platt":
-        slope, shift = fit_line(logit, y)
-        return Calibration("platt", max(slope, 0.01), shift)
-    if name == "isotonic":
-        return _isotonic(logit, y)
-    return Calibration()
+@dataclass(frozen=True)
+class Adjustment:
+    """What rows not trained on say of spread and level.
+
+    Attributes:
+        slope: by which scores are spread, drawn towards 1.
+        raw_slope: the slope the rows alone would give, and its standard error `slope_error`.
+        level: log-odds expected of the next span for a row with the mean score; None: not known, so that a
+            model keeps its own.
+        variance: of the next span's level.
+        spans: (month, level, standard error, contracts) of each span, for the card.
+    """
+
+    slope: float = 1.0
+    raw_slope: float = 1.0
+    slope_error: float = 0.0
+    level: float | None = None
+    variance: float = 0.0
+    spans: tuple[tuple[float, float, float, int], ...] = ()
+
+    @property
+    def moved(self) -> float:
+        """By how many log-odds the next span is expected to lie beside the mean of those before."""
+        if self.level is None or not self.spans:
+            return 0.0
+        _, levels, _, contracts = zip(*self.spans, strict=True)
+        return self.level - float(np.average(levels, weights=contracts))
+
+    def calibration(self, mean: float) -> Calibration:
+        """The line for a model whose log-odds have this mean where the level was read off."""
+        return Calibration(self.slope, (mean if self.level is None else self.level) - self.slope * mean)
+
+    def in_words(self) -> str:
+        """For the card."""
+        if self.level is None:
+            return f"slope {self.slope:.2f}, at the base rate of the training rows"
+        alone = f"the rows alone: {self.raw_slope:.2f} ± {self.slope_error:.2f}"
+        level = f"{self.level:+.2f} ± {np.sqrt(self.variance):.2f} log-odds"
+        return f"slope {self.slope:.2f} ({alone}), level of the next span {level}"
 
 
-def choose(
-    logit: np.ndarray, y: np.ndarray, fold: np.ndarray, subjects: np.ndarray, *, forward: bool
-) -> Calibration:
-    """None, Platt or isotonic: the lowest log loss on folds it was not fitted on, if the gain exceeds two
-    standard errors.
+@dataclass(frozen=True)
+class Levelled:
+    """Rows not trained on, as an adjustment leaves them.
 
-    A fold's model has trained on fewer rows than the one that is served, is drawn in more, and asks for a
-    steeper line than that one needs: what helps a little on folds does harm afterwards.
+    Attributes:
+        logit: (n,) log-odds as they would be served at the next span's level.
+        expected: (n,) the same at the level of each row's own span.
+        anchor: (n,) weights of sum 1: a model's mean log-odds by these belong to the level.
+    """
+
+    logit: np.ndarray
+    expected: np.ndarray
+    anchor: np.ndarray
+
+
+def adjust(
+    y: np.ndarray, score: np.ndarray, weight: np.ndarray, spans: Spans, subjects: np.ndarray, wanted: float
+) -> tuple[Adjustment, Levelled]:
+    """Spread and level of scores.
+
+    Scores count from the mean of their span: what a model makes of the drift of its features is part of the
+    span's level, so that a later model, which may make something else of it, can be set at the same level.
 
     Args:
-        logit: (n,) log-odds predicted for held-out rows.
-        y: (n,) outcomes.
-        fold: (n,) which fold each row was judged in, in time's order when `forward`: a fold is then judged by
-            what the folds before it teach, else by what all others teach.
-        subjects: (n,) codes of contracts or deals, whose rows count together.
-        forward: whether folds follow each other in time.
+        y: (n,) outcomes of rows not trained on.
+        score: (n,) log-odds; all the same for a base rate.
+        weight: (n,) row weights that sum to the number of contracts.
+        spans: of the rows.
+        subjects: (n,) codes of contracts or deals.
+        wanted: month of the level wanted.
     """
-    names = ["platt"] + (["isotonic"] if len(y) >= LEAST_FOR_ISOTONIC else [])
-    marks = np.unique(fold)
-    best, best_gain = "none", 0.0
-    for name in names:
-        gain, judged = np.zeros(len(y)), np.zeros(len(y), bool)
-        for mark in marks:
-            gains = _gain(name, logit, y, fold, mark, forward)
-            if len(gains):
-                at = fold == mark
-                gain[at], judged[at] = gains, True
-        if judged.sum() < 2:
-            continue
-        gain = gain[judged]
-        if gain.mean() > max(best_gain, 2 * _error(gain, subjects[judged])):
-            best, best_gain = name, float(gain.mean())
-    return fit(best, logit, y)
+    total = np.bincount(spans.of, weight)
+    score = score - (np.bincount(spans.of, weight * score) / total)[spans.of]
+    slope, raw_slope, error = 1.0, 1.0, 0.0
+    if np.ptp(score) > 1e-9:
+        raw_slope, error = _slope(y, score, weight, spans, subjects)
+        trust = USUAL_SLOPE_ERROR**2 / (USUAL_SLOPE_ERROR**2 + error**2)
+        slope = max(LEAST_SLOPE, 1 + trust * (raw_slope - 1))
+    levels, variances = span_levels(y, slope * score, weight, spans, subjects)
+    coming = next_level(levels, variances, spans.month, wanted)
+    contracts = [len(np.unique(subjects[spans.of == at])) for at in range(len(spans.month))]
+    table = zip(spans.month.tolist(), levels.tolist(), np.sqrt(variances).tolist(), contracts, strict=True)
+    adjustment = Adjustment(slope, raw_slope, error, coming.mean, coming.variance, tuple(table))
+    anchor = weight * (coming.weights / total)[spans.of]
+    return adjustment, Levelled(coming.mean + slope * score, levels[spans.of] + slope * score, anchor)
 
 
-def _error(gain: np.ndarray, subjects: np.ndarray) -> float:
-    """The standard error of the mean gain (n,), rows of a subject together."""
+def _slope(
+    y: np.ndarray, score: np.ndarray, weight: np.ndarray, spans: Spans, subjects: np.ndarray
+) -> tuple[float, float]:
+    """The slope of outcomes on scores, each span with its own intercept, and its error by contract."""
+    slope = 1.0
+    for _ in range(ROUNDS):
+        levels, _ = span_levels(y, slope * score, weight, spans, subjects)
+        p = to_probability(levels[spans.of] + slope * score)
+        bend = weight * p * (1 - p)
+        middle = np.bincount(spans.of, bend * score) / np.maximum(np.bincount(spans.of, bend), 1e-12)
+        centred = score - middle[spans.of]
+        information = float((bend * centred**2).sum()) + 1e-9
+        pull = weight * (y - p) * centred
+        step = float(np.clip(pull.sum() / information, -0.5, 0.5))
+        slope += step
+        if abs(step) < 1e-6:
+            break
     _, subject = np.unique(subjects, return_inverse=True)
-    return float(np.sqrt((np.bincount(subject, gain - gain.mean()) ** 2).sum()) / len(gain))
+    luck = np.bincount(subject, pull)
+    return slope, float(np.sqrt(max(float((luck**2).sum()), information)) / information)
 
 
-def _gain(
-    name: str, logit: np.ndarray, y: np.ndarray, fold: np.ndarray, mark: int, forward: bool
-) -> np.ndarray:
-    taught = fold < mark if forward else fold != mark
-    judged = fold == mark
-    if taught.sum() < 50 or np.ptp(y[taught]) == 0:
-        return np.empty(0)
-    mended = fit(name, logit[taught], y[taught])(logit[judged])
-    return losses(y[judged], to_probability(logit[judged])) - losses(y[judged], to_probability(mended))
-
-
-def _isotonic(logit: np.ndarray, y: np.ndarray) -> Calibration:
-    """Blocks of pooled neighbours; each block's rate counts half a success and half a failure more, so never
-    0 or 1.
-    """
-    order = np.argsort(logit, kind="stable")
-    x, good = logit[order], y[order]
-    sums: list[list[float]] = []
-    for value, outcome in zip(x, good, strict=True):
-        sums.append([outcome, 1.0, value])
-        while len(sums) > 1 and sums[-2][0] * sums[-1][1] >= sums[-1][0] * sums[-2][1]:
-            last = sums.pop()
-            sums[-1] = [a + b for a, b in zip(sums[-1], last, strict=True)]
-    blocks = np.array(sums)
-    rates = (blocks[:, 0] + 0.5) / (blocks[:, 1] + 1)
-    values = np.maximum.accumulate(to_logit(rates))
-    return Calibration("isotonic", knots=tuple(blocks[:, 2] / blocks[:, 1]), values=tuple(values))
+def one_line(logit: np.ndarray, y: np.ndarray) -> Calibration:
+    """The line of undated rows not trained on, each by itself."""
+    one = Spans(np.zeros(len(y), dtype=int), np.zeros(1))
+    adjustment, _ = adjust(y, logit, np.ones(len(y)), one, np.arange(len(y)), 0.0)
+    return adjustment.calibration(float(np.mean(logit)))

@@ -1,23 +1,24 @@
-"""Tuned trees, a regression, their blend or the base rate: the choice on folds, and the fit of the chosen."""
+"""Tuned trees, a regression or their blend: the choice on folds, its adjustment, the fit of the chosen."""
 
 from dataclasses import asdict, dataclass, field, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from features.progress import Say, silent
-from training.calibrate import Calibration, choose
+from training.base_rate import levelled_loss, next_month, spans_of
+from training.boosting import CAUTIOUS, fit_trees
+from training.calibrate import Adjustment, Levelled, adjust
 from training.dataset import Dataset
 from training.encode import Encoding, learn_encoding
-from training.intervals import misses, next_level
 from training.linear import fit_logistic
-from training.metrics import bootstrap_gain, log_loss, losses, to_probability
 from training.model import Model, logit_of
 from training.penalty import WORTH, Chosen, Regression, choose_penalty
 from training.search import Rows, Tuned, fit_tuned, refit_on_folds, search
 from training.split import Split
 
+BASE_RATE = "base rate"
+UNCHOSEN_C, UNCHOSEN_ROUNDS, UNCHOSEN_ROWS = 0.01, 60, 20_000
 SIMPLE_BELOW = 300
 SMALL_BELOW = 1500
 SHARES = tuple(np.round(np.arange(0, 1.01, 0.1), 1).tolist())
@@ -25,15 +26,13 @@ SHARES = tuple(np.round(np.arange(0, 1.01, 0.1), 1).tolist())
 
 @dataclass(frozen=True)
 class Held:
-    """Probabilities of rows while they were held out, as the whole recipe gives them.
+    """Log-odds of rows while they were not trained on, before any adjustment.
 
-    The level expected of a later span is left out. `period` is the span of time each was judged in, None
-    where folds are not spans of time.
+    A row stands as often as it was judged; `rows` are positions in the dataset.
     """
 
     rows: np.ndarray
-    probability: np.ndarray
-    period: np.ndarray | None = None
+    score: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,12 @@ class Recipe:
         tuned: the trees' parameters; None where they were not tried.
         regression: its penalty and form.
         screen: inverse penalty of the lasso that screens columns for the trees.
-        calibration: fitted on held-out rows, and kept.
+        adjustment: of spread and level, trained on `held`.
         why: one sentence.
-        losses: candidate → mean log loss on the folds.
+        losses: candidate → mean log loss on the folds, each fold's own level mended.
         study: how the search went.
-        held: predictions for the folds' judged rows.
+        held: scores of the folds' judged rows.
+        anchor: for each of these its weight in the mean log-odds that belong to the adjustment's level.
     """
 
     served: str
@@ -58,22 +58,31 @@ class Recipe:
     tuned: Tuned | None
     regression: Regression
     screen: float
-    calibration: Calibration
+    adjustment: Adjustment
     why: str
     losses: dict[str, float]
     study: dict[str, Any] = field(repr=False)
     held: Held = field(repr=False)
+    anchor: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
+
+    def at_base(self) -> "Recipe":
+        """The recipe with its spread but at the base rate of whatever rows it is fitted on."""
+        return replace(self, adjustment=replace(self.adjustment, level=None))
 
     def logistic_alone(self) -> "Recipe":
-        """The regression by itself, uncalibrated: the baseline."""
-        return replace(self, served="logistic", share=0.0, calibration=Calibration())
+        """The regression by itself, unadjusted: the baseline."""
+        return replace(self, served="logistic", share=0.0, adjustment=Adjustment())
+
+    def base_rate_alone(self, why: str) -> "Recipe":
+        """The base rate in its place; the adjustment is to be learned anew."""
+        held = Held(self.held.rows, np.zeros(len(self.held.rows)))
+        return replace(self, served=BASE_RATE, share=0.0, adjustment=Adjustment(), why=why, held=held)
 
 
 def choose_recipe(
     ds: Dataset,
     folds: list[Split],
     *,
-    is_forward: bool,
     name: str,
     storage: str | None,
     trials: int,
@@ -82,10 +91,11 @@ def choose_recipe(
     threads: int,
     say: Say = silent,
 ) -> Recipe:
-    """The candidate with the lowest log loss on the folds' judged rows, if it beats the base rate with
-    evidence.
+    """The candidate that ranks and spreads best on the folds' judged rows, each fold's own level mended.
 
-    Below 300 contracts only the regression is tried: trees tuned on so few choose themselves by luck.
+    Whether there is a ranking at all is not judged here, on rows the choice was made on, but on later ones
+    (`training.select`). Below 300 contracts only the regression is tried: trees tuned on so few choose
+    themselves by luck.
     """
     rows, _ = encoded_rows(ds)
     chosen = choose_penalty(rows, folds)
@@ -105,8 +115,7 @@ def choose_recipe(
             say=say,
         )
         margins["xgboost"] = np.concatenate(refit_on_folds(rows, folds, tuned, seed=seed, threads=threads))
-    judged = _Judged(ds, folds, is_forward)
-    return _settle(judged, margins, tuned, chosen)
+    return _settle(_Judged(ds, folds), margins, tuned, chosen)
 
 
 def fit_recipe(ds: Dataset, recipe: Recipe, *, seed: int, threads: int) -> Model:
@@ -118,17 +127,20 @@ def fit_recipe(ds: Dataset, recipe: Recipe, *, seed: int, threads: int) -> Model
         trees = fit_tuned(rows, np.arange(len(rows.y)), recipe.tuned, seed=seed, threads=threads)
     if recipe.served in ("logistic", "blend"):
         logistic = fit_logistic(rows.E, rows.y, rows.weight, rows.types, **asdict(recipe.regression))
-    return Model(
+    model = Model(
         kind=ds.kind,
         served=recipe.served,
         encoding=encoding,
         infos={name: ds.infos[name] for name in encoding.columns if name in ds.infos},
-        base=logit_of(ds.base_rate),
+        base=base_of(ds),
         share=recipe.share,
         trees=trees,
         logistic=logistic,
-        calibration=recipe.calibration,
     )
+    mean = model.base
+    if recipe.adjustment.level is not None:
+        mean = float(recipe.anchor @ model.margin(rows.E[recipe.held.rows]))
+    return replace(model, calibration=recipe.adjustment.calibration(mean))
 
 
 def encoded_rows(ds: Dataset) -> tuple[Rows, Encoding]:
@@ -146,110 +158,91 @@ def encoded_rows(ds: Dataset) -> tuple[Rows, Encoding]:
     return Rows(encoding.encode(ds.X), ds.y, ds.weights, types, directions, columns_of, small), encoding
 
 
+def base_of(ds: Dataset) -> float:
+    """The base rate of rows to learn from, as they are weighed, in log-odds."""
+    return logit_of(float(np.average(ds.y, weights=ds.weights)))
+
+
+def adjusted(ds: Dataset, recipe: Recipe, until: np.datetime64) -> tuple[Recipe, Levelled]:
+    """The recipe with spread and level as its held rows show them at `until`, and those rows.
+
+    Judged and served models both come through here: what is judged is adjusted as what is served.
+    """
+    weight = ds.plain_weights[recipe.held.rows]
+    held = Held(recipe.held.rows[weight > 0], recipe.held.score[weight > 0])
+    rows, weight = held.rows, weight[weight > 0]
+    weight = weight * (len(np.unique(rows)) / len(rows))
+    wanted = next_month(ds, until)
+    adjustment, levelled = adjust(
+        ds.y[rows], held.score, weight, spans_of(ds, rows), ds.subjects[rows], wanted
+    )
+    return replace(recipe, adjustment=adjustment, anchor=levelled.anchor, held=held), levelled
+
+
+def unchosen_scores(ds: Dataset, folds: list[Split], *, seed: int, threads: int) -> np.ndarray:
+    """Log-odds of the folds' judged rows by a model in which nothing was chosen by them.
+
+    What the folds chose cannot be tested on the folds. A regression and cautious trees of fixed strength,
+    half each, give evidence that can: each row is scored by rows and settings that it had no say in.
+    """
+    rows, _ = encoded_rows(ds)
+    return np.concatenate([_unchosen(rows, fold, seed, threads) for fold in folds])
+
+
+def _unchosen(rows: Rows, fold: Split, seed: int, threads: int) -> np.ndarray:
+    at, few = fold.train, np.random.default_rng(seed)
+    if len(at) > UNCHOSEN_ROWS:
+        at = np.sort(few.choice(at, UNCHOSEN_ROWS, replace=False))
+    E, y, weight = rows.E[at], rows.y[at], rows.weight[at]
+    regression = fit_logistic(E, y, weight, rows.types, C=UNCHOSEN_C)
+    trees = fit_trees(
+        E, y, weight, rows.types, rows.directions, CAUTIOUS, UNCHOSEN_ROUNDS, seed=seed, threads=threads
+    )
+    judged = rows.E[fold.test]
+    return (regression.margin(judged) + trees.margin(judged)) / 2
+
+
 @dataclass(frozen=True)
 class _Judged:
     """The folds' judged rows, one after the other (a row again in each repeat)."""
 
     ds: Dataset
     folds: list[Split]
-    is_forward: bool
 
     @property
     def rows(self) -> np.ndarray:
         return np.concatenate([fold.test for fold in self.folds])
 
-    @property
-    def fold(self) -> np.ndarray:
-        return np.repeat(np.arange(len(self.folds)), [len(fold.test) for fold in self.folds])
+    def loss(self, margin: np.ndarray) -> float:
+        """Log loss, each fold's own level mended: drift of the base rate has no say in the choice."""
+        ends = np.cumsum([len(fold.test) for fold in self.folds])[:-1]
+        parts = zip(np.split(self.ds.y[self.rows], ends), np.split(margin, ends), strict=True)
+        return float(np.average([levelled_loss(y, m) for y, m in parts], weights=[*map(len, self._tests())]))
 
-    @property
-    def period(self) -> np.ndarray | None:
-        """The folds, where they are spans of time that follow each other."""
-        if not self.ds.dated:
-            return None
-        as_of = self.ds.snapshots["as_of"].to_numpy()
-        spans = sorted((as_of[fold.test].min(), as_of[fold.test].max()) for fold in self.folds)
-        apart = all(before[1] < after[0] for before, after in pairwise(spans))
-        return self.fold if apart and len(spans) > 1 else None
-
-    @property
-    def base(self) -> np.ndarray:
-        """The base rate of each fold's learned rows, in log-odds."""
-        rates = [logit_of(self.ds.y[fold.train].mean()) for fold in self.folds]
-        return np.repeat(rates, [len(fold.test) for fold in self.folds])
+    def _tests(self) -> list[np.ndarray]:
+        return [fold.test for fold in self.folds]
 
 
 def _settle(judged: _Judged, margins: dict[str, np.ndarray], tuned: Tuned | None, chosen: Chosen) -> Recipe:
-    y = judged.ds.y[judged.rows]
-    share = _best_share(margins, y)
+    share = _best_share(margins, judged)
     served = "logistic" if share == 0 else "xgboost" if share == 1 else "blend"
     margin = (1 - share) * margins["logistic"] + (share * margins["xgboost"] if share else 0.0)
-    subjects = judged.ds.subjects[judged.rows]
-    calibration = choose(margin, y, judged.fold, subjects, forward=judged.is_forward)
-    mended = calibration(margin)
-    marks = {name: log_loss(y, to_probability(values)) for name, values in margins.items()}
-    marks |= {
-        "blend": log_loss(y, to_probability(margin)),
-        "base rate": log_loss(y, to_probability(judged.base)),
-    }
-    gains = losses(y, to_probability(judged.base)) - losses(y, to_probability(mended))
-    gain, low, _ = bootstrap_gain(gains, judged.ds.groups[judged.rows])
-    if low <= 0 or not _lasts(judged, gains):
-        served, share, calibration, mended = "base rate", 0.0, Calibration(), judged.base
-        lack = f"gain {gain:.4f}, from {low:.4f}" if low <= 0 else f"gain {gain:.4f}, but not in every period"
-        why = f"no signal found: no model beats the base rate with evidence ({lack})"
-    else:
-        loss = log_loss(y, to_probability(mended))
-        calibration = replace(calibration, level=_level(judged, to_probability(mended)))
-        why = f"{served}, log loss {loss:.4f} against {marks['base rate']:.4f} for the base rate"
+    marks = {name: judged.loss(values) for name, values in margins.items()}
+    marks |= {"blend": judged.loss(margin), BASE_RATE: judged.loss(np.zeros(len(margin)))}
+    why = f"{served}, log loss {marks['blend']:.4f} against {marks[BASE_RATE]:.4f} for each fold's base rate"
     study = _study(tuned, marks, chosen.regression, share)
-    held = Held(judged.rows, to_probability(mended), judged.period)
+    held = Held(judged.rows, margin)
     return Recipe(
-        served, share, tuned, chosen.regression, chosen.screen, calibration, why, marks, study, held
+        served, share, tuned, chosen.regression, chosen.screen, Adjustment(), why, marks, study, held
     )
 
 
-def _level(judged: _Judged, p: np.ndarray) -> float:
-    """What the level of the next span of time is expected to need; 0 where folds are no spans."""
-    if judged.period is None:
-        return 0.0
-    y, subjects = judged.ds.y[judged.rows], judged.ds.subjects[judged.rows]
-    return next_level(misses(p, y, subjects, judged.period)).shift
-
-
-def _lasts(judged: _Judged, gains: np.ndarray) -> bool:
-    """Whether a gain recurs: in most forward folds or, history being too short for them, in every span and by
-    more than the drift of the base rate costs.
-
-    Undated data has nothing to recur over.
-    """
-    if not judged.ds.dated:
-        return True
-    by_fold = np.bincount(judged.fold, gains) > 0
-    if judged.is_forward:
-        return bool(by_fold.mean() > 0.5)
-    return bool(by_fold.all()) and float(gains.mean()) > _drift(judged)
-
-
-def _drift(judged: _Judged) -> float:
-    """What the base rate's change from span to span costs in log loss, beyond what chance would."""
-    y, base = judged.ds.y[judged.rows], to_probability(judged.base)
-    costs = []
-    for mark in np.unique(judged.fold):
-        at = judged.fold == mark
-        span_rate = np.full(at.sum(), y[at].mean())
-        contracts = len(np.unique(judged.ds.subjects[judged.rows[at]]))
-        costs.append((losses(y[at], base[at]) - losses(y[at], span_rate)).mean() - 0.5 / contracts)
-    return float(np.mean(costs))
-
-
-def _best_share(margins: dict[str, np.ndarray], y: np.ndarray) -> float:
+def _best_share(margins: dict[str, np.ndarray], judged: _Judged) -> float:
     """The trees' share with the lowest loss; one part alone where the blend gains next to nothing."""
     if "xgboost" not in margins:
         return 0.0
     loss = {
-        share: log_loss(y, to_probability(share * margins["xgboost"] + (1 - share) * margins["logistic"]))
-        for share in SHARES
+        share: judged.loss(share * margins["xgboost"] + (1 - share) * margins["logistic"]) for share in SHARES
     }
     best = min(loss, key=loss.__getitem__)
     alone = 0.0 if loss[0.0] <= loss[1.0] else 1.0

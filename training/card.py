@@ -11,8 +11,10 @@ import numpy as np
 from features.settings import Settings
 from training import card_charts as charts
 from training import card_figures
+from training.base_rate import MONTH_DAYS
 from training.dataset import OUTCOMES, UNITS
 from training.fairness.parity import declared, segments_of, threshold
+from training.metrics import to_probability
 
 if TYPE_CHECKING:
     from features.crm.crm import Crm
@@ -105,6 +107,7 @@ def html(content: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "figure": _figure, "money": _money, "whole": _whole}
+    environment.filters |= {"month": _month, "rate": _rate}
     kind = content["kind"]
     good, bad = OUTCOMES[kind]
     wanted = f"{bad} {UNITS[kind]}" if kind == "renewal" else f"{good} {UNITS[kind]}"
@@ -199,6 +202,15 @@ def _figure(value: float | None, digits: int = 3) -> str:
 
 def _whole(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
+
+
+def _month(month: float) -> str:
+    """Months since 1970 as year and month."""
+    return str(np.datetime64(int(month * MONTH_DAYS), "D"))[:7]
+
+
+def _rate(level: float) -> str:
+    return _percent(float(to_probability(np.array(level))))
 
 
 def _money(value: float | None) -> str:

@@ -13,6 +13,8 @@ from features.catalog.declare import Info
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
+from training.close_timing import known_weights
+from training.looks import repeats
 
 if TYPE_CHECKING:
     from features.crm.crm import Crm
@@ -36,8 +38,13 @@ class Dataset:
         kind: `renewal` or `win`.
         dated: whether snapshots have dates to split by.
         groups: (n,) account codes; undated: rows that are equal share a code.
-        weights: (n,) summing to the number of contracts or deals; the same for every row but for an emphasis.
+        weights: (n,) to learn by, summing to the number of contracts or deals; 0 for looks at which nothing
+            had happened (`training.looks`), more for what young deals stand for (`training.close_timing`).
         emphasis: weighs rows by segment and outcome, where parity is to be mended; None: all alike.
+        until: when the rows were known; None: rows are known once they have matured.
+        horizon_days: of dated win labels.
+        open_looks: `as_of` and `lead_days` of deals whose outcome was not known then.
+        repeats: (n,) looks at contracts that say nothing new; None: there are none.
     """
 
     X: pd.DataFrame
@@ -49,6 +56,10 @@ class Dataset:
     groups: np.ndarray
     weights: np.ndarray
     emphasis: Emphasis | None = None
+    until: np.datetime64 | None = None
+    horizon_days: int = 0
+    open_looks: pd.DataFrame | None = None
+    repeats: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -58,6 +69,27 @@ class Dataset:
         """(n,) a code for each contract or deal: what figures are counted by."""
         return _codes(self.snapshots["subject_id"])
 
+    @cached_property
+    def plain_weights(self) -> np.ndarray:
+        """(n,) the weights without an emphasis, by which spread and level are judged."""
+        weights = row_weights(self.snapshots["subject_id"])
+        if self.until is None or not self.horizon_days:
+            return weights
+        return weights * known_weights(self, self.until)
+
+    @property
+    def known_at(self) -> np.ndarray:
+        """(n,) when each row's label was known."""
+        column = "known_at" if "known_at" in self.snapshots else "matured_at"
+        return self.snapshots[column].to_numpy("datetime64[us]")
+
+    @property
+    def is_settled(self) -> np.ndarray:
+        """(n,) rows whose horizon is over, known whichever way they went: what may be judged on."""
+        if self.until is None:
+            return np.ones(len(self), dtype=bool)
+        return self.snapshots["matured_at"].to_numpy("datetime64[us]") <= self.until
+
     @property
     def together(self) -> np.ndarray:
         """(n,) codes of rows that no random fold may part: a contract's snapshots; undated: equal rows."""
@@ -65,28 +97,39 @@ class Dataset:
 
     @property
     def base_rate(self) -> float:
-        """The share of rows renewed or won."""
-        return float(self.y.mean())
+        """The share of rows renewed or won, young deals weighted for those still open."""
+        return float(np.average(self.y, weights=self.plain_weights))
 
     def outcome_counts(self) -> tuple[int, int]:
         """How many distinct contracts or deals ended (well, badly)."""
         good = len(np.unique(self.subjects[self.y == 1]))
         return good, len(np.unique(self.subjects[self.y == 0]))
 
-    def take(self, rows: np.ndarray) -> "Dataset":
-        """The dataset of these row positions, weights counting its own contracts."""
+    def take(self, rows: np.ndarray, until: np.datetime64 | None = None) -> "Dataset":
+        """The dataset of these row positions, as known at `until` (None: as before), weights its own."""
         part = replace(
             self,
             X=self.X.iloc[rows],
             y=self.y[rows],
             snapshots=self.snapshots.iloc[rows],
             groups=self.groups[rows],
+            repeats=None if self.repeats is None else self.repeats[rows],
         )
+        if until is not None and self.until is not None:
+            part = replace(part, until=until, open_looks=self._open_at(until))
         return part.weighed(self.emphasis)
+
+    def _open_at(self, until: np.datetime64) -> pd.DataFrame | None:
+        """`as_of` and `lead_days` of the looks whose outcome was not known at `until`, the later ones too."""
+        here = self.snapshots.loc[self.known_at > until, ["as_of", "lead_days"]]
+        return here if self.open_looks is None else pd.concat([here, self.open_looks], ignore_index=True)
 
     def weighed(self, emphasis: Emphasis | None) -> "Dataset":
         """The dataset with an emphasis, its weights worked out from its own rows."""
-        weights = row_weights(self.snapshots["subject_id"])
+        weights = self.plain_weights
+        if self.repeats is not None and not self.repeats.all():
+            counts = np.where(self.repeats, 0.0, weights)
+            weights = counts * (weights.sum() / counts.sum())
         if emphasis is not None:
             weights = weights * emphasis(self.snapshots["account_id"], self.y)
         return replace(self, weights=weights, emphasis=emphasis)
@@ -97,7 +140,14 @@ class Dataset:
         X = self.X[[name for name in self.X.columns if name not in barred]]
         infos = {name: info for name, info in self.infos.items() if name not in barred}
         groups = self.groups if self.dated else equal_rows(X)
-        return replace(self, X=X, infos=infos, groups=groups)
+        part = replace(self, X=X, infos=infos, groups=groups)
+        return part.with_repeats() if barred else part
+
+    def with_repeats(self) -> "Dataset":
+        """The dataset with its repeated looks marked; deals have none, as their chances fade with age."""
+        if self.kind != "renewal" or not self.dated:
+            return self
+        return replace(self, repeats=repeats(self.X, self.snapshots)).weighed(self.emphasis)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -118,7 +168,8 @@ def dataset(
     X, snapshots = X.reset_index(drop=True), snapshots.reset_index(drop=True)
     groups = _codes(snapshots["account_id"]) if dated else equal_rows(X)
     weights = row_weights(snapshots["subject_id"])
-    return Dataset(X, np.asarray(y, dtype=float), snapshots, infos, kind, dated, groups, weights)
+    made = Dataset(X, np.asarray(y, dtype=float), snapshots, infos, kind, dated, groups, weights)
+    return made.with_repeats()
 
 
 def build(crm: "Crm", kind: str, settings: Settings, say: Say = silent) -> Dataset:
@@ -128,20 +179,25 @@ def build(crm: "Crm", kind: str, settings: Settings, say: Say = silent) -> Datas
         RenewalError: the CRM has no such table, or too few decided contracts or deals.
     """
     from features.engine import feature_rows
-    from features.snapshots import renewal_snapshots, win_snapshots
+    from features.snapshots import renewal_snapshots, win_horizon_days, win_snapshots
 
     snapshots = (renewal_snapshots if kind == "renewal" else win_snapshots)(crm)
     dated = bool(snapshots["as_of"].notna().any())
     is_matured = snapshots["label"].notna()
     if dated:
-        is_matured &= snapshots["matured_at"] <= crm.until
+        is_matured &= snapshots["known_at"] <= crm.until
     matured = snapshots[is_matured]
-    say(f"{len(matured):,} of {len(snapshots):,} snapshots have a known, matured outcome")
+    say(f"{len(matured):,} of {len(snapshots):,} snapshots have a known outcome")
     _require_both(matured, kind, settings.min_positives)
     features = feature_rows(crm, matured, kind, settings)
-    return dataset(
+    made = dataset(
         features.frame, matured["label"].to_numpy(float), matured, dict(features.infos), kind, dated
     )
+    if kind != "win" or not dated:
+        return made
+    still = snapshots.loc[~is_matured & snapshots["as_of"].notna(), ["as_of", "lead_days"]]
+    until = np.datetime64(crm.until, "us")
+    return replace(made, until=until, horizon_days=win_horizon_days(crm), open_looks=still).weighed(None)
 
 
 def _require_both(snapshots: pd.DataFrame, kind: str, least: int) -> None:

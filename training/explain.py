@@ -178,6 +178,8 @@ class _Grouping:
         self.order = np.argsort(place, kind="stable")
         self.place = place[self.order]
         self.starts = np.searchsorted(self.place, np.arange(len(self.groups)))
+        hidden = {number[group_names[model.features.index(c)]] for c in _unspoken(model)}
+        self.spoken = np.array([at not in hidden for at in range(len(self.groups))], dtype=bool)
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """(n, groups) what each group adds."""
@@ -193,6 +195,11 @@ class _Grouping:
         most = np.maximum.reduceat(signed, self.starts, axis=1)
         rank = np.where(signed == most[:, self.place], np.arange(len(self.order)), len(self.order))
         return self.order[np.minimum.reduceat(rank, self.starts, axis=1)]
+
+
+def _unspoken(model: Model) -> list[str]:
+    """Columns that may be used but not told: each alone gives a segment away (`training.given_away`)."""
+    return [name for name in model.about.get("unspoken", ()) if name in model.features]
 
 
 def _contributions(model: Model, E: np.ndarray, threads: int) -> Contributions:
@@ -221,9 +228,10 @@ def _reasons(
     grouping = _Grouping(model)
     sums = grouping.sums(given.values)
     lead = grouping.leading(given.values, sums)
-    strongest = np.argsort(-np.abs(sums), axis=1, kind="stable")[:, :top]
+    shown = np.where(grouping.spoken, np.abs(sums), 0.0)
+    strongest = np.argsort(-shown, axis=1, kind="stable")[:, :top]
     top_sums = np.take_along_axis(sums, strongest, axis=1)
-    tells = np.abs(top_sums) > FAINT
+    tells = np.take_along_axis(shown, strongest, axis=1) > FAINT
     in_words = _said(
         model, X, E, grouping, np.where(tells, np.take_along_axis(lead, strongest, axis=1), -1), top_sums
     )

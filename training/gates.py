@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from features.settings import Settings
 from training.baselines import has_team_rule
 from training.dataset import Dataset
 from training.fairness.parity import verdict_of
@@ -15,10 +16,12 @@ from training.metrics import bootstrap_gain, bootstrap_slope, losses
 
 if TYPE_CHECKING:
     from training.registry import Loaded
+    from training.select import Selection
 
 LEVEL = 0.95
+UNNOTICED = 0.002
+"""Log loss by which a newcomer may lie above the champion: the same recipe searched anew differs as much."""
 SLOPE_LIMITS = (0.8, 1.25)
-LEAST_NEW = 40
 BASE_RATE, TEAM_RULE = "base rate", "heuristic baseline"
 
 
@@ -37,7 +40,7 @@ def gates(
     parity_checks: Sequence[dict[str, Any]],
     waivers: Mapping[str, str] | None = None,
 ) -> dict[str, Gate]:
-    """Judge what is served on held-out rows.
+    """Judge what is served on rows not trained on.
 
     Args:
         ds: the rows.
@@ -66,26 +69,36 @@ def gates(
     return verdicts
 
 
-def against_champion(ds: Dataset, test: pd.DataFrame, rival: "Loaded") -> Gate:
-    """Whether what would be served is no worse than the champion on outcomes that neither has learned from.
+def against_champion(
+    ds: Dataset, selection: "Selection", rival: "Loaded", columns: frozenset[str], settings: Settings
+) -> Gate:
+    """Whether what would be served is no worse than the champion on the same rows.
+
+    The champion has trained on most rows the newcomer was judged on, so its recipe is fitted again on the
+    rows the newcomer's judged model trained on (`training.rejudge`).
 
     Args:
         ds: all rows, with every column the champion may use.
-        test: `row` and `probability` of the newcomer, which did not learn from these rows.
-        rival: the champion; what matured before the end of its data, `about["until"]`, it has learned from.
+        selection: of the newcomer.
+        rival: the champion.
+        columns: what may not be read any more, such as a proxy of a segment; the champion goes without.
+        settings: seed and threads.
     """
-    until = rival.model.about.get("until")
-    matured = pd.to_datetime(ds.snapshots["matured_at"]).iloc[test["row"]].to_numpy()
-    new = np.zeros(len(test), bool) if until is None else matured > np.datetime64(until)
-    rows = test["row"].to_numpy()[new]
-    if len(np.unique(ds.subjects[rows])) < LEAST_NEW:
-        return Gate(None, f"unknown: fewer than {LEAST_NEW} outcomes are new to both")
-    champion = rival.model.probability(ds.X.iloc[rows])
-    newcomer = test["probability"].to_numpy(float)[new]
+    from training.rejudge import recipe_of, rejudged
+
+    facts = rival.model.about.get("recipe")
+    if facts is None:
+        return Gate(None, f"unknown: champion {rival.version} was registered without its recipe")
+    read = [name for name in rival.model.features if name in ds.X.columns and name not in columns]
+    if not read:
+        return Gate(None, f"unknown: no column that champion {rival.version} reads is left")
+    readable = ds.without(set(map(str, ds.X.columns)) - set(read))
+    champion = rejudged(readable, selection, recipe_of(facts), settings)
+    rows = selection.test["row"].to_numpy()
+    newcomer = selection.test["probability"].to_numpy(float)
     gain, low, high = _gain(ds.y[rows], newcomer, champion, ds.groups[rows])
-    return Gate(
-        bool(high >= 0), _told(gain, low, high, f"champion {rival.version} on {len(rows)} newer rows")
-    )
+    than = f"the recipe of champion {rival.version} on the same {len(rows)} rows"
+    return Gate(bool(gain >= -UNNOTICED), _told(gain, low, high, than))
 
 
 def may_lead(verdicts: Mapping[str, Gate]) -> bool:

@@ -16,12 +16,13 @@ from features.catalog.declare import Info
 from features.errors import RenewalError
 from training.boosting import Trees
 from training.calibrate import Calibration
+from training.close_timing import CloseTiming
 from training.encode import Encoding, Rows
 from training.intervals import Intervals
 from training.linear import Logistic, Term
 from training.metrics import to_logit, to_probability
 
-FORMAT = 1
+FORMAT = 2
 MODEL_FILE, BOOSTER_FILE = "model.json", "booster.ubj"
 BANDS = {"renewal": ("at risk", "watch", "safe"), "win": ("cold", "warm", "hot")}
 BAND_SHARES = (0.2, 0.5)
@@ -55,8 +56,9 @@ class Model:
         trees, logistic: the parts, None where the share leaves them none.
         calibration: map of log-odds to log-odds, the last step.
         intervals: of the event rate among rows scored alike.
-        cuts: the 20th and 50th percentile of the training rows' scores, each predicted while held out.
+        cuts: the 20th and 50th percentile of the training rows' scores, each predicted while not trained on.
         horizon_days: of win labels; None for renewals.
+        timing: of dated deals, when they are decided; None otherwise.
         comparisons: how rows like a row fared, by column.
         about: what else is worth keeping (period, rows, versions); JSON values only.
     """
@@ -73,6 +75,7 @@ class Model:
     intervals: Intervals = field(default_factory=lambda: Intervals((0.0,), (0.0,), (1.0,)))
     cuts: tuple[float, float] = (0.2, 0.5)
     horizon_days: int | None = None
+    timing: CloseTiming | None = None
     comparisons: dict[str, Comparison] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
 
@@ -199,6 +202,7 @@ def _as_json(model: Model) -> dict[str, Any]:
     out["calibration"] = asdict(model.calibration)
     out["intervals"] = asdict(model.intervals)
     out["comparisons"] = {name: asdict(each) for name, each in model.comparisons.items()}
+    out["timing"] = asdict(model.timing) if model.timing is not None else None
     if model.trees is not None:
         out["tree_columns"] = model.trees.columns.tolist()
     if model.logistic is not None:
@@ -241,6 +245,7 @@ def _from_json(data: dict[str, Any], folder: Path) -> Model:
         intervals=Intervals(**_tuples(data["intervals"])),
         cuts=(data["cuts"][0], data["cuts"][1]),
         horizon_days=data["horizon_days"],
+        timing=_timing(data["timing"]),
         comparisons={name: Comparison(**_tuples(each)) for name, each in data["comparisons"].items()},
         about=data["about"],
     )
@@ -249,6 +254,13 @@ def _from_json(data: dict[str, Any], folder: Path) -> Model:
 
 def _infos(data: dict[str, Any]) -> dict[str, Info]:
     return {name: Info(**_tuples(info)) for name, info in data.items()}
+
+
+def _timing(data: dict[str, Any] | None) -> CloseTiming | None:
+    if data is None:
+        return None
+    won, lost = (tuple(map(tuple, data[name])) for name in ("won", "lost"))
+    return CloseTiming(tuple(data["ages"]), won, lost)
 
 
 def _trees(data: dict[str, Any], folder: Path) -> Trees | None:

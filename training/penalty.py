@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.base_rate import levelled_loss
 from training.linear import Logistic, design, design_terms, fit_terms
-from training.metrics import log_loss, to_probability
 from training.search import Rows
 from training.split import Split
 
@@ -74,9 +74,7 @@ def _walk(
     worse = 0
     for C in penalties:
         margins = [fit.margin(C, sparse) for fit in fits]
-        loss = np.mean(
-            [log_loss(y[fit.judged], to_probability(m)) for fit, m in zip(fits, margins, strict=True)]
-        )
+        loss = np.mean([levelled_loss(y[fit.judged], m) for fit, m in zip(fits, margins, strict=True)])
         worse = worse + 1 if tried and loss > tried[-1].loss else 0
         tried.append(_Penalised(float(loss), C, np.concatenate(margins)))
         if worse == patience:

@@ -12,6 +12,7 @@ import numpy as np
 import xgboost as xgb
 
 from features.progress import Say, silent
+from training.base_rate import levelled_loss
 from training.boosting import (
     CAUTIOUS,
     DEFAULT,
@@ -23,6 +24,7 @@ from training.boosting import (
     threads_for,
 )
 from training.linear import fit_logistic
+from training.metrics import to_logit
 from training.split import Split
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ class Rows:
         every = np.arange(self.E.shape[1])
         if choice == SCREENED:
             return self._screened(at)
-        return every if choice == EVERYTHING else np.setdiff1d(every, self.columns_of[choice])
+        return every if choice == EVERYTHING else np.setdiff1d(every, self.columns_of.get(choice, every[:0]))
 
     def _screened(self, at: np.ndarray) -> np.ndarray:
         """The columns a lasso on these rows keeps, or all if it keeps none.
@@ -314,25 +316,31 @@ class _Stop(xgb.callback.TrainingCallback):
         self.least = least
 
     def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
-        losses = evals_log["judged"]["logloss"]
+        losses = evals_log["judged"]["levelled"]
         return epoch + 1 >= self.least and epoch - int(np.argmin(losses)) >= PATIENCE
+
+
+def _levelled(p: np.ndarray, judged: xgb.DMatrix) -> tuple[str, float]:
+    """Log loss with the fold's own level mended: drift of the base rate would ask for timid trees."""
+    return "levelled", levelled_loss(judged.get_label(), to_logit(p.astype(float)))
 
 
 def _curve(
     settings: dict[str, Any], train: xgb.QuantileDMatrix, test: xgb.QuantileDMatrix, least: int
 ) -> np.ndarray:
-    """Log loss on the judged rows after each tree."""
+    """Levelled log loss on the judged rows after each tree."""
     history: dict[str, dict[str, list[float]]] = {}
     xgb.train(
-        settings,
+        {**settings, "disable_default_eval_metric": True},
         train,
         num_boost_round=MAX_TREES,
         evals=[(test, "judged")],
+        custom_metric=_levelled,
         callbacks=[_Stop(least)],
         evals_result=history,  # type: ignore[arg-type]
         verbose_eval=False,
     )
-    return np.array(history["judged"]["logloss"])
+    return np.array(history["judged"]["levelled"])
 
 
 def _mean_curve(curves: list[np.ndarray]) -> np.ndarray:

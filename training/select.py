@@ -1,11 +1,16 @@
 """Which model is served, and how good it is on data that had no say in the choice.
 
-Dated data: parameters, blend, calibration and the choice itself come from forward folds inside the earlier
-part; the later part is touched once, for the report. Undated data: the whole choice is made again inside each
-of five grouped folds (nested), so that every row is judged by a procedure that never saw it. What is served
-is fitted on all rows, with the calibration kept that was chosen before.
+Two things are kept apart. The ranking: a model is served if, on rows that had no say in its choice, it ranks
+outcomes beyond chance within spans of time (`training.ranking`); else everybody gets the base rate. The base
+rate: the level of the next span is estimated by itself and its uncertainty widens the intervals
+(`training.base_rate`); it never decides whether a model is served. The spread is drawn towards 1
+(`training.calibrate`).
 
-Never something worse than the base rate: what loses to it on later data is not served.
+Dated data: parameters, blend, slope and level come from forward folds inside the earlier part; the later
+part is touched once, to judge. Undated data: the whole choice is made again inside each of five grouped
+folds (nested), so that every row is judged by a procedure that never saw it. What is judged and what is
+served come from the same functions: the judged model is fitted on the earlier part and adjusted by its
+folds, the served one is fitted on all rows and adjusted by those folds and the later part.
 """
 
 import time
@@ -18,20 +23,22 @@ import pandas as pd
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
+from training.base_rate import spans_of
 from training.baselines import Predict, heuristic_baseline, library_default
 from training.boosting import threads_for
-from training.calibrate import Calibration
-from training.candidates import Held, Recipe, choose_recipe, fit_recipe
+from training.calibrate import Adjustment, Levelled
+from training.candidates import BASE_RATE, Held, Recipe, adjusted, choose_recipe, fit_recipe, unchosen_scores
+from training.close_timing import learn_timing
 from training.dataset import Dataset, require_outcomes
-from training.intervals import fit_intervals, misses, next_level
-from training.metrics import figures, log_loss, to_logit, to_probability
+from training.intervals import Intervals, fit_intervals
+from training.metrics import figures, to_probability
 from training.model import BAND_SHARES, Model, comparisons
 from training.model_versions import make_ready
+from training.ranking import Ranking, ranking, strata
 from training.split import Split, blocked_folds, forward_folds, forward_split, grouped_folds, is_usable
 
 FOLDS = 5
 LEAST_FORWARD_FOLDS = 2
-BASE_RATE = "base rate"
 BASELINES = (BASE_RATE, "logistic regression", "heuristic baseline", "xgboost default")
 
 
@@ -43,16 +50,20 @@ class Selection:
         model: fitted on all rows.
         served: which candidate it is.
         why: one sentence on the choice.
+        ranking: of the candidate on rows that had no say in it; what decides.
+        judged, adjustment: spread and level of the model that was judged and of the one that is served.
+        judged_intervals: those the judged model had; None where it was judged in folds.
+        judged_held, judged_anchor: the rows (positions among `split.train`) its adjustment was read off, and
+            their weights in it.
         forward: figures of the served procedure on the later part; None without dates.
         random: the same on random folds that keep contracts (undated: equal rows) together.
         baselines: name → figures on the same rows as `forward` (undated: `random`).
         test: for those rows their position in the dataset (`row`), `probability`, and a column for each
             baseline.
         study: how the search went.
-        calibration: `none`, `platt` or `isotonic`.
         gap: AUC at random less AUC forward; None without dates.
         by_lead_time: figures of the later part for each whole lead time.
-        unseen_accounts: figures of the later part's accounts held out; None where there are too few.
+        unseen_accounts: figures of the later part's accounts not trained on; None where there are too few.
         split: the rows trained on and judged on; None without dates.
         recipe: what was chosen, enough to fit it again.
     """
@@ -60,12 +71,17 @@ class Selection:
     model: Model
     served: str
     why: str
+    ranking: Ranking
+    judged: Adjustment
+    adjustment: Adjustment
+    judged_intervals: Intervals | None
+    judged_held: Held = field(repr=False)
+    judged_anchor: np.ndarray = field(repr=False)
     forward: dict[str, Any] | None
     random: dict[str, Any]
     baselines: dict[str, dict[str, Any]]
     test: pd.DataFrame
     study: dict[str, Any]
-    calibration: str
     gap: float | None
     by_lead_time: list[dict[str, Any]]
     unseen_accounts: dict[str, Any] | None
@@ -108,12 +124,15 @@ def select(
     if url and url.startswith("sqlite:///"):
         settings.home.mkdir(parents=True, exist_ok=True)
     job = _Job(ds, settings, trials, minutes, say, url, horizon_days, time.monotonic())
-    split = forward_split(ds) if ds.dated else None
-    if split is None or not is_usable(ds, split):
-        if ds.dated:
-            say("too few contracts matured before the last quarter: judged on grouped folds, not forward")
-        return _grouped(job)
-    return _forward(job, split)
+    decision = _decide(job)
+    job.say(f"served: {decision.recipe.served} ({decision.recipe.why})")
+    return _reported(job, decision)
+
+
+def served_model(ds: Dataset, settings: Settings, *, trials: int, minutes: float | None) -> Model:
+    """The model `select` would serve, without the figures a report needs."""
+    job = _Job(ds, settings, trials, minutes, silent, None, None, time.monotonic())
+    return _final(job, _decide(job))[0]
 
 
 @dataclass(frozen=True)
@@ -134,83 +153,159 @@ class _Job:
         return max(1.0, share * (self.minutes * 60 - (time.monotonic() - self.started)))
 
 
-def _forward(job: _Job, split: Split) -> Selection:
-    ds, say = job.ds, job.say
-    earlier = ds.take(split.train)
-    folds, is_forward = tuning_folds(earlier, job.settings.seed)
-    if not is_forward:
-        say("too little history for forward folds: tuned on spans of time of the earlier part")
-    recipe = _choose(job, earlier, folds, is_forward, "forward", job.trials, 0.6)
-    say(f"chosen: {recipe.why}")
-    later = ds.take(split.test)
-    test = _judged(job, earlier, later, recipe, split.test)
-    random = _random_figures(job, recipe)
-    log_odds = to_logit(test["probability"].to_numpy()) - recipe.calibration.level
-    held = _with_test(recipe.held, split, to_probability(log_odds))
-    forward = figures(later.y, test["probability"].to_numpy())
-    return Selection(
-        model=_final(job, recipe, held),
-        served=recipe.served,
-        why=recipe.why,
-        forward=forward,
-        random=random,
-        baselines={name: figures(later.y, test[name].to_numpy()) for name in BASELINES},
-        test=test,
-        study=recipe.study,
-        calibration=recipe.calibration.name,
-        gap=random["auc"] - forward["auc"],
-        by_lead_time=_by_lead_time(later, test),
-        unseen_accounts=_unseen(earlier, later, test),
-        split=split,
-        recipe=recipe,
+@dataclass(frozen=True)
+class _Decision:
+    """What is to be served, and the rows it was judged on.
+
+    Attributes:
+        recipe: with `held` for the rows of its folds (positions in the whole dataset) and of the later part.
+        held, judged: the rows the judged model was adjusted by, and its spread and level.
+        intervals: of the judged model.
+        test: the judged rows, their scores and probabilities.
+        split: None where rows were judged in grouped folds.
+    """
+
+    recipe: Recipe
+    held: Held
+    judged: Adjustment
+    ranking: Ranking
+    test: pd.DataFrame
+    split: Split | None
+    intervals: Intervals | None = None
+
+
+def _decide(job: _Job) -> _Decision:
+    split = forward_split(job.ds) if job.ds.dated else None
+    if split is None or not is_usable(job.ds, split):
+        if job.ds.dated:
+            job.say("too few contracts matured before the last quarter: judged on grouped folds, not forward")
+        return _grouped(job)
+    return _forward(job, split)
+
+
+def _forward(job: _Job, split: Split) -> _Decision:
+    ds, start = job.ds, _start(job.ds, split)
+    earlier, later = ds.take(split.train, start), ds.take(split.test)
+    folds = tuning_folds(earlier, job.settings.seed)
+    recipe = _choose(job, earlier, folds, "forward", job.trials, 0.6)
+    job.say(f"chosen: {recipe.why}")
+    test, score, recipe = _judged(job, earlier, later, recipe, split.test, start)
+    verdict = _ranking(job, split, earlier, folds, score)
+    if not verdict.is_real:
+        recipe = _base_rate(earlier, recipe, start, _no_signal(verdict))
+        test["probability"], score = test[BASE_RATE], np.zeros(len(later))
+    limits = _limits(earlier, *adjusted(earlier, recipe, start))
+    rows = np.concatenate([split.train[recipe.held.rows], split.test])
+    held = Held(rows, np.concatenate([recipe.held.score, score]))
+    judged = recipe.adjustment
+    return _Decision(replace(recipe, held=held), recipe.held, judged, verdict, test, split, limits)
+
+
+def _ranking(job: _Job, split: Split, earlier: Dataset, folds: list[Split], score: np.ndarray) -> Ranking:
+    """How rows that had no say in their score are ranked: the later part by the recipe, the folds' rows by a
+    model of which nothing was chosen.
+    """
+    ds, seed = job.ds, job.settings.seed
+    before = unchosen_scores(earlier, folds, seed=seed, threads=_threads(earlier, job.settings))
+    rows = np.concatenate([*[split.train[fold.test] for fold in folds], split.test])
+    part = np.repeat(np.arange(len(folds) + 1), [*[len(fold.test) for fold in folds], len(split.test)])
+    lead = ds.snapshots["lead_days"].to_numpy(float)[rows]
+    within = strata(spans_of(ds).of[rows] * len(rows) + part, lead)
+    return ranking(ds.y[rows], np.concatenate([before, score]), within, ds.groups[rows])
+
+
+def _grouped(job: _Job) -> _Decision:
+    """Judged in nested grouped folds; dated data that is too short to be judged forward, too."""
+    ds, seed, until = job.ds, job.settings.seed, _end(job.ds)
+    parts = []
+    for number, fold in enumerate(grouped_folds(ds, FOLDS, seed=seed)):
+        inner = ds.take(fold.train)
+        share, trials = 0.6 / (FOLDS + 1 - number), max(8, job.trials // 3)
+        recipe = _choose(job, inner, _folds_within(inner, seed), f"outer-{number}", trials, share)
+        job.say(f"fold {number + 1} of {FOLDS}: {recipe.why}")
+        test, score, recipe = _judged(job, inner, ds.take(fold.test), recipe, fold.test, until)
+        parts.append(test.assign(fold=number, score=score))
+    table = pd.concat(parts).sort_values("row", ignore_index=True)
+    rows, score = table["row"].to_numpy(), table["score"].to_numpy()
+    span, lead = spans_of(ds).of[rows], ds.snapshots["lead_days"].to_numpy(float)[rows]
+    within = strata(span * FOLDS + table["fold"].to_numpy(), lead)
+    verdict = ranking(ds.y[rows], score, within, ds.groups[rows])
+    recipe = replace(
+        _choose(job, ds, _folds_within(ds, seed), "all", job.trials, 0.8), held=Held(rows, score)
+    )
+    if verdict.is_real:
+        recipe, _ = adjusted(ds, recipe, until)
+    else:
+        recipe = _base_rate(ds, recipe, until, _no_signal(verdict))
+        table["probability"] = table[BASE_RATE]
+    return _Decision(
+        recipe, recipe.held, recipe.adjustment, verdict, table.drop(columns=["fold", "score"]), None
     )
 
 
-def _grouped(job: _Job) -> Selection:
-    ds, seed = job.ds, job.settings.seed
-    parts = []
-    outer = grouped_folds(ds, FOLDS, seed=seed)
-    for number, fold in enumerate(outer):
-        inner = ds.take(fold.train)
-        share = 0.6 / (FOLDS + 1 - number)
-        recipe = _choose(
-            job, inner, _inner_folds(inner, seed), False, f"outer-{number}", max(8, job.trials // 3), share
-        )
-        job.say(f"fold {number + 1} of {FOLDS}: {recipe.why}")
-        parts.append(_judged(job, inner, ds.take(fold.test), recipe, fold.test))
-    test = pd.concat(parts).sort_values("row", ignore_index=True)
-    recipe = _choose(job, ds, _inner_folds(ds, seed), False, "all", job.trials, 0.8)
-    job.say(f"chosen: {recipe.why}")
-    rows, p = test["row"].to_numpy(), test["probability"].to_numpy()
+def _base_rate(ds: Dataset, recipe: Recipe, until: np.datetime64, why: str) -> Recipe:
+    """The base rate in the recipe's place, at the level that is to be expected."""
+    return adjusted(ds, recipe.base_rate_alone(why), until)[0]
+
+
+def _no_signal(verdict: Ranking) -> str:
+    return f"no signal found: nothing ranks outcomes beyond chance ({verdict.in_words()})"
+
+
+def _start(ds: Dataset, split: Split) -> np.datetime64:
+    return ds.snapshots["as_of"].to_numpy("datetime64[us]")[split.test].min()
+
+
+def _end(ds: Dataset) -> np.datetime64:
+    """When the rows were known."""
+    if ds.until is not None:
+        return ds.until
+    if not ds.dated:
+        return np.datetime64("1970-01-01", "us")
+    return ds.snapshots["matured_at"].to_numpy("datetime64[us]").max()
+
+
+def _reported(job: _Job, decision: _Decision) -> Selection:
+    ds, test, split = job.ds, decision.test, decision.split
+    model, adjustment = _final(job, decision)
+    rows = test["row"].to_numpy()
     y = ds.y[rows]
+    judged = figures(y, test["probability"].to_numpy())
+    random = judged if split is None else _random_figures(job, decision.recipe)
+    later = ds.take(rows)
     return Selection(
-        model=_final(job, recipe, Held(rows, p)),
-        served=recipe.served,
-        why=recipe.why,
-        forward=None,
-        random=figures(y, p),
+        model=model,
+        served=decision.recipe.served,
+        why=decision.recipe.why,
+        ranking=decision.ranking,
+        judged=decision.judged,
+        adjustment=adjustment,
+        judged_intervals=decision.intervals,
+        judged_held=decision.held,
+        judged_anchor=decision.recipe.anchor,
+        forward=None if split is None else judged,
+        random=random,
         baselines={name: figures(y, test[name].to_numpy()) for name in BASELINES},
         test=test,
-        study=recipe.study,
-        calibration=recipe.calibration.name,
-        gap=None,
-        by_lead_time=[],
-        unseen_accounts=None,
-        split=None,
-        recipe=recipe,
+        study=decision.recipe.study,
+        gap=None if split is None else random["auc"] - judged["auc"],
+        by_lead_time=[] if split is None else _by_lead_time(later, test),
+        unseen_accounts=None if split is None else _unseen(ds.take(split.train), later, test),
+        split=split,
+        recipe=decision.recipe,
     )
 
 
-def tuning_folds(ds: Dataset, seed: int) -> tuple[list[Split], bool]:
-    """Folds to choose on and whether they go forward: if history allows, else spans of time, else grouped."""
+def tuning_folds(ds: Dataset, seed: int) -> list[Split]:
+    """Folds to choose on: going forward if history allows, else spans of time, else grouped."""
     if ds.dated:
-        for folds, is_forward in ((forward_folds(ds), True), (blocked_folds(ds), False)):
+        for folds in (forward_folds(ds), blocked_folds(ds)):
             if len(folds) >= LEAST_FORWARD_FOLDS:
-                return folds, is_forward
-    return _inner_folds(ds, seed), False
+                return folds
+    return _folds_within(ds, seed)
 
 
-def _inner_folds(ds: Dataset, seed: int) -> list[Split]:
+def _folds_within(ds: Dataset, seed: int) -> list[Split]:
     """Grouped folds to tune on; repeated where there are few contracts."""
     contracts = sum(ds.outcome_counts())
     repeats = 3 if contracts < 600 else 2 if contracts < 1500 else 1
@@ -218,13 +313,10 @@ def _inner_folds(ds: Dataset, seed: int) -> list[Split]:
     return [fold for fold in folds if is_usable(ds, fold)] or folds
 
 
-def _choose(
-    job: _Job, ds: Dataset, folds: list[Split], is_forward: bool, part: str, trials: int, share: float
-) -> Recipe:
+def _choose(job: _Job, ds: Dataset, folds: list[Split], part: str, trials: int, share: float) -> Recipe:
     return choose_recipe(
         ds,
         folds,
-        is_forward=is_forward,
         name=f"{ds.kind}-{job.ds.fingerprint}-{part}",
         storage=job.storage,
         trials=trials,
@@ -239,24 +331,32 @@ def _threads(ds: Dataset, settings: Settings) -> int:
     return threads_for(ds.X.size, settings.threads)
 
 
-def _judged(job: _Job, earlier: Dataset, later: Dataset, recipe: Recipe, rows: np.ndarray) -> pd.DataFrame:
-    """Probabilities of later rows by the served procedure and the baselines, fitted on the earlier ones."""
+def _judged(
+    job: _Job, earlier: Dataset, later: Dataset, recipe: Recipe, rows: np.ndarray, until: np.datetime64
+) -> tuple[pd.DataFrame, np.ndarray, Recipe]:
+    """Probabilities of later rows by the recipe, adjusted and fitted on the earlier ones, and by the
+    baselines; the recipe's scores of the later rows; and the recipe with its adjustment.
+    """
     seed, threads = job.settings.seed, _threads(earlier, job.settings)
+    recipe, _ = adjusted(earlier, recipe, until)
     model = fit_recipe(earlier, recipe, seed=seed, threads=threads)
+    margin = model.margin(model.encode(later.X))
     plain = fit_recipe(earlier, recipe.logistic_alone(), seed=seed, threads=threads)
+    constant = np.array([_base_rate(earlier, recipe, until, "").adjustment.level])
     predict: dict[str, Predict] = {
-        "probability": model.probability,
-        "base rate": lambda X: np.full(len(X), earlier.base_rate),
+        BASE_RATE: lambda X: np.repeat(to_probability(constant), len(X)),
         "logistic regression": plain.probability,
         "heuristic baseline": heuristic_baseline(earlier).probability,
         "xgboost default": library_default(earlier, seed, threads),
     }
-    return pd.DataFrame({"row": rows, **{name: f(later.X) for name, f in predict.items()}})
+    test = {"row": rows, "probability": to_probability(model.calibration(margin))}
+    table = pd.DataFrame({**test, **{name: f(later.X) for name, f in predict.items()}})
+    return table, margin, recipe
 
 
 def _random_figures(job: _Job, recipe: Recipe) -> dict[str, Any]:
     """Figures of the chosen recipe on random folds: what a split that ignores time would have promised."""
-    ds, recipe = job.ds, replace(recipe, calibration=replace(recipe.calibration, level=0.0))
+    ds, recipe = job.ds, recipe.at_base()
     p = np.empty(len(ds))
     for fold in grouped_folds(ds, FOLDS, seed=job.settings.seed):
         model = fit_recipe(
@@ -266,33 +366,30 @@ def _random_figures(job: _Job, recipe: Recipe) -> dict[str, Any]:
     return figures(ds.y, p)
 
 
-def _final(job: _Job, recipe: Recipe, held: Held) -> Model:
-    """The recipe fitted on all rows; level, intervals and bands come from rows predicted while not learned
-    from.
+def _final(job: _Job, decision: _Decision) -> tuple[Model, Adjustment]:
+    """The recipe fitted on all rows; spread, level, intervals and bands come from rows scored while not
+    trained on.
     """
     ds = job.ds
-    y, subjects, shift = ds.y[held.rows], ds.subjects[held.rows], 0.0
-    if held.period is not None and recipe.served != BASE_RATE:
-        shift = next_level(misses(held.probability, y, subjects, held.period)).shift
-    recipe = replace(recipe, calibration=replace(recipe.calibration, level=shift))
+    recipe, levelled = adjusted(ds, decision.recipe, _end(ds))
     model = fit_recipe(ds, recipe, seed=job.settings.seed, threads=_threads(ds, job.settings))
-    cuts = np.quantile(to_probability(to_logit(held.probability) + shift), BAND_SHARES)
-    return replace(
+    cuts = np.quantile(to_probability(levelled.logit), BAND_SHARES)
+    model = replace(
         model,
-        intervals=fit_intervals(held.probability, y, subjects, held.period, shift),
+        intervals=_limits(ds, recipe, levelled),
         cuts=(float(cuts[0]), float(cuts[1])),
         horizon_days=job.horizon_days,
+        timing=learn_timing(ds, ds.until) if ds.until is not None and ds.horizon_days else None,
         comparisons=comparisons(ds.X, ds.y, ds.subjects, model.encoding),
     )
+    return model, recipe.adjustment
 
 
-def _with_test(held: Held, split: Split, p: np.ndarray) -> Held:
-    """The earlier part's judged rows and the later part's, which is one more span; p has no level added."""
-    period = held.period
-    if period is not None:
-        period = np.concatenate([period, np.full(len(p), period.max() + 1)])
-    rows = np.concatenate([split.train[held.rows], split.test])
-    return Held(rows, np.concatenate([held.probability, p]), period)
+def _limits(ds: Dataset, recipe: Recipe, levelled: Levelled) -> Intervals:
+    """The intervals of a recipe adjusted by its held rows."""
+    rows = recipe.held.rows
+    p, expected = to_probability(levelled.logit), to_probability(levelled.expected)
+    return fit_intervals(p, ds.y[rows], ds.subjects[rows], expected, recipe.adjustment.variance)
 
 
 def _by_lead_time(later: Dataset, test: pd.DataFrame) -> list[dict[str, Any]]:
@@ -308,49 +405,3 @@ def _unseen(earlier: Dataset, later: Dataset, test: pd.DataFrame) -> dict[str, A
     if len(np.unique(later.subjects[new])) < 30 or np.ptp(later.y[new]) == 0:
         return None
     return figures(later.y[new], test["probability"].to_numpy()[new])
-
-
-def no_worse_than_base_rate(ds: Dataset, selection: Selection, settings: Settings) -> Selection:
-    """The selection, or the base rate in its place where that has the lower log loss on the rows judged.
-
-    The base rate was learned from the same earlier rows and has nothing to tune, so its figures stay honest.
-    """
-    test = selection.test
-    rows = test["row"].to_numpy()
-    y, base, served = ds.y[rows], test[BASE_RATE].to_numpy(float), test["probability"].to_numpy(float)
-    if selection.served == BASE_RATE or log_loss(y, served) <= log_loss(y, base):
-        return selection
-    recipe = replace(selection.recipe, served=BASE_RATE, share=0.0, calibration=Calibration())
-    period = np.zeros(len(y)) if selection.forward else None
-    model = replace(
-        fit_recipe(ds, recipe, seed=settings.seed, threads=1),
-        intervals=fit_intervals(base, y, ds.subjects[rows], period),
-        cuts=(float(base.mean()), float(base.mean())),
-        horizon_days=selection.model.horizon_days,
-    )
-    base_figures = selection.baselines[BASE_RATE]
-    return replace(
-        selection,
-        model=model,
-        served=BASE_RATE,
-        recipe=recipe,
-        calibration="none",
-        why=(
-            f"the {selection.served} lost to the base rate on rows not learned from (log loss "
-            f"{log_loss(y, served):.4f} against {log_loss(y, base):.4f}), so the base rate is served"
-        ),
-        forward=base_figures if selection.forward else None,
-        random=figures(ds.y, np.full(len(ds), ds.base_rate)) if selection.forward else base_figures,
-        test=test.assign(probability=base),
-        gap=None if selection.gap is None else 0.0,
-        by_lead_time=_base_rate_by_lead_time(ds, rows, base) if selection.by_lead_time else [],
-        unseen_accounts=None,
-    )
-
-
-def _base_rate_by_lead_time(ds: Dataset, rows: np.ndarray, p: np.ndarray) -> list[dict]:
-    lead = ds.snapshots["lead_days"].to_numpy(float)[rows]
-    return [
-        {"lead_days": int(days), **figures(ds.y[rows][lead == days], p[lead == days])}
-        for days in np.unique(lead[~np.isnan(lead)])
-    ]

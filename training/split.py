@@ -1,7 +1,7 @@
 """Which rows are trained on and which are judged on: forward in time and purged, or whole groups at random.
 
 Forward: out of time, accounts on both sides, as in life. A row may be trained on only if its outcome was
-known (`matured_at`) when the first row judged was scored; the gap this leaves is the label's own horizon, as
+known (`known_at`) when the first row judged was scored; the gap this leaves is the label's own horizon, as
 in scikit-lego's TimeGapSplit. Grouped: out of space, all snapshots of a contract (undated: equal rows) on one
 side.
 """
@@ -28,9 +28,12 @@ def forward_split(ds: Dataset, test_share: float = 0.25) -> Split:
     """The last `test_share` of the rows by as_of for judging; before it, what had matured by then for
     learning.
     """
-    as_of = _times(ds, "as_of")
+    as_of = _times(ds, "as_of")[ds.is_settled]
+    if not len(as_of):
+        return Split(np.zeros(0, int), np.zeros(0, int))
     start = np.sort(as_of)[int(len(as_of) * (1 - test_share))]
-    return _since(ds, start, None)
+    split = _since(ds, start, None)
+    return Split(split.train, split.test[ds.is_settled[split.test]])
 
 
 def forward_folds(ds: Dataset, n: int = 4, first_share: float = 0.4) -> list[Split]:
@@ -90,9 +93,9 @@ def is_usable(ds: Dataset, fold: Split) -> bool:
 
 
 def _since(ds: Dataset, start: np.datetime64, end: np.datetime64 | None) -> Split:
-    as_of, matured_at = _times(ds, "as_of"), _times(ds, "matured_at")
+    as_of, known_at = _times(ds, "as_of"), ds.known_at
     judged = (as_of >= start) & (as_of < end) if end is not None else as_of >= start
-    return Split(np.flatnonzero(matured_at <= start), np.flatnonzero(judged))
+    return Split(np.flatnonzero(known_at <= start), np.flatnonzero(judged))
 
 
 def _times(ds: Dataset, column: str) -> np.ndarray:

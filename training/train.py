@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from training import card, model_versions, registry
@@ -20,11 +21,13 @@ from training.fairness.mitigation_price import in_words, option_row
 from training.fairness.parity import parity, save_parity, segment_rows, segments_of, threshold
 from training.fairness.proxies import proxies
 from training.gates import Gate, against_champion, gates, may_lead
+from training.given_away import in_a_sentence, price_of, without_proxies
 from training.leakage import Guard, guard
 from training.leakage_evidence import beside
 from training.model_versions import Record
-from training.registry import MODEL_FOLDER, RESULT_FILE, Loaded, register
-from training.select import Selection, no_worse_than_base_rate, select
+from training.registry import MODEL_FOLDER, RESULT_FILE, champion, register
+from training.rejudge import recipe_facts
+from training.select import Selection, select
 
 if TYPE_CHECKING:
     from features.crm.crm import Crm
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 TRIALS = 40
 PROUD_AUC = 0.9
 FEW = 600
+WORTH_TELLING = 0.2
+"""Log-odds by which a base rate must move to be warned of: some three points at 80 %."""
 DEFAULT_XGBOOST = "xgboost default"
 
 
@@ -47,6 +52,7 @@ class Trained:
     gates: dict[str, Gate]
     proxies: list[dict[str, Any]] = field(default_factory=list)
     mitigation: dict[str, Any] | None = None
+    given_away: list[dict[str, Any]] = field(default_factory=list)
 
 
 def train(
@@ -59,8 +65,9 @@ def train(
     bar: Sequence[str] = (),
     allow: Sequence[str] = (),
     waivers: Mapping[str, str] | None = None,
-    rival: Loaded | None = None,
+    allow_proxies: Mapping[str, str] | None = None,
     mitigate: str | None = None,
+    promote: bool = True,
     say: Say = silent,
 ) -> dict[str, Any]:
     """Train, judge on later data and register a model; champion if every gate passes, else challenger.
@@ -74,9 +81,11 @@ def train(
         bar: columns to leave out.
         allow: columns to use whatever the guard says.
         waivers: `parity` → a written reason to pass that gate.
-        rival: the model served so far, which the new one must not be worse than on outcomes new to both.
+        allow_proxies: column → a written reason to use it though it alone gives a segment away.
         mitigate: a mitigation of unequal treatment (`fairness.mitigation`); its price and gain are in the
             result, the card, the gates and the registry.
+        promote: whether it may become champion; it does if every gate passes, that against the champion so
+            far, on the same rows, among them.
         say: told of progress.
 
     Returns:
@@ -95,16 +104,17 @@ def train(
         bar=bar,
         allow=allow,
         waivers=waivers,
-        rival=rival,
+        allow_proxies=allow_proxies,
         mitigate=mitigate,
         say=say,
     )
     result = summary(trained, crm)
-    lead = may_lead(trained.gates)
+    lead = promote and may_lead(trained.gates)
     with tempfile.TemporaryDirectory(prefix="perennial-") as work:
         folder = Path(work)
         about = {key: result[key] for key in ("period", "until")} | {"data_fingerprint": crm.fingerprint}
-        about["mitigation"] = mitigate
+        about |= {"mitigation": mitigate, "recipe": recipe_facts(trained.selection.recipe)}
+        about["unspoken"] = sorted(allow_proxies or ())
         replace(trained.selection.model, about=about).save(folder / MODEL_FOLDER)
         record = _record(trained, crm, settings, result, trials)
         say("writing the card")
@@ -135,9 +145,9 @@ def learn(
     bar: Sequence[str],
     allow: Sequence[str],
     waivers: Mapping[str, str] | None,
-    rival: Loaded | None,
     mitigate: str | None,
     say: Say,
+    allow_proxies: Mapping[str, str] | None = None,
 ) -> Trained:
     """Everything but keeping it."""
     from features.snapshots import win_horizon_days
@@ -149,9 +159,11 @@ def learn(
     guarded = guard(ds, beside(crm, ds, settings), bar=bar, allow=allow)
     for column, reason in guarded.barred.items():
         say(f"barred {column}: {reason}")
-    clean = guarded.apply(ds)
+    clean, given_away = without_proxies(guarded.apply(ds), crm, settings, allow_proxies or {}, say)
     each = None if minutes is None else minutes / (2 if mitigate else 1)
-    choose = partial(choice, settings=settings, trials=trials, minutes=each, horizon_days=horizon, say=say)
+    choose = partial(
+        select, settings=settings, trials=trials or TRIALS, minutes=each, horizon_days=horizon, say=say
+    )
     selection = choose(clean)
     mitigation = None
     if mitigate:
@@ -166,29 +178,28 @@ def learn(
     judged = gates(clean, selection.test, guarded, checks, waivers)
     if mitigation is not None:
         judged["mitigation"] = Gate(True, in_words(mitigation))
-    if rival is not None:
-        judged["not worse than the champion"] = against_champion(ds, selection.test, rival)
+    barred = frozenset(guarded.barred) | {row["column"] for row in given_away if not row["allowed"]}
+    if (gate := _champion_gate(kind, ds, selection, barred, settings)) is not None:
+        judged["not worse than the champion"] = gate
     for name, gate in judged.items():
         say(f"{name}: {_PASSED[gate.passed]} ({gate.why})")
-    return Trained(kind, clean, guarded, selection, checks, judged, proxy_rows, mitigation)
+    given_away = [
+        {**row, "price": price_of(row, guarded.apply(ds), clean, selection, settings)} for row in given_away
+    ]
+    return Trained(kind, clean, guarded, selection, checks, judged, proxy_rows, mitigation, given_away)
 
 
-def choice(
-    ds: Dataset,
-    settings: Settings,
-    *,
-    trials: int | None,
-    minutes: float | None,
-    horizon_days: int | None,
-    say: Say = silent,
-) -> Selection:
-    """What is served of a dataset: the selection, or the base rate where that is better."""
-    selection = select(
-        ds, settings, trials=trials or TRIALS, minutes=minutes, say=say, horizon_days=horizon_days
-    )
-    selection = no_worse_than_base_rate(ds, selection, settings)
-    say(f"served: {selection.served} ({selection.why})")
-    return selection
+def _champion_gate(
+    kind: str, ds: Dataset, selection: Selection, barred: frozenset[str], settings: Settings
+) -> Gate | None:
+    """The newcomer against the champion on the same rows; None: nobody leads yet."""
+    try:
+        rival = champion(kind, settings)
+    except RenewalError as error:  # kept by another version: it says itself that it is to be trained again
+        return Gate(None, f"unknown: the champion cannot be read ({error})")
+    if rival is None or rival.alias != registry.CHAMPION:
+        return None
+    return against_champion(ds, selection, rival, barred, settings)
 
 
 _PASSED = {True: "passed", False: "failed", None: "unknown"}
@@ -230,12 +241,16 @@ def summary(trained: Trained, crm: "Crm") -> dict[str, Any]:
             "baselines": selection.baselines,
             "served": selection.served,
             "why": selection.why,
-            "calibration": selection.calibration,
+            "ranking": asdict(selection.ranking) | {"words": selection.ranking.in_words()},
+            "calibration": selection.adjustment.in_words(),
+            "judged_calibration": selection.judged.in_words(),
+            "adjustment": asdict(selection.adjustment),
             "barred": trained.guard.barred,
             "allowed": trained.guard.allowed,
             "parity": trained.parity,
             "proxies": trained.proxies,
             "mitigation": trained.mitigation,
+            "given_away": trained.given_away,
             "gates": {name: asdict(gate) for name, gate in trained.gates.items()},
             "warnings": warnings(trained),
         }
@@ -257,14 +272,15 @@ def warnings(trained: Trained) -> list[str]:
         notes.append("The boosted trees did not win; the regression is served.")
     if selection.gap is not None and selection.gap > 0.05:
         notes.append(f"A random split would have promised an AUC higher by {selection.gap:.2f}.")
-    if (level := selection.model.calibration.level) != 0:
-        side = "above" if level > 0 else "below"
+    if abs(moved := selection.adjustment.moved) > WORTH_TELLING:
         notes.append(
-            f"Outcomes of late lie {side} what models trained on earlier ones predict: all are moved by "
-            f"{level:+.2f} log-odds."
+            f"The base rate drifts: the next span is expected {moved:+.2f} log-odds from the mean of those "
+            "before; see the levels on this card."
         )
     if min(ds.outcome_counts()) < FEW / 4 or len(np.unique(ds.subjects)) < FEW:
         notes.append("Little data: intervals are wide, and small differences mean nothing.")
+    for row in trained.given_away:
+        notes.append(in_a_sentence(row))
     if trained.mitigation is not None:
         notes.append(f"Mitigation {in_words(trained.mitigation)}.")
     if trained.guard.allowed:
@@ -285,7 +301,7 @@ def _record(
         "lock_hash": lock,
         "until": str(crm.until),
         "served": trained.selection.served,
-        "calibration": trained.selection.calibration,
+        "calibration": trained.selection.adjustment.in_words(),
         "features": len(trained.selection.model.features),
         "barred": ", ".join(trained.guard.barred),
         "allowed": ", ".join(trained.guard.allowed),

@@ -14,7 +14,7 @@ from features.crm.load import ingest, load
 from features.settings import Settings
 from features.simulation import simulate
 from training.boosting import DEFAULT, MAX_TREES
-from training.calibrate import Calibration
+from training.calibrate import Adjustment
 from training.candidates import Held, Recipe, fit_recipe
 from training.dataset import build
 from training.intervals import fit_intervals
@@ -92,7 +92,7 @@ def _teach(kind: str, crm: Crm, settings: Settings, folder: Path) -> None:
     tuned = Tuned({**DEFAULT, "max_depth": DEPTH}, MAX_TREES, 0.0, 1, len(data.y), "", "")
     nowhere = Held(np.zeros(0, int), np.zeros(0))
     curved = Regression(0.05, curved=True)
-    recipe = Recipe("blend", 0.5, tuned, curved, 0.05, Calibration(), "given", {}, {}, nowhere)
+    recipe = Recipe("blend", 0.5, tuned, curved, 0.05, Adjustment(), "given", {}, {}, nowhere)
     model = fit_recipe(data, recipe, seed=0, threads=settings.threads)
     p = model.probability(data.X)
     cuts = (float(np.quantile(p, 0.2)), float(np.quantile(p, 0.5)))

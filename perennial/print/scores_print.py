@@ -20,6 +20,7 @@ def scored(result: Result) -> None:
             f"[{BAND_STYLE.get(row['band'], 'bold green')}]{row['band']}[/]",
             money(row.get("amount")),
             money(row.get(key)),
+            *([] if renewal else [_closes(row)]),
             "; ".join(reason["words"] for reason in row["reasons"][:3]),
         )
         for row in rows[:ROWS_SHOWN]
@@ -32,12 +33,19 @@ def scored(result: Result) -> None:
         "band",
         ">amount",
         f">{key.replace('_', ' ')}",
+        *([] if renewal else [">by quarter's end, likely day"]),
         "because",
     )
     title = "Renewals by money at risk" if renewal else "Deals by expected money"
     out.print(grid(f"{title}: first {len(lines)} of {len(rows)}", columns, lines))
     for row in troubled[:ROWS_SHOWN]:
         out.print(f"[yellow]not scored[/] {row.get(ident)}: {row['problem']}")
+
+
+def _closes(row: Result) -> str:
+    if absent(row.get("by_quarter_end")):
+        return "–"
+    return f"{percent(row['by_quarter_end'])}, {row['close_date']}"
 
 
 def demo(result: Result) -> None:

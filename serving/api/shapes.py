@@ -267,6 +267,15 @@ class Scored(BaseModel):
     amount: float | None = Field(None, description="Annual value, or the deal's amount.", examples=[24000.0])
     at_risk: float | None = Field(None, description="(1 − probability) × annual value.", examples=[6960.0])
     expected: float | None = Field(None, description="probability × amount; win only.", examples=[None])
+    by_quarter_end: float | None = Field(
+        None, ge=0, le=1, description="Probability to be won by the end of this quarter; dated deals only."
+    )
+    by_next_quarter_end: float | None = Field(None, ge=0, le=1, description="The same for the next quarter.")
+    close_date: str | None = Field(
+        None, description="Day by which half of such deals are won, of those that are.", examples=[None]
+    )
+    close_date_low: str | None = Field(None, description="Day by which 5 % of these are.", examples=[None])
+    close_date_high: str | None = Field(None, description="Day by which 95 % of these are.", examples=[None])
     reasons: list[Reason] = []
     model_version: str | None = Field(None, examples=["3"])
     alias: str | None = Field(None, description="`champion`, or `challenger` where none serves.")

@@ -18,6 +18,7 @@ from features.settings import Settings
 from features.snapshots import impossible, snapshots_for, to_score
 from monitoring.store import open_store
 from monitoring.store.predictions import Shadow
+from serving.scoring.close_dates import CLOSE_COLUMNS, close_columns
 from training.encode import Rows
 from training.explain import judged
 from training.model import Model
@@ -159,6 +160,10 @@ def scored(
     frame["band"] = frame["band"].astype(object).where(frame["band"].notna(), None)
     kind = loaded.model.kind
     frame[MONEY[kind]] = money_of(kind, frame["probability"], frame["amount"])
+    if (timing := loaded.model.timing) is not None:
+        age = frame["lead_days"].to_numpy(float)
+        more = close_columns(timing, frame["probability"].to_numpy(float), frame["as_of"].tolist(), age)
+        frame = frame.assign(**more)
     frame["model_version"], frame["alias"] = str(loaded.version), loaded.alias
     frame["held_out"] = held_out(frame["account_id"], settings)
     return frame
@@ -209,6 +214,9 @@ def scored_rows(loaded: Loaded, rows: list[dict[str, Any]], X: Rows) -> list[dic
         key: values.tolist() if isinstance(values, np.ndarray) else values
         for key, values in score_columns.items()
     }
+    if (timing := loaded.model.timing) is not None:
+        age = np.array([row.get("lead_days") for row in rows], dtype=float)
+        columns |= close_columns(timing, good, [row.get("as_of") for row in rows], age)
     fixed = {"model_version": str(loaded.version), "alias": loaded.alias}
     parts = zip(*columns.values(), money, strict=True)
     return [
@@ -236,9 +244,8 @@ def hide_held_out(row: dict[str, Any]) -> dict[str, Any]:
     """A row as people may see it: held-out customers without score, band and reasons."""
     if not row.get("held_out"):
         return row
-    blank = dict.fromkeys(
-        ("probability", "low", "high", "band", "at_risk", "expected", "previous_probability")
-    )
+    scored = ("probability", "low", "high", "band", "at_risk", "expected", "previous_probability")
+    blank = dict.fromkeys((*scored, *CLOSE_COLUMNS))
     return {**row, **{name: None for name in blank if name in row}, "reasons": [], "problem": HELD_OUT}
 
 
@@ -249,7 +256,9 @@ def shown(frame: pd.DataFrame, kind: str, ranked: bool) -> pd.DataFrame:
     result = frame.copy()
     if hidden.any():
         result.loc[hidden, ["probability", "low", "high", value]] = np.nan
-        result.loc[hidden, "band"] = None
+        for name in ("band", *CLOSE_COLUMNS):
+            if name in result:
+                result[name] = result[name].astype(object).where(~hidden, None)
         result.loc[hidden, "problem"] = HELD_OUT
         result["reasons"] = [
             [] if gone else reasons for gone, reasons in zip(hidden, result["reasons"], strict=True)

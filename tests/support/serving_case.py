@@ -19,7 +19,7 @@ from features.settings import Settings
 from features.simulation import simulate
 from serving.app import create_app
 from serving.scoring.batch import score
-from training.calibrate import Calibration
+from training.calibrate import Adjustment
 from training.candidates import Held, Recipe, fit_recipe
 from training.dataset import build
 from training.intervals import fit_intervals
@@ -32,7 +32,7 @@ NOWHERE = Held(np.zeros(0, int), np.zeros(0))
 
 def plain_recipe(C: float = 0.05) -> Recipe:
     """A regression that is fitted in a second: what serves is not what these tests are about."""
-    return Recipe("logistic", 0.0, None, Regression(C), 0.05, Calibration(), "given", {}, {}, NOWHERE)
+    return Recipe("logistic", 0.0, None, Regression(C), 0.05, Adjustment(), "given", {}, {}, NOWHERE)
 
 
 def train_plainly(kind: str, crm, settings: Settings, folder: Path, *, C: float = 0.05, lead: bool = True):

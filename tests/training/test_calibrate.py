@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from training.calibrate import choose, fit
+from training.base_rate import Spans
+from training.calibrate import adjust, one_line
 from training.intervals import fit_intervals
 from training.metrics import log_loss, to_logit, to_probability
 
@@ -14,39 +15,74 @@ def sample(n: int, seed: int = 0, *, slope: float = 1.0, per_contract: int = 1):
     return truth, y.astype(float), slope * truth, np.repeat(np.arange(n // per_contract), per_contract)
 
 
-def test_right_odds_are_left_alone():
+def adjusted(logit, y, subjects=None, spans=None, wanted=0.0):
+    spans = spans or Spans(np.zeros(len(y), dtype=int), np.zeros(1))
+    subjects = np.arange(len(y)) if subjects is None else subjects
+    return adjust(y, logit, np.ones(len(y)), spans, subjects, wanted)
+
+
+def test_right_probabilities_are_left_nearly_alone():
     _, y, logit, _ = sample(3000)
-    assert choose(logit, y, np.arange(3000) % 5, np.arange(3000), forward=False).name == "none"
+    line = one_line(logit, y)
+    assert line.slope == pytest.approx(1, abs=0.06)
+    assert np.abs(line(logit) - logit).mean() < 0.1
 
 
 def test_overconfidence_is_mended_and_the_gain_is_real_on_new_rows():
     _, y, logit, _ = sample(3000, slope=2.5)
-    chosen = choose(logit, y, np.arange(3000) % 5, np.arange(3000), forward=False)
+    line = one_line(logit, y)
     _, new_y, new, _ = sample(5000, 1, slope=2.5)
-    assert chosen.name != "none"
-    assert log_loss(new_y, to_probability(chosen(new))) < log_loss(new_y, to_probability(new)) - 0.02
+    assert log_loss(new_y, to_probability(line(new))) < log_loss(new_y, to_probability(new)) - 0.02
+    assert line.slope == pytest.approx(0.4, abs=0.08)
 
 
-def test_forward_choice_is_judged_only_by_what_earlier_folds_teach():
-    _, y, logit, _ = sample(2000, slope=2.5)
-    fold = np.repeat([0, 1, 2, 3], 500)
-    y[fold < 3] = (logit[fold < 3] > 0) * 1.0  # before the last fold overconfidence was right
-    later = choose(logit, y, fold, np.arange(len(y)), forward=True)
-    assert later.name == "none" or later.slope >= 1
+def test_the_fewer_the_rows_the_nearer_the_slope_stays_to_one():
+    def slope(n):
+        return np.mean([adjusted(*sample(n, seed, slope=2.5)[2:0:-1])[0].slope for seed in range(30)])
+
+    few, some, many = slope(40), slope(300), slope(5000)
+    assert 1 > few > some > many > 0.4
 
 
-def test_isotonic_never_says_0_or_1_and_never_falls():
+def test_more_looks_at_the_same_contracts_do_not_make_the_slope_surer():
+    _, y, logit, contract = sample(700, slope=1.5)
+    once = adjusted(logit, y)[0]
+    often = adjusted(np.repeat(logit, 7), np.repeat(y, 7), np.repeat(contract, 7))[0]
+    assert often.slope_error == pytest.approx(once.slope_error, rel=0.1)
+
+
+def test_drift_does_not_flatten_the_slope():
+    """Spans of opposite levels whose scores are right: pooled, they would look too steep or too flat."""
+    rng = np.random.default_rng(4)
+    of = np.repeat([0, 1], 2000)
+    logit = rng.normal(0, 1, 4000)
+    y = (rng.random(4000) < to_probability(logit + np.array([-1.5, 1.5])[of])).astype(float)
+    found, levelled = adjusted(logit, y, spans=Spans(of, np.array([0.0, 3.0])), wanted=6.0)
+    assert found.slope == pytest.approx(1, abs=0.08)
+    assert levelled.expected[of == 1].mean() - levelled.expected[of == 0].mean() == pytest.approx(3, abs=0.2)
+    assert found.level > 0.8
+    assert found.variance > 0.2
+
+
+def test_the_anchor_sets_another_model_at_the_same_level():
     _, y, logit, _ = sample(2000)
-    y[logit > 1.5], y[logit < -1] = 1.0, 0.0
-    curve = fit("isotonic", logit, y)
-    p = to_probability(curve(np.linspace(-30, 30, 1001)))
-    assert 0 < p.min() < p.max() < 1
-    assert (np.diff(p) >= 0).all()
+    found, levelled = adjusted(logit, y)
+    assert levelled.anchor.sum() == pytest.approx(1)
+    other = logit + 3.0  # the same ranking, told from elsewhere
+    line = found.calibration(float(levelled.anchor @ other))
+    assert to_probability(line(other)).mean() == pytest.approx(y.mean(), abs=0.01)
 
 
-def test_platt_survives_separable_rows():
-    curve = fit("platt", np.array([-2.0, -1, 1, 2] * 20), np.array([0.0, 0, 1, 1] * 20))
-    assert np.isfinite([curve.slope, curve.shift]).all()
+def test_a_base_rate_has_the_level_alone():
+    y = np.repeat([1.0, 0.0], [30, 70])
+    found, _ = adjusted(np.zeros(100), y)
+    assert found.slope == 1
+    assert to_probability(found.calibration(-5.0)(np.array([-5.0]))) == pytest.approx(0.3, abs=0.01)
+
+
+def test_separable_rows_stay_finite():
+    line = one_line(np.array([-2.0, -1, 1, 2] * 20), np.array([0.0, 0, 1, 1] * 20))
+    assert np.isfinite([line.slope, line.shift]).all()
 
 
 def test_intervals_hold_the_probability_and_rise_with_it():
@@ -77,19 +113,21 @@ def test_nine_in_ten_intervals_hold_the_rate_of_rows_scored_alike(contracts, per
     assert abs(np.mean(share) - 0.9) <= 2 * error + 0.01
 
 
-def test_intervals_hold_the_rate_of_the_next_span_where_levels_shift_from_span_to_span():
-    held, blind, trials, spans, rows = [], [], 120, 5, 400
+def test_intervals_hold_the_rate_of_the_next_span_where_levels_wander_from_span_to_span():
+    held, blind, trials, spans, rows = [], [], 120, 8, 400
     rng = np.random.default_rng(0)
     for _ in range(trials):
-        shift = rng.normal(0, 0.3, spans + 1)
-        logit = rng.normal(0.5, 1.0, spans * rows)
-        period = np.repeat(np.arange(spans), rows)
-        y = (rng.random(spans * rows) < to_probability(logit + shift[period])).astype(float)
-        p, contract = to_probability(logit), np.arange(spans * rows)
-        scored = np.quantile(p, np.linspace(0.05, 0.95, 10))
-        true_rate = to_probability(to_logit(scored) + shift[-1])
-        for told, spans_told in ((held, period), (blind, None)):
-            low, high = fit_intervals(p, y, contract, spans_told).limits(scored)
+        level = np.cumsum(rng.normal(0, 0.3, spans + 1))
+        logit = rng.normal(0.0, 1.0, spans * rows)
+        of = np.repeat(np.arange(spans), rows)
+        y = (rng.random(spans * rows) < to_probability(logit + level[of])).astype(float)
+        found, levelled = adjusted(logit, y, spans=Spans(of, 3.0 * np.arange(spans)), wanted=3.0 * spans)
+        p, expected = to_probability(levelled.logit), to_probability(levelled.expected)
+        scored = np.quantile(logit, np.linspace(0.05, 0.95, 10))
+        true_rate = to_probability(scored + level[-1])
+        served = to_probability(found.calibration(float(logit.mean()))(scored))
+        for told, drift in ((held, found.variance), (blind, 0.0)):
+            low, high = fit_intervals(p, y, np.arange(len(y)), expected, drift).limits(served)
             told.append(((low <= true_rate) & (true_rate <= high)).mean())
     assert np.mean(held) >= 0.9 - 2 * np.std(held) / np.sqrt(trials)
     assert np.mean(blind) < 0.6
@@ -97,12 +135,14 @@ def test_intervals_hold_the_rate_of_the_next_span_where_levels_shift_from_span_t
 
 def test_spans_at_one_level_cost_little_width():
     _, y, logit, contract = sample(20_000)
-    p, at = to_probability(logit), np.array([0.3, 0.5, 0.7])
-    width = {}
-    for name, period in (("none", None), ("spans", np.arange(20_000) // 4_000)):
-        low, high = fit_intervals(p, y, contract, period).at(at)
-        width[name] = float((high - low).mean())
-    assert width["spans"] < 2.5 * width["none"]
+    of = np.arange(20_000) // 2_500
+    found, levelled = adjusted(logit, y, spans=Spans(of, 3.0 * np.arange(8)), wanted=24.0)
+    p, expected = to_probability(levelled.logit), to_probability(levelled.expected)
+    at, width = np.array([0.3, 0.5, 0.7]), {}
+    for drift in (0.0, found.variance):
+        low, high = fit_intervals(p, y, contract, expected, drift).at(at)
+        width[drift] = float((high - low).mean())
+    assert width[found.variance] < 2.5 * width[0.0]
 
 
 def test_intervals_are_wider_for_fewer_contracts_however_many_snapshots():

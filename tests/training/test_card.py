@@ -31,7 +31,15 @@ def content(**changed):
         "horizon_days": None,
         "served": "blend",
         "why": "blend",
-        "calibration": "none",
+        "calibration": "slope 1.02",
+        "judged_calibration": "slope 0.97",
+        "ranking": {"auc": 0.7, "low": 0.6, "high": 0.8, "words": "AUC within spans of time 0.700"},
+        "adjustment": {
+            "slope": 1.02,
+            "level": 1.0,
+            "variance": 0.04,
+            "spans": [[624.5, 0.0, 0.1, 80], [627.5, 1.1, 0.2, 60]],
+        },
         "forward": figures,
         "random": figures,
         "gap": 0.0,
@@ -73,6 +81,9 @@ def content(**changed):
 
 def test_it_is_one_file_that_needs_nothing_else():
     page = card.html(content())
+    assert "as judged: slope 0.97. As served: slope 1.02" in page
+    assert "<td>2022-01</td>" in page
+    assert '<td>expected next</td><td class="n">–</td><td class="n">73 %</td><td class="n">0.20</td>' in page
     assert not re.findall(r"(?:src|href)=|@import|url\(|<script", page)
     assert page.count("<svg") == 3
     assert "of the lost contracts are in the first" in page

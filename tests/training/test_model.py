@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,12 @@ from model_data import dated, true_log_odds, undated
 from features.errors import RenewalError
 from features.settings import Settings
 from training.baselines import heuristic_baseline
-from training.candidates import choose_recipe, fit_recipe
+from training.candidates import Held, adjusted, choose_recipe, fit_recipe
 from training.dataset import Dataset
 from training.metrics import auc, log_loss
 from training.model import Model
 from training.select import select
-from training.split import blocked_folds, grouped_folds
+from training.split import grouped_folds
 
 SETTINGS = Settings(seed=0, threads=1)
 
@@ -25,7 +26,6 @@ def chosen(ds: Dataset, served: str):
     recipe = choose_recipe(
         ds,
         grouped_folds(ds, 3),
-        is_forward=False,
         name="s",
         storage=None,
         trials=3,
@@ -33,8 +33,6 @@ def chosen(ds: Dataset, served: str):
         seed=0,
         threads=1,
     )
-    from dataclasses import replace
-
     return replace(recipe, served=served, share={"xgboost": 1.0, "blend": 0.5}.get(served, 0.0))
 
 
@@ -81,7 +79,7 @@ assert reasons(model, pd.DataFrame({{"calls_90d": [3.0]}}))
         (None, "no such file"),
         ("{", "JSONDecodeError"),
         ('{"format": 99}', "format 99"),
-        ('{"format": 1}', "KeyError"),
+        ('{"format": 2}', "KeyError"),
     ],
 )
 def test_a_folder_without_a_whole_model_is_one_clear_error(text, found, tmp_path):
@@ -129,17 +127,18 @@ def test_what_is_served_finds_the_signal_on_later_data(selection):
 
 
 def test_the_later_part_is_out_of_the_choice(selection):
-    """Turning every later outcome round changes the report, and nothing that was chosen."""
+    """Turning every later outcome round changes the report and the verdict, and nothing that was chosen."""
     ds = dated(700)
     ds.y[selection.split.test] = 1 - ds.y[selection.split.test]
     turned = select(ds, SETTINGS, trials=4, storage=None)
-    assert turned.recipe.served == selection.recipe.served
+    assert turned.study["log_loss"] == selection.study["log_loss"]
+    assert turned.recipe.regression == selection.recipe.regression
     assert (
         turned.recipe.tuned == selection.recipe.tuned
         or turned.recipe.tuned.params == selection.recipe.tuned.params
     )
-    assert (turned.test["probability"] == selection.test["probability"]).all()
-    assert turned.forward["auc"] == pytest.approx(1 - selection.forward["auc"])
+    assert (turned.test["logistic regression"] == selection.test["logistic regression"]).all()
+    assert turned.ranking.auc < selection.ranking.auc - 0.1
 
 
 def test_bands_are_cut_at_the_20th_and_50th_percentile(selection):
@@ -159,18 +158,46 @@ def test_without_signal_the_base_rate_is_served_or_nearly(make):
     assert found.model.probability(ds.X).std() < 0.05
 
 
-def test_a_gain_that_does_not_recur_over_time_is_no_evidence():
-    """History too short for forward folds, a column that tells outcomes in four of five months only."""
-    ds = dated(600)
-    months = blocked_folds(ds, 5)
-    ds.X["usage"] = ds.y + 0.5 * np.random.default_rng(0).normal(size=len(ds))
-    ds.X.loc[months[4].test, "usage"] *= -1.0
-    recipe = choose_recipe(
-        ds, months, is_forward=False, name="s", storage=None, trials=2, seconds=None, seed=0, threads=1
+def test_drift_that_a_column_tells_is_no_ranking():
+    """Outcomes follow the month, a column tells the month, and nothing else says anything."""
+    ds = dated(900, signal=False)
+    month = (ds.snapshots["matured_at"] - ds.snapshots["matured_at"].min()).dt.days.to_numpy() / 30
+    drawn = np.random.default_rng(0).random(ds.subjects.max() + 1)[ds.subjects]
+    drifting = replace(ds, y=(drawn < 0.2 + 0.02 * month).astype(float))
+    drifting.X["usage"] = month
+    found = select(drifting, SETTINGS, trials=2, storage=None)
+    assert found.served == "base rate"
+    assert "beyond chance" in found.why
+    assert found.model.probability(ds.X).mean() > drifting.base_rate + 0.1
+
+
+def test_a_model_speaks_while_the_base_rate_steps_down():
+    """What once was a reason to stay silent: the later part lies far below what was trained on."""
+    ds = dated(900)
+    late = ds.snapshots["matured_at"] > ds.snapshots["matured_at"].quantile(0.75)
+    drawn = np.random.default_rng(0).random(ds.subjects.max() + 1)[ds.subjects]
+    stepped = replace(ds, y=np.where(late & (drawn < 0.6), 0.0, ds.y))
+    found = select(stepped, SETTINGS, trials=2, storage=None)
+    assert found.served != "base rate"
+    assert found.ranking.is_real
+    assert found.model.probability(ds.X.iloc[-300:]).mean() < 0.75 * stepped.base_rate
+    assert found.adjustment.moved < -0.4
+
+
+def test_what_is_judged_carries_the_same_adjustment_as_what_is_served(selection):
+    """The judged probabilities come again from the recipe, fitted and adjusted on the earlier part alone."""
+    ds, split = dated(700), selection.split
+    start = ds.snapshots["as_of"].to_numpy()[split.test].min()
+    earlier, before = ds.take(split.train), np.isin(selection.recipe.held.rows, split.train)
+    place = np.searchsorted(split.train, selection.recipe.held.rows[before])
+    held = Held(place, selection.recipe.held.score[before])
+    recipe, _ = adjusted(earlier, replace(selection.recipe, held=held), start)
+    assert recipe.adjustment == selection.judged
+    model = fit_recipe(earlier, recipe, seed=0, threads=1)
+    assert model.probability(ds.X.iloc[split.test]) == pytest.approx(
+        selection.test["probability"].to_numpy(), abs=1e-6
     )
-    assert recipe.losses["xgboost"] < recipe.losses["base rate"]
-    assert recipe.served == "base rate"
-    assert "not in every period" in recipe.why
+    assert len(selection.adjustment.spans) >= len(selection.judged.spans)
 
 
 def test_undated_data_is_judged_on_rows_the_choice_never_saw():

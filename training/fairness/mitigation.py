@@ -334,7 +334,7 @@ class _Held:
     def of(case: Case, settings: Settings) -> "_Held":
         declared = DECLARED[case.ds.kind]
         ds = case.ds.take(_earlier(case))
-        folds, _ = tuning_folds(ds, settings.seed)
+        folds = tuning_folds(ds, settings.seed)
         metric = METRICS[declared.primary]
         outcome = declared.positive_label if metric.base == "positive" else 1 - declared.positive_label
         return _Held(case, settings, ds, folds, outcome, metric.limit)
@@ -351,7 +351,7 @@ class _Held:
 
     def _predicted(self, ds: Dataset) -> np.ndarray:
         parts = []
-        recipe, threads = self.case.selection.recipe, threads_for(ds.X.size, self.settings.threads)
+        recipe, threads = self.case.selection.recipe.at_base(), threads_for(ds.X.size, self.settings.threads)
         for fold in self.folds:
             model = fit_recipe(ds.take(fold.train), recipe, seed=self.settings.seed, threads=threads)
             parts.append(model.probability(ds.X.iloc[fold.test]))

@@ -9,7 +9,8 @@ from features.settings import Settings
 from training.fairness.mitigation import MITIGATIONS, Case, mend
 from training.fairness.mitigation_price import option_row
 from training.fairness.parity import declared, segments_of, verdict_of
-from training.train import choice, learn, plain
+from training.select import select
+from training.train import TRIALS, learn, plain
 
 if TYPE_CHECKING:
     from features.crm.crm import Crm
@@ -50,11 +51,13 @@ def parity_options(
         )
     each = None if minutes is None else minutes / (1 + len(MITIGATIONS))
     trained = learn(
-        kind, crm, settings, trials=trials, minutes=each, bar=(), allow=(), waivers=None, rival=None,
+        kind, crm, settings, trials=trials, minutes=each, bar=(), allow=(), waivers=None,
         mitigate=None, say=say,
     )  # fmt: skip
     horizon = trained.selection.model.horizon_days
-    choose = partial(choice, settings=settings, trials=trials, minutes=each, horizon_days=horizon, say=say)
+    choose = partial(
+        select, settings=settings, trials=trials or TRIALS, minutes=each, horizon_days=horizon, say=say
+    )
     case = Case(trained.ds, segments_of(crm), trained.selection, choose)
     options = [option_row(case, None), *[_option(name, case, settings, say) for name in MITIGATIONS]]
     return plain(

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.stats import skew
 from sklearn.linear_model import LogisticRegression
 
-from training.calibrate import choose
+from training.calibrate import one_line
 from training.encode import learn_encoding
 from training.icp.fit_score import LEAST_HOURS, PARTS, Fit, Part, as_logs
 from training.icp.prospect_outcomes import Sample, split
@@ -158,9 +158,7 @@ def _learn(link: str, D: np.ndarray, lesson: Lesson, seed: int) -> Part:
     intercepts, coefficients = solve(D, lesson.y)
     part = Part(link, float(intercepts[best]), coefficients[best])
     if link == "logit":
-        return replace(
-            part, calibration=choose(held_out[best], lesson.y, fold, np.arange(len(fold)), forward=False)
-        )
+        return replace(part, calibration=one_line(held_out[best], lesson.y))
     if link == "log":
         return replace(part, scale=float(np.exp(lesson.y).sum() / np.exp(held_out[best]).sum()))
     return part
