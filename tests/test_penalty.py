@@ -10,8 +10,9 @@ from training.dataset import dataset
 from training.linear import fit_logistic
 from training.metrics import to_probability
 from training.penalty import choose_penalty
-from training.search import SCREENED, search
+from training.search import search
 from training.split import grouped_folds
+from training.training_rows import SCREENED
 
 TELLING = ["real 0", "real 1", "real 2"]
 

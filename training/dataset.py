@@ -38,6 +38,7 @@ class Dataset:
         groups: (n,) account codes; undated: rows that are equal share a code.
         weights: (n,) summing to the number of contracts or deals; the same for every row but for an emphasis.
         emphasis: weighs rows by segment and outcome, where parity is to be mended; None: all alike.
+        alike: (n,) codes of dated contracts alike in every column; None: every contract differs.
     """
 
     X: pd.DataFrame
@@ -49,6 +50,7 @@ class Dataset:
     groups: np.ndarray
     weights: np.ndarray
     emphasis: Emphasis | None = None
+    alike: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -60,8 +62,10 @@ class Dataset:
 
     @property
     def together(self) -> np.ndarray:
-        """(n,) codes of rows that no random fold may part: a contract's snapshots; undated: equal rows."""
-        return self.subjects if self.dated else self.groups
+        """(n,) codes of rows that no random fold may part: those of contracts alike; undated: equal rows."""
+        if not self.dated:
+            return self.groups
+        return self.subjects if self.alike is None else self.alike
 
     @property
     def base_rate(self) -> float:
@@ -81,6 +85,7 @@ class Dataset:
             y=self.y[rows],
             snapshots=self.snapshots.iloc[rows],
             groups=self.groups[rows],
+            alike=None if self.alike is None else self.alike[rows],
         )
         return part.weighed(self.emphasis)
 
@@ -190,9 +195,12 @@ def equal_rows(X: pd.DataFrame) -> np.ndarray:
     """
     hashed = pd.util.hash_pandas_object(X, index=False) if X.shape[1] else pd.Series(np.zeros(len(X)))
     codes = _codes(hashed)
-    if len(X) and (codes.max() + 1 < 50 or np.bincount(codes).max() > len(X) / 10):
-        return np.arange(len(X))
-    return codes
+    return np.arange(len(X)) if is_by_chance(codes) else codes
+
+
+def is_by_chance(codes: np.ndarray) -> bool:
+    """Whether so few contents differ that equality is coincidence: fewer than 50, or one in ten the same."""
+    return bool(len(codes)) and bool(codes.max() + 1 < 50 or np.bincount(codes).max() > len(codes) / 10)
 
 
 def _codes(values: pd.Series) -> np.ndarray:

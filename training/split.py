@@ -58,7 +58,7 @@ def blocked_folds(ds: Dataset, n: int = 5) -> list[Split]:
     folds = []
     for at in np.unique(block):
         test = np.flatnonzero(block == at)
-        seen = np.isin(ds.subjects, ds.subjects[test])
+        seen = np.isin(ds.together, ds.together[test])
         folds.append(Split(np.flatnonzero((block != at) & ~seen), test))
     return [fold for fold in folds if is_usable(ds, fold)]
 

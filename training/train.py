@@ -14,7 +14,7 @@ from features.progress import Say, silent
 from features.settings import Settings
 from training import card, model_versions, registry
 from training.card_figures import save_reference
-from training.dataset import Dataset, build
+from training.dataset import UNITS, Dataset, build
 from training.fairness.mitigation import Case, mend
 from training.fairness.mitigation_price import in_words, option_row
 from training.fairness.parity import parity, save_parity, segment_rows, segments_of, threshold
@@ -24,6 +24,7 @@ from training.leakage import Guard, guard
 from training.leakage_evidence import beside
 from training.model_versions import Record
 from training.registry import MODEL_FOLDER, RESULT_FILE, Loaded, register
+from training.repeats import Repeats, counted_once
 from training.select import Selection, no_worse_than_base_rate, select
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Trained:
     gates: dict[str, Gate]
     proxies: list[dict[str, Any]] = field(default_factory=list)
     mitigation: dict[str, Any] | None = None
+    repeats: Repeats = field(default_factory=Repeats)
 
 
 def train(
@@ -149,7 +151,7 @@ def learn(
     found = guard(ds, beside(crm, ds, settings), bar=bar, allow=allow)
     for column, reason in found.barred.items():
         say(f"barred {column}: {reason}")
-    clean = found.apply(ds)
+    clean, repeats = counted_once(found.apply(ds))
     each = None if minutes is None else minutes / (2 if mitigate else 1)
     choose = partial(choice, settings=settings, trials=trials, minutes=each, horizon_days=horizon, say=say)
     selection = choose(clean)
@@ -168,7 +170,7 @@ def learn(
         judged["not worse than the champion"] = against_champion(ds, selection.test, rival)
     for name, gate in judged.items():
         say(f"{name}: {_PASSED[gate.passed]} ({gate.why})")
-    return Trained(kind, clean, found, selection, checks, judged, told, mitigation)
+    return Trained(kind, clean, found, selection, checks, judged, told, mitigation, repeats)
 
 
 def choice(
@@ -263,6 +265,8 @@ def warnings(trained: Trained) -> list[str]:
         told.append("Little data: intervals are wide, and small differences mean nothing.")
     if trained.mitigation is not None:
         told.append(f"Mitigation {in_words(trained.mitigation)}.")
+    if repeated := trained.repeats.in_words(UNITS[ds.kind]):
+        told.append(repeated)
     if trained.guard.allowed:
         told.append(f"Allowed by hand: {', '.join(trained.guard.allowed)}.")
     return told

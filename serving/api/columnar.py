@@ -158,7 +158,7 @@ def _features(model: Model, table: pa.Table) -> Mapping[str, Column]:
     columns, found = columns_of(table), {}
     for name in model.features:
         if name in columns:
-            found[name] = columns[name] if name in model.encoding.levels else _numbers(name, table[name])
+            found[name] = columns[name] if model.encoding.is_category(name) else _numbers(name, table[name])
     return found
 
 
