@@ -125,7 +125,12 @@ def _fold_matrices(rows: Rows, fold: Split, choice: str, threads: int) -> _Binne
     types = [rows.types[c] for c in columns]
     train, test = rows.learnt(fold.train), rows.judged(fold)
     binned = matrix(
-        train[:, columns], rows.y[fold.train], rows.weights_of(fold.train), types, threads=threads
+        train[:, columns],
+        rows.y[fold.train],
+        rows.weights_of(fold.train),
+        types,
+        threads=threads,
+        offered=rows.offered(choice, fold.train),
     )
     return _Binned(columns, binned, np.ascontiguousarray(test[:, columns]), rows.y[fold.test])
 

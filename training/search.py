@@ -13,7 +13,7 @@ from features.progress import Say, silent
 from training.boosting import CAUTIOUS, DEFAULT, MAX_TREES, Trees, fit_trees, threads_for
 from training.racing import Race
 from training.split import Split
-from training.training_rows import EVERYTHING, SCREENED, Rows
+from training.training_rows import EVERYTHING, SCREENED, WEIGHTED, Rows
 
 if TYPE_CHECKING:
     import optuna
@@ -116,6 +116,7 @@ def fit_tuned(rows: Rows, at: np.ndarray, tuned: Tuned, *, seed: int, threads: i
     most.
     """
     rounds = round(tuned.rounds * np.clip(np.sqrt(rows.contracts(at) / tuned.contracts), 1.0, 1.5))
+    choice = tuned.params.get("features", EVERYTHING)
     return fit_trees(
         rows.learnt(at),
         rows.y[at],
@@ -124,7 +125,8 @@ def fit_tuned(rows: Rows, at: np.ndarray, tuned: Tuned, *, seed: int, threads: i
         rows.directions,
         tuned.params,
         min(rounds, MAX_TREES),
-        columns=rows.read(tuned.params.get("features", EVERYTHING), at),
+        columns=rows.read(choice, at),
+        offered=rows.offered(choice, at),
         seed=seed,
         threads=threads,
     )
@@ -163,7 +165,7 @@ def _enqueue_default(study: "optuna.Study", rows: Rows) -> None:
         return
     shallow = {"max_depth": 2, "learning_rate": 0.04} if rows.small else {}
     for params in (DEFAULT, CAUTIOUS):
-        for choice in (EVERYTHING, SCREENED):
+        for choice in (EVERYTHING, WEIGHTED, SCREENED):
             if choice in rows.choices:
                 study.enqueue_trial({**params, **shallow, "features": choice})
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from training.linear import fit_logistic
 from training.split import Split
+from training.stability import column_weights
 from training.target_statistics import TargetHistory
 
 LOOKS = 3
@@ -13,6 +14,7 @@ LOOKS = 3
 SEARCH_ROWS = 30_000
 EVERYTHING = "all"
 SCREENED = "screened"
+WEIGHTED = "weighted"
 SCREEN_ROWS = 20_000
 
 
@@ -53,16 +55,24 @@ class Rows:
 
     @property
     def choices(self) -> list[str]:
-        """What a search may choose from: all columns, the screened ones, all without one group."""
+        """What a search may choose from: all columns alike, all by how stable they are, the screened ones,
+        all without one group.
+        """
         screened = [SCREENED] if self.screen is not None else []
-        return [EVERYTHING, *screened, *(self.columns_of if len(self.columns_of) > 1 else ())]
+        return [EVERYTHING, WEIGHTED, *screened, *(self.columns_of if len(self.columns_of) > 1 else ())]
 
     def read(self, choice: str, at: np.ndarray) -> np.ndarray:
         """The columns of a feature choice, for rows at these positions to learn from."""
         every = np.arange(self.E.shape[1])
         if choice == SCREENED:
             return self._screened(at)
-        return every if choice == EVERYTHING else np.setdiff1d(every, self.columns_of[choice])
+        return every if choice in (EVERYTHING, WEIGHTED) else np.setdiff1d(every, self.columns_of[choice])
+
+    def offered(self, choice: str, at: np.ndarray) -> np.ndarray | None:
+        """How often a tree is offered each column, as weights; None for all alike."""
+        if choice != WEIGHTED:
+            return None
+        return column_weights(self.learnt(at), self.y[at], self.subjects[at], self.types)
 
     def learnt(self, at: np.ndarray) -> np.ndarray:
         """(m, k) rows at these positions to learn from."""
