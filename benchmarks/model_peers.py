@@ -4,6 +4,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -113,11 +114,16 @@ def optuna_lightgbm(ds: Dataset, seed: int, trials: int) -> Callable[[pd.DataFra
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folds, _ = tuning_folds(ds, seed)
     E = _codes(ds.X, levels=(levels := _levels(ds.X)))
-    categories = [at for at, small in enumerate(_small(ds.X)) if small] or "auto"
-    fixed = {"random_state": seed, "verbose": -1, "n_jobs": Settings.from_env().threads, "subsample_freq": 1}
+    categories: Any = [at for at, small in enumerate(_small(ds.X)) if small] or "auto"
+    fixed: dict[str, Any] = {
+        "random_state": seed,
+        "verbose": -1,
+        "n_jobs": Settings.from_env().threads,
+        "subsample_freq": 1,
+    }
 
     def objective(trial: "optuna.Trial") -> float:
-        params = {
+        params: dict[str, Any] = {
             "num_leaves": trial.suggest_int("num_leaves", 4, 64, log=True),
             "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.2, log=True),
             "min_child_samples": trial.suggest_int("min_child_samples", 5, 200, log=True),

@@ -44,8 +44,9 @@ def made(world: str, seed: int) -> tuple[Dataset, np.ndarray]:
     def quantity() -> np.ndarray:
         return 0.8 * rng.normal(size=CONTRACTS)[of] + 0.6 * rng.normal(size=len(of))
 
-    def words(levels: int) -> pd.Categorical:
-        return pd.Categorical([f"v{value}" for value in rng.integers(0, levels, CONTRACTS)[of]])
+    def words(levels: int) -> pd.Series:
+        values = [f"v{value}" for value in rng.integers(0, levels, CONTRACTS)[of]]
+        return pd.Series(values).astype("category")
 
     X: dict[str, object] = {f"idle {at}": quantity() for at in range(IDLE)}
     X |= {f"idle attribute {at}": words(3 + at) for at in range(10)}
@@ -145,7 +146,8 @@ def main() -> None:
             y = ds.y[split.test]
             for name, fit in CONTENDERS[world].items():
                 excess[name].append(log_loss(y, fit(ds, split)) - log_loss(y, p[split.test]))
-        gain = np.subtract(*excess.values())
+        without, with_part = map(np.array, excess.values())
+        gain = without - with_part
         for name, values in excess.items():
             print(f"{world:9} {name:32} excess {np.mean(values):.4f}", flush=True)
         error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.nan
