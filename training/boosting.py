@@ -12,7 +12,7 @@ from training.treeshap import Tables, tables
 
 MAX_TREES = 300
 THREADED_CELLS = 3_000_000
-MAX_BIN = 64
+MAX_BIN = 32
 FEW_ROWS = 64
 MANY_ROWS = 500
 DEFAULT: dict[str, Any] = {
