@@ -36,7 +36,7 @@ SETTINGS = [
 ]
 
 
-def made(world: str, seed: int) -> tuple[Dataset, np.ndarray]:
+def world_of(world: str, seed: int) -> tuple[Dataset, np.ndarray]:
     """A dataset of this world and its true probabilities (n,)."""
     rng = np.random.default_rng(seed)
     of = np.repeat(np.arange(CONTRACTS), len(LEADS))
@@ -109,12 +109,12 @@ def regression(ds: Dataset, split: Split) -> np.ndarray:
 @contextmanager
 def without_statistics() -> Iterator[None]:
     """Many-valued categories told apart value by value, as if there were no statistics."""
-    kept = candidates.many_valued
+    many_valued = candidates.many_valued
     candidates.many_valued = lambda X: []
     try:
         yield
     finally:
-        candidates.many_valued = kept
+        candidates.many_valued = many_valued
 
 
 def told_apart(ds: Dataset, split: Split) -> np.ndarray:
@@ -134,14 +134,16 @@ CONTENDERS: dict[str, dict[str, Callable[[Dataset, Split], np.ndarray]]] = {
 
 def main() -> None:
     """A line for each world and contender."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--seeds", type=int, default=20)
-    asked.add_argument("--worlds", nargs="*", default=list(CONTENDERS), choices=list(CONTENDERS))
-    given = asked.parse_args()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--worlds", nargs="*", default=list(CONTENDERS), choices=list(CONTENDERS))
+    given = parser.parse_args()
     for world in given.worlds:
         excess: dict[str, list[float]] = {name: [] for name in CONTENDERS[world]}
         for seed in range(given.seeds):
-            ds, p = made(world, seed)
+            ds, p = world_of(world, seed)
             split = forward_split(ds)
             y = ds.y[split.test]
             for name, fit in CONTENDERS[world].items():

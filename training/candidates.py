@@ -120,7 +120,11 @@ def fit_recipe(ds: Dataset, recipe: Recipe, *, seed: int, threads: int) -> Model
         trees = fit_tuned(rows, np.arange(len(rows.y)), recipe.tuned, seed=seed, threads=threads)
     if recipe.served in ("logistic", "blend"):
         logistic = fit_logistic(
-            rows.learnt(np.arange(len(ds))), rows.y, rows.weight, rows.types, **asdict(recipe.regression)
+            rows.for_training(np.arange(len(ds))),
+            rows.y,
+            rows.weight,
+            rows.types,
+            **asdict(recipe.regression),
         )
     return Model(
         kind=ds.kind,
@@ -155,7 +159,7 @@ def encoded_rows(ds: Dataset) -> tuple[Rows, Encoding]:
         history=history,
         of_history=tuple(encoding.columns.index(name) for name in history.levels) if history else (),
     )  # fmt: skip
-    return replace(rows, E=rows.learnt(every)), encoding
+    return replace(rows, E=rows.for_training(every)), encoding
 
 
 def _history(ds: Dataset) -> TargetHistory | None:

@@ -79,18 +79,18 @@ def _walk(
     sparse: bool = False,
 ) -> _Penalised:
     """From the strongest penalty to weaker ones, until the mean loss has risen `patience` times running."""
-    found: list[_Penalised] = []
+    walked: list[_Penalised] = []
     worse = 0
     for C in penalties:
         margins = list(pool.map(lambda fit: fit.margin(C, sparse), fits))  # noqa: B023
         loss = np.mean(
             [log_loss(y[fit.judged], to_probability(m)) for fit, m in zip(fits, margins, strict=True)]
         )
-        worse = worse + 1 if found and loss > found[-1].loss else 0
-        found.append(_Penalised(float(loss), C, np.concatenate(margins)))
+        worse = worse + 1 if walked and loss > walked[-1].loss else 0
+        walked.append(_Penalised(float(loss), C, np.concatenate(margins)))
         if worse == patience:
             break
-    return min(found, key=lambda each: each.loss)
+    return min(walked, key=lambda each: each.loss)
 
 
 class _FoldDesigns:
@@ -100,7 +100,7 @@ class _FoldDesigns:
         self.judged = fold.test
         sampled = Split(rows.sample(fold.train, seed=0, most=PENALTY_ROWS), fold.test)
         self.y, self.weight = rows.y[sampled.train], rows.weights_of(sampled.train)
-        train, test = rows.learnt(sampled.train), rows.judged(sampled)
+        train, test = rows.for_training(sampled.train), rows.for_judging(sampled)
         self.terms = design_terms(train, rows.types, curved)
         self.bends = any(term.kind == "hinge" for term in self.terms)
         self.train, self.test = design(train, self.terms), design(test, self.terms)

@@ -102,8 +102,8 @@ class Race:
         if self.best is None:
             return False
         means, variances = [], []
-        for fold, own, best in zip(self.folds, run.by_fold, self.best.by_fold, strict=False):
-            behind = (own - best) * self.rows.weight[fold.test] / self.rows.weight[fold.test].sum()
+        for fold, losses, best in zip(self.folds, run.by_fold, self.best.by_fold, strict=False):
+            behind = (losses - best) * self.rows.weight[fold.test] / self.rows.weight[fold.test].sum()
             means.append(behind.sum())
             by_contract = np.bincount(self.rows.subjects[fold.test], behind - behind.mean())
             variances.append((by_contract**2).sum())
@@ -123,7 +123,7 @@ class _Binned:
 def _fold_matrices(rows: Rows, fold: Split, choice: str, threads: int) -> _Binned:
     columns = rows.read(choice, fold.train)
     types = [rows.types[c] for c in columns]
-    train, test = rows.learnt(fold.train), rows.judged(fold)
+    train, test = rows.for_training(fold.train), rows.for_judging(fold)
     binned = matrix(
         train[:, columns],
         rows.y[fold.train],

@@ -1,7 +1,7 @@
 """The same customer under several ids: rows alike in all that is known of them, counted once.
 
 Exports and merged CRMs repeat customers. Their copies would stand on both sides of a fold, and a model that
-remembers rows would look as if it had learnt something.
+remembers rows would look as if it had found something out.
 """
 
 from dataclasses import dataclass, replace
@@ -34,10 +34,10 @@ class Repeats:
     def in_words(self, unit: str) -> str | None:
         """A sentence for the card; None where nobody is alike. `unit`: contracts or deals."""
         if self.copies:
-            copy, kept = next(iter(self.copies.items()))
+            copy, first = next(iter(self.copies.items()))
             return (
                 f"{len(self.copies):,} {unit} repeat another one under other ids, alike in every column and "
-                f"in how they ended ({copy} is {kept}, for example): each is counted once."
+                f"in how they ended ({copy} is {first}, for example): each is counted once."
             )
         if self.alike:
             return (
@@ -68,24 +68,23 @@ def counted_once(ds: Dataset) -> tuple[Dataset, Repeats]:
     groups = groups[(groups["n"] > 1) & (groups["n"] == groups["accounts"])]
     pairs = int((groups["n"] * (groups["n"] - 1) // 2).sum())
     conflicts = int((groups["good"] * (groups["n"] - groups["good"])).sum())
-    found = Repeats(int((groups["n"] - 1).sum()), pairs, conflicts)
+    repeats = Repeats(int((groups["n"] - 1).sum()), pairs, conflicts)
     if not pairs:
-        return ds, found
+        return ds, repeats
     if conflicts > MOST_CONFLICTS * pairs:
-        return replace(ds, alike=codes[ds.subjects]), found
-    return _without_copies(ds, table[table["content"].isin(groups.index)], codes, found)
+        return replace(ds, alike=codes[ds.subjects]), repeats
+    return _without_copies(ds, table[table["content"].isin(groups.index)], codes, repeats)
 
 
 def _without_copies(
-    ds: Dataset, table: pd.DataFrame, codes: np.ndarray, found: Repeats
+    ds: Dataset, table: pd.DataFrame, codes: np.ndarray, repeats: Repeats
 ) -> tuple[Dataset, Repeats]:
-    kept = table.groupby(["content", "y"])["subject"].transform("first")
-    copies = dict(
-        zip(table["subject"][table["subject"] != kept], kept[table["subject"] != kept], strict=True)
-    )
+    first = table.groupby(["content", "y"])["subject"].transform("first")
+    repeated = table["subject"] != first
+    copies = dict(zip(table["subject"][repeated], first[repeated], strict=True))
     stays = ~ds.snapshots["subject_id"].isin(copies.keys()).to_numpy()
     once = replace(ds, alike=codes[ds.subjects]).take(np.flatnonzero(stays))
-    return once, replace(found, copies={str(copy): str(one) for copy, one in copies.items()})
+    return once, replace(repeats, copies={str(copy): str(one) for copy, one in copies.items()})
 
 
 def _content(ds: Dataset) -> np.ndarray:

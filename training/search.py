@@ -103,7 +103,7 @@ def refit_on_folds(
     inner = threads_for(rows.E.size, threads)
 
     def judge(fold: Split) -> np.ndarray:
-        return fit_tuned(rows, fold.train, tuned, seed=seed, threads=inner).margin(rows.judged(fold))
+        return fit_tuned(rows, fold.train, tuned, seed=seed, threads=inner).margin(rows.for_judging(fold))
 
     with ThreadPoolExecutor(1 if inner > 1 else threads) as pool:
         return list(pool.map(judge, folds))
@@ -118,7 +118,7 @@ def fit_tuned(rows: Rows, at: np.ndarray, tuned: Tuned, *, seed: int, threads: i
     rounds = round(tuned.rounds * np.clip(np.sqrt(rows.contracts(at) / tuned.contracts), 1.0, 1.5))
     choice = tuned.params.get("features", EVERYTHING)
     return fit_trees(
-        rows.learnt(at),
+        rows.for_training(at),
         rows.y[at],
         rows.weight[at],
         rows.types,

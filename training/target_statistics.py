@@ -17,12 +17,12 @@ from training.encode import category
 from training.metrics import to_logit
 
 MANY_LEVELS = 20
-"""Up to so many values a column is told apart value by value: each has contracts enough to be learnt."""
+"""Up to so many values a column is told apart value by value: each has contracts enough."""
 FOLDS = 5
 
 
 def many_valued(X: pd.DataFrame) -> list[str]:
-    """The category columns with more values than are learnt one by one."""
+    """The category columns with more values than are told apart one by one."""
     return [
         str(name)
         for name in X
@@ -53,7 +53,7 @@ class TargetHistory:
     as_of: np.ndarray | None = None
     known_at: np.ndarray | None = None
 
-    def learnt(self, at: np.ndarray) -> np.ndarray:
+    def for_training(self, at: np.ndarray) -> np.ndarray:
         """(m, len(at)) what rows at these positions read of each other, none of its own outcome."""
         if self.as_of is not None:
             return np.array([self._ordered(codes, at) for codes in self.codes]).reshape(-1, len(at))
@@ -68,8 +68,8 @@ class TargetHistory:
         """(m, len(test)) what later rows read in the tables that the rows at `train` end in."""
         return np.array(
             [
-                np.append(self._table(own, len(values), train), np.nan)[own[test]]
-                for own, values in zip(self.codes, self.levels.values(), strict=True)
+                np.append(self._table(value, len(values), train), np.nan)[value[test]]
+                for value, values in zip(self.codes, self.levels.values(), strict=True)
             ]
         ).reshape(-1, len(test))
 
@@ -78,12 +78,12 @@ class TargetHistory:
 
         Values are those of float32; values no row has are left out.
         """
-        found = {}
-        for own, (name, values) in zip(self.codes, self.levels.items(), strict=True):
-            table = self._table(own, len(values), at).astype(np.float32)
-            present = np.unique(own[at][own[at] >= 0])
-            found[name] = {str(values[code]): float(table[code]) for code in present}
-        return found
+        tables = {}
+        for value, (name, values) in zip(self.codes, self.levels.items(), strict=True):
+            table = self._table(value, len(values), at).astype(np.float32)
+            present = np.unique(value[at][value[at] >= 0])
+            tables[name] = {str(values[code]): float(table[code]) for code in present}
+        return tables
 
     def _table(self, codes: np.ndarray, levels: int, at: np.ndarray) -> np.ndarray:
         """(levels,) the statistic of each value."""

@@ -72,16 +72,16 @@ class Rows:
         """How often a tree is offered each column, as weights; None for all alike."""
         if choice != WEIGHTED:
             return None
-        return column_weights(self.learnt(at), self.y[at], self.subjects[at], self.types)
+        return column_weights(self.for_training(at), self.y[at], self.subjects[at], self.types)
 
-    def learnt(self, at: np.ndarray) -> np.ndarray:
+    def for_training(self, at: np.ndarray) -> np.ndarray:
         """(m, k) rows at these positions to learn from."""
         E = self.E[at]
         if self.history is not None:
-            E[:, self.of_history] = self.history.learnt(at).T
+            E[:, self.of_history] = self.history.for_training(at).T
         return E
 
-    def judged(self, fold: Split) -> np.ndarray:
+    def for_judging(self, fold: Split) -> np.ndarray:
         """(m, k) a fold's rows to judge, encoded by what its other rows knew."""
         E = self.E[fold.test]
         if self.history is not None:
@@ -119,7 +119,12 @@ class Rows:
         assert self.screen is not None
         some = self.sample(at, seed=0, most=SCREEN_ROWS)
         fitted = fit_logistic(
-            self.learnt(some), self.y[some], self.weights_of(some), self.types, C=self.screen, sparse=True
+            self.for_training(some),
+            self.y[some],
+            self.weights_of(some),
+            self.types,
+            C=self.screen,
+            sparse=True,
         )
-        kept = np.unique([term.column for term in fitted.terms]).astype(int)
-        return kept if len(kept) else np.arange(self.E.shape[1])
+        columns = np.unique([term.column for term in fitted.terms]).astype(int)
+        return columns if len(columns) else np.arange(self.E.shape[1])

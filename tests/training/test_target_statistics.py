@@ -71,7 +71,7 @@ def slow_ordered(ds, strength_of):
 def test_a_row_reads_what_was_known_when_it_was_scored_as_a_plain_loop_says(monkeypatch):
     ds, _, _ = with_owners(dated(120))
     monkeypatch.setattr("training.target_statistics._strength", lambda good, n: 3.0)
-    fast = history(ds).learnt(np.arange(len(ds)))[0]
+    fast = history(ds).for_training(np.arange(len(ds)))[0]
     assert np.allclose(fast, slow_ordered(ds, 3.0), atol=1e-12)
     assert fast.std() > 0.1
 
@@ -81,11 +81,11 @@ def test_its_own_outcome_never_moves_what_a_row_reads(make, monkeypatch):
     monkeypatch.setattr("training.target_statistics._strength", lambda good, n: 3.0)
     ds, _, _ = with_owners(make(300))
     every = np.arange(len(ds))
-    before = history(ds).learnt(every)[0]
+    before = history(ds).for_training(every)[0]
     for contract in (3, 50, 200):
         own = ds.subjects == contract
         flipped = replace(ds, y=np.where(own, 1 - ds.y, ds.y))
-        after = history(flipped).learnt(every)[0]
+        after = history(flipped).for_training(every)[0]
         assert np.array_equal(before[own], after[own])
         assert not np.array_equal(before, after)
 
@@ -98,7 +98,7 @@ def test_later_outcomes_change_nothing_that_was_read_before(monkeypatch):
     changed = replace(ds, y=np.where(late, 1 - ds.y, ds.y))
     early = ds.snapshots["as_of"].to_numpy().astype("int64") <= middle
     every = np.arange(len(ds))
-    before, after = (history(each).learnt(every)[0] for each in (ds, changed))
+    before, after = (history(each).for_training(every)[0] for each in (ds, changed))
     assert np.array_equal(before[early], after[early])
     assert not np.array_equal(before, after)
 
@@ -160,6 +160,8 @@ def test_folds_are_judged_by_what_their_other_rows_knew():
     flipped = replace(
         rows, history=replace(rows.history, y=np.where(np.arange(len(ds)) < 600, ds.y, 1 - ds.y))
     )
-    assert np.array_equal(rows.judged(fold)[:, at], flipped.judged(fold)[:, at], equal_nan=True)
-    assert np.array_equal(rows.learnt(fold.train)[:, at], flipped.learnt(fold.train)[:, at], equal_nan=True)
+    assert np.array_equal(rows.for_judging(fold)[:, at], flipped.judged(fold)[:, at], equal_nan=True)
+    assert np.array_equal(
+        rows.for_training(fold.train)[:, at], flipped.for_training(fold.train)[:, at], equal_nan=True
+    )
     assert len(encoding.statistics["owner"]) > MANY_LEVELS
