@@ -33,7 +33,7 @@ class Rows:
         screen: inverse strength of the lasso whose columns the choice `screened` keeps; None for no such
             choice.
         subjects: (n,) a code for each contract or deal; by default each row is its own.
-        history: of the many-valued categories, whose columns of E depend on which rows are learnt from.
+        history: of the many-valued categories, whose columns of E depend on which rows train.
         of_history: which columns of E they are.
     """
 
