@@ -24,7 +24,7 @@ from training.leakage import Guard, guard
 from training.leakage_evidence import beside
 from training.model_versions import Record
 from training.registry import MODEL_FOLDER, RESULT_FILE, Loaded, register
-from training.repeats import Repeats, counted_once
+from training.same_customers import SameCustomers, counted_once
 from training.select import Selection, no_worse_than_base_rate, select
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Trained:
     gates: dict[str, Gate]
     proxies: list[dict[str, Any]] = field(default_factory=list)
     mitigation: dict[str, Any] | None = None
-    repeats: Repeats = field(default_factory=Repeats)
+    same_customers: SameCustomers = field(default_factory=SameCustomers)
 
 
 def train(
@@ -151,7 +151,7 @@ def learn(
     found = guard(ds, beside(crm, ds, settings), bar=bar, allow=allow)
     for column, reason in found.barred.items():
         say(f"barred {column}: {reason}")
-    clean, repeats = counted_once(found.apply(ds))
+    clean, same = counted_once(found.apply(ds))
     each = None if minutes is None else minutes / (2 if mitigate else 1)
     choose = partial(choice, settings=settings, trials=trials, minutes=each, horizon_days=horizon, say=say)
     selection = choose(clean)
@@ -170,7 +170,7 @@ def learn(
         judged["not worse than the champion"] = against_champion(ds, selection.test, rival)
     for name, gate in judged.items():
         say(f"{name}: {_PASSED[gate.passed]} ({gate.why})")
-    return Trained(kind, clean, found, selection, checks, judged, told, mitigation, repeats)
+    return Trained(kind, clean, found, selection, checks, judged, told, mitigation, same)
 
 
 def choice(
@@ -265,7 +265,7 @@ def warnings(trained: Trained) -> list[str]:
         told.append("Little data: intervals are wide, and small differences mean nothing.")
     if trained.mitigation is not None:
         told.append(f"Mitigation {in_words(trained.mitigation)}.")
-    if repeated := trained.repeats.in_words(UNITS[ds.kind]):
+    if repeated := trained.same_customers.in_words(UNITS[ds.kind]):
         told.append(repeated)
     if trained.guard.allowed:
         told.append(f"Allowed by hand: {', '.join(trained.guard.allowed)}.")

@@ -100,8 +100,9 @@ class Rows:
     def sample(self, at: np.ndarray, seed: int, most: int = SEARCH_ROWS) -> np.ndarray:
         """Of the rows at these positions `LOOKS` of each contract, and `most` in all.
 
-        Each contract's first draw comes before anybody's second.
+        Each contract's first draw comes before anybody's second; rows of no weight are never drawn.
         """
+        at = at[self.weight[at] > 0]
         order = at[np.random.default_rng(seed).permutation(len(at))]
         by_contract = order[np.argsort(self.subjects[order], kind="stable")]
         _, first, counts = np.unique(self.subjects[by_contract], return_index=True, return_counts=True)

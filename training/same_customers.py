@@ -17,7 +17,7 @@ differently, likeness is taken for coincidence."""
 
 
 @dataclass(frozen=True)
-class Repeats:
+class SameCustomers:
     """Contracts or deals of different accounts that are alike in every column at every look.
 
     Attributes:
@@ -47,14 +47,14 @@ class Repeats:
         return None
 
 
-def counted_once(ds: Dataset) -> tuple[Dataset, Repeats]:
+def counted_once(ds: Dataset) -> tuple[Dataset, SameCustomers]:
     """The dataset without copies, and what was found.
 
     What is alike but ended differently stays, and no random fold parts it.
     """
     codes = _content(ds)
     if is_by_chance(codes):
-        return ds, Repeats()
+        return ds, SameCustomers()
     first = np.unique(ds.subjects, return_index=True)[1]
     table = pd.DataFrame(
         {
@@ -68,7 +68,7 @@ def counted_once(ds: Dataset) -> tuple[Dataset, Repeats]:
     groups = groups[(groups["n"] > 1) & (groups["n"] == groups["accounts"])]
     pairs = int((groups["n"] * (groups["n"] - 1) // 2).sum())
     conflicts = int((groups["good"] * (groups["n"] - groups["good"])).sum())
-    repeats = Repeats(int((groups["n"] - 1).sum()), pairs, conflicts)
+    repeats = SameCustomers(int((groups["n"] - 1).sum()), pairs, conflicts)
     if not pairs:
         return ds, repeats
     if conflicts > MOST_CONFLICTS * pairs:
@@ -77,8 +77,8 @@ def counted_once(ds: Dataset) -> tuple[Dataset, Repeats]:
 
 
 def _without_copies(
-    ds: Dataset, table: pd.DataFrame, codes: np.ndarray, repeats: Repeats
-) -> tuple[Dataset, Repeats]:
+    ds: Dataset, table: pd.DataFrame, codes: np.ndarray, repeats: SameCustomers
+) -> tuple[Dataset, SameCustomers]:
     first = table.groupby(["content", "y"])["subject"].transform("first")
     repeated = table["subject"] != first
     copies = dict(zip(table["subject"][repeated], first[repeated], strict=True))

@@ -11,7 +11,7 @@ from model_data import dated, undated
 from training.baselines import library_default
 from training.dataset import dataset
 from training.metrics import figures
-from training.repeats import counted_once
+from training.same_customers import counted_once
 from training.split import blocked_folds, grouped_folds
 
 PLACES = [above / "shared" / "data" / "salvirt_b2b" for above in Path(__file__).parents]
