@@ -119,13 +119,7 @@ def fit_recipe(ds: Dataset, recipe: Recipe, *, seed: int, threads: int) -> Model
     if recipe.served in ("xgboost", "blend") and recipe.tuned is not None:
         trees = fit_tuned(rows, np.arange(len(rows.y)), recipe.tuned, seed=seed, threads=threads)
     if recipe.served in ("logistic", "blend"):
-        logistic = fit_logistic(
-            rows.for_training(np.arange(len(ds))),
-            rows.y,
-            rows.weight,
-            rows.types,
-            **asdict(recipe.regression),
-        )
+        logistic = fit_logistic(rows.E, rows.y, rows.weight, rows.types, **asdict(recipe.regression))
     return Model(
         kind=ds.kind,
         served=recipe.served,
