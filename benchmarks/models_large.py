@@ -1,23 +1,24 @@
-"""Time and memory of a search on large data: `python -m benchmarks.models_large` from the repo root.
+"""Log loss against CPU seconds on large data: `python -m benchmarks.models_large` from the repo root.
 
-100,000 snapshots of 20,000 contracts by 150 features (quantities with gaps, categories, most of them noise),
-50 trials; then FLAML with the seconds that Perennial took. Each runs in a process of its own, whose peak
-memory is read from the operating system. Both are judged on later contracts; the truth's own log loss stands
-beside. Needs the extra `bench`.
+100,000 snapshots of 20,000 contracts by 150 features (quantities with gaps, categories, most of them noise);
+Perennial with each number of trials, Optuna over LightGBM with as many on the same folds, and FLAML with the
+seconds that Perennial took. Each run is in a process of its own, whose CPU time and peak memory the operating
+system tells. All are judged on later contracts; the truth's own log loss stands beside. Needs the extra
+`bench`.
 """
 
 import argparse
 import multiprocessing
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.model_peers import flaml, quiet
+from benchmarks.model_peers import flaml, optuna_lightgbm, quiet
 from features.catalog.declare import Info
 from features.settings import Settings
 from training.baselines import Predict
@@ -76,22 +77,29 @@ def automl(ds: Dataset, trials: int, seconds: float) -> Predict:
     return flaml(ds, 0, seconds)
 
 
+def tuned_lightgbm(ds: Dataset, trials: int, seconds: float) -> Predict:
+    """Optuna over LightGBM with as many trials."""
+    return optuna_lightgbm(ds, 0, trials)
+
+
 def measured(
     fit: Callable[..., Callable[[pd.DataFrame], np.ndarray]],
     given: dict[str, int],
     seconds: float,
     end: Connection,
 ) -> None:
-    """Fit in this process, and send its seconds, peak memory and log loss down the pipe."""
+    """Fit in this process, and send its seconds, CPU seconds, peak memory and log loss down the pipe."""
     quiet()
     ds, truth = simulated(given["snapshots"], given["features"], seed=0)
     split = forward_split(ds)
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     predict = fit(ds.take(split.train), given["trials"], seconds)
-    spent = time.perf_counter() - started
+    spent, cpu = time.perf_counter() - started, time.process_time() - cpu
     y = ds.y[split.test]
     end.send(
         {
+            "trials": given["trials"],
+            "CPU seconds": cpu,
             "seconds": spent,
             "peak GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
             "log loss": log_loss(y, predict(ds.X.iloc[split.test])),
@@ -111,18 +119,34 @@ def apart(fit: Callable[..., Any], given: dict[str, int], seconds: float) -> dic
     return result
 
 
+def curve(
+    trials: list[int], size: dict[str, int], peers: list[str]
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """A point for each number of trials and contender, as they come in."""
+    for number in trials:
+        given = {**size, "trials": number}
+        ours = apart(perennial, given, 0.0)
+        yield "Perennial", ours
+        for name in peers:
+            yield name, apart(PEERS[name], given, ours["seconds"])
+
+
+PEERS: dict[str, Callable[..., Predict]] = {"Optuna + LightGBM": tuned_lightgbm, "FLAML": automl}
+
+
 def main() -> None:
-    """Run both, one after the other, and print a line each."""
+    """Run all, one after the other, and print a line each."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--snapshots", type=int, default=100_000)
     parser.add_argument("--features", type=int, default=150)
-    parser.add_argument("--trials", type=int, default=50)
-    given = vars(parser.parse_args())
-    ours = apart(perennial, given, 0.0)
-    theirs = apart(automl, given, ours["seconds"])
-    print(pd.DataFrame({"Perennial": ours, "FLAML": theirs}).T.round(4).to_string())
+    parser.add_argument("--trials", type=int, nargs="+", default=[4, 12, 50])
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
+    given = parser.parse_args()
+    size = {"snapshots": given.snapshots, "features": given.features}
+    points = list(curve(given.trials, size, given.peers))
+    print(pd.DataFrame([{"peer": name, **point} for name, point in points]).round(4).to_string(index=False))
 
 
 if __name__ == "__main__":

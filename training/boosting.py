@@ -12,7 +12,7 @@ from training.treeshap import Tables, tables
 
 MAX_TREES = 300
 THREADED_CELLS = 3_000_000
-MAX_BIN = 64
+MAX_BIN = 32
 FEW_ROWS = 64
 MANY_ROWS = 500
 DEFAULT: dict[str, Any] = {
@@ -94,18 +94,18 @@ def matrix(
     *,
     threads: int,
     max_bin: int = MAX_BIN,
-    ref: xgb.QuantileDMatrix | None = None,
+    offered: np.ndarray | None = None,
 ) -> xgb.QuantileDMatrix:
-    """Rows binned once, to be boosted on many times."""
+    """Rows binned once, to be boosted on many times; `offered`: weights of columns where some are sampled."""
     return xgb.QuantileDMatrix(
         E,
         y,
         weight=weight,
+        feature_weights=offered,
         feature_types=types,
         enable_categorical=True,
         max_bin=max_bin,
         nthread=threads,
-        ref=ref,
     )
 
 
@@ -141,6 +141,7 @@ def fit_trees(
     rounds: int,
     *,
     columns: np.ndarray | None = None,
+    offered: np.ndarray | None = None,
     seed: int = 0,
     threads: int = 1,
 ) -> Trees:
@@ -155,12 +156,19 @@ def fit_trees(
         params: XGBoost's own, with `monotone`.
         rounds: trees.
         columns: positions of the columns read.
+        offered: weights by which each tree's columns are sampled; None for all alike.
         seed: of row and column sampling.
         threads: cores used.
     """
     columns = np.arange(E.shape[1]) if columns is None else columns
     settings = booster_params(params, [directions[c] for c in columns], seed=seed, threads=threads)
     data = matrix(
-        E[:, columns], y, weight, [types[c] for c in columns], threads=threads, max_bin=settings["max_bin"]
+        E[:, columns],
+        y,
+        weight,
+        [types[c] for c in columns],
+        threads=threads,
+        max_bin=settings["max_bin"],
+        offered=offered,
     )
     return Trees(xgb.train(settings, data, num_boost_round=rounds), columns)

@@ -14,8 +14,10 @@ from training.encode import Encoding, learn_encoding
 from training.linear import fit_logistic
 from training.model import Model, logit_of
 from training.penalty import WORTH, Chosen, Regression, choose_penalty
-from training.search import Rows, Tuned, fit_tuned, refit_on_folds, search
+from training.search import Tuned, fit_tuned, refit_on_folds, search
 from training.split import Split
+from training.target_statistics import TargetHistory, history_of, many_valued
+from training.training_rows import Rows
 
 BASE_RATE = "base rate"
 UNCHOSEN_C, UNCHOSEN_ROUNDS, UNCHOSEN_ROWS = 0.01, 60, 20_000
@@ -98,7 +100,7 @@ def choose_recipe(
     themselves by luck.
     """
     rows, _ = encoded_rows(ds)
-    chosen = choose_penalty(rows, folds)
+    chosen = choose_penalty(rows, folds, threads)
     tuned = None
     margins = {"logistic": chosen.margins}
     if len(np.unique(ds.subjects)) >= SIMPLE_BELOW:
@@ -145,17 +147,42 @@ def fit_recipe(ds: Dataset, recipe: Recipe, *, seed: int, threads: int) -> Model
 
 def encoded_rows(ds: Dataset) -> tuple[Rows, Encoding]:
     """A dataset as numbers, with each column's type, declared direction and touchpoint."""
-    encoding = learn_encoding(ds.X)
+    history = _history(ds)
+    every = np.arange(len(ds))
+    encoding = learn_encoding(ds.X, history.tables(every) if history else None)
     infos = [ds.infos.get(name) for name in encoding.columns]
     types = encoding.types
     directions = [
-        info.direction if info is not None and kind == "q" else 0
-        for info, kind in zip(infos, types, strict=True)
+        1 if name in encoding.statistics else info.direction if info is not None and kind == "q" else 0
+        for name, info, kind in zip(encoding.columns, infos, types, strict=True)
     ]
     touchpoints = np.array([info.touchpoint if info is not None else "" for info in infos])
     columns_of = {str(name): np.flatnonzero(touchpoints == name) for name in np.unique(touchpoints)}
     small = len(np.unique(ds.subjects)) < SMALL_BELOW
-    return Rows(encoding.encode(ds.X), ds.y, ds.weights, types, directions, columns_of, small), encoding
+    rows = Rows(
+        encoding.encode(ds.X), ds.y, ds.weights, types, directions, columns_of, small,
+        subjects=ds.subjects,
+        history=history,
+        of_history=tuple(encoding.columns.index(name) for name in history.levels) if history else (),
+    )  # fmt: skip
+    return replace(rows, E=rows.for_training(every)), encoding
+
+
+def _history(ds: Dataset) -> TargetHistory | None:
+    """How the values of the many-valued categories fared; None where there are no such columns."""
+    names = many_valued(ds.X)
+    if not names:
+        return None
+    moments = (ds.snapshots[name].to_numpy(dtype="datetime64[us]") for name in ("as_of", "matured_at"))
+    return history_of(
+        ds.X,
+        names,
+        y=ds.y,
+        weight=ds.weights,
+        subjects=ds.subjects,
+        together=ds.together,
+        times=(next(moments), next(moments)) if ds.dated else None,
+    )
 
 
 def base_of(ds: Dataset) -> float:

@@ -41,6 +41,7 @@ class Dataset:
         weights: (n,) to learn by, summing to the number of contracts or deals; 0 for looks at which nothing
             had happened (`training.looks`), more for what young deals stand for (`training.close_timing`).
         emphasis: weighs rows by segment and outcome, where parity is to be mended; None: all alike.
+        alike: (n,) codes of dated contracts alike in every column; None: every contract differs.
         until: when the rows were known; None: rows are known once they have matured.
         horizon_days: of dated win labels.
         open_looks: `as_of` and `lead_days` of deals whose outcome was not known then.
@@ -56,6 +57,7 @@ class Dataset:
     groups: np.ndarray
     weights: np.ndarray
     emphasis: Emphasis | None = None
+    alike: np.ndarray | None = None
     until: np.datetime64 | None = None
     horizon_days: int = 0
     open_looks: pd.DataFrame | None = None
@@ -92,8 +94,10 @@ class Dataset:
 
     @property
     def together(self) -> np.ndarray:
-        """(n,) codes of rows that no random fold may part: a contract's snapshots; undated: equal rows."""
-        return self.subjects if self.dated else self.groups
+        """(n,) codes of rows that no random fold may part: those of contracts alike; undated: equal rows."""
+        if not self.dated:
+            return self.groups
+        return self.subjects if self.alike is None else self.alike
 
     @property
     def base_rate(self) -> float:
@@ -113,6 +117,7 @@ class Dataset:
             y=self.y[rows],
             snapshots=self.snapshots.iloc[rows],
             groups=self.groups[rows],
+            alike=None if self.alike is None else self.alike[rows],
             repeats=None if self.repeats is None else self.repeats[rows],
         )
         if until is not None and self.until is not None:
@@ -248,9 +253,12 @@ def equal_rows(X: pd.DataFrame) -> np.ndarray:
     """
     hashed = pd.util.hash_pandas_object(X, index=False) if X.shape[1] else pd.Series(np.zeros(len(X)))
     codes = _codes(hashed)
-    if len(X) and (codes.max() + 1 < 50 or np.bincount(codes).max() > len(X) / 10):
-        return np.arange(len(X))
-    return codes
+    return np.arange(len(X)) if is_by_chance(codes) else codes
+
+
+def is_by_chance(codes: np.ndarray) -> bool:
+    """Whether so few contents differ that equality is coincidence: fewer than 50, or one in ten the same."""
+    return bool(len(codes)) and bool(codes.max() + 1 < 50 or np.bincount(codes).max() > len(codes) / 10)
 
 
 def _codes(values: pd.Series) -> np.ndarray:

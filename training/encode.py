@@ -2,8 +2,8 @@
 batch.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -25,10 +25,21 @@ class Encoding:
     Attributes:
         columns: k column names.
         levels: for each category column its known levels; a level's code is its place in the tuple.
+        statistics: for each many-valued category column the quantity that stands for each value
+            (`training.target_statistics`); values not known are 0.
     """
 
     columns: tuple[str, ...]
     levels: dict[str, tuple[str, ...]]
+    statistics: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def is_category(self, name: str) -> bool:
+        """Whether a column's values are words."""
+        return name in self.levels or name in self.statistics
+
+    def known(self, name: str) -> Collection[str]:
+        """The values of a category column that training knew."""
+        return self.levels.get(name) or self.statistics.get(name, {}).keys()
 
     @property
     def types(self) -> list[str]:
@@ -38,8 +49,8 @@ class Encoding:
     def encode(self, X: Rows) -> np.ndarray:
         """Rows as float32 (n, k): category codes and quantities, NaN where missing.
 
-        A level not known from training and a column that is not there are missing; further columns are
-        ignored.
+        A level not known from training (of a many-valued column: a missing one only) and a column that is
+        not there are missing; further columns are ignored.
         """
         return np.ascontiguousarray(self.by_column(X).T)
 
@@ -49,7 +60,7 @@ class Encoding:
         with np.errstate(over="ignore"):  # beyond float32 is infinite, and infinite is missing
             for column, name in zip(out, self.columns, strict=True):
                 if name in X:
-                    column[:] = self._category(X, name) if name in self.levels else quantity(X, name)
+                    column[:] = self._category(X, name) if self.is_category(name) else quantity(X, name)
         np.copyto(out, np.nan, where=~np.isfinite(out))
         return out
 
@@ -58,12 +69,17 @@ class Encoding:
         return [name for name in self.columns if name not in X]
 
     @cached_property
-    def _places(self) -> dict[str, dict[str, int]]:
-        return {name: {level: at for at, level in enumerate(levels)} for name, levels in self.levels.items()}
+    def _places(self) -> dict[str, dict[str, float]]:
+        places = {
+            name: {level: float(at) for at, level in enumerate(levels)}
+            for name, levels in self.levels.items()
+        }
+        return {**places, **self.statistics}
 
     def _category(self, X: Rows, name: str) -> np.ndarray:
         given, place = category(X, name), self._places[name]
-        return np.array([*(place.get(level, np.nan) for level in given.levels), np.nan])[given.codes]
+        unknown = 0.0 if name in self.statistics else np.nan
+        return np.array([*(place.get(level, unknown) for level in given.levels), np.nan])[given.codes]
 
 
 def rows_of(X: Rows) -> int:
@@ -98,24 +114,31 @@ def quantity(X: Rows, name: str) -> np.ndarray:
     return pd.to_numeric(pd.Series(column), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def learn_encoding(X: pd.DataFrame) -> Encoding:
+def learn_encoding(X: pd.DataFrame, statistics: Mapping[str, dict[str, float]] | None = None) -> Encoding:
     """The encoding of a training frame.
+
+    Args:
+        X: feature frame.
+        statistics: for many-valued category columns the quantity that stands for each value.
 
     Levels seen on fewer than 5 rows (in small data 2), and all beyond the 60 most frequent, are treated as
     unknown: a rate trained on them is noise. Columns with a single value tell nothing and are left out.
     """
     columns: list[str] = []
     levels: dict[str, tuple[str, ...]] = {}
+    statistics = dict(statistics or {})
     for name in X.columns:
         column = X[name]
-        if not pd.api.types.is_numeric_dtype(column):
+        if name in statistics:
+            columns.append(str(name))
+        elif not pd.api.types.is_numeric_dtype(column):
             column_levels = _levels(column)
             if len(column_levels) > 1 or (len(column_levels) == 1 and column.isna().any()):
                 columns.append(str(name))
                 levels[str(name)] = column_levels
         elif _varies(column):
             columns.append(str(name))
-    return Encoding(tuple(columns), levels)
+    return Encoding(tuple(columns), levels, statistics)
 
 
 def _levels(column: pd.Series) -> tuple[str, ...]:

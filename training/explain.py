@@ -303,7 +303,7 @@ def _values(X: Rows, name: str, model: Model, rows: np.ndarray) -> list[Any]:
     """The column's values in some rows as people read them, None where missing."""
     if name not in X:
         return [None] * len(rows)
-    if name in model.encoding.levels:
+    if model.encoding.is_category(name):
         return texts(category(X, name))[rows].tolist()
     return [value if isfinite(value) else None for value in quantity(X, name)[rows].tolist()]
 

@@ -3,20 +3,19 @@
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from training.effects.nuisance import fit_logistic as fit_logistic_ridge
+from training.effects.nuisance import with_intercept
 from training.metrics import to_logit
-
-if TYPE_CHECKING:
-    from sklearn.linear_model import LogisticRegression
 
 HINGES = (0.25, 0.5, 0.75)
 BLOCK = 256
 """Rows worked on at a time: few enough to stay in the cache."""
 MOST_ROWS = 50_000
 INTERCEPT_SCALING = 100.0
+MOST_NEWTON_TERMS = 1500
 
 
 @dataclass(frozen=True)
@@ -209,46 +208,46 @@ def fit_logistic(
         some = np.random.default_rng(0).choice(len(E), MOST_ROWS, replace=False)
         E, y, weight = E[some], y[some], weight[some]
     terms = design_terms(E, types, curved)
-    return fit_terms(_design(E, terms), y, weight, terms, C, sparse=sparse)
+    fitted = coefficients(design(E, terms), y, weight, C, sparse=sparse)
+    kept = np.flatnonzero(fitted[1:])
+    return Logistic(tuple(terms[at] for at in kept), fitted[1:][kept], float(fitted[0]))
 
 
-def fit_terms(
+def coefficients(
     D: np.ndarray,
     y: np.ndarray,
     weight: np.ndarray,
-    terms: tuple[Term, ...],
     C: float,
     *,
     sparse: bool = False,
-) -> Logistic:
-    """Fit on a design made before, so that several penalties can share it; terms of no weight are dropped."""
-    from sklearn.exceptions import ConvergenceWarning
+    start: np.ndarray | None = None,
+) -> np.ndarray:
+    """(1 + d,) the intercept, which is not penalised, and a coefficient for each column of a design (n, d).
 
-    if not terms:
-        return Logistic((), np.empty(0), float(to_logit(np.average(y, weights=weight))))
-    model = _lasso(C) if sparse else _ridge(C, len(terms))
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # a strong enough penalty in the grid always converges
-        model.fit(D, y, sample_weight=weight)
-    nonzero = np.flatnonzero(model.coef_[0])
-    coefficients = model.coef_[0][nonzero].astype(float)
-    return Logistic(tuple(terms[at] for at in nonzero), coefficients, float(model.intercept_[0]))
+    A ridge begins at `start`, such as the coefficients for a penalty nearby.
+    """
+    if not D.shape[1]:
+        return to_logit(np.array([np.average(y, weights=weight)]))
+    return _lasso(D, y, weight, C) if sparse else _ridge(D, y, weight, C, start)
 
 
-def _ridge(C: float, terms: int) -> "LogisticRegression":
+def _ridge(
+    D: np.ndarray, y: np.ndarray, weight: np.ndarray, C: float, start: np.ndarray | None
+) -> np.ndarray:
+    if D.shape[1] < MOST_NEWTON_TERMS:
+        return fit_logistic_ridge(with_intercept(D), y, weight, 1 / C, start)
     from sklearn.linear_model import LogisticRegression
 
-    solver = "newton-cholesky" if terms < 1500 else "lbfgs"
-    return LogisticRegression(C=C, solver=solver, max_iter=200, tol=1e-5)
+    model = LogisticRegression(C=C, solver="lbfgs", max_iter=200, tol=1e-5).fit(D, y, sample_weight=weight)
+    return np.concatenate([model.intercept_, model.coef_[0]]).astype(float)
 
 
-def _lasso(C: float) -> "LogisticRegression":
+def _lasso(D: np.ndarray, y: np.ndarray, weight: np.ndarray, C: float) -> np.ndarray:
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     # liblinear penalises the intercept with the rest: scaled up, it costs next to nothing.
-    return LogisticRegression(
+    model = LogisticRegression(
         C=C,
         l1_ratio=1.0,
         solver="liblinear",
@@ -257,6 +256,11 @@ def _lasso(C: float) -> "LogisticRegression":
         tol=1e-3,
         random_state=0,
     )
+    with warnings.catch_warnings():
+        # A strong enough penalty in the grid always converges.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(D, y, sample_weight=weight)
+    return np.concatenate([model.intercept_, model.coef_[0]]).astype(float)
 
 
 def design_terms(E: np.ndarray, types: list[str], curved: bool) -> tuple[Term, ...]:
@@ -269,11 +273,6 @@ def design_terms(E: np.ndarray, types: list[str], curved: bool) -> tuple[Term, .
         if min(missing.sum(), (~missing).sum()) >= 3:
             terms.append(Term(column, "missing", mean=float(missing.mean())))
     return tuple(terms)
-
-
-def design(E: np.ndarray, terms: tuple[Term, ...]) -> np.ndarray:
-    """(n, terms) float64."""
-    return _design(E, terms)
 
 
 def _level_terms(values: np.ndarray, column: int) -> list[Term]:
@@ -317,7 +316,8 @@ def _shape(term: Term, values: np.ndarray) -> np.ndarray:
     return np.maximum(clipped - term.at, 0) if term.kind == "hinge" else clipped
 
 
-def _design(E: np.ndarray, terms: tuple[Term, ...]) -> np.ndarray:
+def design(E: np.ndarray, terms: tuple[Term, ...]) -> np.ndarray:
+    """(n, terms) float64."""
     out = np.empty((len(E), len(terms)))
     for place, term in enumerate(terms):
         values = E[:, term.column].astype(float)

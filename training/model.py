@@ -155,10 +155,15 @@ class Model:
 def comparisons(
     X: pd.DataFrame, y: np.ndarray, subjects: np.ndarray, encoding: Encoding
 ) -> dict[str, Comparison]:
-    """For each column read, how often training rows of each quarter (or level) turned out well."""
+    """For each column read, how often training rows of each quarter (or level) turned out well.
+
+    A many-valued category has none: few of its values have contracts enough.
+    """
     E = encoding.encode(X)
     out = {}
     for at, name in enumerate(encoding.columns):
+        if name in encoding.statistics:
+            continue  # its quantity was made of these very outcomes
         values = E[:, at].astype(float)
         present = values[~np.isnan(values)]
         edges: np.ndarray = np.array([])
@@ -236,7 +241,9 @@ def _from_json(data: dict[str, Any], folder: Path) -> Model:
         kind=data["kind"],
         served=data["served"],
         encoding=Encoding(
-            tuple(data["encoding"]["columns"]), {k: tuple(v) for k, v in data["encoding"]["levels"].items()}
+            tuple(data["encoding"]["columns"]),
+            {k: tuple(v) for k, v in data["encoding"]["levels"].items()},
+            data["encoding"].get("statistics", {}),
         ),
         infos=_infos(data["infos"]),
         base=data["base"],

@@ -26,7 +26,7 @@ from training.split import Split, grouped_folds
 def recipe_facts(recipe: Recipe) -> dict[str, Any]:
     """What is kept with a model so that its recipe can be fitted on other rows; JSON values only."""
     tuned = recipe.tuned
-    trees = {"params": tuned.params, "rounds": tuned.rounds, "rows": tuned.rows} if tuned else None
+    trees = {"params": tuned.params, "rounds": tuned.rounds, "contracts": tuned.contracts} if tuned else None
     return {
         "served": recipe.served,
         "share": recipe.share,
@@ -40,7 +40,7 @@ def recipe_facts(recipe: Recipe) -> dict[str, Any]:
 def recipe_of(facts: Mapping[str, Any]) -> Recipe:
     """The recipe of such facts."""
     trees = facts["trees"]
-    tuned = Tuned(trees["params"], trees["rounds"], 0.0, 0, trees["rows"], "", "") if trees else None
+    tuned = Tuned(trees["params"], trees["rounds"], 0.0, 0, trees["contracts"], "", "") if trees else None
     return Recipe(
         served=facts["served"],
         share=facts["share"],

@@ -1,100 +1,30 @@
-"""Search over boosted trees: Optuna on the mean log loss of folds, pruned, resumable, shared by database."""
+"""Search over boosted trees: Optuna on the mean log loss of folds, raced, resumable, shared by database."""
 
 import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xgboost as xgb
 
 from features.progress import Say, silent
-from training.base_rate import levelled_loss
-from training.boosting import (
-    CAUTIOUS,
-    DEFAULT,
-    MAX_TREES,
-    Trees,
-    booster_params,
-    fit_trees,
-    matrix,
-    threads_for,
-)
-from training.linear import fit_logistic
-from training.metrics import to_logit
+from training.boosting import CAUTIOUS, DEFAULT, MAX_TREES, Trees, fit_trees, threads_for
+from training.racing import Race
 from training.split import Split
+from training.training_rows import EVERYTHING, SCREENED, WEIGHTED, Rows
 
 if TYPE_CHECKING:
     import optuna
 
-SPACE = 2  # one more whenever the space changes: an old study cannot be gone on with in a new one
-PATIENCE = 25
-SEARCH_ROWS = 30_000
-ABREAST = 2
-EVERYTHING = "all"
-SCREENED = "screened"
-SCREEN_ROWS = 20_000
+SPACE = 3  # one more whenever the space changes: an old study cannot be gone on with in a new one
 LEAST_FOR_IMPORTANCE = 12
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Encoded training rows and what a search needs to know of them.
-
-    Attributes:
-        E: (n, k) encoded features.
-        y: (n,) outcomes.
-        weight: (n,) row weights.
-        types: `c` or `q` for each column.
-        directions: the sign each column's effect is declared to have, 0 for none.
-        columns_of: feature group → positions of its columns.
-        small: too few contracts for anything but shallow trees.
-        screen: inverse strength of the lasso whose columns the choice `screened` keeps; None for no such
-            choice.
-    """
-
-    E: np.ndarray
-    y: np.ndarray
-    weight: np.ndarray
-    types: list[str]
-    directions: list[int]
-    columns_of: dict[str, np.ndarray]
-    small: bool = False
-    screen: float | None = None
-
-    @property
-    def choices(self) -> list[str]:
-        """What a search may choose from: all columns, the screened ones, all without one group."""
-        screened = [SCREENED] if self.screen is not None else []
-        return [EVERYTHING, *screened, *(self.columns_of if len(self.columns_of) > 1 else ())]
-
-    def read(self, choice: str, at: np.ndarray) -> np.ndarray:
-        """The columns of a feature choice, for rows at these positions to learn from."""
-        every = np.arange(self.E.shape[1])
-        if choice == SCREENED:
-            return self._screened(at)
-        return every if choice == EVERYTHING else np.setdiff1d(every, self.columns_of.get(choice, every[:0]))
-
-    def _screened(self, at: np.ndarray) -> np.ndarray:
-        """The columns a lasso on these rows keeps, or all if it keeps none.
-
-        Among hundreds of columns most are noise, and each is one more chance for a tree to split on luck.
-        """
-        assert self.screen is not None
-        some = _sample(at, seed=0, most=SCREEN_ROWS)
-        fitted = fit_logistic(
-            self.E[some], self.y[some], self.weight[some], self.types, C=self.screen, sparse=True
-        )
-        columns = np.unique([term.column for term in fitted.terms]).astype(int)
-        return columns if len(columns) else np.arange(self.E.shape[1])
-
-
-@dataclass(frozen=True)
 class Tuned:
-    """The best trial: parameters, trees, mean log loss, the rows they are for, and how the search went.
+    """The best trial: parameters, trees, mean log loss, the contracts they are for, and how the search went.
 
     `importance` says which parameters made the good trials differ from the rest, as shares (PED-ANOVA,
     Watanabe, Bansal & Hutter 2023); empty after fewer than 12 finished trials.
@@ -104,7 +34,7 @@ class Tuned:
     rounds: int
     loss: float
     trials: int
-    rows: int
+    contracts: int
     study: str
     storage: str
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -158,7 +88,7 @@ def search(
         rounds=int(best.user_attrs["rounds"]),
         loss=float(best.value or 0.0),
         trials=_finished(study),
-        rows=int(np.mean([min(len(fold.train), SEARCH_ROWS) for fold in folds])),
+        contracts=int(np.mean([rows.contracts(rows.sample(fold.train, seed)) for fold in folds])),
         study=name,
         storage=_shown(storage),
         history=_history(study),
@@ -173,7 +103,7 @@ def refit_on_folds(
     inner = threads_for(rows.E.size, threads)
 
     def judge(fold: Split) -> np.ndarray:
-        return fit_tuned(rows, fold.train, tuned, seed=seed, threads=inner).margin(rows.E[fold.test])
+        return fit_tuned(rows, fold.train, tuned, seed=seed, threads=inner).margin(rows.for_judging(fold))
 
     with ThreadPoolExecutor(1 if inner > 1 else threads) as pool:
         return list(pool.map(judge, folds))
@@ -182,18 +112,21 @@ def refit_on_folds(
 def fit_tuned(rows: Rows, at: np.ndarray, tuned: Tuned, *, seed: int, threads: int) -> Trees:
     """Trees of the tuned parameters on the rows at these positions.
 
-    More rows than the folds had bear more trees: their number grows with the ratio's root, by half at most.
+    More contracts than the folds had bear more trees: their number grows with the ratio's root, by half at
+    most.
     """
-    rounds = round(tuned.rounds * np.clip(np.sqrt(len(at) / tuned.rows), 1.0, 1.5))
+    rounds = round(tuned.rounds * np.clip(np.sqrt(rows.contracts(at) / tuned.contracts), 1.0, 1.5))
+    choice = tuned.params.get("features", EVERYTHING)
     return fit_trees(
-        rows.E[at],
+        rows.for_training(at),
         rows.y[at],
         rows.weight[at],
         rows.types,
         rows.directions,
         tuned.params,
         min(rounds, MAX_TREES),
-        columns=rows.read(tuned.params.get("features", EVERYTHING), at),
+        columns=rows.read(choice, at),
+        offered=rows.offered(choice, at),
         seed=seed,
         threads=threads,
     )
@@ -223,7 +156,7 @@ def _study(name: str, storage: str | None, seed: int) -> "optuna.Study":
         sampler=optuna.samplers.TPESampler(
             seed=seed, multivariate=True, n_startup_trials=8, constant_liar=True
         ),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=6, n_warmup_steps=0),
+        pruner=optuna.pruners.NopPruner(),
     )
 
 
@@ -232,7 +165,7 @@ def _enqueue_default(study: "optuna.Study", rows: Rows) -> None:
         return
     shallow = {"max_depth": 2, "learning_rate": 0.04} if rows.small else {}
     for params in (DEFAULT, CAUTIOUS):
-        for choice in (EVERYTHING, SCREENED):
+        for choice in (EVERYTHING, WEIGHTED, SCREENED):
             if choice in rows.choices:
                 study.enqueue_trial({**params, **shallow, "features": choice})
 
@@ -259,100 +192,18 @@ def _params(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _objective(rows: Rows, folds: list[Split], seed: int, threads: int) -> Callable[["optuna.Trial"], float]:
-    sampled = [Split(_sample(fold.train, seed), _sample(fold.test, seed)) for fold in folds]
-    binned: dict[tuple[int, str], _Binned] = {}
-    inner = threads_for(rows.E.size, threads)
-
-    def curve(params: dict[str, Any], grown: int, number: int) -> np.ndarray:
-        key = number, params["features"]
-        if key not in binned:
-            binned[key] = _fold_matrices(rows, sampled[number], params["features"], inner)
-        directions = [rows.directions[column] for column in binned[key].columns]
-        settings = booster_params(params, directions, seed=seed, threads=inner)
-        return _curve(settings, binned[key].train, binned[key].test, least=grown)
+    race = Race(rows, folds, seed=seed, threads=threads)
 
     def objective(trial: "optuna.Trial") -> float:
         import optuna
 
-        params = _suggest(trial, rows)
-        curves: list[np.ndarray] = []
-        for first in range(0, len(sampled), ABREAST):
-            pair = range(first, min(first + ABREAST, len(sampled)))
-            grown = max(map(len, curves), default=0)
-            with ThreadPoolExecutor(1 if inner > 1 else min(threads, ABREAST)) as pool:
-                curves += pool.map(partial(curve, params, grown), pair)
-            trial.report(float(_mean_curve(curves).min()), first)
-            if pair[-1] + 1 < len(sampled) and trial.should_prune():
-                raise optuna.TrialPruned
-        mean = _mean_curve(curves)
-        trial.set_user_attr("rounds", int(mean.argmin()) + 1)
-        return float(mean.min())
+        run = race.run(_suggest(trial, rows), trial.report)
+        if run.is_behind:
+            raise optuna.TrialPruned
+        trial.set_user_attr("rounds", run.rounds)
+        return run.loss
 
     return objective
-
-
-@dataclass(frozen=True)
-class _Binned:
-    """A fold's rows for one feature choice, binned once for all trials."""
-
-    columns: np.ndarray
-    train: xgb.QuantileDMatrix
-    test: xgb.QuantileDMatrix
-
-
-def _fold_matrices(rows: Rows, fold: Split, choice: str, threads: int) -> _Binned:
-    read = rows.read(choice, fold.train)
-    types = [rows.types[c] for c in read]
-    E = rows.E[:, read]
-    train = matrix(E[fold.train], rows.y[fold.train], rows.weight[fold.train], types, threads=threads)
-    test = matrix(E[fold.test], rows.y[fold.test], rows.weight[fold.test], types, threads=threads, ref=train)
-    return _Binned(read, train, test)
-
-
-class _Stop(xgb.callback.TrainingCallback):
-    """Ends boosting once the loss has not fallen for a while, but not before `least` trees."""
-
-    def __init__(self, least: int) -> None:
-        self.least = least
-
-    def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
-        losses = evals_log["judged"]["levelled"]
-        return epoch + 1 >= self.least and epoch - int(np.argmin(losses)) >= PATIENCE
-
-
-def _levelled(p: np.ndarray, judged: xgb.DMatrix) -> tuple[str, float]:
-    """Log loss with the fold's own level mended: drift of the base rate would ask for timid trees."""
-    return "levelled", levelled_loss(judged.get_label(), to_logit(p.astype(float)))
-
-
-def _curve(
-    settings: dict[str, Any], train: xgb.QuantileDMatrix, test: xgb.QuantileDMatrix, least: int
-) -> np.ndarray:
-    """Levelled log loss on the judged rows after each tree."""
-    history: dict[str, dict[str, list[float]]] = {}
-    xgb.train(
-        {**settings, "disable_default_eval_metric": True},
-        train,
-        num_boost_round=MAX_TREES,
-        evals=[(test, "judged")],
-        custom_metric=_levelled,
-        callbacks=[_Stop(least)],
-        evals_result=history,  # type: ignore[arg-type]
-        verbose_eval=False,
-    )
-    return np.array(history["judged"]["levelled"])
-
-
-def _mean_curve(curves: list[np.ndarray]) -> np.ndarray:
-    """The folds' mean loss after each number of trees that all of them have grown."""
-    length = min(len(curve) for curve in curves)
-    return np.mean([curve[:length] for curve in curves], axis=0)
-
-
-def _sample(at: np.ndarray, seed: int, most: int = SEARCH_ROWS) -> np.ndarray:
-    if len(at) <= most:
-        return at
-    return np.sort(np.random.default_rng(seed).choice(at, most, replace=False))
 
 
 def _finished(study: "optuna.Study") -> int:

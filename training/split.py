@@ -61,7 +61,7 @@ def blocked_folds(ds: Dataset, n: int = 5) -> list[Split]:
     folds = []
     for at in np.unique(block):
         test = np.flatnonzero(block == at)
-        shared = np.isin(ds.subjects, ds.subjects[test])
+        shared = np.isin(ds.together, ds.together[test])
         folds.append(Split(np.flatnonzero((block != at) & ~shared), test))
     return [fold for fold in folds if is_usable(ds, fold)]
 

@@ -15,7 +15,7 @@ from features.progress import Say, silent
 from features.settings import Settings
 from training import card, model_versions, registry
 from training.card_figures import save_reference
-from training.dataset import Dataset, build
+from training.dataset import UNITS, Dataset, build
 from training.fairness.mitigation import Case, mend
 from training.fairness.mitigation_price import in_words, option_row
 from training.fairness.parity import parity, save_parity, segment_rows, segments_of, threshold
@@ -27,6 +27,7 @@ from training.leakage_evidence import beside
 from training.model_versions import Record
 from training.registry import MODEL_FOLDER, RESULT_FILE, champion, register
 from training.rejudge import recipe_facts
+from training.same_customers import SameCustomers, counted_once
 from training.select import Selection, select
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Trained:
     proxies: list[dict[str, Any]] = field(default_factory=list)
     mitigation: dict[str, Any] | None = None
     given_away: list[dict[str, Any]] = field(default_factory=list)
+    same_customers: SameCustomers = field(default_factory=SameCustomers)
 
 
 def train(
@@ -159,7 +161,8 @@ def learn(
     guarded = guard(ds, beside(crm, ds, settings), bar=bar, allow=allow)
     for column, reason in guarded.barred.items():
         say(f"barred {column}: {reason}")
-    clean, given_away = without_proxies(guarded.apply(ds), crm, settings, allow_proxies or {}, say)
+    once, same = counted_once(guarded.apply(ds))
+    clean, given_away = without_proxies(once, crm, settings, allow_proxies or {}, say)
     each = None if minutes is None else minutes / (2 if mitigate else 1)
     choose = partial(
         select, settings=settings, trials=trials or TRIALS, minutes=each, horizon_days=horizon, say=say
@@ -179,14 +182,19 @@ def learn(
     if mitigation is not None:
         judged["mitigation"] = Gate(True, in_words(mitigation))
     barred = frozenset(guarded.barred) | {row["column"] for row in given_away if not row["allowed"]}
-    if (gate := _champion_gate(kind, ds, selection, barred, settings)) is not None:
+    if (gate := _champion_gate(kind, _rows_of(ds, once), selection, barred, settings)) is not None:
         judged["not worse than the champion"] = gate
     for name, gate in judged.items():
         say(f"{name}: {_PASSED[gate.passed]} ({gate.why})")
-    given_away = [
-        {**row, "price": price_of(row, guarded.apply(ds), clean, selection, settings)} for row in given_away
-    ]
-    return Trained(kind, clean, guarded, selection, checks, judged, proxy_rows, mitigation, given_away)
+    given_away = [{**row, "price": price_of(row, once, clean, selection, settings)} for row in given_away]
+    return Trained(kind, clean, guarded, selection, checks, judged, proxy_rows, mitigation, given_away, same)
+
+
+def _rows_of(ds: Dataset, once: Dataset) -> Dataset:
+    """The rows of contracts that are counted, with every column."""
+    if len(once) == len(ds):
+        return ds
+    return ds.take(np.flatnonzero(ds.snapshots["subject_id"].isin(once.snapshots["subject_id"])))
 
 
 def _champion_gate(
@@ -283,6 +291,8 @@ def warnings(trained: Trained) -> list[str]:
         notes.append(in_a_sentence(row))
     if trained.mitigation is not None:
         notes.append(f"Mitigation {in_words(trained.mitigation)}.")
+    if repeated := trained.same_customers.in_words(UNITS[ds.kind]):
+        notes.append(repeated)
     if trained.guard.allowed:
         notes.append(f"Allowed by hand: {', '.join(trained.guard.allowed)}.")
     return notes

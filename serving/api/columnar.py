@@ -159,7 +159,9 @@ def _features(model: Model, table: pa.Table) -> Mapping[str, Column]:
     columns, features = columns_of(table), {}
     for name in model.features:
         if name in columns:
-            features[name] = columns[name] if name in model.encoding.levels else _numbers(name, table[name])
+            features[name] = (
+                columns[name] if model.encoding.is_category(name) else _numbers(name, table[name])
+            )
     return features
 
 

@@ -186,8 +186,9 @@ async def _listed(
 ) -> Response:
     store = running_of(request).store
     narrowed = narrow(principal, wanted)
-    paging = {"order": order, "limit": limit, "cursor": cursor}
-    page = await run_in_threadpool(store.scores.page, kind, **narrowed, **paging)
+    page = await run_in_threadpool(
+        store.scores.page, kind, **narrowed, order=order, limit=limit, cursor=cursor
+    )
     totals = await run_in_threadpool(store.scores.totals, kind, **narrowed)
     rows = [hide_held_out(row) for row in page.rows]
     return answer({"rows": rows, "next_cursor": page.cursor, "total": totals["rows"]})

@@ -216,7 +216,9 @@ def scored_rows(loaded: Loaded, rows: list[dict[str, Any]], X: Rows) -> list[dic
     }
     if (timing := loaded.model.timing) is not None:
         age = np.array([row.get("lead_days") for row in rows], dtype=float)
-        columns |= close_columns(timing, good, [row.get("as_of") for row in rows], age)
+        columns |= close_columns(
+            timing, score_columns["probability"], [row.get("as_of") for row in rows], age
+        )
     fixed = {"model_version": str(loaded.version), "alias": loaded.alias}
     parts = zip(*columns.values(), money, strict=True)
     return [

@@ -3,8 +3,9 @@ import pytest
 from model_data import dated, undated
 
 from training.candidates import encoded_rows
-from training.search import EVERYTHING, refit_on_folds, search
+from training.search import refit_on_folds, search
 from training.split import forward_folds, grouped_folds
+from training.training_rows import EVERYTHING
 
 
 def run(ds, folds, storage=None, trials=4, **more):
