@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, Oper
 from sqlalchemy.pool import NullPool
 
 from features.errors import RenewalError
+from features.scratch import writable
 from monitoring.store.tables import HEAD, POSTGRES_SCHEMA
 
 BUSY_MILLISECONDS = 30_000
@@ -174,7 +175,9 @@ def _engine(url: str) -> Engine:
             do="Set PERENNIAL_DATABASE_URL, with `pip install perennial[postgres]` for PostgreSQL.",
         ) from error
     if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(parsed.database).parent
+        with writable(folder):
+            folder.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, json_serializer=_dump, **_sqlite_pool(parsed.database))
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -79,7 +79,7 @@ def past_contracts(crm: Crm, settings: Settings) -> dict[str, Any]:
             found=f"{len(snapshots)} of them, all alike",
             do="Give data of a longer period.",
         )
-    known = snapshots.join(about(crm, "renewal", snapshots))
+    known = snapshots.drop(columns="owner_id").join(about(crm, "renewal", snapshots))
     amount = known["amount"].astype("Float64").to_numpy(float, na_value=np.nan) / 100
     known = known.assign(amount=amount, end_date=known["ends_at"].dt.strftime("%Y-%m-%d"))
     shown = known.reindex(columns=[*_KNOWN, "lead_days"]).assign(renewed=known["label"])
