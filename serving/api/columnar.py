@@ -16,7 +16,7 @@ from features.arrays import Column, columns_of
 from features.progress import checkpoint, stoppable
 from serving.api.problems import ProblemError
 from serving.api.routes import ERRORS, Scorer, answer
-from serving.untrusted import MOST_ROWS, read_arrow, read_parquet
+from serving.api.untrusted import MOST_ROWS, read_arrow, read_parquet
 from training.explain import judged
 from training.model import Model
 from training.registry import Loaded
@@ -99,7 +99,7 @@ def read_table(kind: str, body: bytes, wanted: Sequence[str]) -> pa.Table:
     """The wanted columns of a request's rows.
 
     Raises:
-        ProblemError: 415 for another kind of body, 422 where it cannot be read, and as `serving.untrusted`.
+        ProblemError: 415 for another kind of body, 422 where it cannot be read, and as `serving.api.untrusted`.
     """
     if kind not in BATCHES:
         raise ProblemError(415, f"Send {ARROW}, {PARQUET} or {JSON}.")

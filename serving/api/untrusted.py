@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from serving.api.problems import ProblemError
-from serving.arrow_messages import compressed_batches
+from serving.api.arrow_messages import compressed_batches
 
 MOST_ROWS = 100_000
 MOST_GROUPS = 100
@@ -53,8 +53,8 @@ def read_parquet(body: bytes, wanted: Iterable[str]) -> pa.Table:
     """The wanted columns of a Parquet file, texts as codes.
 
     Raises:
-        ProblemError: 413 for more rows or row groups than fit; 422 for nested columns, for a codec that is not
-            one of `CODECS`, and where the parts together are larger than the body.
+        ProblemError: 413 for more rows or row groups than fit; 422 for nested columns, for a codec not among
+            `CODECS`, and where the parts together are larger than the body.
         pa.ArrowException: it is no Parquet file.
     """
     source = pa.BufferReader(body)

@@ -19,7 +19,7 @@ from features.scratch import MARK
 from features.settings import Settings
 from monitoring.store import open_store
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
 
