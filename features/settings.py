@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     requests_per_minute_without_key: int = Field(default=300, ge=0)
     max_body_mb: int = Field(default=64, ge=1)
     work_ahead: bool = True
+    log_format: Literal["text", "json"] = "text"
     census_key: str = Field(default="", repr=False)
     census_url: str = "https://api.census.gov/data"
 

@@ -10,6 +10,7 @@ import bentoml
 import uvicorn
 from starlette.types import ASGIApp
 
+from features import logs
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
@@ -67,6 +68,7 @@ def serve(host: str, port: int, settings: Settings, say: Say = silent) -> None:
             while no key exists.
     """
     os.environ.update(NO_TELEMETRY)
+    logs.set_up(settings.log_format)
     store = open_store(settings)
     require_key_beyond_loopback(host, store.has_keys())
     store.engine.dispose()

@@ -99,7 +99,7 @@ def read_table(kind: str, body: bytes, wanted: Sequence[str]) -> pa.Table:
     """The wanted columns of a request's rows.
 
     Raises:
-        ProblemError: 415 for another kind of body, 422 where it cannot be read, and as `serving.api.untrusted`.
+        ProblemError: 415 for another kind of body, 422 where it cannot be read; see `serving.api.untrusted`.
     """
     if kind not in BATCHES:
         raise ProblemError(415, f"Send {ARROW}, {PARQUET} or {JSON}.")

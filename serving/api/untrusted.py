@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from serving.api.problems import ProblemError
 from serving.api.arrow_messages import compressed_batches
+from serving.api.problems import ProblemError
 
 MOST_ROWS = 100_000
 MOST_GROUPS = 100

@@ -13,8 +13,8 @@ from front_case import is_problem
 from serving_case import night  # noqa: F401 (fixture)
 
 from features.progress import GivenUpError, checkpoint, stoppable, until_given_up
-from serving.api.problems import ProblemError
 from serving.api.arrow_messages import compressed_batches
+from serving.api.problems import ProblemError
 from serving.api.untrusted import MOST_ROWS, read_arrow, read_parquet
 
 WANTED = ("id", "seats", "industry")
