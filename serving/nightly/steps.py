@@ -24,7 +24,7 @@ from monitoring.store import Store
 from monitoring.store.tables import actions, alerts, outcomes, overrides, prediction_log, runs
 from serving.scoring.batch import hide_held_out, score
 from serving.scoring.export import write
-from training.provenance import code_version
+from training.model_versions import code_version
 from training.registry import listing, standing
 
 LISTS = {"renewal": "renewals", "win": "pipeline"}
