@@ -82,7 +82,11 @@ class Bounded(Together):
             self.transport.close()
 
     def _make_room(self) -> None:
-        idle = [other for other in self.connections if other is not self and getattr(other, "is_idle", False)]
+        idle = [
+            other
+            for other in self.connections
+            if isinstance(other, Bounded) and other is not self and other.is_idle
+        ]
         if idle:
             min(idle, key=lambda other: other.idle_since).let_go()
         else:

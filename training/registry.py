@@ -382,9 +382,9 @@ def _drop_unfinished(client: "MlflowClient", name: str, settings: Settings) -> N
             shutil.rmtree(unquote(urlparse(run.info.artifact_uri).path), ignore_errors=True)
 
 
-def _is_here(place: str, settings: Settings) -> bool:
+def _is_here(place: str | None, settings: Settings) -> bool:
     """Whether files lie in this home: only its own registrations stand under its lock."""
-    address = urlparse(place)
+    address = urlparse(place or "none:")
     files = Path(unquote(address.path))
     return address.scheme in ("", "file") and files.is_relative_to(settings.home.resolve() / "artifacts")
 

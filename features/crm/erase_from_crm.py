@@ -58,7 +58,7 @@ def _without(folder: Path, ids: list[str], settings: Settings) -> dict[str, int]
     with scratch(folder.parent) as work:
         copy = work / "crm"
         shutil.copytree(folder, copy)
-        removed = {}
+        removed: dict[str, int] = {}
         for path in sorted(copy.rglob("*.parquet")):
             name = ".".join(path.relative_to(copy).with_suffix("").parts)
             gone, cleared = _filter(path, ids, anywhere=path.parent != copy)

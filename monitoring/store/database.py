@@ -56,8 +56,13 @@ def connect(url: str) -> Engine:
     return engine
 
 
-def migrate(engine: Engine) -> None:
-    """Bring the schema to the newest migration, in one transaction, one opener at a time."""
+def migrate(engine: Engine, to: str = HEAD) -> None:
+    """Bring the schema to a migration, up or down, in one transaction, one opener at a time.
+
+    Args:
+        engine: of the database.
+        to: the migration; an older one takes away what later ones added, with what is in it; `base` all of it.
+    """
     from alembic import command
     from alembic.config import Config
 
@@ -73,7 +78,7 @@ def migrate(engine: Engine) -> None:
                 do="Upgrade Perennial to the version that wrote it.",
             )
         config.attributes.update(connection=connection, schema=schema)
-        command.upgrade(config, "head")
+        (command.downgrade if to == "base" or to < (found or "") else command.upgrade)(config, to)
 
 
 def writing(engine: Engine) -> AbstractContextManager[Connection]:
