@@ -62,7 +62,7 @@ def simulate(
     ] = False,
 ) -> Result:
     """Write a CRM whose truth is known, and truth.json with the true effects beside it."""
-    from data_commands.simulation import simulate
+    from features.simulation import simulate
 
     truth = simulate(folder, accounts=accounts, seed=seed, signal=signal, hidden_worry=hidden_worry, say=say)
     return {"folder": str(folder), "truth": truth}

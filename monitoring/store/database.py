@@ -61,7 +61,7 @@ def migrate(engine: Engine, to: str = HEAD) -> None:
 
     Args:
         engine: of the database.
-        to: the migration; an older one takes away what later ones added, with what is in it; `base` all of it.
+        to: the migration; an older one takes away what later ones added, and what is in it; `base` all.
     """
     from alembic import command
     from alembic.config import Config
