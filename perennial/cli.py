@@ -76,7 +76,7 @@ def ingest(
     until: Annotated[str | None, typer.Option(metavar="DATE", help="As if today were DATE (UTC).")] = None,
 ) -> Result:
     """Read and check CRM data, and keep it as what every command reads by default."""
-    from data_commands.crm.load import ingest
+    from features.crm.load import ingest
 
     crm = ingest(source, Settings.from_env(), mapping=mapping, until=moment(until, "--until"), say=say)
     return crm.quality.as_dict()
