@@ -3,8 +3,8 @@
     python -m benchmarks.reliability --kills 500 [--database postgresql://…] [--seed S] [--only run,erase]
 
 Each kill takes a copy of a prepared home and starts one command on it (or the service, with events being sent
-to it) in a process of its own, ends that with SIGKILL at a random moment of its life, runs it again to its end,
-and looks:
+to it) in a process of its own, ends that with SIGKILL at a random moment of its life, runs it to its end, and
+looks:
 
 * lost: the command was run again and ended well, but what it should have made is not there; for the service,
   an event that was answered 200 is not stored after it starts again;
