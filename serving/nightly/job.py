@@ -14,13 +14,10 @@ from features.logs import span
 from features.scratch import sweep_home, turn
 from features.settings import Settings
 from monitoring.store import Store
+from serving.nightly.job_log import JOB, LOCK, STEP, last_jobs
 from serving.nightly.steps import STEPS, Night, NotNow, Step, digest
 
 log = logging.getLogger("perennial.nightly")
-JOB, STEP = "nightly", "nightly step"
-"""What their runs are called in the store."""
-
-LOCK = "run.lock"
 MOST_ROUNDS = 4
 """A new model is scored with, what it scored is monitored, and an alert may ask for another; no further."""
 
@@ -45,11 +42,6 @@ def run_night(night: Night) -> dict[str, Any]:
         return _Job(night).run()
 
 
-def last_jobs(store: Store, most: int = 30) -> list[dict[str, Any]]:
-    """The jobs run last, newest first: `run_id`, `finished_at` (of what was noted last), `summary`."""
-    return store.runs(JOB, limit=most)
-
-
 @contextmanager
 def alone(settings: Settings, store: Store) -> Iterator[bool]:
     """Whether no other job runs in this home, nor, on PostgreSQL, on this database."""
@@ -66,12 +58,6 @@ def alone(settings: Settings, store: Store) -> Iterator[bool]:
                 if got:
                     connection.execute(text("SELECT pg_advisory_unlock(:n)"), {"n": _QUEUE})
                     connection.commit()
-
-
-def is_running(settings: Settings) -> bool:
-    """Whether a job runs in this home right now."""
-    with turn(settings.home / LOCK, wait=False) as mine:
-        return not mine
 
 
 class _Job:

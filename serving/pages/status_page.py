@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from serving.nightly.job import is_running, last_jobs
+from serving.nightly.job_log import is_running, last_jobs
 from serving.pages.view import Keeper, render
 
 router = APIRouter()

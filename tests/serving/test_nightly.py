@@ -17,7 +17,8 @@ from features.settings import Settings
 from features.simulation import simulate
 from monitoring.store import open_store
 from serving.nightly import job, steps
-from serving.nightly.job import LOCK, alone, is_running, last_jobs, run_night
+from serving.nightly.job import alone, run_night
+from serving.nightly.job_log import LOCK, is_running, last_jobs
 from serving.nightly.steps import Night, NotNow, Step
 
 pytestmark = pytest.mark.slow
