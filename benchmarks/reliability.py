@@ -48,6 +48,7 @@ from training.registry import listing
 
 ROOT = Path(__file__).parents[1]
 PORT = 38_217
+BEFORE = "before.json"
 STARTS_IN_SECONDS = 60.0
 
 
@@ -68,9 +69,13 @@ class Place:
     @property
     def environment(self) -> dict[str, str]:
         """What a process of this place finds in its environment."""
-        own = {"PERENNIAL_HOME": str(self.home), "PERENNIAL_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        own["PERENNIAL_WORK_AHEAD"] = "false"
-        return {**os.environ, **own, **({"PERENNIAL_DATABASE_URL": self.database} if self.database else {})}
+        contracts = {"PERENNIAL_HOME": str(self.home), "PERENNIAL_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        contracts["PERENNIAL_WORK_AHEAD"] = "false"
+        return {
+            **os.environ,
+            **contracts,
+            **({"PERENNIAL_DATABASE_URL": self.database} if self.database else {}),
+        }
 
 
 def perennial(place: Place, *words: str) -> subprocess.Popen[bytes]:
@@ -85,9 +90,9 @@ def finished(place: Place, *words: str) -> tuple[int, float]:
     """Run a command to its end: its exit status, and the seconds it took."""
     began = time.monotonic()
     process = perennial(place, *words)
-    _, said = process.communicate(timeout=1_800)
+    _, errors = process.communicate(timeout=1_800)
     if process.returncode not in (0, -signal.SIGKILL):
-        sys.stderr.write(said.decode(errors="replace")[-500:])
+        sys.stderr.write(errors.decode(errors="replace")[-500:])
     return process.returncode, time.monotonic() - began
 
 
@@ -111,6 +116,8 @@ def prepare(folder: Path, database: str | None) -> Place:
     source = folder / "crm"
     home = folder / "home"
     place = Place(home, database, source, {"account": "", "ids": []})
+    if (folder / BEFORE).is_file():
+        return Place(home, database, source, json.loads((folder / BEFORE).read_text()))
     for words in (
         ("simulate", str(source), "--accounts", "300", "--seed", "3"),
         ("ingest", str(source), "--until", "2025-10-01"),
@@ -124,13 +131,15 @@ def prepare(folder: Path, database: str | None) -> Place:
     crm = read_crm(_need(current_folder(place.settings)))
     running = open_store(place.settings).scores("renewal", limit=50).rows
     account = running[0]["account_id"]
-    own = crm.frame("contracts", ["contract_id", "account_id"])
-    ids = [account, *own[own["account_id"] == account]["contract_id"]]
-    told = [
+    contracts = crm.frame("contracts", ["contract_id", "account_id"])
+    ids = [account, *contracts[contracts["account_id"] == account]["contract_id"]]
+    answer = [
         {"contract_id": row["contract_id"], "outcome": 1, "decided_at": "2025-11-01"} for row in running[1:20]
     ]
-    pd.DataFrame(told).to_csv(folder / "outcomes.csv", index=False)
-    return Place(home, database, source, {"account": account, "ids": ids, "outcomes": len(told)})
+    pd.DataFrame(answer).to_csv(folder / "outcomes.csv", index=False)
+    before = {"account": account, "ids": ids, "outcomes": len(answer)}
+    (folder / BEFORE).write_text(json.dumps(before))
+    return Place(home, database, source, before)
 
 
 def _need(folder: Path | None) -> Path:
@@ -174,7 +183,7 @@ def left_over(place: Place) -> list[str]:
 
 def doubled(place: Place, store: Store) -> list[str]:
     """What is there twice."""
-    found = []
+    problems = []
     once = {
         "prediction": (prediction_log, ("kind", "subject_id", "as_of_key", "model_version")),
         "outcome": (outcomes, ("kind", "subject_id")),
@@ -184,18 +193,18 @@ def doubled(place: Place, store: Store) -> list[str]:
         for name, (table, names) in once.items():
             columns = [table.c[each] for each in names]
             query = select(*columns).group_by(*columns).having(func.count() > 1)
-            found += [f"doubled: {name} {tuple(row)}" for row in connection.execute(query)]
+            problems += [f"doubled: {name} {tuple(row)}" for row in connection.execute(query)]
         open_now = select(alerts.c.dedupe_key).where(alerts.c.state != "closed")
         query = open_now.group_by(alerts.c.dedupe_key).having(func.count() > 1)
-        found += [f"doubled: alert {row[0]}" for row in connection.execute(query)]
+        problems += [f"doubled: alert {row[0]}" for row in connection.execute(query)]
     versions = listing(place.settings)
     fingerprints = Counter((row["model"], row["data_fingerprint"]) for row in versions if row["complete"])
-    found += [f"left over: version {row['version']}" for row in versions if not row["complete"]]
+    problems += [f"left over: version {row['version']}" for row in versions if not row["complete"]]
     most = place.before.get("versions", {})
-    found += [
+    problems += [
         f"doubled: versions of {key}" for key, count in fingerprints.items() if count > most.get(key, 1)
     ]
-    return found
+    return problems
 
 
 def lost(name: str, place: Place, store: Store) -> list[str]:
@@ -211,10 +220,10 @@ def lost(name: str, place: Place, store: Store) -> list[str]:
         "run": lambda: store.runs("nightly")[0]["summary"]["status"] in ("done", "nothing to do"),
         "erase": lambda: True,
     }
-    found = [] if wanted[name]() else [f"lost: what {name} should have made"]
+    problems = [] if wanted[name]() else [f"lost: what {name} should have made"]
     if name != "erase" and not store.scores("renewal", limit=10).rows:
-        found.append("lost: the scores of before")
-    return found
+        problems.append("lost: the scores of before")
+    return problems
 
 
 def _count(store: Store, table: Any) -> int:
@@ -224,14 +233,14 @@ def _count(store: Store, table: Any) -> int:
 
 def bytes_of(place: Place, ids: list[str]) -> list[str]:
     """Files of a home, Parquet opened, that hold one of the ids."""
-    found = []
+    problems = []
     for path in (path for path in place.home.rglob("*") if path.is_file()):
         content = path.read_bytes()
         if path.suffix == ".parquet":
             content += pq.read_table(path).to_pandas().to_csv().encode()
         if any(one.encode() in content for one in ids):
-            found.append(f"left over: the customer in {path.relative_to(place.home)}")
-    return found
+            problems.append(f"left over: the customer in {path.relative_to(place.home)}")
+    return problems
 
 
 # --- the kills
@@ -247,11 +256,11 @@ def kill_command(name: str, place: Place, seconds: float, draw: random.Random) -
     if code:
         return [f"lost: {name} run again ended with {code}"]
     store = open_store(place.settings)
-    found = [*lost(name, place, store), *doubled(place, store), *left_over(place)]
+    problems = [*lost(name, place, store), *doubled(place, store), *left_over(place)]
     if name == "erase":
-        found += bytes_of(place, place.before["ids"])
+        problems += bytes_of(place, place.before["ids"])
     store.engine.dispose()
-    return found
+    return problems
 
 
 def kill_service(place: Place, draw: random.Random) -> list[str]:
@@ -275,12 +284,12 @@ def kill_service(place: Place, draw: random.Random) -> list[str]:
     again.send_signal(signal.SIGTERM)
     again.communicate(timeout=60)
     store = open_store(place.settings)
-    kept = {row["row_id"] for row in store.events("activities")}
-    missing = sorted(set(answered) - kept)
-    found = [f"lost: events {missing[:3]}"] if missing else []
-    found += [*doubled(place, store), *left_over(place)]
+    stored = {row["row_id"] for row in store.events("activities")}
+    missing = sorted(set(answered) - stored)
+    problems = [f"lost: events {missing[:3]}"] if missing else []
+    problems += [*doubled(place, store), *left_over(place)]
     store.engine.dispose()
-    return found
+    return problems
 
 
 def _wait_ready(process: subprocess.Popen[bytes]) -> None:
@@ -306,8 +315,8 @@ def _sent(place: Place, name: str) -> bool:
     request = urllib.request.Request(f"http://127.0.0.1:{PORT}/v1/events", body, headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
-            told = json.load(answer)
-            return bool(told["stored"] + told["repeated"])
+            answer = json.load(answer)
+            return bool(answer["stored"] + answer["repeated"])
     except (OSError, ValueError):
         return False
 
@@ -321,10 +330,13 @@ def main() -> None:
     parser.add_argument("--database", help="PostgreSQL: an empty database, whose server may make others.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", help="Names of commands, or `service`, with commas between.")
+    parser.add_argument("--prepared", type=Path, help="Keep the prepared home there, and use one that is.")
     given = parser.parse_args()
     draw, wrong, counts = random.Random(given.seed), Counter[str](), Counter[str]()
     with tempfile.TemporaryDirectory(prefix="reliability-") as work:
-        place = prepare(Path(work), given.database)
+        folder = given.prepared or Path(work)
+        folder.mkdir(parents=True, exist_ok=True)
+        place = prepare(folder, given.database)
         versions = Counter((row["model"], row["data_fingerprint"]) for row in listing(place.settings))
         place.before["versions"] = {key: count + 1 for key, count in versions.items()}  # `train` adds one
         names = given.only.split(",") if given.only else [*commands(place), "service"]
@@ -338,12 +350,12 @@ def main() -> None:
         for number in range(given.kills):
             name = names[number % len(names)]
             copy = copied(place, Path(work) / str(number))
-            found = (
+            problems = (
                 kill_service(copy, draw) if name == "service" else kill_command(name, copy, takes[name], draw)
             )
             dropped(copy)
             counts[name] += 1
-            for one in found:
+            for one in problems:
                 wrong[one.partition(":")[0]] += 1
                 print(f"kill {number} of {name}: {one}", flush=True)
         print(f"kills: {sum(counts.values())} ({dict(counts)})")

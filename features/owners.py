@@ -24,11 +24,11 @@ def owners_of(crm: Crm, kind: str, subjects: pd.Series) -> pd.Series:
     table = SUBJECTS[kind]
     columns = [name for name in (KEYS[table], "account_id", "owner_id") if crm.has(table, name)]
     rows = crm.frame(table, columns).reindex(columns=[KEYS[table], "account_id", "owner_id"]).astype("string")
-    own = rows["owner_id"].fillna(rows["account_id"].map(account_owners(crm)).astype("string"))
-    by_subject = own.set_axis(rows[KEYS[table]])
+    deciding = rows["owner_id"].fillna(rows["account_id"].map(account_owners(crm)).astype("string"))
+    by_subject = deciding.set_axis(rows[KEYS[table]])
     by_subject = by_subject[~by_subject.index.duplicated()]
-    found = by_subject.reindex(subjects.astype("string")).set_axis(subjects.index)
-    return found.astype("string").rename("owner_id")
+    owners = by_subject.reindex(subjects.astype("string")).set_axis(subjects.index)
+    return owners.astype("string").rename("owner_id")
 
 
 def account_owners(crm: Crm) -> pd.Series:

@@ -51,11 +51,11 @@ class Scratch:
 @contextmanager
 def scratch(parent: Path) -> Iterator[Path]:
     """A folder for unfinished work in `parent`, removed at the end."""
-    made = Scratch(parent)
+    unfinished = Scratch(parent)
     try:
-        yield made.path
+        yield unfinished.path
     finally:
-        made.close()
+        unfinished.close()
 
 
 @contextmanager
@@ -105,11 +105,11 @@ def passing() -> Path:
     place = Path(tempfile.gettempdir()) / f"perennial-{os.getuid()}"
     with writable(place.parent):
         place.mkdir(mode=0o700, exist_ok=True)
-    found = place.lstat()
-    if found.st_uid != os.getuid() or place.is_symlink():
+    listed = place.lstat()
+    if listed.st_uid != os.getuid() or place.is_symlink():
         raise RenewalError(
             expected=f"{place} to be this user's folder",
-            found="another user's, or a link",
+            listed="another user's, or a link",
             do="Remove it, or set TMPDIR to a folder of this user.",
         )
     return place
@@ -147,7 +147,7 @@ def writable(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise RenewalError(
             expected=f"to write in {folder}",
-            found=error.strerror or str(error),
+            listed=error.strerror or str(error),
             do="Check the folder, its permissions and the free space, or choose another (PERENNIAL_HOME).",
         ) from error
 
@@ -169,8 +169,8 @@ def _lock_of(folder: Path) -> Path:
 def _unfinished(folder: Path) -> list[Path]:
     """Unfinished folders and drafts; locks after the folders they stand for."""
     names = [MARK + "*", *_EARLIER]
-    found = [left for left in _listed(folder) if any(left.match(name) for name in names)]
-    return sorted(found, key=lambda left: (left.name.endswith(_LOCK), left.name))
+    listed = [left for left in _listed(folder) if any(left.match(name) for name in names)]
+    return sorted(listed, key=lambda left: (left.name.endswith(_LOCK), left.name))
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -80,8 +80,8 @@ def _require_honest(metadata: pq.FileMetaData, wanted: set[str], size: int) -> N
             if column.path_in_schema in wanted:
                 compressed += max(column.total_compressed_size, 0)
                 if column.compression not in CODECS:
-                    told = " or ".join(sorted(CODECS)).lower()
-                    raise ProblemError(422, f"Send Parquet {told}, not {column.compression.lower()}.")
+                    allowed = " or ".join(sorted(CODECS)).lower()
+                    raise ProblemError(422, f"Send Parquet {allowed}, not {column.compression.lower()}.")
     if compressed > size:
         raise ProblemError(422, "The parts of this Parquet file are larger than the file.")
 

@@ -119,16 +119,16 @@ class _Job:
 
     def _found(self, step: Step, what: str, why: str, began: float) -> bool:
         """Note what became of a step; a later round does not hide what was done or failed in one before."""
-        found = {"step": step.name, "what": what, "why": why, "seconds": round(time.monotonic() - began, 3)}
+        outcome = {"step": step.name, "what": what, "why": why, "seconds": round(time.monotonic() - began, 3)}
         before = self.steps.get(step.name, {}).get("what")
         if what in ("done", "failed") or before not in ("done", "failed"):
-            self.steps[step.name] = found
+            self.steps[step.name] = outcome
             level = logging.ERROR if what == "failed" else logging.INFO
-            log.log(level, "step %s: %s", step.name, what, extra={"job": self.run_id, **found})
+            log.log(level, "step %s: %s", step.name, what, extra={"job": self.run_id, **outcome})
             self._note("under way")
         return what == "done"
 
     def _note(self, status: str) -> dict[str, Any]:
-        told = {"status": status, "resumed": self.resumed, "steps": list(self.steps.values())}
-        self.store.record_run(self.run_id, JOB, None, told)
-        return told
+        summary = {"status": status, "resumed": self.resumed, "steps": list(self.steps.values())}
+        self.store.record_run(self.run_id, JOB, None, summary)
+        return summary

@@ -96,12 +96,12 @@ def _source(night: Night) -> Any:
         return None
     folder = Path(night.source)
     if not folder.is_dir():
-        raise RenewalError(expected=f"a folder of CRM data at {folder}", found="none", do="Check the path.")
+        raise RenewalError(expected=f"a folder of CRM data at {folder}", report="none", do="Check the path.")
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     files += [] if night.mapping is None else [night.mapping]
-    seen = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     today = datetime.now(UTC).date()  # rows dated to come become known as days pass
-    return [seen, str(today), str(current_folder(night.settings) is None)]
+    return [stats, str(today), str(current_folder(night.settings) is None)]
 
 
 def _ingest(night: Night) -> str:
@@ -155,8 +155,8 @@ def _watched(night: Night) -> Any:
 
 
 def _monitor(night: Night) -> str:
-    found = monitor(night.crm(), night.settings, say=night.say)
-    return f"verdict {found['verdict']}, {len(found['alerts']['opened'])} new alerts"
+    report = monitor(night.crm(), night.settings, say=night.say)
+    return f"verdict {report['verdict']}, {len(report['alerts']['opened'])} new alerts"
 
 
 def _send(night: Night) -> str:
@@ -167,8 +167,8 @@ def _send(night: Night) -> str:
 def _due(night: Night) -> Any:
     crm = night.crm()
     versions = [[row["model"], row["version"], row["complete"]] for row in listing(night.settings)]
-    told = [_stamp(night.store, outcomes.c.recorded_at), _stamp(night.store, alerts.c.opened_at)]
-    return [crm.fingerprint, str(crm.until), versions, told, night.trials, night.minutes, code_version()]
+    stamps = [_stamp(night.store, outcomes.c.recorded_at), _stamp(night.store, alerts.c.opened_at)]
+    return [crm.fingerprint, str(crm.until), versions, stamps, night.trials, night.minutes, code_version()]
 
 
 def _retrain(night: Night) -> str:
