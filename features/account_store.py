@@ -5,12 +5,9 @@ The files are made once for a CRM and lie beside it, where an erasure and a late
 """
 
 import bisect
-import fcntl
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -19,8 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.crm.crm import Crm
+from features.crm.load import CHANGING
 from features.engine import batches_by_account
 from features.feature_plan import Work
+from features.scratch import discard, scratch, turn
 
 ROWS_A_BATCH = 1_024
 """Rows that are looked through together."""
@@ -87,15 +86,26 @@ def _made(crm: Crm, work: Work, reads: Mapping[str, tuple[str, ...]]) -> Path:
     place = crm_home / f"{PREFIX}{crm.folder.name}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
     if place.is_dir():
         return place
-    with (crm_home / f".{PREFIX}lock").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
+    with turn(crm_home / f".{PREFIX}lock"):
         if not place.is_dir():
             _forget_others(crm_home, crm)
-            with tempfile.TemporaryDirectory(prefix=".load-", dir=crm_home) as making:
+            with scratch(crm_home) as making:
                 for table in reads:
-                    _write(crm, work, reads, table, Path(making) / "files")
-                os.rename(Path(making) / "files", place)
+                    _write(crm, work, reads, table, making / "files")
+                with turn(crm_home / CHANGING):
+                    _require_still_there(crm)
+                    os.rename(making / "files", place)
     return place
+
+
+def _require_still_there(crm: Crm) -> None:
+    """A CRM that was replaced or erased meanwhile leaves nothing behind that could name its customers.
+
+    Raises:
+        FileNotFoundError: it is gone.
+    """
+    if not crm.folder.is_dir():
+        raise FileNotFoundError(f"{crm.folder} was replaced or erased while it was read")
 
 
 def _write(crm: Crm, work: Work, reads: Mapping[str, tuple[str, ...]], table: str, folder: Path) -> None:
@@ -119,4 +129,4 @@ def _forget_others(crm_home: Path, crm: Crm) -> None:
     for left in crm_home.glob(f"{PREFIX}*"):
         named = left.name.removeprefix(PREFIX).rpartition("-")[0]
         if named == crm.folder.name or not (crm_home / named).is_dir():
-            shutil.rmtree(left, ignore_errors=True)
+            discard(left)

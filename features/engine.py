@@ -26,6 +26,7 @@ from features.crm.crm import Crm
 from features.evaluate import Peers, known_ids, partition_rows
 from features.event_index import Ledger
 from features.feature_plan import Work, rows_query, table_of, text, work_for
+from features.progress import stoppable
 from features.settings import Settings
 
 
@@ -285,7 +286,7 @@ def _answers(
         yield from map(answer, parts)
         return
     with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(answer, parts)
+        yield from pool.map(stoppable(answer), parts)
 
 
 def _read(connection: duckdb.DuckDBPyConnection, table: str, low: str, high: str) -> pa.Table:

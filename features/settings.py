@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     max_body_mb: int = Field(default=64, ge=1)
     work_ahead: bool = True
     currency: str = Field(default="", pattern=r"^([A-Za-z]{3})?$")
+    log_format: Literal["text", "json"] = "text"
     census_key: str = Field(default="", repr=False)
     census_url: str = "https://api.census.gov/data"
 
@@ -40,7 +41,7 @@ class Settings(BaseSettings):
             RenewalError: a variable has a value that does not fit.
         """
         try:
-            return cls()
+            settings = cls()
         except ValidationError as error:
             first = error.errors()[0]
             name = "PERENNIAL_" + "_".join(str(part) for part in first["loc"]).upper()
@@ -49,6 +50,8 @@ class Settings(BaseSettings):
                 found=repr(first["input"]),
                 do=f"Change or unset {name}.",
             ) from error
+        _check_database(settings.database_url)
+        return settings
 
     def _url(self, what: str) -> str:
         if self.database_url is None:
@@ -69,6 +72,26 @@ class Settings(BaseSettings):
     def optuna_url(self) -> str:
         """Where Optuna keeps its studies."""
         return self._url("optuna")
+
+
+def _check_database(url: str | None) -> None:
+    """Raise RenewalError for the address of a database that cannot be one, before anything is begun on it."""
+    if url is None:
+        return
+    scheme, separator, rest = url.partition("://")
+    try:
+        port_fits = scheme.startswith("sqlite") or urlsplit(url).port != 0
+    except ValueError:
+        port_fits = False
+    if not separator or scheme.partition("+")[0] not in _DATABASES or not port_fits or not rest.strip("/"):
+        raise RenewalError(
+            expected="PERENNIAL_DATABASE_URL like sqlite:////path/file.db or postgresql://user@host/name",
+            found=f"{scheme[:40]}://…" if separator else "something else",
+            do="Change or unset it.",
+        )
+
+
+_DATABASES = ("sqlite", "postgresql", "postgres")
 
 
 def _of_its_own(url: str, what: str) -> str:

@@ -4,7 +4,6 @@ import hashlib
 import os
 import shutil
 import sys
-import tempfile
 import time
 import warnings
 import zipfile
@@ -21,6 +20,7 @@ from features.catalog import Plan
 from features.columns import CrmColumn
 from features.errors import RenewalError
 from features.evaluate import partition_rows
+from features.scratch import discard, replacing, scratch, sweep
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -78,8 +78,9 @@ def spark_rows(
     folder = settings.home.resolve() / "features"
     folder.mkdir(parents=True, exist_ok=True)
     _forget(folder)
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as unfinished:
-        snapshots = Path(unfinished) / "asked.parquet"
+    sweep(folder)
+    with scratch(folder) as unfinished:
+        snapshots = unfinished / "asked.parquet"
         pq.write_table(
             _storable(snapshot_rows.append_column(ROW, pa.array(np.arange(snapshot_rows.num_rows)))),
             snapshots,
@@ -88,8 +89,8 @@ def spark_rows(
         if not place.is_dir():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # pyspark's own, on pandas 3
-                _write(crm, work, none, accounts_a_partition, settings, Path(unfinished))
-            _move(Path(unfinished) / "rows", place)
+                _write(crm, work, none, accounts_a_partition, settings, unfinished)
+            _move(unfinished / "rows", place)
     for path in sorted(place.glob("*.parquet")):
         rows = pq.read_table(path)
         yield rows[ROW].to_numpy(), rows.drop_columns([ROW])
@@ -117,12 +118,9 @@ def _ship(spark: "SparkSession", folder: Path) -> None:
         return
     packed = folder / f"code-{_code()}.zip"
     if not packed.exists():
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as unfinished:
-            part_file = Path(unfinished) / packed.name
-            with zipfile.ZipFile(part_file, "w") as archive:
-                for path in sorted(PACKAGE.rglob("*.py")):
-                    archive.write(path, path.relative_to(PACKAGE.parent))
-            part_file.replace(packed)
+        with replacing(packed) as part_file, zipfile.ZipFile(part_file, "w") as archive:
+            for path in sorted(PACKAGE.rglob("*.py")):
+                archive.write(path, path.relative_to(PACKAGE.parent))
     spark.sparkContext.addPyFile(str(packed))
 
 
@@ -131,7 +129,7 @@ def _forget(folder: Path) -> None:
     limit = time.time() - KEPT_DAYS * 86_400
     for old in filter(Path.is_dir, folder.iterdir()):
         if old.stat().st_mtime < limit:
-            shutil.rmtree(old, ignore_errors=True)
+            discard(old)
 
 
 def _move(finished: Path, place: Path) -> None:

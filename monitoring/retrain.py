@@ -1,8 +1,5 @@
 """The loop closed: train again when it is time to, and promote what is no worse on the newest outcomes."""
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -11,6 +8,7 @@ from features.columns import KEYS
 from features.crm.contract import SUBJECTS
 from features.errors import RenewalError
 from features.progress import Say, silent
+from features.scratch import turn
 from features.settings import Settings
 from features.snapshots import snapshots_for
 from monitoring.alerts import champion_alert, model_alert, send_due
@@ -58,7 +56,7 @@ def retrain(
         and `version` where one was registered.
     """
     kinds = [kind for kind, table in SUBJECTS.items() if crm.has(table)]
-    with _alone(settings) as mine:
+    with turn(settings.home / "retrain.lock", wait=False) as mine:
         if not mine:
             busy = "another retraining is running"
             return {"models": [{"kind": kind, "what": "kept", "why": busy} for kind in kinds]}
@@ -182,16 +180,3 @@ def _decided_since(kind: str, crm: "Crm", moment: pd.Timestamp, result: dict[str
     now = snapshots_for(crm, kind, crm.frame(table, [KEYS[table]]))
     fresh = (now["matured_at"] > moment) & (now["matured_at"] <= crm.until)
     return int((fresh & now["label"].notna()).sum())
-
-
-@contextmanager
-def _alone(settings: Settings) -> Iterator[bool]:
-    """Whether no other retraining of this home runs; the lock goes with the process, however it ends."""
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with (settings.home / "retrain.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True

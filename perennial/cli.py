@@ -19,6 +19,7 @@ from perennial.commands import (
     keys_commands,
     models_commands,
     monitoring_commands,
+    run_command,
 )
 
 app = group(
@@ -36,6 +37,7 @@ for name, commands in (
     app.add_typer(commands, name=name)
 app.add_typer(monitoring_commands.app)
 app.add_typer(monitoring_commands.parity_app)
+app.add_typer(run_command.app)
 
 
 @app.command(epilog="Example: perennial demo")

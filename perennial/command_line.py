@@ -1,8 +1,10 @@
 """What the commands share: shared options, results printed or written, mistakes told in one line."""
 
+import errno
 import functools
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -38,17 +40,9 @@ def say(line: str) -> None:
 
 def moment(text: str | None, option: str) -> Any:
     """A date or moment of the command line as naive UTC, or None."""
-    import pandas as pd
+    from features.moments import moment_of
 
-    if text is None:
-        return None
-    try:
-        read = pd.Timestamp(text)
-    except ValueError as error:
-        raise RenewalError(
-            expected=f"{option} to be a date", found=repr(text), do="Write it as 2025-06-30."
-        ) from error
-    return read.tz_convert("UTC").tz_localize(None) if read.tzinfo else read
+    return None if text is None else moment_of(text, option)
 
 
 def _with_options(command: Command, drop: tuple[str, ...], options: dict[str, Any]) -> Any:
@@ -160,6 +154,34 @@ def reads_crm(
     return run
 
 
+def _of_surroundings(error: BaseException) -> RenewalError | None:
+    """What this machine refuses (a file, a folder, the disk, a database) in one line; None: our mistake."""
+    if isinstance(error, OSError) and error.errno in _REFUSALS:
+        return RenewalError(
+            expected=f"to read and write {error.filename or 'the disk'}",
+            found=error.strerror or str(error),
+            do="Check the path, its permissions and the free space (see PERENNIAL_HOME, --out).",
+        )
+    names = {base.__module__.partition(".")[0] + "." + base.__name__ for base in type(error).__mro__}
+    if "sqlalchemy.OperationalError" in names:
+        return RenewalError(
+            expected="a database that can be reached and written",
+            found=str(getattr(error, "orig", None) or error).strip().splitlines()[0],
+            do="Check PERENNIAL_DATABASE_URL, or PERENNIAL_HOME and its permissions.",
+        )
+    causes = error.__cause__ or error.__context__
+    return None if causes is None else _of_surroundings(causes)
+
+
+_REFUSALS = frozenset(
+    {
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR),
+        *(errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EFBIG, errno.EIO),
+    }
+)
+"""Not ENOENT: a path that is missing is told where it is given, and elsewhere is a fault of ours."""
+
+
 def run(app: typer.Typer) -> None:
     """Run a command line; exit 2 for the user's mistake, 1 for ours."""
     # Typer carries a click of its own and exports few of its errors; their base is reached from one of them.
@@ -169,6 +191,9 @@ def run(app: typer.Typer) -> None:
     except RenewalError as error:
         print(f"perennial: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except click_error as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message(), file=sys.stderr)
@@ -178,3 +203,8 @@ def run(app: typer.Typer) -> None:
         sys.exit(error.exit_code)
     except typer.Abort:
         sys.exit(130)
+    except Exception as error:
+        if (surroundings := _of_surroundings(error)) is None:
+            raise
+        print(f"perennial: {surroundings}", file=sys.stderr)
+        sys.exit(surroundings.exit_code)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from features.crm.erase_from_crm import erase_account
+from features.crm.erase_from_crm import erase_account, known_ids
 from features.settings import Settings
 from monitoring.store import open_store
 from serving.api.list_filters import of_account
@@ -20,14 +20,16 @@ def erase(account_id: str, settings: Settings) -> dict[str, Any]:
         `account`, `removed` (place → rows) and `left` (place → rows found by looking again; all 0).
     """
     store = open_store(settings)
-    subjects = [row["subject_id"] for row in of_account(store, account_id)]
-    removed = {f"crm.{table}": count for table, count in erase_account(account_id, settings).items()}
-    removed |= {f"store.{table}": count for table, count in store.erase(account_id).items()}
+    subjects = {row["subject_id"] for row in of_account(store, account_id)}
+    ids = [account_id, *sorted(subjects | set(known_ids(account_id, settings)) - {account_id})]
+    # Files that name contracts alone go first: once data and store are without them, nobody knows the names.
+    removed = {"reports": _remove(_naming(settings.home / "reports", ids))}
     removed["answers worked out"] = forget(settings) + _remove(sorted((settings.home / "effects").glob("*")))
-    removed["reports"] = _remove(_naming(settings.home / "reports", [account_id, *subjects]))
+    removed |= {f"crm.{table}": count for table, count in erase_account(account_id, settings).items()}
+    removed |= {f"store.{table}": count for table, count in store.erase(account_id).items()}
     again = {f"crm.{table}": count for table, count in erase_account(account_id, settings).items()}
     again |= {f"store.{table}": count for table, count in store.erase(account_id).items()}
-    again["reports"] = len(_naming(settings.home / "reports", [account_id, *subjects]))
+    again["reports"] = len(_naming(settings.home / "reports", ids))
     return {"account": account_id, "removed": removed, "left": again}
 
 

@@ -17,7 +17,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving.api.problems import problem_response
+from features.progress import until_given_up
+from serving.api.problems import ProblemError, problem_response
 
 TICK_SECONDS = 0.05
 
@@ -53,6 +54,16 @@ class Lateness:
 
 MEGABYTE = 1024 * 1024
 MAX_BODY_BYTES = 64 * MEGABYTE
+MAX_JSON_BYTES = 16 * MEGABYTE
+"""Of a JSON body with rows in it: reading it holds everybody up, for a fifth of a second at this size."""
+
+MAX_ASKED_BYTES = MEGABYTE
+"""Of a JSON body that only asks something."""
+
+MAX_FORM_BYTES = 16 * 1024
+ROWS_ROUTES = frozenset({"/v1/score/features", "/v1/score/records", "/v1/events", "/v1/icp/fit"})
+"""Routes that take rows; columns (Arrow, Parquet) are read as they lie, up to what the settings allow."""
+
 MAX_IN_FLIGHT = 64
 MAX_LATE_SECONDS = 0.2
 ANSWER_SECONDS = 4.5
@@ -108,9 +119,10 @@ class Front:
     """ASGI middleware around the whole application.
 
     More than `max_in_flight` requests at once, or any while the loop runs more than `max_late` seconds late,
-    are turned away with 503 and Retry-After: a queue that grows without end answers nobody. Bodies over
-    `max_body_bytes` are refused with 413, announced or not, and compressed ones with 415. What has not begun
-    to answer after `seconds` is ended with 504.
+    are turned away with 503 and Retry-After: a queue that grows without end answers nobody. Bodies larger
+    than their route and form allow are refused with 413, announced or not, and compressed ones with 415; a
+    stranger's are not read. What has not begun to answer after `seconds` is ended with 504, and its work at
+    the next `features.progress.checkpoint`.
 
     Args:
         app: what answers.
@@ -147,7 +159,7 @@ class Front:
         if scope["method"] == "HEAD":
             scope["method"] = "GET"  # the same answer; its body stays here
         most = self._most_bytes(scope)
-        refused = self._refusal(scope, most)
+        refused = self._refusal(scope, most) or self._unknown(scope)
         self.in_flight += 1
         self.metrics.in_flight.set(self.in_flight)
         try:
@@ -163,9 +175,29 @@ class Front:
             self.metrics.seconds.labels(route).observe(time.perf_counter() - began)
 
     def _most_bytes(self, scope: Scope) -> int:
-        app = scope.get("app")
-        running = getattr(app.state, "running", None) if app is not None else None
-        return running.settings.max_body_mb * MEGABYTE if running is not None else self.max_body_bytes
+        """How large the body may be, by what is asked and in which form it comes."""
+        running = _running(scope)
+        most = running.settings.max_body_mb * MEGABYTE if running is not None else self.max_body_bytes
+        kind = _header(scope, b"content-type").partition(b";")[0].strip().lower()
+        if not scope["path"].startswith("/v1/"):
+            return min(most, MAX_FORM_BYTES)
+        if scope["path"] not in ROWS_ROUTES:
+            return min(most, MAX_ASKED_BYTES)
+        return most if kind in COLUMN_TYPES else min(most, MAX_JSON_BYTES)
+
+    def _unknown(self, scope: Scope) -> Response | None:
+        """The answer to a stranger's request with a body, before any of that is read; None: a known caller.
+
+        Whom the request is from is kept with it, so that the route need not ask again.
+        """
+        running = _running(scope)
+        if running is None or not scope["path"].startswith("/v1/") or scope["method"] in ("GET", "OPTIONS"):
+            return None
+        try:
+            scope["perennial.principal"] = running.door.admit(Request(scope))
+        except ProblemError as error:
+            return problem_response(error.status, error.detail, error.headers)
+        return None
 
     def _refusal(self, scope: Scope, most: int) -> Response | None:
         """The answer to a request that is not let in; None: it is."""
@@ -182,9 +214,10 @@ class Front:
 
     async def _answer(self, scope: Scope, receive: Receive, passing: "_Passing") -> None:
         try:
-            async with asyncio.timeout(self.seconds) as clock:
-                passing.stop = lambda: clock.reschedule(None)
-                await self.app(scope, receive, passing.send)
+            with until_given_up():
+                async with asyncio.timeout(self.seconds) as clock:
+                    passing.stop = lambda: clock.reschedule(None)
+                    await self.app(scope, receive, passing.send)
         except TimeoutError:
             passing.stop = _nothing
             if passing.has_begun:
@@ -196,6 +229,19 @@ class Front:
             if passing.has_begun:
                 raise
             await self.failed(Request(scope), error)(scope, receive, passing.send)
+
+
+COLUMN_TYPES = frozenset({b"application/vnd.apache.arrow.stream", b"application/vnd.apache.parquet"})
+
+
+def _running(scope: Scope) -> Any:
+    """What the service shares while it runs; None before."""
+    app = scope.get("app")
+    return getattr(app.state, "running", None) if app is not None else None
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    return next((bytes(value) for name, value in scope["headers"] if name == wanted), b"")
 
 
 def _nothing() -> None:
@@ -236,11 +282,8 @@ def _limited(receive: Receive, most: int) -> Receive:
 
 
 def _too_large(most: int) -> str:
-    return (
-        f"Send at most {most // MEGABYTE} MB in one request."
-        if most >= MEGABYTE
-        else f"At most {most} bytes."
-    )
+    size = f"{most // MEGABYTE} MB" if most >= MEGABYTE else f"{most:,} bytes"
+    return f"Send at most {size} in one request here."
 
 
 def _headers(scope: Scope, message: MutableMapping[str, Any]) -> list[tuple[bytes, bytes]]:

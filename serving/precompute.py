@@ -5,7 +5,6 @@ out ahead, as soon as the service finds a new CRM or model; one that somebody as
 do not wait for slow ones: of each, one at a time is worked out, however many workers serve.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -20,8 +19,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from features.crm.crm import Crm
-from features.crm.load import current_folder, opened
+from features.crm.load import changing, current_folder, opened
 from features.errors import RenewalError
+from features.scratch import turn
 from features.settings import Settings
 from serving.scoring.export import write
 from serving.scoring.similar_contracts import Past
@@ -195,9 +195,7 @@ def _start(name: str, settings: Settings) -> subprocess.Popen[bytes]:
 def work_out(name: str, settings: Settings) -> None:
     """Work one answer out and keep it, atomically; older ones of the same name are removed."""
     folder = settings.home / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ("lock-slow" if name in SLOW else "lock")).open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
+    with turn(folder / ("lock-slow" if name in SLOW else "lock")):
         path = _path(name, settings)
         if path is None or path.is_file():
             return
@@ -207,8 +205,10 @@ def work_out(name: str, settings: Settings) -> None:
                 content = {"value": WORK[name.partition("@")[0]](crm, settings)}
             except RenewalError as error:
                 content = {"problem": str(error)}
-        write(path, content, pd.DataFrame())
-        now = _path(name, settings)  # an ingest or an erasure may have come meanwhile
+        with changing(settings):  # an ingest or an erasure may have come meanwhile
+            now = _path(name, settings)
+            if now == path:
+                write(path, content, pd.DataFrame())
         for other in folder.glob(f"{name.partition('@')[0]}[@-]*.json"):
             if other != now:
                 other.unlink(missing_ok=True)

@@ -10,12 +10,13 @@ import bentoml
 import uvicorn
 from starlette.types import ASGIApp
 
+from features import logs
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from monitoring.store import open_store
 from serving.app import Alone, create_app
-from serving.middleware import Together
+from serving.connections import Bounded, raise_handles
 from serving.security.request_origin import require_key_beyond_loopback
 
 GRACE_SECONDS = 10
@@ -67,19 +68,22 @@ def serve(host: str, port: int, settings: Settings, say: Say = silent) -> None:
             while no key exists.
     """
     os.environ.update(NO_TELEMETRY)
+    logs.set_up(settings.log_format)
     store = open_store(settings)
     require_key_beyond_loopback(host, store.access.has_keys())
     store.engine.dispose()
     listening = _listen(host, port)
     APP.state.settings = settings
+    Bounded.most = raise_handles()
     config = uvicorn.Config(
         application(),
-        http=Together,
+        http=Bounded,
         log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=30,
+        backlog=2048,
     )
     shown = f"[{host}]" if ":" in host else host
     say(f"Perennial answers on http://{shown}:{listening.getsockname()[1]} (stop with Ctrl-C)")

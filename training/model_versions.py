@@ -147,15 +147,26 @@ def make_ready(url: str) -> str:
 
     Returns:
         The address, as it came.
+
+    Raises:
+        RenewalError: the database cannot be reached or written.
     """
     named = re.search(r"-csearch_path=(\w+)", unquote(url))
     if url.startswith("postgresql") and named and (url not in _READY):
         from sqlalchemy import create_engine, text
+        from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
         from sqlalchemy.pool import NullPool
 
-        with create_engine(url, poolclass=NullPool).begin() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _QUEUE})
-            connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{named[1]}"'))
+        try:
+            with create_engine(url, poolclass=NullPool).begin() as connection:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _QUEUE})
+                connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{named[1]}"'))
+        except (OperationalError, ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+            raise RenewalError(
+                expected="a PostgreSQL database that can be reached and written",
+                found=str(getattr(error, "orig", None) or error).strip().splitlines()[0],
+                do="Check PERENNIAL_DATABASE_URL, and that the extra postgres is installed.",
+            ) from error
         _READY.add(url)
     return url
 

@@ -7,6 +7,7 @@ after everything is uploaded: a reader finds the old champion or the new one, an
 import json
 import logging
 import os
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from features.errors import RenewalError
+from features.scratch import turn, writable
 from features.settings import Settings
 from training.model import Model
 from training.model_versions import (
@@ -39,6 +41,9 @@ _PARAM_LENGTH = 500
 def register(kind: str, folder: Path, record: Record, settings: Settings, *, lead: bool) -> Version:
     """Upload a folder (`model/`, card, result.json) as a new version, then move the alias.
 
+    A version that a training of the same fingerprint has registered before is that version: none is added.
+    What killed registrations have left behind is removed. One at a time registers in a home.
+
     Args:
         kind: `renewal` or `win`.
         folder: what to upload, whole.
@@ -46,24 +51,32 @@ def register(kind: str, folder: Path, record: Record, settings: Settings, *, lea
         settings: where the registry is.
         lead: whether it becomes champion; otherwise it is challenger.
     """
+    with turn(settings.home / "registry.lock"):
+        before = _made_before(_client(settings), model_name(kind), record.fingerprint)
+        return before or _registered(kind, folder, record, settings, lead)
+
+
+def made_before(kind: str, fingerprint: str, settings: Settings) -> Version | None:
+    """The version that a training of this fingerprint has registered; one cut short is finished first."""
+    if not _exists(settings):
+        return None
+    with turn(settings.home / "registry.lock"):
+        return _made_before(_client(settings), model_name(kind), fingerprint)
+
+
+def _registered(kind: str, folder: Path, record: Record, settings: Settings, lead: bool) -> Version:
     client, name = _client(settings), model_name(kind)
-    _drop_unfinished(client, name, record.fingerprint)
+    _drop_unfinished(client, name, settings)
     run = client.create_run(_experiment(client, name, settings), tags={"fingerprint": record.fingerprint})
     run_id = run.info.run_id
     _log(client, run_id, record)
     client.log_artifacts(run_id, str(folder))
+    client.set_terminated(run_id)
     _ensure_model(client, name)
     source = f"{run.info.artifact_uri}/{MODEL_FOLDER}"
     tags = {**record.tags, "fingerprint": record.fingerprint, "gates": json.dumps(record.gates)}
-    version = client.create_model_version(name, source=source, run_id=run_id, tags=tags)
-    client.set_terminated(run_id)
-    alias = CHAMPION if lead else CHALLENGER
-    if lead:
-        _crown(client, name, version.version)
-    else:
-        client.set_registered_model_alias(name, CHALLENGER, version.version)
-    client.set_model_version_tag(name, version.version, "complete", "true")
-    return Version(name, str(version.version), alias)
+    tags["alias"] = CHAMPION if lead else CHALLENGER
+    return _finish(client, client.create_model_version(name, source=source, run_id=run_id, tags=tags))
 
 
 def standing(kind: str, settings: Settings) -> Version | None:
@@ -244,7 +257,8 @@ def _client(settings: Settings) -> "MlflowClient":
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    settings.home.mkdir(parents=True, exist_ok=True)
+    with writable(settings.home):
+        settings.home.mkdir(parents=True, exist_ok=True)
     url = make_ready(settings.mlflow_url)
     return MlflowClient(tracking_uri=url, registry_uri=url)
 
@@ -332,13 +346,47 @@ def _log(client: "MlflowClient", run_id: str, record: Record) -> None:
     client.log_batch(run_id, metrics=metrics, params=params)
 
 
-def _drop_unfinished(client: "MlflowClient", name: str, fingerprint: str) -> None:
-    """Remove the version that a killed run of this very training may have left behind."""
-    held = set(_aliases(client, name).values())
+def _made_before(client: "MlflowClient", name: str, fingerprint: str) -> Version | None:
     for version in client.search_model_versions(f"name='{name}'"):
-        same = version.tags.get("fingerprint") == fingerprint and "complete" not in version.tags
-        if same and str(version.version) not in held:
+        if version.tags.get("fingerprint") == fingerprint and {"alias", "complete"} & set(version.tags):
+            if "complete" not in version.tags:
+                return _finish(client, version)
+            aliases = {number: alias for alias, number in _aliases(client, name).items()}
+            return Version(name, str(version.version), aliases.get(str(version.version)))
+    return None
+
+
+def _finish(client: "MlflowClient", version: "ModelVersion") -> Version:
+    """Give a version whose files are uploaded its alias, and note that it is complete."""
+    alias = version.tags["alias"]
+    if alias == CHAMPION:
+        _crown(client, version.name, version.version)
+    else:
+        client.set_registered_model_alias(version.name, alias, version.version)
+    client.set_model_version_tag(version.name, version.version, "complete", "true")
+    return Version(version.name, str(version.version), alias)
+
+
+def _drop_unfinished(client: "MlflowClient", name: str, settings: Settings) -> None:
+    """Remove versions and files that killed registrations of this home have left behind."""
+    held = set(_aliases(client, name).values())
+    runs = set()
+    for version in client.search_model_versions(f"name='{name}'"):
+        if "complete" in version.tags or str(version.version) in held:
+            runs.add(version.run_id)
+        elif _is_here(version.source, settings):
             client.delete_model_version(name, version.version)
+    for run in client.search_runs([_experiment(client, name, settings)]):
+        if run.info.run_id not in runs and _is_here(run.info.artifact_uri, settings):
+            client.delete_run(run.info.run_id)
+            shutil.rmtree(unquote(urlparse(run.info.artifact_uri).path), ignore_errors=True)
+
+
+def _is_here(place: str | None, settings: Settings) -> bool:
+    """Whether files lie in this home: only its own registrations stand under its lock."""
+    address = urlparse(place or "none:")
+    files = Path(unquote(address.path))
+    return address.scheme in ("", "file") and files.is_relative_to(settings.home.resolve() / "artifacts")
 
 
 def _now() -> str:

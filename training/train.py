@@ -1,7 +1,6 @@
 """From a CRM to a registered model and its card: build, guard, select, judge, register."""
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -12,19 +11,20 @@ import numpy as np
 
 from features.errors import RenewalError
 from features.progress import Say, silent
+from features.scratch import passing, scratch
 from features.settings import Settings
 from training import card, model_versions, registry
 from training.card_figures import save_reference
 from training.dataset import UNITS, Dataset, build
 from training.fairness.mitigation import Case, mend
 from training.fairness.mitigation_price import in_words, option_row
-from training.fairness.parity import parity, save_parity, segment_rows, segments_of, threshold
+from training.fairness.parity import load_parity, parity, save_parity, segment_rows, segments_of, threshold
 from training.fairness.proxies import proxies
 from training.gates import Gate, against_champion, gates, may_lead
 from training.given_away import in_a_sentence, price_of, without_proxies
 from training.leakage import Guard, guard
 from training.leakage_evidence import beside
-from training.model_versions import Record
+from training.model_versions import Record, Version
 from training.registry import MODEL_FOLDER, RESULT_FILE, champion, register
 from training.rejudge import recipe_facts
 from training.same_customers import SameCustomers, counted_once
@@ -74,6 +74,8 @@ def train(
 ) -> dict[str, Any]:
     """Train, judge on later data and register a model; champion if every gate passes, else challenger.
 
+    The same data, code and arguments are the same version: what was trained before is returned as it was.
+
     Args:
         kind: `renewal` or `win`.
         crm: the cleaned CRM.
@@ -97,6 +99,22 @@ def train(
     Raises:
         RenewalError: too few outcomes, no such table, or an unknown column in `bar` or `allow`.
     """
+    arguments = {
+        **_settings_of(settings, trials),
+        "minutes": minutes,
+        "bar": sorted(bar),
+        "allow": sorted(allow),
+        "waivers": dict(waivers or {}),
+        "allow_proxies": dict(allow_proxies or {}),
+        "mitigate": mitigate,
+        "promote": promote,
+    }
+    fingerprint = model_versions.fingerprint_of(
+        kind, crm.fingerprint, crm.until, model_versions.code_version(), model_versions.lock_hash(), arguments
+    )
+    if (before := registry.made_before(kind, fingerprint, settings)) is not None:
+        say(f"{before.name} version {before.version} was made of these very data, code and settings")
+        return _as_before(before, settings)
     trained = learn(
         kind,
         crm,
@@ -112,13 +130,12 @@ def train(
     )
     result = summary(trained, crm)
     lead = promote and may_lead(trained.gates)
-    with tempfile.TemporaryDirectory(prefix="perennial-") as work:
-        folder = Path(work)
+    with scratch(passing()) as folder:
         about = {key: result[key] for key in ("period", "until")} | {"data_fingerprint": crm.fingerprint}
         about |= {"mitigation": mitigate, "recipe": recipe_facts(trained.selection.recipe)}
         about["unspoken"] = sorted(allow_proxies or ())
         replace(trained.selection.model, about=about).save(folder / MODEL_FOLDER)
-        record = _record(trained, crm, settings, result, trials)
+        record = _record(trained, crm, settings, result, trials, fingerprint)
         say("writing the card")
         card.write(folder, plain({**card.card(trained, result, crm, settings), "making": record.params}))
         stored = {k: v for k, v in result.items() if k not in ("parity", "proxies")}
@@ -126,15 +143,23 @@ def train(
         save_parity(folder, result["parity"], result["proxies"])
         save_reference(folder, trained.ds, trained.selection.test, settings.seed)
         version = register(kind, folder, record, settings, lead=lead)
-    path = registry.files_of(version, settings) / card.HTML
     say(f"registered {version.name} version {version.version} as {version.alias}")
-    return {
-        "model": version.name,
-        "version": version.version,
-        "alias": version.alias,
-        **result,
-        "card": str(path),
-    }
+    return _told(version, result, registry.files_of(version, settings))
+
+
+def _told(version: Version, result: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    named = {"model": version.name, "version": version.version, "alias": version.alias}
+    return {**named, **result, "card": str(folder / card.HTML)}
+
+
+def _as_before(version: Version, settings: Settings) -> dict[str, Any]:
+    """What the training that made a version returned."""
+    folder = registry.files_of(version, settings)
+    return _told(version, json.loads((folder / RESULT_FILE).read_text()) | load_parity(folder), folder)
+
+
+def _settings_of(settings: Settings, trials: int | None) -> dict[str, Any]:
+    return {"seed": settings.seed, "trials": trials or TRIALS, "min_positives": settings.min_positives}
 
 
 def learn(
@@ -299,16 +324,19 @@ def warnings(trained: Trained) -> list[str]:
 
 
 def _record(
-    trained: Trained, crm: "Crm", settings: Settings, result: Mapping[str, Any], trials: int | None
+    trained: Trained,
+    crm: "Crm",
+    settings: Settings,
+    result: Mapping[str, Any],
+    trials: int | None,
+    fingerprint: str,
 ) -> Record:
-    code, lock = model_versions.code_version(), model_versions.lock_hash()
-    options = {"seed": settings.seed, "trials": trials or TRIALS, "min_positives": settings.min_positives}
     params = {
-        **options,
+        **_settings_of(settings, trials),
         "data_fingerprint": crm.fingerprint,
         "dataset_fingerprint": trained.ds.fingerprint,
-        "code_version": code,
-        "lock_hash": lock,
+        "code_version": model_versions.code_version(),
+        "lock_hash": model_versions.lock_hash(),
         "until": str(crm.until),
         "served": trained.selection.served,
         "calibration": trained.selection.adjustment.in_words(),
@@ -322,7 +350,7 @@ def _record(
         params=params,
         metrics=_metrics(result),
         gates=result["gates"],
-        fingerprint=model_versions.fingerprint_of(trained.kind, trained.ds.fingerprint, code, lock, options),
+        fingerprint=fingerprint,
         tags={
             "served": trained.selection.served,
             "data_fingerprint": crm.fingerprint,

@@ -2,10 +2,8 @@
 
 import json
 import os
-import shutil
-import tempfile
-import time
 import weakref
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,15 +35,18 @@ from features.crm.validate import (
 )
 from features.crm.write import describe, fingerprint, write_derived, write_quarantine, write_table
 from features.errors import RenewalError
-from features.progress import Say, silent
+from features.progress import Say, checkpoint, silent
+from features.scratch import Scratch, discard, passing, replacing, scratch, sweep_home, turn
 from features.settings import Settings
 from features.sources.folder import read_folder
 from features.sources.readers import Raw, connect
 
 Kinds = Mapping[str, Mapping[str, Kind]]
+CHANGING = ".current.lock"
+"""The file beside the kept CRMs whose lock whoever changes them holds."""
 _CURRENT = "current"
 _KEPT = 3
-_STALE_SECONDS = 24 * 3600
+_LONGEST_NAME = 128
 
 
 def load(
@@ -74,11 +75,8 @@ def load(
         RenewalError: the source or its mapping is wrong, or not one row of a table can be read.
     """
     until = checked_until(until)
-    into.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{into.name}-", dir=into.parent, ignore_cleanup_errors=True
-    ) as work:
-        crm = _clean(_read(source, mapping, until, Path(work)), until, Path(work), {}, currency, say)
+    with scratch(into.parent) as work:
+        crm = _clean(_read(source, mapping, until, work), until, work, {}, currency, say)
         check_rows_left(crm.quality)
         crm.write_manifest()
         return _moved(crm, into, durable)
@@ -99,24 +97,20 @@ def ingest(
         RenewalError: the source or its mapping is wrong.
     """
     crm_home = settings.home / "crm"
-    crm_home.mkdir(parents=True, exist_ok=True)
-    _sweep(crm_home)
-    with tempfile.TemporaryDirectory(prefix=".load-", dir=crm_home, ignore_cleanup_errors=True) as work:
+    sweep_home(settings.home)
+    with scratch(crm_home) as work:
         crm = load(
             source,
             mapping=mapping,
             until=until,
-            into=Path(work) / "crm",
+            into=work / "crm",
             durable=True,
             currency=settings.currency,
             say=say,
         )
-        place = crm_home / crm.fingerprint
-        if not (place / MANIFEST).is_file():
-            _placed(crm, place)
-        _point_to(crm.fingerprint, crm_home)
-    os.utime(place)
-    _prune(crm_home, crm.fingerprint)
+        with changing(settings):
+            place = make_current(crm, settings)
+            _prune(crm_home, crm.fingerprint)
     return read_crm(place)
 
 
@@ -136,14 +130,13 @@ def opened(
     if source is None and until is None and mapping is None:
         yield _current(settings)
         return
-    settings.home.mkdir(parents=True, exist_ok=True)
-    _sweep(settings.home)
-    with tempfile.TemporaryDirectory(prefix=".load-", dir=settings.home, ignore_cleanup_errors=True) as work:
+    sweep_home(settings.home)
+    with scratch(settings.home) as work:
         if source is None:
             current = _current(settings)
-            source, mapping = current.folder, mapping or _as_source(current, Path(work) / "mapping.yaml")
+            source, mapping = current.folder, mapping or _as_source(current, work / "mapping.yaml")
         yield load(
-            source, mapping=mapping, until=until, into=Path(work) / "crm", currency=settings.currency, say=say
+            source, mapping=mapping, until=until, into=work / "crm", currency=settings.currency, say=say
         )
 
 
@@ -191,7 +184,8 @@ def from_rows(
             found=", ".join(unknown),
             do="Rename them.",
         )
-    work = Path(tempfile.mkdtemp(prefix="perennial-rows-"))
+    place = Scratch(passing())
+    work = place.path
     try:
         (work / "raw").mkdir()
         raw = Raw(
@@ -203,17 +197,41 @@ def from_rows(
         )
         crm = _clean(raw, checked_until(until), work, kinds or {}, currency, silent, strict=True)
     except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
+        place.close()
         raise
-    weakref.finalize(crm, shutil.rmtree, work, ignore_errors=True)
+    weakref.finalize(crm, place.close)
     return crm
 
 
 def _rows_file(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     names = list(dict.fromkeys(name for row in rows for name in row))
+    _check_names(path.stem, names)
     columns = {name: pa.array([_as_text(row.get(name)) for row in rows], pa.string()) for name in names}
     pq.write_table(pa.table(columns), path)
     return path
+
+
+def _check_names(table: str, names: Sequence[str]) -> None:
+    """Names that a file could not have either.
+
+    Raises:
+        RenewalError: no column at all, or a name that is blank, too long, not printable or there twice.
+    """
+    folded = [name.strip().casefold() for name in names]
+    odd = next(
+        (
+            name
+            for name, plain in zip(names, folded, strict=True)
+            if not plain or len(name) > _LONGEST_NAME or not name.isprintable() or folded.count(plain) > 1
+        ),
+        None,
+    )
+    if odd is not None or not names:
+        raise RenewalError(
+            expected=f"columns of {table} with printable names of at most {_LONGEST_NAME} letters, each once",
+            found="no column at all" if odd is None else repr(odd[:_LONGEST_NAME]),
+            do="Name each column once, as in the CRM data contract.",
+        )
 
 
 def _as_text(value: Any) -> str | None:
@@ -229,7 +247,14 @@ def _read(source: str | Path, mapping: Path | None, until: pd.Timestamp | None, 
         from features.sources.sql_database import read_database
 
         return read_database(str(source), mapping, until, staging)
-    return read_folder(Path(source), mapping, staging)
+    try:
+        return read_folder(Path(source), mapping, staging)
+    except (OSError, EOFError, zlib.error) as error:  # a packed file cut short, a disk that fails
+        raise RenewalError(
+            expected=f"files in {source} that can be read to their end",
+            found=" ".join(str(error).split()),
+            do="Check the permissions, or export it again.",
+        ) from error
 
 
 def _clean(
@@ -256,6 +281,7 @@ def _clean(
                 drafts[name] = draft(connection, name, raw.tables[name], quality, given, strict=strict)
         check_subjects(drafts)
         for name, drafted in drafts.items():
+            checkpoint()
             say(f"checking {name}")
             begin(connection, drafted, work / "draft")
             count_unread(connection, drafted, str(work / "draft" / f"{name}.parquet"), quality)
@@ -275,6 +301,7 @@ def _clean(
         limit = by_default if until is None else until
         tables = {}
         for name in drafts:
+            checkpoint()
             say(f"writing {name}")
             # A contract's undated outcome is known 45 days past its end, a deal's on the day of the load.
             past = until is not None if name == "contracts" else limit < by_default
@@ -295,8 +322,7 @@ def _clean(
 def _moved(crm: Crm, place: Path, durable: bool) -> Crm:
     """Move a finished folder to its place, in one step; what was there goes after."""
     if durable:
-        for path in [*crm.folder.rglob("*.parquet"), crm.folder / MANIFEST, crm.folder]:
-            _sync(path)
+        _make_durable(crm.folder)
     while True:
         try:
             os.rename(crm.folder, place)
@@ -304,10 +330,8 @@ def _moved(crm: Crm, place: Path, durable: bool) -> Crm:
         except OSError:
             if not place.exists():
                 raise
-            with tempfile.TemporaryDirectory(
-                prefix=".old-", dir=place.parent, ignore_cleanup_errors=True
-            ) as old:
-                os.rename(place, Path(old) / "crm")
+            with scratch(place.parent) as old:
+                os.rename(place, old / "crm")
     if durable:
         _sync(place.parent)
     return Crm(place, crm.until, crm.tables, crm.carried, crm.fingerprint, crm.quality)
@@ -315,11 +339,9 @@ def _moved(crm: Crm, place: Path, durable: bool) -> Crm:
 
 def _point_to(name: str, crm_home: Path) -> None:
     """Make a kept CRM the current one, in one step."""
-    with tempfile.TemporaryDirectory(prefix=".load-", dir=crm_home, ignore_cleanup_errors=True) as work:
-        pointer = Path(work) / _CURRENT
+    with replacing(crm_home / _CURRENT) as pointer:
         pointer.write_text(name + "\n")
         _sync(pointer)
-        os.replace(pointer, crm_home / _CURRENT)
 
 
 def current_folder(settings: Settings) -> Path | None:
@@ -329,13 +351,22 @@ def current_folder(settings: Settings) -> Path | None:
     return crm_home / pointer.read_text().strip() if pointer.is_file() else None
 
 
-def make_current(folder: Path, settings: Settings) -> Path:
-    """Keep a finished CRM folder beside the others and make it the current one; returns its place."""
-    crm = read_crm(folder)
+def make_current(crm: Crm, settings: Settings) -> Path:
+    """Keep a finished CRM beside the others and make it the current one; returns its place."""
     place = settings.home / "crm" / crm.fingerprint
-    _moved(crm, place, durable=True)
+    if not (place / MANIFEST).is_file():
+        _make_durable(crm.folder)
+        _placed(crm, place)
     _point_to(crm.fingerprint, place.parent)
+    os.utime(place)
     return place
+
+
+@contextmanager
+def changing(settings: Settings) -> Iterator[None]:
+    """Hold the kept CRM: whoever ingests or erases decides what is the current one by himself."""
+    with turn(settings.home / "crm" / CHANGING):
+        yield
 
 
 def _placed(crm: Crm, place: Path) -> None:
@@ -346,6 +377,11 @@ def _placed(crm: Crm, place: Path) -> None:
         if not (place / MANIFEST).is_file():
             raise
     _sync(place.parent)
+
+
+def _make_durable(folder: Path) -> None:
+    for path in [*folder.rglob("*.parquet"), folder / MANIFEST, folder]:
+        _sync(path)
 
 
 def _sync(path: Path) -> None:
@@ -368,19 +404,8 @@ def _current(settings: Settings) -> Crm:
         ) from error
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what a killed run has left; a day's grace for those that still run."""
-    for left in [*folder.glob(".load-*"), *folder.glob(".old-*")]:
-        try:
-            stale = time.time() - left.stat().st_mtime > _STALE_SECONDS
-        except FileNotFoundError:
-            continue
-        if stale:
-            shutil.rmtree(left, ignore_errors=True)
-
-
 def _prune(crm_home: Path, current: str) -> None:
     places = [path for path in crm_home.iterdir() if (path / MANIFEST).is_file() and path.name != current]
     places.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for place in places[_KEPT - 1 :]:
-        shutil.rmtree(place, ignore_errors=True)
+        discard(place)

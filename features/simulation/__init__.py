@@ -11,6 +11,7 @@ from pathlib import Path
 
 from features.crm.contract import TABLES
 from features.progress import Say, silent
+from features.scratch import writable
 from features.simulation.csv_tables import plant_faults, write_csv
 from features.simulation.oracle_answers import horizon_days, renewal_answers, win_answers, write_answers
 from features.simulation.planted import DAY, Options, Timing
@@ -67,7 +68,8 @@ def simulate(
         accounts, seed, signal, hidden_worry, icp, unfair, timing, last - 365 * years, last, draws
     )
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    with writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     say("living through deals and contracts")
     everything = world(options)
     say("writing down what the CRM records")

@@ -7,10 +7,8 @@ page. A published year never changes, so what was fetched is kept under the home
 
 import hashlib
 import json
-import os
 import random
 import re
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +20,7 @@ from urllib.parse import quote, urlencode
 
 from features.errors import RenewalError
 from features.progress import Say, silent
+from features.scratch import replacing
 from features.settings import Settings
 
 MOST_VARIABLES = 50
@@ -219,11 +218,8 @@ def _kept(path: Path, address: str) -> list[list[Any]] | None:
 
 def _keep(path: Path, content: dict[str, Any]) -> None:
     """Write a file so that a reader finds it whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(content, file)
-    os.replace(part, path)
+    with replacing(path) as part:
+        part.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _fetch(url: str, address: str, wait: Callable[[float], None]) -> tuple[int, str]:

@@ -123,6 +123,7 @@ def _tables(
                     found=" and ".join(path.name for path in paths),
                     do="Remove all but one of them.",
                 )
+            _require_file(paths[0])
             tables[name] = paths[0]
         elif not mapped:
             near = difflib.get_close_matches(name, TABLES, n=1, cutoff=0.7)
@@ -132,6 +133,20 @@ def _tables(
                 " know it"
             )
     return tables
+
+
+def _require_file(path: Path) -> None:
+    """A table is a file, or a folder of Parquet files.
+
+    Raises:
+        RenewalError: it is neither.
+    """
+    if path.is_file() or (path.is_dir() and path.name.lower().endswith(".parquet")):
+        return
+    found = "a folder" if path.is_dir() else "a link to nothing" if path.is_symlink() else "no plain file"
+    raise RenewalError(
+        expected=f"{path.name} to be a file", found=found, do="Export it again, or remove or rename it."
+    )
 
 
 def _read_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path, staging: Path, raw: Raw) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, Oper
 from sqlalchemy.pool import NullPool
 
 from features.errors import RenewalError
+from features.scratch import writable
 from monitoring.store.tables import HEAD, POSTGRES_SCHEMA
 
 BUSY_MILLISECONDS = 30_000
@@ -55,8 +56,13 @@ def connect(url: str) -> Engine:
     return engine
 
 
-def migrate(engine: Engine) -> None:
-    """Bring the schema to the newest migration, in one transaction, one opener at a time."""
+def migrate(engine: Engine, to: str = HEAD) -> None:
+    """Bring the schema to a migration, up or down, in one transaction, one opener at a time.
+
+    Args:
+        engine: of the database.
+        to: the migration; an older one takes away what later ones added, and what is in it; `base` all.
+    """
     from alembic import command
     from alembic.config import Config
 
@@ -72,7 +78,7 @@ def migrate(engine: Engine) -> None:
                 do="Upgrade Perennial to the version that wrote it.",
             )
         config.attributes.update(connection=connection, schema=schema)
-        command.upgrade(config, "head")
+        (command.downgrade if to == "base" or to < (version or "") else command.upgrade)(config, to)
 
 
 def writing(engine: Engine) -> AbstractContextManager[Connection]:
@@ -174,7 +180,9 @@ def _engine(url: str) -> Engine:
             do="Set PERENNIAL_DATABASE_URL, with `pip install perennial[postgres]` for PostgreSQL.",
         ) from error
     if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(parsed.database).parent
+        with writable(folder):
+            folder.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, json_serializer=_dump, **_sqlite_pool(parsed.database))
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -57,7 +57,8 @@ def erase_account(engine: Engine, account_id: str) -> dict[str, int]:
         connection.execute(insert(connection, audit).values(**note, details=counts))
     if engine.dialect.name == "sqlite":
         with contextlib.closing(engine.raw_connection()) as raw:  # outside any transaction
-            raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log of writes holds them too
+            raw.cursor().execute("VACUUM")  # pages freed before, by what replaced older scores, hold them too
+            raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")  # and so does the log of writes
     return counts
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from sqlalchemy import Connection, Engine, select
 
 from features.errors import RenewalError
+from features.moments import moment_of
 from monitoring.store.database import insert, now, put, reading, records, within, writing
 from monitoring.store.tables import events, outcomes, prediction_log
 
@@ -195,15 +196,7 @@ def _outcome(value: Any, number: int) -> int:
 def _decided_at(value: Any, number: int) -> Any:
     if value in (None, ""):
         return None
-    try:
-        moment = pd.Timestamp(value)
-    except ValueError as error:
-        raise RenewalError(
-            expected="decided_at as a date like 2025-03-31",
-            found=f"{value!r} in row {number}",
-            do="Correct that row.",
-        ) from error
-    return (moment.tz_convert("UTC").tz_localize(None) if moment.tz else moment).to_pydatetime()
+    return moment_of(value, f"decided_at in row {number}", "Correct that row.").to_pydatetime()
 
 
 def _compare(stored: dict[str, Any] | None, row: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Batches as columns: feature rows in, scores out, as Arrow or Parquet beside JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Literal
 
@@ -13,8 +13,10 @@ from pydantic_core import from_json
 from starlette.concurrency import run_in_threadpool
 
 from features.arrays import Column, columns_of
+from features.progress import checkpoint, stoppable
 from serving.api.problems import ProblemError
 from serving.api.routes import ERRORS, Scorer, answer
+from serving.api.untrusted import MOST_ROWS, read_arrow, read_parquet
 from serving.state import running_of
 from training.explain import judged
 from training.model import Model
@@ -25,8 +27,8 @@ ARROW, PARQUET, JSON = (
     "application/vnd.apache.parquet",
     "application/json",
 )
-MOST_ROWS = 100_000
 PART_ROWS = 2_500
+MOST_PART_ROWS = 10_000
 ID = "id"
 BATCHES: dict[str, Any] = {ARROW: {}, PARQUET: {}, JSON: {}}
 
@@ -72,7 +74,8 @@ class _Answered:
 
 
 def _answered(loaded: Loaded, kind: str, wanted: str, body: bytes, reasons: bool, threads: int) -> _Answered:
-    table = read_table(kind, body)
+    table = read_table(kind, body, [ID, *loaded.model.features])
+    checkpoint()
     if table.num_rows > MOST_ROWS:
         raise ProblemError(413, f"Send at most {MOST_ROWS:,} rows in one request.")
     if not set(loaded.model.features) & set(table.column_names):
@@ -82,30 +85,30 @@ def _answered(loaded: Loaded, kind: str, wanted: str, body: bytes, reasons: bool
 
 
 def side_by_side(loaded: Loaded, table: pa.Table, reasons: bool, threads: int) -> pa.Table:
-    """`scores_of` in as many parts as there are threads, each of enough rows to be worth one."""
-    parts = max(1, min(threads, table.num_rows // PART_ROWS))
-    if parts == 1:
+    """`scores_of` in parts, side by side: enough rows to be worth a thread, few enough to stop between."""
+    if table.num_rows < 2 * PART_ROWS:
         return scores_of(loaded, table, reasons)
-    size = -(-table.num_rows // parts)
+    parts = max(threads, -(-table.num_rows // MOST_PART_ROWS))
+    size = max(-(-table.num_rows // parts), PART_ROWS)
     slices = [table.slice(at, size) for at in range(0, table.num_rows, size)]
-    with ThreadPoolExecutor(parts) as pool:
-        scored = list(pool.map(lambda part: scores_of(loaded, part, reasons), slices))
+    with ThreadPoolExecutor(threads) as pool:
+        scored = list(pool.map(stoppable(lambda part: scores_of(loaded, part, reasons)), slices))
     return pa.concat_tables(scored).unify_dictionaries().combine_chunks()
 
 
-def read_table(kind: str, body: bytes) -> pa.Table:
-    """A request's rows.
+def read_table(kind: str, body: bytes, wanted: Sequence[str]) -> pa.Table:
+    """The wanted columns of a request's rows.
 
     Raises:
-        ProblemError: 415 for another kind of body, 422 where it cannot be read.
+        ProblemError: 415 for another kind of body, 422 where it cannot be read; see `serving.api.untrusted`.
     """
     if kind not in BATCHES:
         raise ProblemError(415, f"Send {ARROW}, {PARQUET} or {JSON}.")
     try:
         if kind == ARROW:
-            return pa.ipc.open_stream(body).read_all()
+            return read_arrow(body, wanted)
         if kind == PARQUET:
-            return pq.read_table(pa.BufferReader(body), use_threads=False)
+            return read_parquet(body, wanted)
         columns = from_json(body)["columns"]
         return pa.table({str(name): pa.array(values) for name, values in columns.items()})
     except (pa.ArrowException, ValueError, TypeError, KeyError, AttributeError, OSError) as error:

@@ -20,10 +20,12 @@ import pyarrow as pa
 from sqlalchemy import Connection
 
 from features.arrays import Coded, Columns
+from features.columns import KEYS
 from features.crm.arriving import Reader
 from features.crm.contract import SUBJECTS, TABLES
 from features.crm.crm import Crm
 from features.crm.load import current_folder, opened
+from features.owners import owners_of
 from features.settings import Settings
 from monitoring.alerts import risk_alerts, survey_alerts
 from monitoring.store import Store
@@ -47,12 +49,14 @@ class People:
         owners: id column → id → account.
         accounts: account → its id, owner and region.
         held_out: the accounts that are held out.
+        whose: `contract_id` and `opportunity_id` → id → owner.
     """
 
     folder: Path | None
     owners: dict[str, dict[str, str]]
     accounts: dict[str, dict[str, Any]]
     held_out: frozenset[str]
+    whose: dict[str, dict[str, Any]]
 
     def account(self, row: Mapping[str, Any]) -> str | None:
         """The account of a row: its own, or that of the contract, deal or lead it belongs to."""
@@ -63,11 +67,19 @@ class People:
                 return owners[str(row[column])]
         return None
 
-    def unwelcome(self, account: str | None, principal: Principal) -> str | None:
-        """Why a row about an account is refused, None where it is not."""
+    def unwelcome(self, row: Mapping[str, Any], principal: Principal) -> str | None:
+        """Why a row about an account is refused, None where it is not.
+
+        Whoever may see the contract or deal it belongs to may write it; where it names none, whoever may see
+        the account.
+        """
+        account = row.get("account_id")
         account_row = self.accounts.get(account or "")
-        if account_row is not None and principal.sees(account_row):
-            return None
+        owners = [self.whose[key].get(str(row[key])) for key in self.whose if row.get(key) not in (None, "")]
+        if account_row is not None:
+            subjects = [{**account_row, "owner_id": owner} for owner in owners]
+            if all(principal.sees(one) for one in subjects or [account_row]):
+                return None
         reason = f"there is no account {account!r} in the CRM" if account else "is missing"
         return f"account_id: {reason}"
 
@@ -77,7 +89,19 @@ def people_of(crm: Crm, settings: Settings) -> People:
     columns = [name for name in ("account_id", "owner_id", "region") if crm.has("accounts", name)]
     accounts = {row["account_id"]: row for row in crm.arrow("accounts", columns).to_pylist()}
     ids = pd.Series(list(accounts), dtype=object)
-    return People(crm.folder, account_of(crm), accounts, frozenset(ids[held_out(ids, settings)]))
+    held = frozenset(ids[held_out(ids, settings)])
+    return People(crm.folder, account_of(crm), accounts, held, subject_owners(crm))
+
+
+def subject_owners(crm: Crm) -> dict[str, dict[str, Any]]:
+    """For contracts and opportunities: id → owner."""
+    found = {}
+    for kind, table in SUBJECTS.items():
+        if crm.has(table, KEYS[table]):
+            ids = crm.frame(table, [KEYS[table]])[KEYS[table]]
+            owners = owners_of(crm, kind, ids).astype(object)
+            found[KEYS[table]] = dict(zip(ids, owners.where(owners.notna(), None), strict=True))
+    return found
 
 
 def account_of(crm: Crm) -> dict[str, dict[str, str]]:
@@ -124,7 +148,7 @@ class Arrivals:
         self.settings, self.store, self.models, self.score_cache = settings, store, models, score_cache
         self._reader = Reader()
         self._stands = Standing(None, pd.Timestamp(0), {})
-        self._people = People(None, {}, {}, frozenset())
+        self._people = People(None, {}, {}, frozenset(), {})
         self._arrived: OrderedDict[str, Arrived] = OrderedDict()
         self._turn, self._preparing, self._reading = (threading.Lock() for _ in range(3))
 
@@ -150,7 +174,7 @@ class Arrivals:
             refused = [
                 {"row": at, "why": why}
                 for at, row in enumerate(event_rows)
-                if (why := faults[at] or people.unwelcome(row["account_id"], principal))
+                if (why := faults[at] or people.unwelcome(row, principal))
             ]
             no = {one["row"] for one in refused}
             places = [at for at in range(len(event_rows)) if at not in no]
@@ -169,7 +193,10 @@ class Arrivals:
                     kind, [row["subject_id"] for row in fresh if row["kind"] == kind]
                 )
             alerts = self._alerts(people, table, read, places, fresh)
-        return {**counts, "refused": refused + conflicts, "rows": fresh, "alerts": alerts}
+        rows = [row for row in fresh if principal.sees(row)]
+        theirs = {None, *(row["subject_id"] for row in rows)}
+        alerts = [alert for alert in alerts if alert["subject_id"] in theirs]
+        return {**counts, "refused": refused + conflicts, "rows": rows, "alerts": alerts}
 
     @contextmanager
     def standing(

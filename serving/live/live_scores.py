@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from features.crm.contract import SUBJECTS
 from features.crm.load import from_rows, opened
 from features.errors import RenewalError
+from features.moments import moment_of
 from features.settings import Settings
 from features.snapshots import impossible, snapshots_for, to_score
 from monitoring.store import Store
@@ -63,7 +64,7 @@ class Live:
         if as_of is None:
             rows_by_id = self.score_cache.ready(kind, ids, loaded)
         else:
-            rows_by_id = self._as_they_stood(kind, ids, _naive(as_of), loaded)
+            rows_by_id = self._as_they_stood(kind, ids, moment_of(as_of, "as_of"), loaded)
         then = "" if as_of is None else " at that moment, at which it must have begun and be undecided"
         return [
             rows_by_id[one].body
@@ -105,18 +106,12 @@ class Live:
             )
         if len(subjects) > MAX_RECORDS:
             raise ProblemError(413, f"Send at most {MAX_RECORDS:,} {SUBJECTS[kind]} in one request.")
-        until = None if as_of is None else _naive(as_of)
+        until = None if as_of is None else moment_of(as_of, "as_of")
         cleaned = from_rows(crm, until)
         rows = self._scored(kind, cleaned, to_score(cleaned, kind, until), loaded)
         scored_ids = {row[ID_COLUMNS[kind]] for row in rows}
         asked_ids = [str(one[ID_COLUMNS[kind]]) for one in subjects if one.get(ID_COLUMNS[kind]) is not None]
         return rows + [_unscorable(kind, one) for one in asked_ids if one not in scored_ids]
-
-
-def _naive(moment: datetime) -> pd.Timestamp:
-    """A moment as naive UTC."""
-    moment = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-    return pd.Timestamp(moment).as_unit("us")
 
 
 def _unknown(kind: str, subject: str, then: str) -> bytes:

@@ -159,9 +159,10 @@ async def account(account_id: str, request: Request, principal: Seller) -> Respo
 def _page(account_id: str, request: Request, principal: Principal) -> Response:
     running = running_of(request)
     rows = [hide_held_out(row) for row in of_account(running.store, account_id) if principal.sees(row)]
-    customer_row, events = _from_crm(running, account_id)
+    customer_row, events = _from_crm(running, account_id, principal)
     if not rows and (customer_row is None or not principal.sees(customer_row)):
         raise ProblemError(404, f"There is no customer {account_id!r}.")
+    subjects = {row["subject_id"] for row in rows}
     name = next((row["account_name"] for row in rows if row.get("account_name")), None)
     as_of = max((row["as_of"] for row in rows if row["as_of"]), default=None)
     store = running.store
@@ -175,8 +176,12 @@ def _page(account_id: str, request: Request, principal: Principal) -> Response:
         events=events,
         as_of=as_of,
         actions=ACTIONS,
-        done=_done(store, {row["subject_id"] for row in rows}),
-        alerts=[each for each in store.alerts.read(state="standing") if each["account_id"] == account_id],
+        done=_done(store, subjects),
+        alerts=[
+            each
+            for each in store.alerts.read(state="standing")
+            if each["account_id"] == account_id and each["subject_id"] in {None, *subjects}
+        ],
         noted=request.query_params.get("noted"),
     )
 
@@ -207,14 +212,16 @@ def _own(store: Store, kind: str, subject: str) -> list[dict[str, Any]]:
     return records(overrides[overrides["subject_id"] == subject].iloc[::-1])
 
 
-def _from_crm(running: Running, account_id: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+def _from_crm(
+    running: Running, account_id: str, principal: Principal
+) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     """The customer as the ingested CRM has it, and what happened; nothing where none was ingested."""
     live = running.store.events.read(account_id=account_id)
     try:
         with opened(running.settings) as crm:
-            return customer(crm, account_id), happened(crm, account_id, live)
+            return customer(crm, account_id), happened(crm, account_id, live, principal.sees)
     except RenewalError:  # scored straight from a folder: there are scores to show, but no timeline
-        return None, happened(None, account_id, live)
+        return None, [] if principal.is_scoped else happened(None, account_id, live)
 
 
 def _done(store: Store, subjects: set[str]) -> list[dict[str, Any]]:

@@ -195,7 +195,8 @@ def _is_theirs(store: Store, alert: Mapping[str, Any], principal: Principal) -> 
     """Whether an alert is about no customer, or about one within the scope."""
     if not principal.is_scoped or alert["account_id"] is None:
         return True
-    return any(principal.sees(row) for row in of_account(store, alert["account_id"]))
+    about = of_account(store, alert["account_id"])
+    return any(principal.sees(row) and alert["subject_id"] in {None, row["subject_id"]} for row in about)
 
 
 @router.post("/alerts/{alert_id}/{step}")

@@ -14,22 +14,25 @@ from serving.security.rate_limit import network
 from serving.security.request_origin import refuse_foreign
 from serving.state import running_of
 
+MOST_FIELDS = 50
+
 router = APIRouter()
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a posted form (application/x-www-form-urlencoded).
+    """The fields of a posted form (application/x-www-form-urlencoded); its size is limited on the way in.
 
     Raises:
-        ProblemError: 415 for another kind of body, 403 without this visitor's CSRF token.
+        ProblemError: 415 for another kind of body, 422 for more fields than any form has.
     """
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         raise ProblemError(415, "A form is expected here.")
-    fields = {
-        name: values[-1]
-        for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()
-    }
-    return fields
+    text = (await request.body()).decode("utf-8", "replace")
+    try:
+        fields = parse_qs(text, max_num_fields=MOST_FIELDS)
+    except ValueError as error:
+        raise ProblemError(422, f"A form here has at most {MOST_FIELDS} fields.") from error
+    return {name: values[-1] for name, values in fields.items()}
 
 
 async def checked_form(request: Request) -> dict[str, str]:
@@ -55,11 +58,11 @@ async def ask(request: Request, next: str = "/") -> Response:
 async def sign_in(request: Request) -> Response:
     """Open a session for a key; after ten wrong ones within a minute an address has to wait."""
     refuse_foreign(request)
-    fields = await form_of(request)
     caller = network(request.client.host if request.client else "")
     running = running_of(request)
     if not running.door.may_try(caller):
         raise ProblemError(429, "Too many wrong keys. Wait a minute.", headers={"Retry-After": "60"})
+    fields = await form_of(request)
     cookie = await run_in_threadpool(running.door.sign_in, fields.get("key", "").strip())
     if cookie is None:
         running.door.note_wrong_key(caller)

@@ -15,6 +15,7 @@ from serving.pages import (
     profiles_page,
     renewals_page,
     sign_in_page,
+    status_page,
 )
 from serving.pages.view import Anybody, error_page
 
@@ -33,6 +34,7 @@ PARTS = (
     journey_page,
     losses_page,
     models_page,
+    status_page,
     api_docs_page,
 )
 

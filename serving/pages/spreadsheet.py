@@ -1,13 +1,12 @@
 """Lists as files for spreadsheets and programs, with columns that stay."""
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from fastapi.responses import Response
 
+from features.scratch import passing, scratch
 from monitoring.store import Store
 from serving.api.problems import ProblemError
 from serving.scoring.batch import ID_COLUMNS, hide_held_out
@@ -88,8 +87,8 @@ def newest_overrides(store: Store, kind: str) -> dict[str, dict[str, Any]]:
 
 def attachment(frame: pd.DataFrame, name: str, ending: str) -> Response:
     """A table as a file to save, in one of `TYPES`."""
-    with tempfile.TemporaryDirectory(prefix="perennial-") as folder:
-        path = Path(folder) / f"list.{ending}"
+    with scratch(passing()) as folder:
+        path = folder / f"list.{ending}"
         write(path, {}, frame)
         body = path.read_bytes()
     headers = {"content-disposition": f'attachment; filename="{name}.{ending}"'}

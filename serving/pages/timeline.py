@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from features.columns import KEYS
 from features.crm.contract import TABLES
 from features.crm.crm import Crm
 
@@ -24,18 +25,48 @@ def customer(crm: Crm, account_id: str) -> dict[str, Any] | None:
     return row
 
 
-def happened(crm: Crm | None, account_id: str, live: list[dict[str, Any]]) -> list[dict[str, Any]]:
+Sees = Callable[[Mapping[str, Any]], bool]
+"""Whether a visitor may see what has this `owner_id` and `region`."""
+
+
+def happened(
+    crm: Crm | None, account_id: str, live: list[dict[str, Any]], sees: Sees = lambda row: True
+) -> list[dict[str, Any]]:
     """Events of an account, newest first, at most 80: `at`, `known_at`, `words`, `table`, `is_live`.
 
-    An event counts for probability made after `known_at`: when it had happened and was recorded.
+    An event counts for scores made after `known_at`: when it had happened and was recorded. What belongs to a
+    contract or deal is shown to who may see that one; what belongs to the account alone, to all on the page.
     """
-    events = []
-    for table in _SOURCES if crm is not None else ():
-        if crm is not None and table in crm.tables:
-            events += [_event(table, row, False) for row in _rows(crm, table, account_id)]
-    events += [_event(each["crm_table"], each["payload"], True) for each in live]
-    dated = [event for event in events if event is not None]
+    rows = [
+        (table, row, False)
+        for table in _SOURCES
+        if crm is not None and table in crm.tables
+        for row in _rows(crm, table, account_id)
+    ]
+    rows += [(each["crm_table"], each["payload"], True) for each in live]
+    hidden = _hidden(crm, account_id, sees)
+    shown = [each for each in rows if not _subjects_of(each[1]) & hidden]
+    dated = [event for event in (_event(*each) for each in shown) if event is not None]
     return sorted(dated, key=lambda event: event["at"], reverse=True)[:MOST]
+
+
+def _hidden(crm: Crm | None, account_id: str, sees: Sees) -> set[tuple[str, str]]:
+    """The contracts and deals of an account that a visitor may not see, as (column, id)."""
+    if crm is None:
+        return set()
+    account = customer(crm, account_id) or {}
+    found = set()
+    for table in ("contracts", "opportunities"):
+        key = KEYS[table]
+        for row in _rows(crm, table, account_id) if table in crm.tables else ():
+            owner = row.get("owner_id") or account.get("owner_id")
+            if not sees({"owner_id": owner, "region": account.get("region")}):
+                found.add((key, str(row[key])))
+    return found
+
+
+def _subjects_of(row: Mapping[str, Any]) -> set[tuple[str, str]]:
+    return {(key, str(row[key])) for key in KEYS.values() if row.get(key) is not None}
 
 
 def _rows(crm: Crm, table: str, account_id: str) -> list[dict[str, Any]]:

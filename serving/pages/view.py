@@ -34,6 +34,7 @@ NAVIGATION = (
     ("Journey", "/journey", WATCHERS),
     ("Losses", "/losses", EVERYBODY),
     ("Models", "/models", KEEPERS),
+    ("Status", "/status", KEEPERS),
     ("API", "/docs", EVERYBODY),
 )
 """Name, address and roles of each page; a role sees no link to what is not its own."""

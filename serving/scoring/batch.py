@@ -13,7 +13,8 @@ from features.crm.contract import SUBJECTS
 from features.crm.crm import Crm
 from features.engine import feature_rows
 from features.errors import NothingDoneError, RenewalError
-from features.progress import Say, silent
+from features.owners import owners_of
+from features.progress import Say, silent, stoppable
 from features.settings import Settings
 from features.snapshots import impossible, snapshots_for, to_score
 from monitoring.store import open_store
@@ -152,9 +153,10 @@ def scored(
     frame = subject_rows(snapshots, details, loaded.model.kind)
     starts = range(0, max(len(features), 1), ROWS_AT_ONCE)
     with ThreadPoolExecutor(settings.threads) as pool:
-        parts = pool.map(
-            lambda at: _scored_part(loaded.model, features.iloc[at : at + ROWS_AT_ONCE], at, say), starts
+        part = stoppable(
+            lambda at: _scored_part(loaded.model, features.iloc[at : at + ROWS_AT_ONCE], at, say)
         )
+        parts = pool.map(part, starts)
         frame = frame.join(pd.concat(parts))
     frame["reasons"] = [reasons if isinstance(reasons, list) else [] for reasons in frame["reasons"]]
     frame["band"] = frame["band"].astype(object).where(frame["band"].notna(), None)
@@ -177,7 +179,7 @@ def money_of(kind: str, probability: Values, amount: Values) -> Values:
 
 def subject_rows(snapshots: pd.DataFrame, details: pd.DataFrame, kind: str) -> pd.DataFrame:
     """Rows that lack but their scores: what snapshots and `details` say, `amount` in units of money."""
-    frame = snapshots[_kept_columns(snapshots)].join(details)
+    frame = snapshots[_kept_columns(snapshots)].drop(columns="owner_id", errors="ignore").join(details)
     frame["amount"] = snapshots["amount"].astype("Float64").to_numpy(float, na_value=np.nan) / 100
     frame[ID_COLUMNS[kind]] = frame["subject_id"]
     if "problem" not in frame:
@@ -281,14 +283,15 @@ def about(crm: Crm, kind: str, snapshots: pd.DataFrame) -> pd.DataFrame:
     """What people know the subjects by, where the CRM has it.
 
     Returns:
-        `end_date`, `region`, `account_name`, `owner_name`, `forecast` (the owner's), for renewals `product`,
-        for deals `deal_kind` and `created_at`. Index as `snapshots`.
+        `owner_id` (`features.owners`), `end_date`, `region`, `account_name`, `owner_name`, `forecast` (the
+        owner's), for renewals `product`, for deals `deal_kind` and `created_at`. Index as `snapshots`.
     """
     details = snapshots[["ends_at"]].rename(columns={"ends_at": "end_date"})
+    details["owner_id"] = owners_of(crm, kind, snapshots["subject_id"])
     accounts = _looked_up(
         crm, "accounts", "account_id", snapshots["account_id"], {"region": "region", "name": "account_name"}
     )
-    owners = _looked_up(crm, "owners", "owner_id", snapshots["owner_id"], {"name": "owner_name"})
+    owners = _looked_up(crm, "owners", "owner_id", details["owner_id"], {"name": "owner_name"})
     columns = (
         {"product": "product", "forecast": "forecast"}
         if kind == "renewal"

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from features.errors import RenewalError
+from features.scratch import replacing, sweep, writable
 
 
 def as_json(value: Any) -> str:
@@ -30,15 +30,9 @@ def write(path: Path, result: dict[str, Any], rows: pd.DataFrame | None = None) 
     """
     check(path)
     frame = rows if rows is not None else pd.DataFrame(_rows_of(result))
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    part = Path(name)
-    try:
+    sweep(path.parent)
+    with replacing(path) as part, writable(path.parent):
         WRITERS[path.suffix.lower()](part, result, frame)
-        part.chmod(0o644)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def check(path: Path | None) -> None:
@@ -60,6 +54,12 @@ def check(path: Path | None) -> None:
             expected=f"the folder of --out, {path.parent}, to exist",
             found="no such folder",
             do="Create it first.",
+        )
+    if path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise RenewalError(
+            expected=f"--out to be a file that can be written, {path}",
+            found="a folder" if path.is_dir() else f"no permission to write in {path.parent}",
+            do="Choose another place.",
         )
 
 

@@ -18,6 +18,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from features.crm.crm import Crm
+from features.owners import owners_of
 from features.snapshots import snapshots_for
 from monitoring.store import Store
 from training.metrics import to_logit, to_probability
@@ -94,7 +95,9 @@ def _contracts(crm: Crm) -> pd.DataFrame:
     every = snapshots_for(crm, "renewal", crm.frame("contracts", ["contract_id"]))
     every = every[every["ends_at"].notna()]
     amount = every["amount"].astype("Float64").to_numpy(float, na_value=0.0) / 100
-    return _placed(crm, every.assign(amount=amount, month=every["ends_at"].dt.to_period("M")))
+    owner = owners_of(crm, "renewal", every["subject_id"])
+    month = every["ends_at"].dt.to_period("M")
+    return _placed(crm, every.assign(amount=amount, month=month, owner_id=owner))
 
 
 def _placed(crm: Crm, rows: pd.DataFrame) -> pd.DataFrame:
@@ -123,8 +126,8 @@ def _expansion(crm: Crm) -> pd.DataFrame | None:
     columns = ("opportunity_id", "account_id", "kind", "amount", "is_won", "closed_at")
     if not crm.has("opportunities", *columns):
         return None
-    more = ["owner_id"] if crm.has("opportunities", "owner_id") else []
-    deals = crm.frame("opportunities", [*columns, *more]).reindex(columns=[*columns, "owner_id"])
+    deals = crm.frame("opportunities", list(columns))
+    deals = deals.assign(owner_id=owners_of(crm, "win", deals["opportunity_id"]))
     deals = deals[deals["kind"].astype("string").str.lower() == "expansion"]
     if deals.empty:
         return None

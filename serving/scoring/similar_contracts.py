@@ -80,7 +80,7 @@ def past_contracts(crm: Crm, settings: Settings) -> dict[str, Any]:
             found=f"{len(snapshots)} of them, all alike",
             do="Give data of a longer period.",
         )
-    contracts = snapshots.join(about(crm, "renewal", snapshots))
+    contracts = snapshots.drop(columns="owner_id").join(about(crm, "renewal", snapshots))
     amount = contracts["amount"].astype("Float64").to_numpy(float, na_value=np.nan) / 100
     contracts = contracts.assign(amount=amount, end_date=contracts["ends_at"].dt.strftime("%Y-%m-%d"))
     shown = contracts.reindex(columns=[*_KNOWN, "lead_days"]).assign(renewed=contracts["label"])

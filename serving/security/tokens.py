@@ -1,6 +1,7 @@
 """Text that only this installation can have written: sessions and forms' tokens, signed with its secret."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -10,22 +11,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from features.scratch import scratch
+
 
 def session_secret(home: Path) -> bytes:
     """The secret that signs sessions, made once in `home`, readable by its owner only."""
     path = home / "session.key"
-    home.mkdir(parents=True, exist_ok=True)
-    part = home / f".session.key.{os.getpid()}.{secrets.token_hex(4)}"
     if not path.exists():
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(32))
-        try:
-            os.link(part, path)  # the first of several processes wins, all read the same
-        except FileExistsError:
-            pass
-        finally:
-            part.unlink()
+        with scratch(home) as folder:
+            descriptor = os.open(folder / path.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_bytes(32))
+                file.flush()
+                os.fsync(descriptor)
+            with contextlib.suppress(FileExistsError):
+                os.link(folder / path.name, path)  # the first of several processes wins, all read the same
     return path.read_bytes()
 
 

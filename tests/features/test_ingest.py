@@ -11,7 +11,7 @@ import pytest
 from test_load import LATER
 
 from features.crm.crm import read_crm
-from features.crm.load import ingest, load, opened
+from features.crm.load import CHANGING, ingest, load, opened
 from features.errors import RenewalError
 from features.settings import Settings
 
@@ -38,7 +38,7 @@ def test_what_was_ingested_is_current_and_equal_content_is_kept_once(tmp_path):
         assert crm.fingerprint == two.fingerprint
         assert crm.frame("contracts")["annual_value"].tolist() == [200]
     kept = {path.name for path in (settings.home / "crm").iterdir()}
-    assert kept == {one.fingerprint, two.fingerprint, "current"}
+    assert kept == {one.fingerprint, two.fingerprint, "current", CHANGING}
 
 
 def test_a_folder_is_opened_without_ingest_and_leaves_nothing(tmp_path):

@@ -32,12 +32,13 @@ MAY = {
     "/profiles/targets.csv": ("marketing", "admin"),
     "/journey": ("marketing", "mlops", "admin"),
     "/models": ("mlops", "admin"),
+    "/status": ("mlops", "admin"),
     "/docs": ROLES,
 }
 LINKS = {
     "sales": ["Renewals", "Pipeline", "Forecast", "Effects", "Losses", "API"],
     "marketing": ["Effects", "Profiles", "Journey", "Losses", "API"],
-    "mlops": ["Journey", "Losses", "Models", "API"],
+    "mlops": ["Journey", "Losses", "Models", "Status", "API"],
     "admin": [
         "Renewals",
         "Pipeline",
@@ -47,6 +48,7 @@ LINKS = {
         "Journey",
         "Losses",
         "Models",
+        "Status",
         "API",
     ],
 }

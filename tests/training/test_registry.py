@@ -123,6 +123,41 @@ def test_a_training_killed_before_the_alias_moved_leaves_the_old_champion(two, t
     assert len(registry.listing(two)) == 3
 
 
+STEPS = (
+    "create_run", "log_batch", "log_artifacts", "set_terminated", "create_model_version",
+    "set_registered_model_alias", "set_model_version_tag",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_registering_cut_short_at_any_step_and_done_again_is_one_version(
+    two, tmp_path, monkeypatch, step, after
+):
+    from mlflow import MlflowClient
+
+    made, works = folder_of(tmp_path, 0.9), getattr(MlflowClient, step)
+
+    def killed(*given, **more):
+        if after:
+            works(*given, **more)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            register("renewal", made, record(fingerprint="h"), two, lead=True)
+    again = register("renewal", made, record(fingerprint="h"), two, lead=True)
+    assert registry.champion("renewal", two).version == again.version
+    assert registry.made_before("renewal", "h", two).version == again.version
+    listed = registry.listing(two)
+    assert [row["version"] for row in listed] == [again.version, "2", "1"]
+    assert all(row["complete"] for row in listed)
+    assert registry.show("renewal", two, again.version)["previous_champion"] == "1"
+    kept = {registry.show("renewal", two, row["version"])["folder"] for row in listed}
+    assert {str(path.parent) for path in two.home.glob("artifacts/*/artifacts/model")} == kept
+
+
 def test_a_home_moved_as_a_whole_is_followed(two, tmp_path):
     moved = two.home.rename(tmp_path / "elsewhere")
     elsewhere = two.model_copy(update={"home": moved})

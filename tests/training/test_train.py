@@ -48,6 +48,17 @@ def trained(leaky_folder, tmp_path_factory):
     return result, crm, settings, said
 
 
+def test_the_same_training_again_is_the_same_version(trained):
+    result, crm, settings, _ = trained
+    from training.registry import listing
+
+    before, said = len(listing(settings)), []
+    again = train("renewal", crm, settings, trials=2, allow=["billing"], bar=["seats"], say=said.append)
+    assert again == result
+    assert len(listing(settings)) == before
+    assert said == ["perennial-renewal version 1 was made of these very data, code and settings"]
+
+
 def test_the_result_has_what_the_design_promises_as_json(trained):
     result = trained[0]
     assert set(result) >= DESIGNED

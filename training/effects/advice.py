@@ -9,8 +9,6 @@ Estimated effects, kept for the CRM they come from, so that advice and what-ifs 
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +19,7 @@ import pandas as pd
 from features.crm.crm import Crm
 from features.errors import RenewalError
 from features.progress import Say, silent
+from features.scratch import replacing
 from features.settings import Settings
 from features.snapshots import snapshots_for, to_score
 from training.effects import estimated_timing
@@ -47,11 +46,8 @@ def remembered(
     if path.exists():
         return dict(json.loads(path.read_text()))
     answer = estimate(crm, settings, by, say)
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=folder, suffix=".part")
-    with os.fdopen(handle, "w") as file:
-        json.dump(answer, file)
-    os.replace(draft, path)
+    with replacing(path) as part:
+        part.write_text(json.dumps(answer))
     return answer
 
 

@@ -17,6 +17,7 @@ from scipy import stats
 from features.crm.crm import Crm
 from features.errors import RenewalError
 from features.kernel import DAY, MISSING
+from features.owners import owners_of
 from training.effects.answer import NO_GROUP, Answer, attribute
 from training.effects.contacts import FOREVER, first_contacts, human_contacts, micros
 from training.effects.timing_trial import BUCKETS
@@ -155,7 +156,7 @@ def coming(crm: Crm, snapshots: pd.DataFrame, by: str | None = None) -> pd.DataF
             "contract_id": rows["contract_id"],
             "account_id": rows["account_id"],
             "account_name": accounts["name"],
-            "owner_id": rows["owner_id"],
+            "owner_id": owners_of(crm, "renewal", rows["contract_id"]),
             "region": accounts["region"],
             "group": None if by is None else attribute(crm, by, rows),
             "ends_at": rows["ends_at"],

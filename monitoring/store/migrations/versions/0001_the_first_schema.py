@@ -240,3 +240,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("alert_id", "channel"),
     )
     # ### end Alembic commands ###
+
+
+def downgrade() -> None:
+    for name in (
+        "alert_sends",
+        "actions",
+        "alerts",
+        "api_keys",
+        "audit",
+        "events",
+        "feature_batches",
+        "outcomes",
+        "overrides",
+        "prediction_log",
+        "runs",
+        "scores",
+    ):
+        op.drop_table(name)

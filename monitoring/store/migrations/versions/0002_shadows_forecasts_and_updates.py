@@ -27,3 +27,10 @@ def upgrade() -> None:
     op.add_column("prediction_log", sa.Column("forecast", sa.Float(), nullable=True))
     op.add_column("alerts", sa.Column("topics", sa.JSON(), nullable=True))
     op.add_column("alert_sends", sa.Column("round", sa.Integer(), nullable=False, server_default="0"))
+
+
+def downgrade() -> None:
+    op.drop_table("shadow_log")
+    op.drop_column("prediction_log", "forecast")
+    op.drop_column("alerts", "topics")
+    op.drop_column("alert_sends", "round")

@@ -64,6 +64,12 @@ def upgrade() -> None:
         op.execute(sa.text(f"CREATE VIEW {name} AS {query.format(**_members())}"))
 
 
+def downgrade() -> None:
+    for name in VIEWS:
+        op.execute(sa.text(f"DROP VIEW {name}"))
+    op.drop_table("ended_sessions")
+
+
 def _members() -> dict[str, str]:
     """How this database takes members out of the columns `details` and `reasons`."""
     if op.get_bind().dialect.name == "sqlite":

@@ -1,0 +1,39 @@
+"""Whose a contract or deal is: its own owner's by today's data, else its account's owner's.
+
+That one decides who may see it, on every route and page, whoever owned it at the moment it is looked at.
+"""
+
+import pandas as pd
+
+from features.columns import KEYS
+from features.crm.contract import SUBJECTS
+from features.crm.crm import Crm
+
+
+def owners_of(crm: Crm, kind: str, subjects: pd.Series) -> pd.Series:
+    """The owners of contracts or deals.
+
+    Args:
+        crm: the data.
+        kind: `renewal` (contracts) or `win` (opportunities).
+        subjects: (n) their ids.
+
+    Returns:
+        (n) owner ids as text, missing where neither the subject nor its account has one; index as `subjects`.
+    """
+    table = SUBJECTS[kind]
+    columns = [name for name in (KEYS[table], "account_id", "owner_id") if crm.has(table, name)]
+    rows = crm.frame(table, columns).reindex(columns=[KEYS[table], "account_id", "owner_id"]).astype("string")
+    deciding = rows["owner_id"].fillna(rows["account_id"].map(account_owners(crm)).astype("string"))
+    by_subject = deciding.set_axis(rows[KEYS[table]])
+    by_subject = by_subject[~by_subject.index.duplicated()]
+    owners = by_subject.reindex(subjects.astype("string")).set_axis(subjects.index)
+    return owners.astype("string").rename("owner_id")
+
+
+def account_owners(crm: Crm) -> pd.Series:
+    """The owner of each account that has one, by account id."""
+    if not crm.has("accounts", "owner_id"):
+        return pd.Series(dtype="string")
+    rows = crm.frame("accounts", ["account_id", "owner_id"]).dropna().drop_duplicates("account_id")
+    return rows.set_index("account_id")["owner_id"].astype("string")

@@ -1,0 +1,176 @@
+"""The nightly job: everything once, then nothing; gone on with when cut short; one at a time; on a page."""
+
+import json
+import logging
+import shutil
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from serving_case import client_of, train_plainly
+
+from features.crm.load import ingest
+from features.errors import RenewalError
+from features.logs import JsonLines, span
+from features.scratch import turn
+from features.settings import Settings
+from features.simulation import simulate
+from monitoring.store import open_store
+from serving.nightly import job, steps
+from serving.nightly.job import alone, run_night
+from serving.nightly.job_log import LOCK, is_running, last_jobs
+from serving.nightly.steps import Night, NotNow, Step
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nightly") / "crm"
+    simulate(folder, accounts=200, seed=6, draws=0)
+    return folder
+
+
+@pytest.fixture
+def night(source, tmp_path, monkeypatch):
+    """A night with plain models, as what is trained is not what these tests are about."""
+    copy = shutil.copytree(source, tmp_path / "crm")
+    settings = Settings(home=tmp_path / "home", threads=1)
+    made = []
+
+    def plainly(crm, settings, **asked):
+        kinds = [kind for kind in ("renewal", "win") if kind not in made]
+        for kind in kinds:
+            train_plainly(kind, crm, settings, tmp_path / kind)
+        made.extend(kinds)
+        what = "promoted" if kinds else "kept"
+        return {"models": [{"kind": kind, "what": what, "why": "due"} for kind in ("renewal", "win")]}
+
+    monkeypatch.setattr(steps, "retrain", plainly)
+    return Night(settings, open_store(settings), str(copy), lists=tmp_path / "lists")
+
+
+def whats(result):
+    return {step["step"]: step["what"] for step in result["steps"]}
+
+
+def test_a_night_does_everything_and_the_next_has_nothing_to_do(night, source):
+    first = run_night(night)
+    assert first["status"] == "done", first
+    assert whats(first) == dict.fromkeys(
+        ("ingest", "score renewal", "score win", "monitor", "retrain", "lists"), "done"
+    ) | {"alerts": "unchanged"}
+    rows = pd.read_csv(night.lists / "renewals.csv")
+    assert len(rows) == len(night.store.scores.page("renewal", limit=1_000).rows)
+    assert len(pd.read_csv(night.lists / "pipeline.csv")) > 0
+    counted = len(night.store.predictions.read("renewal"))
+    second = run_night(night)
+    assert second["status"] == "nothing to do"
+    assert set(whats(second).values()) == {"unchanged"}
+    assert len(night.store.predictions.read("renewal")) == counted
+    night.store.judgements.override(
+        "renewal", rows["contract_id"][0], probability=0.5, reason="x", made_by="me"
+    )
+    third = whats(run_night(night))
+    assert {step for step, what in third.items() if what == "done"} == {"monitor", "lists"}
+    with client_of(night.settings.home) as client:
+        page = client.get("/status", headers={"accept": "text/html"}).text
+    assert "Last run: done" in page
+    assert page.count("nothing to do") == 1
+
+
+def test_changed_data_run_again_from_the_ingest_on(night, source, tmp_path):
+    run_night(night)
+    path = tmp_path / "crm" / "contracts.csv"
+    rows = pd.read_csv(path, dtype=str)
+    rows.iloc[:-1].to_csv(path, index=False)
+    told = whats(run_night(night))
+    assert told["ingest"] == told["score renewal"] == told["score win"] == "done"
+
+
+def test_without_source_and_data_nothing_can_be_done_and_the_reason_is_told(tmp_path):
+    settings = Settings(home=tmp_path / "home")
+    told = run_night(Night(settings, open_store(settings)))
+    assert told["status"] == "nothing to do"
+    assert whats(told)["score renewal"] == "not now"
+    assert "name a source" in next(step["why"] for step in told["steps"] if step["step"] == "monitor")
+
+
+def three_steps(done, killed_at=None, fails=None):
+    def work(name):
+        def run(night):
+            if name == killed_at:
+                raise KeyboardInterrupt
+            if name == fails:
+                raise RenewalError(expected="x", found="y", do="z")
+            done.append(name)
+            return name
+
+        return run
+
+    return tuple(Step(name, lambda night, name=name: [name], work(name)) for name in ("one", "two", "three"))
+
+
+def test_a_job_cut_short_is_gone_on_with_where_it_was(tmp_path, monkeypatch):
+    settings, done = Settings(home=tmp_path / "home"), []
+    night = Night(settings, open_store(settings))
+    monkeypatch.setattr(job, "STEPS", three_steps(done, killed_at="two"))
+    with pytest.raises(KeyboardInterrupt):
+        run_night(night)
+    (cut,) = last_jobs(night.store)
+    assert (cut["summary"]["status"], is_running(settings)) == ("under way", False)
+    with client_of(settings.home) as client:
+        assert "Last run: cut short" in client.get("/status", headers={"accept": "text/html"}).text
+    monkeypatch.setattr(job, "STEPS", three_steps(done))
+    told = run_night(night)
+    assert (told["status"], told["resumed"]) == ("done", True)
+    assert done == ["one", "two", "three"]
+    assert [one["run_id"] for one in last_jobs(night.store)] == [cut["run_id"]]
+    assert run_night(night)["status"] == "nothing to do"
+
+
+def test_a_step_that_fails_is_told_tried_again_next_time_and_holds_up_no_other(tmp_path, monkeypatch):
+    settings, done = Settings(home=tmp_path / "home"), []
+    night = Night(settings, open_store(settings))
+    monkeypatch.setattr(job, "STEPS", three_steps(done, fails="one"))
+    told = run_night(night)
+    assert told["status"] == "failed"
+    assert whats(told) == {"one": "failed", "two": "done", "three": "done"}
+    monkeypatch.setattr(job, "STEPS", three_steps(done))
+    assert whats(run_night(night)) == {"one": "done", "two": "unchanged", "three": "unchanged"}
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_one_job_at_a_time(request, tmp_path, database):
+    url = request.getfixturevalue("postgres_url") if database == "postgres" else None
+    settings = Settings(home=tmp_path / "home", database_url=url)
+    night = Night(settings, open_store(settings))
+    with alone(settings, night.store) as mine:
+        assert mine
+        assert is_running(settings)
+        assert run_night(night)["status"] == "busy"
+        if url:  # another machine: its own home, the same database
+            other = replace(night, settings=settings.model_copy(update={"home": tmp_path / "elsewhere"}))
+            assert run_night(other)["status"] == "busy"
+    with turn(settings.home / LOCK, wait=False) as mine:
+        assert mine
+
+
+def test_log_lines_are_json_with_what_was_given_and_spans_need_no_set_up():
+    record = logging.makeLogRecord(
+        {"msg": "step %s", "args": ("one",), "name": "perennial.nightly", "job": "j"}
+    )
+    told = json.loads(JsonLines().format(record))
+    assert (told["event"], told["job"], told["logger"]) == ("step one", "j", "perennial.nightly")
+    with span("nothing listens", rows=1):
+        pass
+
+
+def test_a_source_in_a_database_is_read_each_time_but_not_told_as_new(night, monkeypatch):
+    ingest(night.source, night.settings)
+    monkeypatch.setattr(steps, "ingest", lambda source, settings, **more: ingest(night.source, settings))
+    of_database = replace(night, source="postgresql://x/y")
+    monkeypatch.setattr(job, "STEPS", steps.STEPS[:1])
+    assert run_night(of_database)["status"] == "nothing to do"
+    with pytest.raises(NotNow):
+        steps.STEPS[0].rests_on(replace(night, source=None))
