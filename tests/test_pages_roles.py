@@ -27,6 +27,7 @@ MAY = {
     "/pipeline/export.csv": ("sales", "admin"),
     "/forecast": ("sales", "admin"),
     "/forecast/export.csv": ("sales", "admin"),
+    "/experiments": ROLES,
     "/losses": ROLES,
     "/profiles": ("marketing", "admin"),
     "/profiles/targets.csv": ("marketing", "admin"),
@@ -35,14 +36,15 @@ MAY = {
     "/docs": ROLES,
 }
 LINKS = {
-    "sales": ["Renewals", "Pipeline", "Forecast", "Effects", "Losses", "API"],
-    "marketing": ["Effects", "Profiles", "Journey", "Losses", "API"],
-    "mlops": ["Journey", "Losses", "Models", "API"],
+    "sales": ["Renewals", "Pipeline", "Forecast", "Effects", "Experiments", "Losses", "API"],
+    "marketing": ["Effects", "Experiments", "Profiles", "Journey", "Losses", "API"],
+    "mlops": ["Experiments", "Journey", "Losses", "Models", "API"],
     "admin": [
         "Renewals",
         "Pipeline",
         "Forecast",
         "Effects",
+        "Experiments",
         "Profiles",
         "Journey",
         "Losses",

@@ -85,6 +85,8 @@ ROUTES = {
     "GET /forecast/export.{ending}": Asked(SELLING, "/forecast/export.xlsx"),
     "GET /effects": Asked(("sales", "marketing", "admin")),
     "GET /effects/plan.{ending}": Asked(SELLING, "/effects/plan.csv"),
+    "GET /experiments": Asked(ALL),
+    "GET /v1/experiments": Asked(ALL),
     "GET /losses": Asked(ALL),
     "GET /profiles": Asked(TARGETING),
     "GET /profiles/targets.{ending}": Asked(TARGETING, "/profiles/targets.csv"),

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 
 from features.settings import Settings
+from monitoring.experiment_log import ExperimentLog
 from monitoring.store.access import PeopleLog
 from monitoring.store.alert_log import AlertLog
 from monitoring.store.database import connect, insert, now, writing
@@ -20,7 +21,7 @@ from monitoring.store.tables import runs
 
 
 @dataclass(frozen=True)
-class Store(ScoreLog, OutcomeLog, AlertLog, PeopleLog):
+class Store(ScoreLog, OutcomeLog, AlertLog, PeopleLog, ExperimentLog):
     """All of the store on one engine; safe to share between threads, and opened anew in each process."""
 
     def record_run(self, run_id: str, what: str, kind: str | None, summary: dict[str, Any]) -> None:

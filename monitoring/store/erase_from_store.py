@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, delete, select, text, update
 
+from monitoring.experiment_tables import experiment_accounts, experiment_subjects
 from monitoring.store.database import insert, now, writing
 from monitoring.store.predictions import packed, unpacked
 from monitoring.store.tables import (
@@ -24,7 +25,10 @@ from monitoring.store.tables import (
     shadow_log,
 )
 
-OF_ACCOUNTS = (scores, prediction_log, shadow_log, outcomes, alerts, overrides, actions, events)
+OF_ACCOUNTS = (
+    scores, prediction_log, shadow_log, outcomes, alerts, overrides, actions, events, experiment_accounts,
+    experiment_subjects,
+)  # fmt: skip
 """Tables whose rows are about accounts; a test holds that no other table has their ids."""
 
 ERASED = "erase"

@@ -122,7 +122,7 @@ def calls_question(crm: Crm, settings: Settings) -> Question:
         notes.append(
             f"{int((is_open & ~covered).sum()):,} deals are left out: created before activities were logged"
         )
-    made, key = _calls_made(crm, deals, notes)
+    made, key = calls_made(crm, deals, notes)
     deals = deals[is_open & covered].reset_index(drop=True)
     deals = with_account(deals, "opportunity_id", notes) if key == "account_id" else deals
     deals = _enough(deals, "deals open 30 days after creation")
@@ -133,7 +133,7 @@ def calls_question(crm: Crm, settings: Settings) -> Question:
     return Question(deals, X, arm, deals["label"].to_numpy(float), notes)
 
 
-def _calls_made(crm: Crm, deals: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, str]:
+def calls_made(crm: Crm, deals: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, str]:
     """Calls we made, and whose they are: the deal's, or the account's if none names a deal."""
     wanted = ("account_id", "opportunity_id", "occurred_at", "kind", "direction")
     made = crm.frame("activities", [c for c in wanted if crm.has("activities", c)])
@@ -168,7 +168,7 @@ def discount_questions(crm: Crm, settings: Settings) -> dict[str, Question]:
             found="none",
             do="Add quotes (quote_id, quoted_at, list_amount, net_amount, opportunity_id) to the CRM data.",
         )
-    quotes = _quotes(crm)
+    quotes = quotes_of(crm)
     found: dict[str, Question] = {}
     if crm.has("opportunities") and crm.dated("win") and quotes["opportunity_id"].notna().any():
         deals, notes = decided_deals(crm)
@@ -194,7 +194,7 @@ def discount_questions(crm: Crm, settings: Settings) -> dict[str, Question]:
     return found
 
 
-def _quotes(crm: Crm) -> pd.DataFrame:
+def quotes_of(crm: Crm) -> pd.DataFrame:
     """Quotes: discount_pct, at (µs), opportunity_id, contract_id (its own or the opportunity's)."""
     wanted = ("quote_id", "quoted_at", "list_amount", "net_amount", "opportunity_id", "contract_id")
     quotes = crm.frame("quotes", [c for c in wanted if crm.has("quotes", c)])
