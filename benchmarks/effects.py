@@ -6,7 +6,7 @@ of the runs. `--keep FILE` writes every run as a line of JSON as it ends and tak
 done, so a run that was cut short goes on, and with `--show` tells what it has.
 
 Worlds: `peak` and `severe` are strongly confounded by worry that changes over time, `gap` has 8 points
-between the best and the second best, `alarms` works by another mechanism (tests/effect_worlds_alarm.py), in
+between the best and the second best, `alarms` works by another mechanism (effect_worlds_alarm), in
 `none` and `calm` nothing has an effect. `peers` runs other tools on the same draws
 (benchmarks/effects_peers.py); `whole` goes all the way from a simulated CRM with about 20,000 contracts in
 the trial.
@@ -32,7 +32,7 @@ from training.effects.estimate import estimate_strategies
 from training.effects.inference import margin, without_covariates
 from training.effects.trial_arrays import Strategies
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 import effect_worlds as base
 from effect_worlds_alarm import ALARMS, CALM
 

@@ -33,7 +33,7 @@ from training.icp.prospects import Observed, observe
 from training.icp.rules import Rule
 from training.icp.study import Study, discover, study_of
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 import icp_worlds as worlds
 
 FRESH = 20_000

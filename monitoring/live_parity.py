@@ -63,7 +63,7 @@ def live_rows(model: Model, crm: Crm, outcomes: Outcomes) -> list[ParityRows]:
 def parity_checks(
     kind: str, rows: pd.DataFrame, segments: pd.DataFrame, threshold: float, metrics: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """`training.fairness.parity` of rows with `account_id`, `y`, `p`; n is accounts, whose contracts score alike."""
+    """`training.fairness.parity` of rows with `account_id`, `y`, `p`; n counts accounts."""
     account = rows["account_id"].where(rows["account_id"].notna(), rows["subject_id"])
     return parity(
         rows["y"].to_numpy(float),

@@ -66,7 +66,8 @@ def prints(show: str) -> Callable[[Command], Command]:
     """A command that returns a result: adds --json and --out, and prints it for a person or a program.
 
     Args:
-        show: what prints it for people: a module of `perennial.print` (without `_print`) and its function, as "effects.effects".
+        show: what prints it for people: a module of `perennial.print` (without `_print`) and its function, as
+            "effects.effects".
     """
     options = {
         "json": (

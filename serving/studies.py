@@ -126,7 +126,7 @@ def effects_worked_out(
 
     Returns:
         `as_of`; `timing`, `calls` and `discount`: attribute (or `all`) → the answer of `training.effects`
-        with its covariance, or `why` there is none; `plan` as `training.effects.advice`, `experiment`, or `why`.
+        with its covariance, or `why` there is none; `plan` as `effects.advice`, `experiment`, or `why`.
     """
     from training.effects import calls_by, discount_by, timing_by
 

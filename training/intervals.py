@@ -7,7 +7,7 @@ effective number of rows, and with it Jeffreys' interval, which keeps its covera
 Cai & DasGupta 2001).
 
 Rows judged in spans of time show one thing more: by how much a model fitted on what came before misses the
-level of the next span (`training.intervals`). Each span's own miss is taken out, as later models have learnt from
+level of the next span. Each span's own miss is taken out, as later models have learnt from
 it, and how unsure the next one is widens the interval: a prediction interval for the next span, as in
 random-effects meta-analysis (Higgins, Thompson & Spiegelhalter 2009).
 

@@ -20,7 +20,7 @@ import pandas as pd
 
 from features.crm.contract import SUBJECTS
 from features.errors import RenewalError
-from training import leakage, leakage_evidence
+from training import leakage_evidence
 from training.dataset import Dataset
 from training.leakage_evidence import Beside
 from training.leakage_rules import FEWEST_OPEN, RULES, Facts, is_suspect
@@ -133,14 +133,14 @@ def guard(
         told = {**asdict(worst), "features": columns[column], "ceiling": round(limit, 3)}
         listed.append({**told, "verdict": verdict, "why": found})
     short = _short_names(columns)
-    link = leakage.link_column(ds)
-    few = link in reasons and (~leakage.is_linked(ds)).mean() < leakage.LEAVE_OUT_BELOW
+    link = link_column(ds)
+    few = link in reasons and (~is_linked(ds)).mean() < LEAVE_OUT_BELOW
     return Guard(
         barred={short[column]: reason for column, reason in reasons.items()},
         evidence=listed,
         allowed=tuple(sorted(short[column] for column in allowed)),
         dropped=frozenset(name for c in reasons for name in columns[c] if not (few and c == link)),
-        left_out=~leakage.is_linked(ds) if few else None,
+        left_out=~is_linked(ds) if few else None,
     )
 
 
@@ -161,8 +161,8 @@ def columns_of(ds: Dataset, around: Beside) -> dict[str, list[str]]:
     if around.raw is not None:
         for column in around.raw.columns.drop("decided_at"):
             found.setdefault(str(column), [])
-    if leakage.is_asked(ds):
-        found[leakage.link_column(ds)] = leakage.features_of_the_account(ds)
+    if is_asked(ds):
+        found[link_column(ds)] = features_of_the_account(ds)
     return found
 
 
@@ -269,10 +269,10 @@ def _each_account(ds: Dataset, sample: Sample) -> Sample:
 
 def _looks(ds: Dataset, sample: Sample, column: str, names: list[str], around: Beside) -> list[Facts]:
     """What the features of a column show, and its raw dates or text; an account's also once an account."""
-    if column == leakage.link_column(ds):
-        return [_facts(ds, sample, column, leakage.as_column(ds).iloc[sample.rows])]
+    if column == link_column(ds):
+        return [_facts(ds, sample, column, as_column(ds).iloc[sample.rows])]
     if column.startswith("accounts."):
-        linked = sample.take(leakage.is_linked(ds)[sample.rows])
+        linked = sample.take(is_linked(ds)[sample.rows])
         sample = linked if len(np.unique(linked.y)) == 2 else sample
     samples = [sample]
     if column.startswith("accounts."):

@@ -75,7 +75,7 @@ def train(
         allow: columns to use whatever the guard says.
         waivers: `parity` → a written reason to pass that gate.
         rival: the model served so far, which the new one must not be worse than on outcomes new to both.
-        mitigate: a mitigation of unequal treatment (`training.fairness.mitigation`); its price and gain are in the
+        mitigate: a mitigation of unequal treatment (`fairness.mitigation`); its price and gain are in the
             result, the card, the gates and the registry.
         say: told of progress.
 

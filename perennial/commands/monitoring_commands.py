@@ -25,7 +25,6 @@ from perennial.command_line import (
     reads_crm,
     say,
 )
-from perennial.commands import monitoring_commands
 
 alerts_app = group("Alerts: list (the default), take, close.")
 AlertId = Annotated[str, typer.Argument(metavar="ALERT", help="Its id, or the first letters of it.")]
@@ -96,7 +95,7 @@ def alerts_close(
 
 
 app = group("Watching served models, and what is learned from how things ended.")
-app.add_typer(monitoring_commands.app, name="alerts")
+app.add_typer(alerts_app, name="alerts")
 
 
 @app.command(epilog="Example: perennial retrain --minutes 20")

@@ -119,7 +119,7 @@ def worked(running: Any, wanted: dict[str, Any]) -> dict[str, Any]:
     """The forecast within these filters.
 
     Returns:
-        `months` and `owners` (rows of `serving.scoring.retention.outlook`, `all` last), `past` (months before, from
+        `months` and `owners` (rows of `retention.outlook`, `all` last), `past` (months before, from
         the CRM), `before` (earlier scores against what happened), `why` there is no past yet, whether it
         `comes`, counts of contracts `undated` and `unvalued`, `has_expansion`.
     """

@@ -21,7 +21,6 @@ from serving.api.list_filters import histories, of_account
 from serving.api.planning import contact_window, what_if_told
 from serving.api.problems import ProblemError
 from serving.api.shapes import Changes, WhatIfAsked
-from serving.pages import account_page
 from serving.pages.sign_in_page import checked_form
 from serving.pages.timeline import customer, happened
 from serving.pages.view import Seller, render, url
@@ -189,8 +188,8 @@ def _subject(running: Any, row: dict[str, Any], request: Request, principal: Pri
     return {
         **told,
         "window": contact_window(running, row),
-        "levers": account_page.levers(row),
-        "supposed": account_page.asked(running, row, request, principal),
+        "levers": levers(row),
+        "supposed": asked(running, row, request, principal),
         "alike": alike(running, row, principal),
     }
 

@@ -1,7 +1,7 @@
 """What if we acted otherwise: the estimated effect of a change of what we do, for one contract.
 
 An effect is what the action changes, as far as the data can tell. What the model's score would say is
-another figure, told elsewhere (`serving.api.planning`) and never mixed with this one. Only actions can be changed:
+another figure, from `serving.api.planning` and never mixed with this one. Only actions can be changed:
 the day of the first contact, the calls, the discount.
 """
 

@@ -36,7 +36,7 @@ def parity_options(
 
     Returns:
         kind, `declared` (favourable, positive, primary, threshold), `verdict`, `rows` (an option each, as
-        `training.fairness.mitigation_price.option_row`, with `problem` where it could not be done), `parity` and
+        `mitigation_price.option_row`, with `problem` where it could not be done), `parity` and
         `proxies` of the model as it is.
 
     Raises:

@@ -55,8 +55,9 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def test_same_seed_same_bytes_in_another_process(tmp_path):
     simulate(tmp_path / "here", accounts=60, seed=5)
-    code = f"from features.simulation import simulate; simulate({str(tmp_path / 'there')!r}, accounts=60, seed=5)"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+    there = str(tmp_path / "there")
+    code = f"from features.simulation import simulate; simulate({there!r}, accounts=60, seed=5)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
     simulate(tmp_path / "other", accounts=60, seed=6)
     assert hashes(tmp_path / "here") == hashes(tmp_path / "there")
     assert hashes(tmp_path / "here")["contracts.csv"] != hashes(tmp_path / "other")["contracts.csv"]

@@ -71,7 +71,7 @@ low, high = model.interval(p)
 assert low[0] <= p[0] <= high[0]
 assert reasons(model, pd.DataFrame({{"calls_90d": [3.0]}}))
 """
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from features.crm.load import load
 
-MAPPINGS = Path(__file__).parents[1] / "examples" / "mappings"
+MAPPINGS = Path(__file__).parents[2] / "examples" / "mappings"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""features/crm/erase_from_crm.py and serving/erase_everywhere.py: a customer is gone everywhere, and only that customer."""
+"""features/crm/erase_from_crm.py and serving/erase_everywhere.py: one customer is gone, no other."""
 
 import pyarrow.parquet as pq
 

@@ -14,7 +14,7 @@ from features.settings import Settings
 from monitoring.store import open_store
 from serving.app import create_app
 
-TEXT = (Path(__file__).parents[1] / "docs" / "http.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", TEXT, re.M)
 CURL = [block for block in BLOCKS if block.lstrip().startswith("curl")]
 PYTHON = [block for block in BLOCKS if block.lstrip().startswith("import")]
