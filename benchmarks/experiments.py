@@ -1,7 +1,7 @@
 """Experiments looked at every day of a year: `python -m benchmarks.experiments [--seeds 200]` from the root.
 
 Each seed is a year of customers with one to four contracts whose outcomes are alike within a customer, in
-strata that renew more or less often, drawn by `training.causal.arms.draw`; four in five of those drawn for
+strata that renew more or less often, drawn by `training.effects.arms.draw`; four in five of those drawn for
 the advice are treated, and one in twenty of the others. As many outcomes become known over the year as
 `monitoring.experiment_plan` would ask for. There is no effect, or the one planned for, or twice that.
 
@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from training.causal.always_valid import half_width, inflation, mixing_variance
-from training.causal.arms import ADVICE, draw
-from training.causal.randomised import Outcomes, path, treated_interval
+from training.effects.always_valid import half_width, inflation, mixing_variance
+from training.effects.arms import ADVICE, draw
 from training.effects.experiment import contracts_each
+from training.effects.randomised import Outcomes, path, treated_interval
 
 DAYS = 365
 USUAL, GAP, LEVEL, POWER, FOLLOWED, STRAY = 0.72, 0.10, 0.05, 0.8, 0.8, 0.05

@@ -11,7 +11,7 @@ from features.crm.crm import Crm
 from features.errors import RenewalError
 from features.holdout import held_out
 from features.settings import Settings
-from training.causal.arms import (
+from training.effects.arms import (
     ADVICE,
     SMALL,
     USUAL,
@@ -21,7 +21,7 @@ from training.causal.arms import (
     merged_small,
     strata_of,
 )
-from training.causal.enrolment import SCORES
+from training.effects.enrolment import SCORES
 
 
 def drawn_for(
@@ -86,7 +86,7 @@ def refuse_mixing(crm: Crm, arms: Mapping[str, str]) -> None:
 def contamination_of(
     crm: Crm, settings: Settings, facts: Mapping[str, Any], accounts: pd.DataFrame
 ) -> dict[str, Any]:
-    """As `training.causal.arms.contamination`, for accounts as the store keeps them."""
+    """As `training.effects.arms.contamination`, for accounts as the store keeps them."""
     arms = dict(zip(accounts["account_id"], accounts["arm"], strict=True))
     now = {account: code(one) for account, one in clusters_of(crm, facts["cluster"]).items()}
     moved = [

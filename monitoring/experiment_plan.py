@@ -11,9 +11,9 @@ from features.crm.crm import Crm
 from features.errors import RenewalError
 from features.progress import Say
 from features.settings import Settings
-from training.causal.always_valid import inflation
-from training.causal.enrolment import SCORES, TIMING, Question
+from training.effects.always_valid import inflation
 from training.effects.deal_questions import decided_deals
+from training.effects.enrolment import SCORES, TIMING, Question
 from training.effects.experiment import contracts_each, designed
 from training.effects.timing_trial import matured_contracts
 

@@ -16,9 +16,9 @@ from features.settings import Settings
 from monitoring.experiment_draw import contamination_of, drawn_for, refuse_mixing
 from monitoring.experiment_plan import Plan, facts_of
 from monitoring.store import Store
-from training.causal.enrolment import PLAYBOOK, Question, joining, results
-from training.causal.learned import Finding
-from training.causal.verdict import verdict
+from training.effects.enrolment import PLAYBOOK, Question, joining, results
+from training.effects.learned import Finding
+from training.effects.verdict import verdict
 
 NOBODY = pd.DataFrame(columns=["account_id", "cluster", "stratum", "arm"])
 
@@ -64,7 +64,7 @@ def status(store: Store, crm: Crm, settings: Settings, name: str | None = None) 
         name: which; default: the only open one, else the newest.
 
     Returns:
-        The experiment's facts, `contamination` and what `training.causal.verdict.verdict` tells. It is kept
+        The experiment's facts, `contamination` and what `training.effects.verdict.verdict` tells. It is kept
         as a run, so that pages show it.
     """
     facts = find(store, name)

@@ -46,8 +46,8 @@ def voice(crm: Crm) -> dict[str, Any]:
     Returns:
         `rows`: `kpi`, `unit`, `dimension`, `group`, `asked`, `answered`, `response_rate`, `raw` with
         `raw_low`, `raw_high` (the mean of the answers), `estimate` with `low`, `high` (of all who were asked;
-        90 %), `silent` (what those who gave no answer would say), `if_worse`; figures are None with fewer than
-        ten answers. `notes` in words.
+        90 %), `silent` (what those who gave no answer would say), `if_worse`; figures are None with fewer
+        than ten answers. `notes` in words.
     """
     rows: list[dict[str, Any]] = []
     notes: list[str] = []

@@ -1,5 +1,7 @@
 """Who was asked, what was known of them when asked, and the groups by which answers are told."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -91,8 +93,10 @@ def _stage(crm: Crm, account: pd.Series, at: np.ndarray) -> tuple[np.ndarray, np
     return stage, tenure
 
 
-def _counted(crm: Crm, table: str, column: str, account: pd.Series, at: np.ndarray):  # type: ignore[no-untyped-def]
-    """A function of days: (n,) events of each account strictly before `at`, within so many days (None: ever)."""
+def _counted(
+    crm: Crm, table: str, column: str, account: pd.Series, at: np.ndarray
+) -> Callable[[int | None], np.ndarray]:
+    """A function of days (None: ever): (n,) events of each account before `at`, within so many days."""
     if not crm.has(table, "account_id", column):
         return lambda days: np.zeros(len(account))
     rows = crm.frame(table, ["account_id", column]).dropna()

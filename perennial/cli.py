@@ -15,6 +15,7 @@ from perennial.command_line import Kind, Minutes, Result, Trials, group, moment,
 from perennial.commands import (
     data_commands,
     effects_commands,
+    experiment_commands,
     icp_commands,
     keys_commands,
     models_commands,
@@ -27,6 +28,7 @@ app = group(
 for name, commands in (
     ("features", data_commands.features_app),
     ("effects", effects_commands.app),
+    ("experiment", experiment_commands.app),
     ("icp", icp_commands.app),
     ("models", models_commands.app),
     ("keys", keys_commands.app),

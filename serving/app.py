@@ -18,8 +18,7 @@ from features.settings import Settings
 from monitoring.alerts import champion_alert
 from monitoring.store import Store, open_store
 from monitoring.store.database import kept_open
-from serving import experiments_api
-from serving.api import columnar, forecast, planning, problems, routes
+from serving.api import columnar, experiments_api, forecast, planning, problems, routes
 from serving.live.deliveries import Deliveries
 from serving.live.live_scores import Live
 from serving.live.model_cache import HeldModels

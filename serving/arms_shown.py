@@ -9,8 +9,8 @@ import pandas as pd
 from features.holdout import held_out
 from features.settings import Settings
 from monitoring.store import Store
-from training.causal.arms import USUAL
-from training.causal.enrolment import CALLS_QUESTION, DISCOUNT, TIMING
+from training.effects.arms import USUAL
+from training.effects.enrolment import CALLS_QUESTION, DISCOUNT, TIMING
 from training.effects.timing_curve import LEADS
 
 Arm = Mapping[str, Any]

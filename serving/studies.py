@@ -18,9 +18,9 @@ from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from serving.scoring.batch import HELD_OUT, held_out
-from training.causal.learned import Finding, learned
 from training.effects.answer import ALL
 from training.effects.contacts import HUMAN_WORDS, plain
+from training.effects.learned import Finding, learned
 from training.effects.timing_curve import LEADS
 from training.effects.trial_arrays import NONE
 from training.loss_drivers import DAYS, drivers_by_group, groups_of, last_snapshots, money_of, stated_reasons

@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import select
 
 from features.settings import Settings
-from monitoring.experiment_log import ExperimentLog
 from monitoring.store.access import PeopleLog
 from monitoring.store.alert_log import AlertLog
 from monitoring.store.database import connect, insert, now, writing
 from monitoring.store.erase_from_store import erase_account
+from monitoring.store.experiment_log import ExperimentLog
 from monitoring.store.outcomes import OutcomeLog
 from monitoring.store.scores import ScoreLog
 from monitoring.store.tables import runs

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, delete, select, text, update
 
-from monitoring.experiment_tables import experiment_accounts, experiment_subjects
 from monitoring.store.database import insert, now, writing
+from monitoring.store.experiment_tables import experiment_accounts, experiment_subjects
 from monitoring.store.predictions import packed, unpacked
 from monitoring.store.tables import (
     actions,

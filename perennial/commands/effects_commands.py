@@ -123,8 +123,8 @@ def _with_experiments(told: Result, question: str, settings: Settings) -> Result
     """An answer with what ended experiments found laid into it, as it is shown."""
     from monitoring.experiment_steps import findings
     from monitoring.store import open_store
-    from training.causal.learned import learned
     from training.effects import shown
+    from training.effects.learned import learned
 
     found = findings(open_store(settings), question)
     return shown(learned(told, found, settings.seed) if found else told)

@@ -29,7 +29,7 @@ from serving.live.events import Arrivals
 from serving.scoring.batch import HELD_OUT
 from serving.security.auth import Principal, list_for, profiles_for
 from serving.studies import contract_facts, for_contracts, untold, window_curve
-from training.causal.enrolment import TIMING
+from training.effects.enrolment import TIMING
 from training.effects.what_if import effect_of
 from training.encode import texts
 from training.icp import fit_rows

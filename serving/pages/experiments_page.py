@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 
-from serving.experiments_api import seen_by
+from serving.api.experiments_api import seen_by
 from serving.pages.chart_axes import HEIGHT, LEFT, LINE, RIGHT, TEXT, WIDTH, chart, path_of, scaled
 from serving.pages.view import Anybody, render
 from serving.security.auth import Principal

@@ -23,9 +23,9 @@ from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from features.snapshots import asked, to_score
-from training.causal.learned import Finding, learned
 from training.effects import estimated_timing
 from training.effects.answer import ALL, Answer
+from training.effects.learned import Finding, learned
 from training.effects.timing_curve import LEADS, Curve, Gain, coming, curves, usable
 from training.effects.trial_arrays import NONE
 

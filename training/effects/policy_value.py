@@ -10,11 +10,11 @@ from features.crm.crm import Crm
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
-from training.causal.learned import Finding, learned
 from training.effects import calls, estimated_timing
 from training.effects.advice import NOTHING, HeldOut, planned, remembered
 from training.effects.answer import ALL
 from training.effects.experiment import experiment
+from training.effects.learned import Finding, learned
 from training.effects.timing_curve import Curve, curves, usable
 
 NOT_ADVISED = (

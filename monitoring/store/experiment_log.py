@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Engine, Table, select, update
 from sqlalchemy.exc import IntegrityError
 
 from features.errors import RenewalError
-from monitoring.experiment_tables import experiment_accounts, experiment_subjects, experiments
 from monitoring.store.database import insert, now, put, writing
+from monitoring.store.experiment_tables import experiment_accounts, experiment_subjects, experiments
 
 
 @dataclass(frozen=True)

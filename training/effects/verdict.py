@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from features.kernel import DAY
-from training.causal.always_valid import chance_found, half_width, mixing_variance, p_values
-from training.causal.arms import ADVICE, USUAL
-from training.causal.randomised import LEAST_CLUSTERS, Outcomes, Path, path, treated_interval
+from training.effects.always_valid import chance_found, half_width, mixing_variance, p_values
+from training.effects.arms import ADVICE, USUAL
 from training.effects.contacts import micros
+from training.effects.randomised import LEAST_CLUSTERS, Outcomes, Path, path, treated_interval
 
 SHOWN_LOOKS = 60
 DAYS_A_MONTH = 365.25 / 12

@@ -9,12 +9,12 @@ import pytest
 from features.crm.load import from_rows
 from features.errors import RenewalError
 from features.settings import Settings
-from monitoring import experiment_log
 from monitoring.experiment_draw import code
 from monitoring.experiment_plan import Plan
 from monitoring.experiment_steps import end, every, find, findings, start, status
+from monitoring.store import experiment_log
 from serving.arms_shown import arm_of, effects_shown, is_usual, plan_row, plan_rows, without_advice
-from training.causal.arms import ADVICE, USUAL
+from training.effects.arms import ADVICE, USUAL
 
 BEGIN = pd.Timestamp("2025-01-01")
 PLAN = Plan("timing", "61-90", name="try", gap=0.3, seed=5, cluster="account", stratify=[])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from training.causal.always_valid import (
+from training.effects.always_valid import (
     chance_found,
     fixed_variance,
     half_width,
@@ -12,7 +12,7 @@ from training.causal.always_valid import (
     mixing_variance,
     p_values,
 )
-from training.causal.randomised import Outcomes, path, treated_interval
+from training.effects.randomised import Outcomes, path, treated_interval
 
 
 def test_the_interval_ends_where_the_mixture_ratio_is_one_over_the_level():

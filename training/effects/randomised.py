@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.causal.always_valid import half_width
+from training.effects.always_valid import half_width
 
 LEAST_CLUSTERS = 30
 """In each arm: the normal law of the estimate is not relied on before."""

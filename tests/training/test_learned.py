@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from effect_answers import CLEAR, NAMES, both, made_up
 
-from training.causal.learned import Z95, Finding, learned
+from training.effects.learned import Z95, Finding, learned
 from training.effects.timing_curve import curves
 
 

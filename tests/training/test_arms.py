@@ -8,7 +8,7 @@ import pytest
 
 from features.crm.load import from_rows
 from features.errors import RenewalError
-from training.causal.arms import (
+from training.effects.arms import (
     ADVICE,
     SMALL,
     USUAL,
