@@ -20,6 +20,7 @@ from perennial.commands import (
     keys_commands,
     models_commands,
     monitoring_commands,
+    voice_commands,
 )
 
 app = group(
@@ -30,6 +31,7 @@ for name, commands in (
     ("effects", effects_commands.app),
     ("experiment", experiment_commands.app),
     ("icp", icp_commands.app),
+    ("voice", voice_commands.app),
     ("models", models_commands.app),
     ("keys", keys_commands.app),
     ("population", data_commands.app),

@@ -70,7 +70,7 @@ def losses_of(versions: Mapping[str, str | None]) -> str:
 def usual(versions: Mapping[str, str | None]) -> list[str]:
     """The names of all answers that pages show with these models, the quickest first."""
     similar = [similar_of(versions["renewal"])] if versions["renewal"] else []
-    return ["retention", "right", "journey", "calls", losses_of(versions), *similar, *SLOW]
+    return ["retention", "right", "journey", "voice", "calls", losses_of(versions), *similar, *SLOW]
 
 
 class WorkedOut:
@@ -292,6 +292,12 @@ def _right(crm: Crm, settings: Settings) -> dict[str, Any]:
     return who_was_right(crm, settings)
 
 
+def _voice(crm: Crm, settings: Settings) -> dict[str, Any]:
+    from monitoring.voice_kpis import voice
+
+    return voice(crm)
+
+
 WORK: dict[str, Callable[[Crm, Settings], dict[str, Any]]] = {
     "effects": _effects,
     "icp": _icp,
@@ -301,6 +307,7 @@ WORK: dict[str, Callable[[Crm, Settings], dict[str, Any]]] = {
     "similar": _similar,
     "retention": _retention,
     "right": _right,
+    "voice": _voice,
 }
 
 READ: dict[str, Callable[[dict[str, Any]], Any]] = {"similar": Past.read}

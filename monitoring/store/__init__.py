@@ -17,11 +17,12 @@ from monitoring.store.erase_from_store import erase_account
 from monitoring.store.experiment_log import ExperimentLog
 from monitoring.store.outcomes import OutcomeLog
 from monitoring.store.scores import ScoreLog
+from monitoring.store.survey_log import SurveyLog
 from monitoring.store.tables import runs
 
 
 @dataclass(frozen=True)
-class Store(ScoreLog, OutcomeLog, AlertLog, PeopleLog, ExperimentLog):
+class Store(ScoreLog, OutcomeLog, AlertLog, PeopleLog, ExperimentLog, SurveyLog):
     """All of the store on one engine; safe to share between threads, and opened anew in each process."""
 
     def record_run(self, run_id: str, what: str, kind: str | None, summary: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, delete, select, text, update
 from monitoring.store.database import insert, now, writing
 from monitoring.store.experiment_tables import experiment_accounts, experiment_subjects
 from monitoring.store.predictions import packed, unpacked
+from monitoring.store.survey_tables import survey_requests
 from monitoring.store.tables import (
     actions,
     alerts,
@@ -27,7 +28,7 @@ from monitoring.store.tables import (
 
 OF_ACCOUNTS = (
     scores, prediction_log, shadow_log, outcomes, alerts, overrides, actions, events, experiment_accounts,
-    experiment_subjects,
+    experiment_subjects, survey_requests,
 )  # fmt: skip
 """Tables whose rows are about accounts; a test holds that no other table has their ids."""
 

@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +28,9 @@ from features.settings import Settings
 from monitoring.alerts import risk_alerts, survey_alerts
 from monitoring.store import Store
 from monitoring.store.database import writing
+from monitoring.survey_rules import rules_of
 from serving.live.account_features import Ground, Seen, grounds
+from serving.live.asking import requests_for
 from serving.live.model_cache import HeldModels
 from serving.live.score_cache import KeptScores
 from serving.scoring.batch import held_out, scored_rows
@@ -47,12 +49,14 @@ class People:
         owners: id column → id → account.
         accounts: account → its id, owner and region.
         held_out: the accounts that are held out.
+        contacts: account → its contacts: contact_id, email, opted_out; for who may be asked.
     """
 
     folder: Path | None
     owners: dict[str, dict[str, str]]
     accounts: dict[str, dict[str, Any]]
     held_out: frozenset[str]
+    contacts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def account(self, row: Mapping[str, Any]) -> str | None:
         """The account of a row: its own, or that of the contract, deal or lead it belongs to."""
@@ -77,7 +81,18 @@ def people_of(crm: Crm, settings: Settings) -> People:
     columns = [name for name in ("account_id", "owner_id", "region") if crm.has("accounts", name)]
     accounts = {row["account_id"]: row for row in crm.arrow("accounts", columns).to_pylist()}
     ids = pd.Series(list(accounts), dtype=object)
-    return People(crm.folder, account_of(crm), accounts, frozenset(ids[held_out(ids, settings)]))
+    out = frozenset(ids[held_out(ids, settings)])
+    return People(crm.folder, account_of(crm), accounts, out, contacts_of(crm))
+
+
+def contacts_of(crm: Crm) -> dict[str, list[dict[str, Any]]]:
+    """Account → its contacts, as far as is needed to ask them."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    if crm.has("contacts", "contact_id", "account_id"):
+        columns = [name for name in ("email", "opted_out") if crm.has("contacts", name)]
+        for row in crm.arrow("contacts", ["contact_id", "account_id", *columns]).to_pylist():
+            found.setdefault(row["account_id"], []).append(row)
+    return found
 
 
 def account_of(crm: Crm) -> dict[str, dict[str, str]]:
@@ -122,6 +137,7 @@ class Arrivals:
         self.settings, self.store, self.models, self.kept = settings, store, models, kept
         self._reader = Reader()
         self._stands = Standing(None, pd.Timestamp(0), {})
+        self._rules = rules_of(settings)
         self._people = People(None, {}, {}, frozenset())
         self._arrived: OrderedDict[str, Arrived] = OrderedDict()
         self._turn, self._preparing, self._reading = (threading.Lock() for _ in range(3))
@@ -157,6 +173,9 @@ class Arrivals:
                 with writing(self.store.engine) as connection:
                     counts, conflicts = self._store(connection, table, [own[at] for at in places], places)
                     fresh = [row for account in accounts for row in self._score(connection, account)]
+                    stays = no | {one["row"] for one in conflicts}
+                    happened = [own[at] for at in range(len(own)) if at not in stays]
+                    requests_for(self.store, connection, self._rules, table, happened, people.contacts)
             except BaseException:
                 self._arrived.clear()  # it may hold events that are not stored after all
                 raise
@@ -189,6 +208,7 @@ class Arrivals:
 
         Done as the service starts, so that no event waits for it, and whenever it looks around.
         """
+        self._rules = rules_of(self.settings)
         folder = current_folder(self.settings)
         if folder is None or folder == self._stands.folder:
             return

@@ -32,13 +32,14 @@ NAVIGATION = (
     ("Experiments", "/experiments", EVERYBODY),
     ("Profiles", "/profiles", MARKETERS),
     ("Journey", "/journey", WATCHERS),
+    ("Voice", "/voice", EVERYBODY),
     ("Losses", "/losses", EVERYBODY),
     ("Models", "/models", KEEPERS),
     ("API", "/docs", EVERYBODY),
 )
 """Name, address and roles of each page; a role sees no link to what is not its own."""
 
-WHOLE_TEAM = ("/experiments",)
+WHOLE_TEAM = ("/experiments", "/voice")
 """Pages that a key with a scope does not get."""
 
 TONES = {

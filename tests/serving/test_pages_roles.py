@@ -28,6 +28,7 @@ MAY = {
     "/forecast": ("sales", "admin"),
     "/forecast/export.csv": ("sales", "admin"),
     "/experiments": ROLES,
+    "/voice": ROLES,
     "/losses": ROLES,
     "/profiles": ("marketing", "admin"),
     "/profiles/targets.csv": ("marketing", "admin"),
@@ -36,9 +37,9 @@ MAY = {
     "/docs": ROLES,
 }
 LINKS = {
-    "sales": ["Renewals", "Pipeline", "Forecast", "Effects", "Experiments", "Losses", "API"],
-    "marketing": ["Effects", "Experiments", "Profiles", "Journey", "Losses", "API"],
-    "mlops": ["Experiments", "Journey", "Losses", "Models", "API"],
+    "sales": ["Renewals", "Pipeline", "Forecast", "Effects", "Experiments", "Voice", "Losses", "API"],
+    "marketing": ["Effects", "Experiments", "Profiles", "Journey", "Voice", "Losses", "API"],
+    "mlops": ["Experiments", "Journey", "Voice", "Losses", "Models", "API"],
     "admin": [
         "Renewals",
         "Pipeline",
@@ -47,6 +48,7 @@ LINKS = {
         "Experiments",
         "Profiles",
         "Journey",
+        "Voice",
         "Losses",
         "Models",
         "API",

@@ -14,15 +14,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from features.crm.crm import Crm
 from monitoring.journey_stages import top_of_scale
 from monitoring.voice_record import DIMENSIONS, asked_surveys, encoded
 
 LEAST_ANSWERS = 10
-Z90 = 1.6449
+LEAST_FREEDOM = 4.0
 FOLDS = 5
-LEAST_PROBABILITY = 0.02
+LEAST_PROBABILITY = 0.05
+"""Of answering: no answer stands for more than twenty people."""
 PENALTY = 1.0
 ALL = "all"
 KINDS = ("nps", "csat", "ces")
@@ -146,12 +148,18 @@ def told_of(
 
 
 def _mean(values: np.ndarray, account: pd.Series) -> tuple[float, float]:
-    """Mean and half of its 90 % interval, accounts being independent and not their answers."""
+    """Mean and half of its 90 % interval, accounts being independent and not their answers.
+
+    A few heavy weights make a standard error unsure: degrees of freedom by the kurtosis of what accounts
+    contribute, 2c / (kurtosis − 1) (Satterthwaite 1946).
+    """
     centred = values - values.mean()
     sums = np.bincount(pd.factorize(account)[0], centred)
     clusters = max(len(sums), 2)
     error = np.sqrt((sums**2).sum() * clusters / (clusters - 1)) / len(values)
-    return float(values.mean()), float(Z90 * error)
+    kurtosis = clusters * (sums**4).sum() / max((sums**2).sum() ** 2, 1e-300)
+    freedom = max(2 * clusters / max(kurtosis - 1, 1e-9), LEAST_FREEDOM)
+    return float(values.mean()), float(stats.t.isf(0.05, freedom) * error)
 
 
 def _folds(account: pd.Series, seed: int) -> np.ndarray:
