@@ -20,6 +20,7 @@ from perennial.commands import (
     keys_commands,
     models_commands,
     monitoring_commands,
+    tasks_commands,
     voice_commands,
 )
 
@@ -32,6 +33,7 @@ for name, commands in (
     ("experiment", experiment_commands.app),
     ("icp", icp_commands.app),
     ("voice", voice_commands.app),
+    ("tasks", tasks_commands.app),
     ("models", models_commands.app),
     ("keys", keys_commands.app),
     ("population", data_commands.app),

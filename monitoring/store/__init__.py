@@ -19,10 +19,11 @@ from monitoring.store.outcomes import OutcomeLog
 from monitoring.store.scores import ScoreLog
 from monitoring.store.survey_log import SurveyLog
 from monitoring.store.tables import runs
+from monitoring.store.task_log import TaskLog
 
 
 @dataclass(frozen=True)
-class Store(ScoreLog, OutcomeLog, AlertLog, PeopleLog, ExperimentLog, SurveyLog):
+class Store(ScoreLog, OutcomeLog, AlertLog, PeopleLog, ExperimentLog, SurveyLog, TaskLog):
     """All of the store on one engine; safe to share between threads, and opened anew in each process."""
 
     def record_run(self, run_id: str, what: str, kind: str | None, summary: dict[str, Any]) -> None:

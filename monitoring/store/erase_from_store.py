@@ -25,10 +25,11 @@ from monitoring.store.tables import (
     scores,
     shadow_log,
 )
+from monitoring.store.task_tables import tasks
 
 OF_ACCOUNTS = (
     scores, prediction_log, shadow_log, outcomes, alerts, overrides, actions, events, experiment_accounts,
-    experiment_subjects, survey_requests,
+    experiment_subjects, survey_requests, tasks,
 )  # fmt: skip
 """Tables whose rows are about accounts; a test holds that no other table has their ids."""
 

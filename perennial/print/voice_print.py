@@ -9,17 +9,9 @@ from perennial.print.text import Result, absent, grid, number, percent, terminal
 def kpis(result: Result) -> None:
     """The mean of the answers beside everybody asked, and what the silent would say."""
     out = terminal()
-    columns = (
-        "KPI",
-        "by",
-        "group",
-        ">asked",
-        ">answered",
-        ">answers say",
-        ">everybody (90 %)",
-        ">the silent",
-    )
-    out.print(grid("What customers say", (*columns, ">if they are worse"), map(_line, result["rows"])))
+    columns = ("KPI", "by", "group", ">asked", ">answered", ">answers say", ">everybody (90 %)")
+    ends = (">the silent", ">if they are worse")
+    out.print(grid("What customers say", (*columns, *ends), map(_line, result["rows"])))
     for note in result["notes"]:
         out.print(f"[yellow]note[/] {note}")
 

@@ -7,6 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from features.settings import Settings
 from monitoring.alerts import send_due
+from monitoring.closing_the_loop import begin_tasks, escalate
 from monitoring.store import Store
 from monitoring.survey_rules import rules_of
 from serving.live.asking import send_requests
@@ -43,6 +44,8 @@ class Deliveries:
         while not self._ends.is_set():
             try:
                 send_due(self.store, self.settings, say=log.warning, stop=self._ends.is_set)
+                begin_tasks(self.store, self.settings)
+                escalate(self.store, self.settings)
                 send_requests(self.store, self.settings, say=log.warning, stop=self._ends.is_set)
             except SQLAlchemyError as error:  # the store is away for a while: the ledger keeps what is due
                 log.error("alerts could not be sent", exc_info=error)

@@ -26,6 +26,7 @@ from features.crm.crm import Crm
 from features.crm.load import current_folder, opened
 from features.settings import Settings
 from monitoring.alerts import risk_alerts, survey_alerts
+from monitoring.closing_the_loop import begin_tasks
 from monitoring.store import Store
 from monitoring.store.database import writing
 from monitoring.survey_rules import rules_of
@@ -182,7 +183,17 @@ class Arrivals:
             for kind in SUBJECTS:
                 self.kept.forget_subjects(kind, [row["subject_id"] for row in fresh if row["kind"] == kind])
             alerts = self._alerts(people, table, read, places, fresh)
+            if alerts:
+                begin_tasks(self.store, self.settings)
         return {**counts, "refused": refused + conflicts, "rows": fresh, "alerts": alerts}
+
+    def sees(self, account_id: str | None, principal: Principal) -> bool:
+        """Whether an account is in the CRM and within a visitor's scope.
+
+        Raises:
+            RenewalError: no CRM was ingested.
+        """
+        return self._people_now().unwelcome(account_id, principal) is None
 
     @contextmanager
     def standing(

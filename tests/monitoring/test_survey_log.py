@@ -1,4 +1,4 @@
-"""Survey requests: one for each event, not too often, sent from a ledger, answered once; in both databases."""
+"""Survey requests: one for each event, not too often, sent from a ledger, answered once; both databases."""
 
 from datetime import timedelta
 
@@ -78,9 +78,13 @@ def test_nothing_is_asked_where_requests_go_nowhere(store):
 
 
 def test_what_rolls_back_asks_nobody(store):
-    with pytest.raises(KeyboardInterrupt), writing(store.engine) as connection:
-        requests_for(store, connection, RULES, "cases", [CASE], CONTACTS)
-        raise KeyboardInterrupt
+    def killed():
+        with writing(store.engine) as connection:
+            requests_for(store, connection, RULES, "cases", [CASE], CONTACTS)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
     assert store.survey_requests() == []
 
 

@@ -72,11 +72,16 @@ def test_figures_come_by_stage_segment_owner_and_touchpoint_and_look_only_back()
     accounts = [
         {"account_id": f"A{n}", "industry": "it" if n % 2 else "retail", "owner_id": "ann"} for n in range(80)
     ]
+    spans = {True: ("2023-01-01", "2026-12-31"), False: ("2025-07-01", "2027-06-30")}
     contracts = [
-        {"contract_id": f"C{n}", "account_id": f"A{n}", "start_date": "2023-01-01" if n < 40 else "2025-07-01",
-         "end_date": "2026-12-31" if n < 40 else "2027-06-30"}
+        {
+            "contract_id": f"C{n}",
+            "account_id": f"A{n}",
+            "start_date": spans[n < 40][0],
+            "end_date": spans[n < 40][1],
+        }
         for n in range(80)
-    ]  # fmt: skip
+    ]
     surveys = [
         {"response_id": f"S{n}", "account_id": f"A{n}", "kind": "CSAT", "asked_at": "2025-10-01",
          "answered_at": "2025-10-02" if n % 4 else None, "score": 4 if n % 4 else None, "touchpoint": "case"}

@@ -94,6 +94,8 @@ ROUTES = {
     "GET /profiles/targets.{ending}": Asked(TARGETING, "/profiles/targets.csv"),
     "GET /journey": Asked(WATCHING),
     "GET /voice": Asked(ALL),
+    "GET /v1/tasks": Asked(SELLING),
+    "POST /v1/tasks/{task_id}/{step}": Asked(SELLING, "/v1/tasks/none/done", json={}, hides=True),
     "POST /v1/surveys/answer": Asked(OPEN, json={"token": "none", "score": 5}),
     "GET /surveys/{token}": Asked(OPEN, "/surveys/none"),
     "POST /surveys/{token}": Asked(OPEN, "/surveys/none", form={"score": "5"}),
