@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import pandas as pd
 import pytest
 from sqlalchemy import update
 
@@ -12,6 +11,7 @@ from monitoring.alerts import survey_alerts
 from monitoring.closing_the_loop import begin_tasks, escalate, finish_task, judged
 from monitoring.playbooks import FILE, SHIPPED, playbook_for, playbooks_of
 from monitoring.store.database import now, writing
+from monitoring.store.tables import outcomes
 from monitoring.store.task_tables import tasks
 
 LOW = [{"account_id": "A1", "kind": "nps", "score": 2, "owner_id": "ann", "response_id": "R1"}]
@@ -90,9 +90,12 @@ def test_what_became_of_the_customers_is_told_of_enough_of_them(store, settings)
     survey_alerts(store, settings, many)
     begin_tasks(store, settings)
     assert judged(store)[0]["renewed"] is None
-    for n in range(12):
-        row = {"contract_id": f"C{n}", "account_id": f"A{n}", "outcome": int(n < 9)}
-        store.record_outcomes(pd.DataFrame([{**row, "decided_at": str(now() + timedelta(days=1))}]))
+    decided = {"kind": "renewal", "decided_at": now() + timedelta(days=1), "recorded_at": now()}
+    rows = [
+        {**decided, "subject_id": f"C{n}", "account_id": f"A{n}", "outcome": int(n < 9)} for n in range(12)
+    ]
+    with writing(store.engine) as connection:
+        connection.execute(outcomes.insert(), rows)
     found = judged(store)[0]
     assert (found["begun"], found["decided"], found["renewed"]) == (12, 12, 0.75)
 
