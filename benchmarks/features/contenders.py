@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-DAY = 86_400_000_000
-KINDS = ("call", "email", "meeting", "webinar")
-WINDOWS = (7, 30, 90, 180, 365)
+from benchmarks.features.data import DAY, KINDS, WINDOWS, read
+
 Columns = dict[str, np.ndarray]
 
 
@@ -23,7 +22,6 @@ def names() -> list[str]:
 
 def perennial(folder: Path, threads: int) -> Columns:
     """Perennial's own engine, with these 44 features declared."""
-    from benchmarks.features.data import read
     from benchmarks.features.declared import windowed
     from features.engine import answered
     from features.settings import Settings

@@ -7,10 +7,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.features.contenders import DAY, KINDS
 from features.crm.crm import Crm
 from features.crm.quality import Quality
 
+DAY = 86_400_000_000
+KINDS = ("call", "email", "meeting", "webinar")
+WINDOWS = (7, 30, 90, 180, 365)
 START = int(np.datetime64("2022-01-01", "us").astype(np.int64))
 SPAN = 4 * 365 * DAY
 OWNERS = 40

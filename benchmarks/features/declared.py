@@ -1,6 +1,6 @@
 """The 44 features of the comparison, declared as the catalogue declares its own."""
 
-from benchmarks.features.contenders import KINDS, WINDOWS
+from benchmarks.features.data import KINDS, WINDOWS
 from features.catalog import Plan
 from features.catalog.declare import Derived, Events, Feature, Page, flat
 from features.feature_plan import Work
