@@ -83,19 +83,19 @@ def world(seed: int, contracts: int, effect: float) -> tuple[Outcomes, float, fl
 def year(seed: int, contracts: int, effect: float) -> Year:
     """One year, looked at every day."""
     outcomes, of_draw, of_treatment = world(seed, contracts, effect)
-    found = path(outcomes, np.arange(1, DAYS + 1))
+    estimates = path(outcomes, np.arange(1, DAYS + 1))
     mixing = mixing_variance(GAP * (FOLLOWED - STRAY), LEVEL, POWER)
-    half = half_width(found.variance, mixing, LEVEL)
-    sure = np.abs(found.effect) > half
-    plain = np.abs(found.effect) > stats.norm.isf(LEVEL / 2) * np.sqrt(found.variance)
-    _, low, high = treated_interval(found, -1, mixing, LEVEL)
+    half = half_width(estimates.variance, mixing, LEVEL)
+    sure = np.abs(estimates.effect) > half
+    plain = np.abs(estimates.effect) > stats.norm.isf(LEVEL / 2) * np.sqrt(estimates.variance)
+    _, low, high = treated_interval(estimates, -1, mixing, LEVEL)
     return Year(
         bool(sure.any()),
         bool(sure[-1]),
         bool(plain.any()),
-        not bool(np.any(np.abs(found.effect - of_draw) > half)),
+        not bool(np.any(np.abs(estimates.effect - of_draw) > half)),
         low <= of_treatment <= high,
-        int(found.days[np.argmax(sure)]) if sure.any() else None,
+        int(estimates.days[np.argmax(sure)]) if sure.any() else None,
     )
 
 
@@ -109,7 +109,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=200)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     fixed, ours = needed()
     fixed_day = DAYS * fixed / ours
     print(
@@ -123,7 +123,7 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     started = time.monotonic()
     for effect in (0.0, GAP, 2 * GAP):
-        years = [year(seed, ours, effect) for seed in range(asked.seeds)]
+        years = [year(seed, ours, effect) for seed in range(options.seeds)]
         days = np.array([DAYS if one.day is None else one.day for one in years])
         cells = [
             share([getattr(one, name) for one in years])
@@ -135,7 +135,7 @@ def main() -> None:
             else ["–"] * 3
         )
         print("| " + " | ".join([f"{100 * effect:.0f} points", *cells, *ends]) + " |", flush=True)
-    print(f"{asked.seeds} seeds each, per cent ± standard error; {time.monotonic() - started:.0f} s")
+    print(f"{options.seeds} seeds each, per cent ± standard error; {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def world(seed: int, selection: str) -> tuple[Crm, pd.DataFrame]:
     contacts = rng.poisson(2.0, CUSTOMERS)
     record = -0.55 * troubles + 0.15 * contacts - 0.35 * (industry == 1) + 0.25 * (industry == 2)
     ids = [f"A{at:04}" for at in range(CUSTOMERS)]
-    asked = UNTIL - pd.to_timedelta(rng.integers(10, 170, CUSTOMERS), "D")
+    asked_at = UNTIL - pd.to_timedelta(rng.integers(10, 170, CUSTOMERS), "D")
     truth = pd.DataFrame({"industry": [INDUSTRIES[i] for i in industry]})
     surveys = []
     for kind, (lowest, highest, middle, spread) in SCALES.items():
@@ -59,12 +59,12 @@ def world(seed: int, selection: str) -> tuple[Crm, pd.DataFrame]:
                 "account_id": a,
                 "kind": kind,
                 "asked_at": str(at),
-                "answered_at": str(at + pd.Timedelta(days=2)) if said else None,
-                "score": score if said else None,
+                "answered_at": str(at + pd.Timedelta(days=2)) if has_answered else None,
+                "score": score if has_answered else None,
             }
-            for a, at, said, score in zip(ids, asked, answered, truth[kind], strict=True)
+            for a, at, has_answered, score in zip(ids, asked_at, answered, truth[kind], strict=True)
         ]
-    calls = _before(ids, asked, contacts, 85, rng, "activity_id", "occurred_at")
+    calls = _before(ids, asked_at, contacts, 85, rng, "activity_id", "occurred_at")
     rows: dict[str, list[dict[str, Any]]] = {
         "accounts": [{"account_id": a, "industry": i} for a, i in zip(ids, truth["industry"], strict=True)],
         "contracts": [
@@ -72,19 +72,25 @@ def world(seed: int, selection: str) -> tuple[Crm, pd.DataFrame]:
             for a in ids
         ],
         "surveys": surveys,
-        "cases": _before(ids, asked, troubles, 170, rng, "case_id", "opened_at"),
+        "cases": _before(ids, asked_at, troubles, 170, rng, "case_id", "opened_at"),
         "activities": [{**row, "kind": "call"} for row in calls],
     }
     return from_rows(rows, UNTIL), truth
 
 
 def _before(
-    ids: list[str], asked: Any, counts: np.ndarray, days: int, rng: np.random.Generator, key: str, column: str
+    ids: list[str],
+    asked_at: Any,
+    counts: np.ndarray,
+    days: int,
+    rng: np.random.Generator,
+    key: str,
+    column: str,
 ) -> list[dict[str, Any]]:
     """So many events of each customer within some days before it was asked."""
     return [
         {key: f"{a}-{n}", "account_id": a, column: str(at - pd.Timedelta(days=float(rng.uniform(1, days))))}
-        for a, at, count in zip(ids, asked, counts, strict=True)
+        for a, at, count in zip(ids, asked_at, counts, strict=True)
         for n in range(count)
     ]
 
@@ -92,7 +98,7 @@ def _before(
 def compared(seed: int, selection: str) -> list[dict[str, Any]]:
     """Raw mean and estimate against the truth by kind, for everybody and by industry."""
     crm, truth = world(seed, selection)
-    found = []
+    rows = []
     for row in voice(crm)["rows"]:
         if row["dimension"] not in ("all", "industry") or row["estimate"] is None:
             continue
@@ -102,7 +108,7 @@ def compared(seed: int, selection: str) -> list[dict[str, Any]]:
         true = float(points[inside].mean())
         half = row["estimate"] - row["low"]
         worst = row["low"] if row["if_worse"] is None else min(row["estimate"], row["if_worse"]) - half
-        found.append(
+        rows.append(
             {
                 "kind": kind,
                 "whole": row["dimension"] == "all",
@@ -113,14 +119,14 @@ def compared(seed: int, selection: str) -> list[dict[str, Any]]:
                 "span": worst <= true <= row["high"],
             }
         )
-    return found
+    return rows
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=100)
-    asked = parser.parse_args()
+    asked_at = parser.parse_args()
     started = time.monotonic()
     print(
         "| KPI | who answers | raw off by | estimate off by | raw inside | estimate inside | by industry: "
@@ -128,7 +134,7 @@ def main() -> None:
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for selection in WORLDS:
-        every = pd.DataFrame([row for seed in range(asked.seeds) for row in compared(seed, selection)])
+        every = pd.DataFrame([row for seed in range(asked_at.seeds) for row in compared(seed, selection)])
         for kind in SCALES:
             rows = every[every["kind"] == kind]
             whole, parts = rows[rows["whole"]], rows[~rows["whole"]]
@@ -137,7 +143,7 @@ def main() -> None:
             cells += [f"{100 * parts[name].mean():.0f} %" for name in ("raw_inside", "inside")]
             cells.append(f"{100 * whole['span'].mean():.0f} %")
             print("| " + " | ".join([kind.upper(), selection, *cells]) + " |", flush=True)
-    print(f"{asked.seeds} seeds of {CUSTOMERS} customers; {time.monotonic() - started:.0f} s")
+    print(f"{asked_at.seeds} seeds of {CUSTOMERS} customers; {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -25,13 +25,13 @@ def begin_tasks(store: Store, settings: Settings) -> list[str]:
     playbooks = playbooks_of(settings)
     had = {row["alert_id"] for row in store.tasks(limit=1_000_000)}
     usual = {(row["account_id"], row["choice"]) for row in store.arms("playbook") if row["arm"] == "usual"}
-    made = []
+    begun = []
     for alert in store.alerts(state="standing"):
         book = playbook_for(alert["rule"], playbooks)
         if book is None or alert["alert_id"] in had or (alert["account_id"], book.name) in usual:
             continue
         first = book.steps[0]
-        made.append(
+        begun.append(
             store.open_task(
                 alert["alert_id"],
                 account_id=alert["account_id"],
@@ -41,7 +41,7 @@ def begin_tasks(store: Store, settings: Settings) -> list[str]:
                 within_hours=first.within_hours,
             )
         )
-    return made
+    return begun
 
 
 def finish_task(
@@ -67,7 +67,7 @@ def escalate(store: Store, settings: Settings) -> list[dict[str, Any]]:
     from monitoring.alerts import channels
 
     books: dict[str, Playbook] = {one.name: one for one in playbooks_of(settings)}
-    told = []
+    escalated = []
     for row in store.escalate_due({name: one.escalate_after_hours for name, one in books.items()}):
         to = books[row["playbook"]].escalate_to if row["playbook"] in books else "manager"
         opened = store.open_alert(
@@ -81,8 +81,8 @@ def escalate(store: Store, settings: Settings) -> list[dict[str, Any]]:
             channels=list(channels(settings)),
             topics=[f"escalation {row['escalations']}"],
         )
-        told.append({"task_id": row["task_id"], "to": to, "alert_id": opened.alert_id})
-    return told
+        escalated.append({"task_id": row["task_id"], "to": to, "alert_id": opened.alert_id})
+    return escalated
 
 
 def judged(store: Store) -> list[dict[str, Any]]:
@@ -93,24 +93,24 @@ def judged(store: Store) -> list[dict[str, Any]]:
     """
     rows = store.tasks(limit=1_000_000)
     outcomes = store.outcomes("renewal")
-    found = []
+    books_judged = []
     for name in sorted({row["playbook"] for row in rows}):
         mine = [row for row in rows if row["playbook"] == name]
         first = [row for row in mine if row["step"] == 0]
-        kept = _renewed_after(first, outcomes)
-        enough = len(kept) >= LEAST_JUDGED
-        found.append(
+        renewals = _renewed_after(first, outcomes)
+        enough = len(renewals) >= LEAST_JUDGED
+        books_judged.append(
             {
                 "playbook": name,
                 "begun": len(first),
-                "decided": len(kept),
-                "renewed": float(kept.mean()) if enough else None,
+                "decided": len(renewals),
+                "renewed": float(renewals.mean()) if enough else None,
                 **store.task_figures(
                     [row for row in store.tasks(limit=1_000_000) if row["playbook"] == name]
                 ),
             }
         )
-    return found
+    return books_judged
 
 
 def _renewed_after(rows: Sequence[dict[str, Any]], outcomes: pd.DataFrame) -> pd.Series:

@@ -46,16 +46,16 @@ def drawn_for(
     strata = {code(one): stratum for one, stratum in strata_of(crm, named, facts["strata"]).items()}
     cluster = {account: code(named.get(account, account)) for account in new}
     drawn = before.drop_duplicates("cluster")[["cluster", "stratum", "arm"]]
-    known = {str(c): {"stratum": s, "arm": arm} for c, s, arm in drawn.itertuples(index=False)}
-    fresh = {one: strata[one] for one in cluster.values() if one not in known}
-    counts = Counter(each["stratum"] for each in known.values())
-    if known:  # strata that were small at the start stay together
+    drawn_before = {str(c): {"stratum": s, "arm": arm} for c, s, arm in drawn.itertuples(index=False)}
+    fresh = {one: strata[one] for one in cluster.values() if one not in drawn_before}
+    counts = Counter(each["stratum"] for each in drawn_before.values())
+    if drawn_before:  # strata that were small at the start stay together
         fresh = {one: s if s in counts or SMALL not in counts else SMALL for one, s in fresh.items()}
     else:
         fresh = merged_small(fresh)
     arms = draw(fresh, facts["share"], facts["seed"], counts)
-    known |= {one: {"stratum": fresh[one], "arm": arm} for one, arm in arms.items()}
-    return [{"account_id": account, "cluster": one, **known[one]} for account, one in cluster.items()]
+    drawn_before |= {one: {"stratum": fresh[one], "arm": arm} for one, arm in arms.items()}
+    return [{"account_id": account, "cluster": one, **drawn_before[one]} for account, one in cluster.items()]
 
 
 def _held_out_rows(settings: Settings, accounts: Sequence[str]) -> list[dict[str, Any]]:

@@ -110,8 +110,8 @@ def _design(crm: Crm, settings: Settings, plan: Plan, say: Say) -> dict[str, Any
     """The choice to test, the gap to find, and how many subjects looking all the time takes."""
     choice, gap = plan.choice, plan.gap
     if plan.question == TIMING:
-        found = designed(crm, settings, window=choice, gap=gap, say=say)
-        choice, gap, usual = found["window"], found["gap"], found["usual"]
+        design = designed(crm, settings, window=choice, gap=gap, say=say)
+        choice, gap, usual = design["window"], design["gap"], design["usual"]
     else:
         gap = gap or DEFAULT_GAP
         usual = _usual(crm, Question(plan.question, choice).kind)

@@ -110,17 +110,17 @@ def find(store: Store, name: str | None) -> dict[str, Any]:
     """
     every = store.experiments()
     if name is not None:
-        found = [one for one in every if one["experiment_id"] == name]
+        matching = [one for one in every if one["experiment_id"] == name]
     else:
-        found = [one for one in every if one["ended_at"] is None] or every[:1]
-    if len(found) != 1:
+        matching = [one for one in every if one["ended_at"] is None] or every[:1]
+    if len(matching) != 1:
         names = ", ".join(one["experiment_id"] for one in every) or "none was started"
         raise RenewalError(
             expected="the name of one experiment",
-            found=repr(name) if name is not None else f"{len(found)} open ones" if found else "none",
+            found=repr(name) if name is not None else f"{len(matching)} open ones" if matching else "none",
             do=f"Choose one of: {names}." if every else "Start one with `perennial experiment start`.",
         )
-    return found[0]
+    return matching[0]
 
 
 def told_of(facts: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,9 +144,9 @@ def told_of(facts: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, An
 
 def every(store: Store) -> list[dict[str, Any]]:
     """All experiments as they stood when they were last looked at; what pages and programs list."""
-    kept = {run["run_id"]: run["summary"] for run in store.runs("experiment", limit=1_000)}
+    latest = {run["run_id"]: run["summary"] for run in store.runs("experiment", limit=1_000)}
     return [
-        told_of(one, one["result"] or kept.get(f"experiment-{one['experiment_id']}", {}))
+        told_of(one, one["result"] or latest.get(f"experiment-{one['experiment_id']}", {}))
         for one in store.experiments()
     ]
 
@@ -154,7 +154,7 @@ def every(store: Store) -> list[dict[str, Any]]:
 def findings(store: Store, question: str) -> list[Finding]:
     """What ended experiments found about a question, for the estimates of effects."""
     ended = [one for one in store.experiments(is_open=False) if one["question"] == question]
-    return [found for one in ended if (found := Finding.of(one)) is not None]
+    return [matching for one in ended if (matching := Finding.of(one)) is not None]
 
 
 def _last_result(store: Store, name: str) -> dict[str, Any]:
@@ -164,11 +164,11 @@ def _last_result(store: Store, name: str) -> dict[str, Any]:
 
 
 def _joined(store: Store, facts: Mapping[str, Any]) -> pd.DataFrame:
-    found = store.experiment_subjects(facts["experiment_id"])
+    matching = store.experiment_subjects(facts["experiment_id"])
     moments = {
-        name: pd.to_datetime(found[name]).astype("datetime64[us]") for name in ("joined_at", "matures_at")
+        name: pd.to_datetime(matching[name]).astype("datetime64[us]") for name in ("joined_at", "matures_at")
     }
-    return found.assign(**moments)
+    return matching.assign(**moments)
 
 
 def _rows(subjects: pd.DataFrame, crm: Crm) -> list[dict[str, Any]]:

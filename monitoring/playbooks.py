@@ -78,19 +78,19 @@ def playbooks_of(settings: Settings) -> tuple[Playbook, ...]:
     if not path.is_file():
         return SHIPPED
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8")) or []
-        found = tuple(_playbook(one) for one in told)
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+        books = tuple(_playbook(one) for one in values)
     except (OSError, yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, ValueError) as error:
         raise RenewalError(
             expected=f"{path} to be a list of playbooks with name, rules and steps (do, within_hours, who)",
             found=str(error).splitlines()[0],
             do="Correct the file.",
         ) from error
-    if len({one.name for one in found}) < len(found):
+    if len({one.name for one in books}) < len(books):
         raise RenewalError(
             expected=f"{path} to name each playbook once", found="a name twice", do="Rename one of them."
         )
-    return found
+    return books
 
 
 def playbook_for(rule: str, playbooks: tuple[Playbook, ...]) -> Playbook | None:
@@ -98,8 +98,8 @@ def playbook_for(rule: str, playbooks: tuple[Playbook, ...]) -> Playbook | None:
     return next((one for one in playbooks if rule in one.rules), None)
 
 
-def _playbook(told: Mapping[str, Any]) -> Playbook:
-    steps = tuple(Step(**step) for step in told["steps"])
+def _playbook(values: Mapping[str, Any]) -> Playbook:
+    steps = tuple(Step(**step) for step in values["steps"])
     if not steps or any(step.within_hours <= 0 for step in steps):
-        raise ValueError(f"{told['name']}: a step takes some hours, and there has to be one")
-    return Playbook(**{**told, "rules": tuple(told["rules"]), "steps": steps})
+        raise ValueError(f"{values['name']}: a step takes some hours, and there has to be one")
+    return Playbook(**{**values, "rules": tuple(values["rules"]), "steps": steps})

@@ -95,20 +95,22 @@ def rules_of(settings: Settings) -> Rules:
     if not path.is_file():
         return Rules()
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise _wrong(path, "YAML", str(error).splitlines()[0]) from error
-    if not isinstance(told, dict):
-        raise _wrong(path, "names and values", type(told).__name__)
-    known = {one.name: one for one in fields(Rules)}
-    if strange := sorted(set(told) - set(known)):
-        raise _wrong(path, f"only {', '.join(known)}", ", ".join(map(str, strange)))
-    triggers = tuple(_trigger(path, one) for one in told.pop("triggers", [])) or DEFAULT
-    send = told.pop("send", [])
-    whole = {name: told[name] for name in ("contact_days", "account_days", "account_most") if name in told}
+    if not isinstance(values, dict):
+        raise _wrong(path, "names and values", type(values).__name__)
+    names = {one.name: one for one in fields(Rules)}
+    if strange := sorted(set(values) - set(names)):
+        raise _wrong(path, f"only {', '.join(names)}", ", ".join(map(str, strange)))
+    triggers = tuple(_trigger(path, one) for one in values.pop("triggers", [])) or DEFAULT
+    send = values.pop("send", [])
+    whole = {
+        name: values[name] for name in ("contact_days", "account_days", "account_most") if name in values
+    }
     if any(not isinstance(value, int) or value < 0 for value in whole.values()):
         raise _wrong(path, f"whole numbers for {', '.join(whole)}", str(whole))
-    rules = Rules(send=tuple([send] if isinstance(send, str) else send), triggers=triggers, **told)
+    rules = Rules(send=tuple([send] if isinstance(send, str) else send), triggers=triggers, **values)
     try:
         rules.text.format(link="", touchpoint="", kind="")
     except (KeyError, IndexError, ValueError) as error:
@@ -116,18 +118,18 @@ def rules_of(settings: Settings) -> Rules:
     return rules
 
 
-def _trigger(path: Path, told: Any) -> Trigger:
-    if not isinstance(told, dict) or not {"name", "table", "survey", "touchpoint"} <= set(told):
-        raise _wrong(path, "triggers with name, table, survey and touchpoint", repr(told))
-    if told["survey"] not in SCALES:
-        raise _wrong(path, f"a survey of {', '.join(SCALES)}", repr(told["survey"]))
+def _trigger(path: Path, values: Any) -> Trigger:
+    if not isinstance(values, dict) or not {"name", "table", "survey", "touchpoint"} <= set(values):
+        raise _wrong(path, "triggers with name, table, survey and touchpoint", repr(values))
+    if values["survey"] not in SCALES:
+        raise _wrong(path, f"a survey of {', '.join(SCALES)}", repr(values["survey"]))
     try:
-        return Trigger(**{**told, "kinds": tuple(told.get("kinds", ()))})
+        return Trigger(**{**values, "kinds": tuple(values.get("kinds", ()))})
     except TypeError as error:
         raise _wrong(
             path, "triggers with name, table, survey, touchpoint, filled, kinds", str(error)
         ) from error
 
 
-def _wrong(path: Path, expected: str, found: str) -> RenewalError:
-    return RenewalError(expected=f"{path} to hold {expected}", found=found, do="Correct the file.")
+def _wrong(path: Path, expected: str, value_found: str) -> RenewalError:
+    return RenewalError(expected=f"{path} to hold {expected}", found=value_found, do="Correct the file.")

@@ -54,24 +54,26 @@ def voice(crm: Crm) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
     for kind in KINDS:
-        asked = asked_surveys(crm, kind)
-        if asked.empty or asked["score"].notna().sum() < LEAST_ANSWERS:
+        surveys = asked_surveys(crm, kind)
+        if surveys.empty or surveys["score"].notna().sum() < LEAST_ANSWERS:
             continue
-        scale = top_of_scale(asked["score"])
+        scale = top_of_scale(surveys["score"])
         unit = "points" if kind == "nps" else f"of {scale:g}"
-        found = whole(points_of(asked["score"], kind), encoded(asked), asked["account_id"])
-        if found is None:
+        everybody = whole(points_of(surveys["score"], kind), encoded(surveys), surveys["account_id"])
+        if everybody is None:
             notes.append(f"{kind.upper()}: everybody asked is on record as having answered")
-        groups = [(ALL, ALL, np.ones(len(asked), dtype=bool))]
+        groups = [(ALL, ALL, np.ones(len(surveys), dtype=bool))]
         groups += [
-            (name, str(value), (asked[name] == value).to_numpy(bool))
+            (name, str(value), (surveys[name] == value).to_numpy(bool))
             for name in DIMENSIONS
-            if name in asked
-            for value in sorted(asked[name].dropna().unique())
+            if name in surveys
+            for value in sorted(surveys[name].dropna().unique())
         ]
         for dimension, group, inside in groups:
-            told = told_of(points_of(asked["score"], kind), asked["account_id"], found, inside)
-            rows.append({"kpi": kind.upper(), "unit": unit, "dimension": dimension, "group": group, **told})
+            figures = told_of(points_of(surveys["score"], kind), surveys["account_id"], everybody, inside)
+            rows.append(
+                {"kpi": kind.upper(), "unit": unit, "dimension": dimension, "group": group, **figures}
+            )
     if not rows:
         notes.append("fewer than ten answers to any kind of survey are on record")
     return {"rows": rows, "notes": notes}
@@ -104,8 +106,8 @@ def whole(points: np.ndarray, X: np.ndarray, account: pd.Series, seed: int = 0) 
         if not out.any():
             continue
         answers[out] = _logistic(X[used], answered[used].astype(float))(X[out])
-        told = used & answered
-        expected[out] = _ridge(X[told], points[told])(X[out])
+        figures = used & answered
+        expected[out] = _ridge(X[figures], points[figures])(X[out])
     low, high = np.nanmin(points), np.nanmax(points)
     expected = np.clip(expected, low, high)
     answers = np.clip(answers, LEAST_PROBABILITY, 1.0)
@@ -115,36 +117,40 @@ def whole(points: np.ndarray, X: np.ndarray, account: pd.Series, seed: int = 0) 
 
 
 def told_of(
-    points: np.ndarray, account: pd.Series, found: Everybody | None, inside: np.ndarray
+    points: np.ndarray, account: pd.Series, everybody: Everybody | None, inside: np.ndarray
 ) -> dict[str, Any]:
     """The figures of one group of those asked; None where fewer than ten answered."""
     spoke = inside & np.isfinite(points)
-    asked, answered = int(inside.sum()), int(spoke.sum())
-    told: dict[str, Any] = {"asked": asked, "answered": answered, "response_rate": answered / max(asked, 1)}
+    count, answered = int(inside.sum()), int(spoke.sum())
+    figures: dict[str, Any] = {
+        "asked": count,
+        "answered": answered,
+        "response_rate": answered / max(count, 1),
+    }
     names = ("raw", "raw_low", "raw_high", "estimate", "low", "high", "silent", "if_worse")
     if answered < LEAST_ANSWERS:
-        return told | dict.fromkeys(names)
+        return figures | dict.fromkeys(names)
     raw, half = _mean(points[spoke], account[spoke])
-    told |= {"raw": raw, "raw_low": raw - half, "raw_high": raw + half}
-    if found is None:
-        return told | {
+    figures |= {"raw": raw, "raw_low": raw - half, "raw_high": raw + half}
+    if everybody is None:
+        return figures | {
             "estimate": raw,
             "low": raw - half,
             "high": raw + half,
             "silent": None,
             "if_worse": None,
         }
-    estimate, half = _mean(found.points[inside], account[inside])
+    estimate, half = _mean(everybody.points[inside], account[inside])
     low, high = float(np.nanmin(points)), float(np.nanmax(points))
     estimate = float(np.clip(estimate, low, high))
-    share = answered / asked
+    share = answered / count
     silent = (estimate - share * raw) / (1 - share) if share < 1 else None
-    told |= {"estimate": estimate, "low": max(estimate - half, low), "high": min(estimate + half, high)}
+    figures |= {"estimate": estimate, "low": max(estimate - half, low), "high": min(estimate + half, high)}
     if silent is None:
-        return told | {"silent": None, "if_worse": None}
+        return figures | {"silent": None, "if_worse": None}
     silent = float(np.clip(silent, low, high))
     worse = float(np.clip(silent - abs(raw - silent), low, high))
-    return told | {"silent": silent, "if_worse": share * raw + (1 - share) * worse}
+    return figures | {"silent": silent, "if_worse": share * raw + (1 - share) * worse}
 
 
 def _mean(values: np.ndarray, account: pd.Series) -> tuple[float, float]:

@@ -47,20 +47,20 @@ def asked_surveys(crm: Crm, kind: str) -> pd.DataFrame:
     return rows
 
 
-def encoded(asked: pd.DataFrame) -> np.ndarray:
+def encoded(requests: pd.DataFrame) -> np.ndarray:
     """(n, k) what was known of those asked, as numbers without gaps: frequent values as 0/1, figures."""
     parts = []
     for name in DIMENSIONS:
-        if name not in asked:
+        if name not in requests:
             continue
-        values = asked[name].astype("string").fillna("unknown")
+        values = requests[name].astype("string").fillna("unknown")
         frequent = values.value_counts().index[:MOST_VALUES]
         parts += [(values == value).to_numpy(float) for value in frequent[1:]]
     for name in ("cases_180d", "open_cases", "contacts_90d", "answered_before"):
-        parts.append(np.log1p(np.maximum(asked[name].to_numpy(float), 0)))
-    last = asked["last_score"].to_numpy(float)
+        parts.append(np.log1p(np.maximum(requests[name].to_numpy(float), 0)))
+    last = requests["last_score"].to_numpy(float)
     parts += [np.nan_to_num(last - np.nanmean(last)) if np.isfinite(last).any() else np.zeros(len(last))]
-    tenure = asked["tenure_days"].to_numpy(float)
+    tenure = requests["tenure_days"].to_numpy(float)
     parts += [np.log1p(np.maximum(np.nan_to_num(tenure), 0)), np.isnan(tenure).astype(float)]
     return np.column_stack(parts)
 
@@ -69,11 +69,11 @@ def _attributes(crm: Crm, account: pd.Series) -> pd.DataFrame:
     """(n,) industry, region and owner of accounts, where the CRM has them."""
     names = {"industry": "industry", "region": "region", "owner_id": "owner"}
     there = [name for name in names if crm.has("accounts", name)]
-    known = (
+    accounts = (
         crm.frame("accounts", ["account_id", *there]).drop_duplicates("account_id").set_index("account_id")
     )
-    found = known.reindex(account.to_numpy()).set_axis(account.index)
-    return found.rename(columns=names)
+    attributes = accounts.reindex(account.to_numpy()).set_axis(account.index)
+    return attributes.rename(columns=names)
 
 
 def _stage(crm: Crm, account: pd.Series, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -128,22 +128,22 @@ def _answered_before(
     """(n,) surveys each account had answered when asked, and its last score of this kind then (NaN: none)."""
     if answers.empty:
         return np.zeros(len(account)), np.full(len(account), np.nan)
-    asked = pd.DataFrame(
+    requests = pd.DataFrame(
         {"account_id": account.to_numpy(), "at": at.astype("datetime64[us]"), "row": range(len(at))}
     )
-    asked = asked.sort_values("at")
+    requests = requests.sort_values("at")
     same = answers[answers["kind"].str.lower() == kind]
-    said = same[["account_id", "answered_at", "score"]].sort_values("answered_at")
-    said["account_id"] = said["account_id"].astype(object)
-    asked["account_id"] = asked["account_id"].astype(object)
+    scores = same[["account_id", "answered_at", "score"]].sort_values("answered_at")
+    scores["account_id"] = scores["account_id"].astype(object)
+    requests["account_id"] = requests["account_id"].astype(object)
     last = pd.merge_asof(
-        asked, said, left_on="at", right_on="answered_at", by="account_id", allow_exact_matches=False
+        requests, scores, left_on="at", right_on="answered_at", by="account_id", allow_exact_matches=False
     ).sort_values("row")
     every = answers[["account_id", "answered_at"]].sort_values("answered_at")
     every["before"] = every.groupby("account_id").cumcount() + 1
     every["account_id"] = every["account_id"].astype(object)
     counts = pd.merge_asof(
-        asked, every, left_on="at", right_on="answered_at", by="account_id", allow_exact_matches=False
+        requests, every, left_on="at", right_on="answered_at", by="account_id", allow_exact_matches=False
     ).sort_values("row")
     return counts["before"].fillna(0).to_numpy(float), last["score"].astype("Float64").to_numpy(
         float, na_value=np.nan

@@ -111,8 +111,8 @@ class ExperimentLog:
     def _of_one(self, table: Table, experiment_id: str) -> pd.DataFrame:
         query = select(table).where(table.c.experiment_id == experiment_id).order_by(*table.primary_key)
         with self.engine.connect() as connection:
-            found = connection.execute(query)
-            frame = pd.DataFrame(found.fetchall(), columns=list(found.keys()))
+            selected = connection.execute(query)
+            frame = pd.DataFrame(selected.fetchall(), columns=list(selected.keys()))
         return frame.drop(columns="experiment_id")
 
 

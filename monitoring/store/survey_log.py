@@ -81,12 +81,12 @@ class SurveyLog:
         )
         due = select(table.request_id).where(waiting, table.attempts < MOST_ATTEMPTS)
         with writing(self.engine) as connection:
-            found = connection.execute(
+            selected = connection.execute(
                 due.order_by(table.attempts, table.asked_at).limit(1).with_for_update(skip_locked=True)
             ).scalar()
-            if found is None:
+            if selected is None:
                 return None
-            here = table.request_id == found
+            here = table.request_id == selected
             claim = {"state": "sending", "claimed_at": moment, "attempts": table.attempts + 1}
             connection.execute(update(survey_requests).where(here).values(**claim))
             return dict(connection.execute(select(survey_requests).where(here)).mappings().one())
@@ -108,8 +108,8 @@ class SurveyLog:
         values = {"answered_at": now(), "score": score, "state": "answered", "email": None}
         with writing(self.engine) as connection:
             connection.execute(update(survey_requests).where(first).values(**values))
-            found = connection.execute(select(survey_requests).where(table.request_id == request_id))
-            row = found.mappings().first()
+            selected = connection.execute(select(survey_requests).where(table.request_id == request_id))
+            row = selected.mappings().first()
         return None if row is None else dict(row)
 
     def survey_request(self, request_id: str) -> dict[str, Any] | None:

@@ -103,7 +103,7 @@ class TaskLog:
         Returns:
             The tasks that were escalated now; a task is in it for one caller only.
         """
-        found = []
+        escalated = []
         with writing(self.engine) as connection:
             query = select(tasks).where(tasks.c.closed_at.is_(None), tasks.c.due_at < now())
             for row in connection.execute(query.with_for_update(skip_locked=True)).mappings().fetchall():
@@ -113,8 +113,8 @@ class TaskLog:
                 values = {"escalations": row["escalations"] + 1, "escalated_at": now()}
                 here = tasks.c.task_id == row["task_id"]
                 connection.execute(update(tasks).where(here).values(**values))
-                found.append({**row, **values})
-        return found
+                escalated.append({**row, **values})
+        return escalated
 
     def tasks(self, *, is_open: bool | None = None, limit: int = 1_000) -> list[dict[str, Any]]:
         """Tasks, those due first at the top; `is_late` where one is, or was, closed after it was due."""

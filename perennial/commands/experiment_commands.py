@@ -103,9 +103,9 @@ def experiment_end(
     from serving.precompute import note_experiments
 
     store = open_store(settings)
-    told = end(store, data, settings, name, by=by or getpass.getuser(), because=because)
+    result = end(store, data, settings, name, by=by or getpass.getuser(), because=because)
     note_experiments(settings, len(store.experiments(is_open=False)))
-    return told
+    return result
 
 
 @app.command("list", epilog="Example: perennial experiment list")

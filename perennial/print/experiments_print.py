@@ -31,7 +31,7 @@ def experiment(result: Result) -> None:
         )
     chance = result["chance_to_find"]
     out.print(
-        f"Outcomes known: {result['known']:,} of {result['needed']:,} planned. Chance to have found "
+        f"Outcomes known: {result['outcomes_known']:,} of {result['needed']:,} planned. Chance to have found "
         f"{points(result['gap'])} by now: {percent(chance['now'])}; once all who joined are known: "
         f"{percent(chance['joined'])}."
     )
@@ -60,7 +60,7 @@ def listed(result: Result) -> None:
             one["experiment"],
             one["state"],
             one["advice"],
-            f"{one.get('known', 0):,} of {one['needed']:,}",
+            f"{one.get('outcomes_known', 0):,} of {one['needed']:,}",
             points((one.get("drawn") or {}).get("estimate")),
             one.get("verdict", "not looked at yet"),
         )

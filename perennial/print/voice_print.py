@@ -21,5 +21,5 @@ def _line(row: Mapping[str, Any]) -> tuple[Any, ...]:
     low, high = number(row["low"], digits), number(row["high"], digits)
     span = "–" if absent(row["low"]) else f"{number(row['estimate'], digits)} ({low} to {high})"
     ends = (number(row["silent"], digits), number(row["if_worse"], digits))
-    asked = (f"{row['asked']:,}", percent(row["response_rate"]))
-    return (row["kpi"], row["dimension"], row["group"], *asked, number(row["raw"], digits), span, *ends)
+    counts = (f"{row['asked']:,}", percent(row["response_rate"]))
+    return (row["kpi"], row["dimension"], row["group"], *counts, number(row["raw"], digits), span, *ends)

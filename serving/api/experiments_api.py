@@ -23,7 +23,7 @@ class ExperimentShown(BaseModel):
     state: str = Field(description="`open` or `ended`.", examples=["open"])
     question: str = Field(examples=["timing"])
     advice: str = Field(examples=["first contact 61 to 90 days before the end"])
-    known: int | None = Field(None, description="Outcomes known.", examples=[812])
+    outcomes_known: int | None = Field(None, description="Outcomes known so far.", examples=[812])
     needed: int = Field(description="Outcomes planned for.", examples=[2706])
     drawn: dict[str, float | None] | None = Field(
         None,

@@ -42,10 +42,10 @@ def asked_by(running: Any, token: str) -> dict[str, Any]:
         ProblemError: 401 where the link is not one of ours, or the request is gone.
     """
     request_id = request_of(token, running.settings)
-    found = running.store.survey_request(request_id) if request_id else None
-    if found is None:
+    row = running.store.survey_request(request_id) if request_id else None
+    if row is None:
         raise ProblemError(401, "This link is not valid (any more).", headers={"WWW-Authenticate": "Survey"})
-    return dict(found)
+    return dict(row)
 
 
 def taken(running: Any, token: str, score: float) -> dict[str, Any]:
@@ -57,22 +57,22 @@ def taken(running: Any, token: str, score: float) -> dict[str, Any]:
     Raises:
         ProblemError: 401 as `asked_by`, 422 for a score outside the scale.
     """
-    asked = asked_by(running, token)
-    low, high = SCALES[asked["kind"]]
+    survey_request = asked_by(running, token)
+    low, high = SCALES[survey_request["kind"]]
     if not low <= score <= high:
         raise ProblemError(422, f"A score from {low} to {high} is expected.")
-    kept = running.store.answer_request(asked["request_id"], score)
+    first_answer = running.store.answer_request(survey_request["request_id"], score)
     row = {
-        "response_id": f"asked-{kept['request_id']}",
-        "account_id": kept["account_id"],
-        "contact_id": kept["contact_id"],
-        "kind": kept["kind"],
-        "touchpoint": kept["touchpoint"],
-        "asked_at": kept["asked_at"].isoformat(),
-        "answered_at": kept["answered_at"].isoformat(),
-        "score": kept["score"],
+        "response_id": f"asked-{first_answer['request_id']}",
+        "account_id": first_answer["account_id"],
+        "contact_id": first_answer["contact_id"],
+        "kind": first_answer["kind"],
+        "touchpoint": first_answer["touchpoint"],
+        "asked_at": first_answer["asked_at"].isoformat(),
+        "answered_at": first_answer["answered_at"].isoformat(),
+        "score": first_answer["score"],
     }
-    told = running.live.arrivals.take("surveys", [row], CUSTOMER)
-    if told["alerts"]:
+    stored = running.live.arrivals.take("surveys", [row], CUSTOMER)
+    if stored["alerts"]:
         running.deliveries.wake()
-    return {"thanks": True, "score": kept["score"]}
+    return {"thanks": True, "score": first_answer["score"]}

@@ -49,10 +49,10 @@ def _ask(
     contacts: Contacts,
 ) -> str | None:
     account = str(row["account_id"])
-    known = [*contacts.get(account, ()), *_arrived(store, connection, account)]
-    silent_ones = {one["contact_id"] for one in known if one.get("opted_out")}
+    people = [*contacts.get(account, ()), *_arrived(store, connection, account)]
+    silent_ones = {one["contact_id"] for one in people if one.get("opted_out")}
     named = row.get("contact_id")
-    willing = [one for one in known if one["contact_id"] not in silent_ones]
+    willing = [one for one in people if one["contact_id"] not in silent_ones]
     if named not in (None, ""):
         willing = [one for one in willing if one["contact_id"] == str(named)]
         if not willing:
@@ -97,8 +97,8 @@ def token_of(request_id: str, settings: Settings) -> str:
 
 def request_of(token: str, settings: Settings) -> str | None:
     """The request a token was made for; None where it is not one of ours."""
-    told = unsign(token, session_secret(settings.home), PURPOSE)
-    return None if told is None else str(told.get("request"))
+    payload = unsign(token, session_secret(settings.home), PURPOSE)
+    return None if payload is None else str(payload.get("request"))
 
 
 def send_requests(

@@ -26,9 +26,9 @@ async def experiments(request: Request, principal: Anybody) -> Response:
 
 
 def _page(request: Request, principal: Principal) -> Response:
-    found = seen_by(request.app.state.running, principal)["experiments"]
-    found = sorted(found, key=lambda one: one["state"] != "open")
-    return render(request, "experiments.html", experiments=found, over_time=effect_over_time)
+    listed = seen_by(request.app.state.running, principal)["experiments"]
+    listed = sorted(listed, key=lambda one: one["state"] != "open")
+    return render(request, "experiments.html", experiments=listed, over_time=effect_over_time)
 
 
 def effect_over_time(history: Sequence[Mapping[str, Any]]) -> Markup:
@@ -54,8 +54,8 @@ def effect_over_time(history: Sequence[Mapping[str, Any]]) -> Markup:
     parts.append(TEXT.format("faint minor", LEFT, HEIGHT, "start", history[0]["day"]))
     parts.append(TEXT.format("faint minor", WIDTH - RIGHT, HEIGHT, "end", history[-1]["day"]))
     last = history[-1]
-    told = (
+    description = (
         f"{last['day']}: {100 * last['estimate']:+.1f} points ({100 * last['low']:+.1f} to "
         f"{100 * last['high']:+.1f})"
     )
-    return chart(parts, "Effect of being drawn for the advice, in points, at each look", told)
+    return chart(parts, "Effect of being drawn for the advice, in points, at each look", description)

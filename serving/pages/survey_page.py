@@ -29,16 +29,16 @@ async def survey(token: str, request: Request) -> Response:
     """The question."""
     running = request.app.state.running
     running.door.pace_address(request)
-    asked = await run_in_threadpool(asked_by, running, token)
-    low, high = SCALES[asked["kind"]]
+    survey_request = await run_in_threadpool(asked_by, running, token)
+    low, high = SCALES[survey_request["kind"]]
     return render(
         request,
         "survey.html",
-        question=QUESTIONS[asked["kind"]],
-        ends=ENDS[asked["kind"]],
+        question=QUESTIONS[survey_request["kind"]],
+        ends=ENDS[survey_request["kind"]],
         scores=range(low, high + 1),
-        touchpoint=asked["touchpoint"],
-        given=asked["score"],
+        touchpoint=survey_request["touchpoint"],
+        given=survey_request["score"],
     )
 
 
@@ -52,5 +52,5 @@ async def answered(token: str, request: Request) -> Response:
         score = float(fields.get("score", ""))
     except ValueError as error:
         raise ProblemError(422, "A score is expected.") from error
-    told = await run_in_threadpool(taken, running, token, score)
-    return render(request, "survey.html", given=told["score"])
+    answer = await run_in_threadpool(taken, running, token, score)
+    return render(request, "survey.html", given=answer["score"])

@@ -29,8 +29,8 @@ async def voice(request: Request, principal: Anybody) -> Response:
 def _page(request: Request, principal: Principal) -> Response:
     if principal.is_scoped:
         raise ProblemError(403, "These figures span all owners and regions; this key sees one only.")
-    told = request.app.state.running.worked_out.ask("voice")
-    rows = told.value["rows"] if told.value else []
+    answer = request.app.state.running.worked_out.ask("voice")
+    rows = answer.value["rows"] if answer.value else []
     choices = [name for name in BY if any(row["dimension"] == name for row in rows)]
     by = request.query_params.get("by", "all")
     by = by if by in choices else "all"
@@ -40,7 +40,7 @@ def _page(request: Request, principal: Principal) -> Response:
         rows=[row for row in rows if row["dimension"] == by],
         by=by,
         choices={name: BY[name] for name in choices},
-        notes=told.value["notes"] if told.value else [],
-        why=told.why,
-        comes=told.comes,
+        notes=answer.value["notes"] if answer.value else [],
+        why=answer.why,
+        comes=answer.comes,
     )

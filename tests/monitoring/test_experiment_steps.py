@@ -66,12 +66,12 @@ def test_an_experiment_runs_from_the_draw_to_what_the_estimates_learn(store, set
     assert (told["state"], told["advice"]) == ("open", "first contact 61 to 90 days before the end")
     assert sorted(arms.values()) == [ADVICE] * 80 + [USUAL] * 80
     assert told["needed"] > 50
-    assert told["known"] == 0
+    assert told["outcomes_known"] == 0
     assert "owners look after customers of both arms" in told["contamination"]["words"][0]
 
     later = crm_of(until=pd.Timestamp("2025-09-15"), arms=arms)
     told = status(store, later, settings)
-    assert told["known"] == 160
+    assert told["outcomes_known"] == 160
     assert told["arms"]["advice"]["treated"] == 1.0
     assert told["arms"]["usual"]["treated"] == 0.0
     assert told["drawn"]["low"] > 0.1
@@ -88,7 +88,7 @@ def test_an_experiment_runs_from_the_draw_to_what_the_estimates_learn(store, set
     assert found.bucket == "61-90"
     assert found.effect == pytest.approx(told["drawn"]["estimate"], abs=1e-4)
     again = end(store, crm_of(), settings, "try", by="bob", because="no")
-    assert (again["ended_by"], again["known"]) == ("ann", 160)
+    assert (again["ended_by"], again["outcomes_known"]) == ("ann", 160)
     assert arm_of(store, "A000", "timing") is None
 
 

@@ -35,18 +35,18 @@ def mixing_variance(gap: float, level: float, power: float) -> float:
 def half_width(variance: np.ndarray, mixing: float, level: float) -> np.ndarray:
     """(T,) half of the interval at looks with these variances; infinite where there is none."""
     variance = np.asarray(variance, dtype=float)
-    known = np.isfinite(variance) & (variance > 0)
-    v = np.where(known, variance, 1.0)
+    is_known = np.isfinite(variance) & (variance > 0)
+    v = np.where(is_known, variance, 1.0)
     square = v * (v + mixing) / mixing * (np.log((v + mixing) / v) - 2 * np.log(level))
-    return np.where(known, np.sqrt(square), np.inf)
+    return np.where(is_known, np.sqrt(square), np.inf)
 
 
 def p_values(estimate: np.ndarray, variance: np.ndarray, mixing: float) -> np.ndarray:
     """(T,) the least 1 / M against "no effect" up to each look: valid whenever one stops."""
-    known = np.isfinite(variance) & (variance > 0)
-    v = np.where(known, variance, 1.0)
+    is_known = np.isfinite(variance) & (variance > 0)
+    v = np.where(is_known, variance, 1.0)
     log_m = 0.5 * np.log(v / (v + mixing)) + mixing * np.square(estimate) / (2 * v * (v + mixing))
-    return np.exp(-np.maximum.accumulate(np.maximum(np.where(known, log_m, 0.0), 0.0)))
+    return np.exp(-np.maximum.accumulate(np.maximum(np.where(is_known, log_m, 0.0), 0.0)))
 
 
 def chance_found(gap: float, information: np.ndarray, mixing: float, level: float) -> np.ndarray:
@@ -58,9 +58,9 @@ def chance_found(gap: float, information: np.ndarray, mixing: float, level: floa
     step = np.diff(information, prepend=0.0)
     draws = np.random.default_rng(SEED).standard_normal((PATHS // 2, len(step)), dtype=np.float32)
     score = np.cumsum(draws * np.sqrt(step), axis=1)
-    known = information > 0
+    is_known = information > 0
     limit = np.full(len(information), np.inf)
-    limit[known] = information[known] * half_width(1 / information[known], mixing, level)
+    limit[is_known] = information[is_known] * half_width(1 / information[is_known], mixing, level)
     drift = gap * information
     passed = [np.abs(drift + sign * score) > limit for sign in (1, -1)]
     return np.mean([np.maximum.accumulate(each, axis=1).mean(axis=0) for each in passed], axis=0)

@@ -131,7 +131,7 @@ def in_both_arms(groups: Mapping[str, str], arms: Mapping[str, str]) -> list[str
     for account, arm in arms.items():
         if account in groups:
             met[groups[account]].add(arm)
-    return sorted(group for group, found in met.items() if len(found) > 1)
+    return sorted(group for group, groups_met in met.items() if len(groups_met) > 1)
 
 
 def contamination(crm: Crm, arms: Mapping[str, str], moved: Sequence[str]) -> dict[str, Any]:
@@ -150,16 +150,17 @@ def contamination(crm: Crm, arms: Mapping[str, str], moved: Sequence[str]) -> di
     both = {how: _both(crm, how, arms) for how in COLUMNS}
     usual = [account for account, arm in arms.items() if arm == USUAL]
     touched = sum(
-        any(found is not None and account in found[1] for found in both.values()) for account in usual
+        any(groups_met is not None and account in groups_met[1] for groups_met in both.values())
+        for account in usual
     )
     families, owners = both["parent"], both["owner"]
-    told = {
+    summary = {
         "families": None if families is None else len(families[0]),
         "owners": None if owners is None else [one.removeprefix("owner ") for one in owners[0]],
         "shared": touched / len(usual) if usual else 0.0,
         "moved": len(moved),
     }
-    return {**told, "words": list(_words(told))}
+    return {**summary, "words": list(_words(summary))}
 
 
 def _both(crm: Crm, how: str, arms: Mapping[str, str]) -> tuple[list[str], set[str]] | None:
@@ -171,14 +172,14 @@ def _both(crm: Crm, how: str, arms: Mapping[str, str]) -> tuple[list[str], set[s
     return mixed, {account for account, group in groups.items() if group in set(mixed)}
 
 
-def _words(told: Mapping[str, Any]) -> Iterable[str]:
-    if told["families"]:
-        yield f"{told['families']:,} groups of companies have accounts in both arms; draw by --cluster parent"
-    if told["owners"]:
+def _words(summary: Mapping[str, Any]) -> Iterable[str]:
+    if summary["families"]:
+        yield f"{summary['families']:,} groups of companies have accounts in both arms: --cluster parent"
+    if summary["owners"]:
         yield (
-            f"{len(told['owners']):,} owners look after customers of both arms: what they learn from the "
+            f"{len(summary['owners']):,} owners look after customers of both arms: what they learn from the "
             "advice may spread and make the difference look smaller; --cluster owner keeps the arms apart, "
             "and needs more owners"
         )
-    if told["moved"]:
-        yield f"{told['moved']:,} accounts have changed hands since; they count where they were drawn"
+    if summary["moved"]:
+        yield f"{summary['moved']:,} accounts have changed hands since; they count where they were drawn"

@@ -98,11 +98,9 @@ def joining(
     Returns:
         subject_id, account_id, matures_at.
     """
-    found = (
-        _deals(crm, started_at) if question.kind == "win" else _contracts(crm, question, started_at, first)
-    )
-    found = found[found["account_id"].notna() & ~found["subject_id"].isin(list(already))]
-    return found.sort_values("subject_id", ignore_index=True)
+    rows = _deals(crm, started_at) if question.kind == "win" else _contracts(crm, question, started_at, first)
+    rows = rows[rows["account_id"].notna() & ~rows["subject_id"].isin(list(already))]
+    return rows.sort_values("subject_id", ignore_index=True)
 
 
 def _contracts(crm: Crm, question: Question, started_at: pd.Timestamp, first: bool) -> pd.DataFrame:
@@ -171,31 +169,33 @@ def results(
     Returns:
         `joined` with `y` (NaN: not known, or its time has not come), `known_at` and `treated`.
     """
-    label, known = (_renewed if question.kind == "renewal" else _won)(crm, joined)
-    ripe = known.notna() & (known <= crm.until) & label.notna()
+    label, known_at = (_renewed if question.kind == "renewal" else _won)(crm, joined)
+    ripe = known_at.notna() & (known_at <= crm.until) & label.notna()
     treated = _treated(crm, question, joined, acted, arms)
-    return joined.assign(y=label.where(ripe), known_at=known, treated=treated.astype(float))
+    return joined.assign(y=label.where(ripe), known_at=known_at, treated=treated.astype(float))
 
 
 def _renewed(crm: Crm, joined: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """(n,) 1, 0 or NaN, and the moment from which that counts."""
-    found = asked(crm, "renewal", _keyed(joined, "contract_id").assign(as_of=joined["joined_at"].to_numpy()))
-    label = found["label"].astype(float).set_axis(joined.index)
+    rows = asked(crm, "renewal", _keyed(joined, "contract_id").assign(as_of=joined["joined_at"].to_numpy()))
+    label = rows["label"].astype(float).set_axis(joined.index)
     if not crm.has("contracts", "decided_at"):
         return label, joined["matures_at"]
-    own = crm.frame("contracts", ["contract_id", "decided_at"]).drop_duplicates("contract_id")
-    decided = joined["subject_id"].map(own.set_index("contract_id")["decided_at"])
+    subjects = crm.frame("contracts", ["contract_id", "decided_at"]).drop_duplicates("contract_id")
+    decided = joined["subject_id"].map(subjects.set_index("contract_id")["decided_at"])
     return label, joined["matures_at"].where(~(decided > joined["matures_at"]), decided)
 
 
 def _won(crm: Crm, joined: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     crm.need("win")
     columns = ("opportunity_id", "is_won", "closed_at")
-    own = crm.frame("opportunities", [c for c in columns if crm.has("opportunities", c)])
-    own = own.drop_duplicates("opportunity_id").set_index("opportunity_id").reindex(joined["subject_id"])
-    won = own["is_won"].fillna(False).to_numpy(bool).copy()
-    if "closed_at" in own:
-        closed = own["closed_at"].to_numpy("datetime64[us]")
+    subjects = crm.frame("opportunities", [c for c in columns if crm.has("opportunities", c)])
+    subjects = (
+        subjects.drop_duplicates("opportunity_id").set_index("opportunity_id").reindex(joined["subject_id"])
+    )
+    won = subjects["is_won"].fillna(False).to_numpy(bool).copy()
+    if "closed_at" in subjects:
+        closed = subjects["closed_at"].to_numpy("datetime64[us]")
         won &= ~(closed > joined["matures_at"].to_numpy("datetime64[us]"))
     return pd.Series(won.astype(float), index=joined.index), joined["matures_at"]
 
@@ -218,8 +218,8 @@ def _treated(
         deals = _keyed(joined, "opportunity_id").assign(
             account_id=joined["account_id"].to_numpy(), created=_created(crm, joined)
         )
-        made, key = calls_made(crm, deals, [])
-        arm = np.searchsorted(CALL_EDGES, calls_within(deals, made, key), side="right")
+        calls, key = calls_made(crm, deals, [])
+        arm = np.searchsorted(CALL_EDGES, calls_within(deals, calls, key), side="right")
         return arm == CALLS.index(str(question.choice))
     return _discounted(crm, joined, str(question.choice))
 
@@ -244,8 +244,8 @@ def _in(window: str, end: np.datetime64, at: np.datetime64) -> bool:
 
 
 def _created(crm: Crm, joined: pd.DataFrame) -> np.ndarray:
-    own = crm.frame("opportunities", ["opportunity_id", "created_at"]).drop_duplicates("opportunity_id")
-    return micros(joined["subject_id"].map(own.set_index("opportunity_id")["created_at"]))
+    subjects = crm.frame("opportunities", ["opportunity_id", "created_at"]).drop_duplicates("opportunity_id")
+    return micros(joined["subject_id"].map(subjects.set_index("opportunity_id")["created_at"]))
 
 
 def _discounted(crm: Crm, joined: pd.DataFrame, band: str) -> np.ndarray:

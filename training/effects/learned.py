@@ -44,58 +44,58 @@ class Finding:
     @classmethod
     def of(cls, experiment: Mapping[str, Any]) -> "Finding | None":
         """From a row of the store; None where the experiment could tell nothing of treatment."""
-        told = (experiment.get("result") or {}).get("treated") or {}
-        estimate, low, high = (told.get(name) for name in ("estimate", "low", "high"))
+        result = (experiment.get("result") or {}).get("treated") or {}
+        estimate, low, high = (result.get(name) for name in ("estimate", "low", "high"))
         if estimate is None or low is None or high is None or low <= -1.0 or high >= 1.0:
             return None
         outcome = (experiment["result"] or {}).get("kind", "renewal")
         return cls(experiment["experiment_id"], outcome, str(experiment["choice"]), estimate, low, high)
 
 
-def learned(told: Answer, findings: Sequence[Finding], seed: int = 0) -> Answer:
+def learned(result: Answer, findings: Sequence[Finding], seed: int = 0) -> Answer:
     """An answer with its covariance, updated by what experiments found.
 
     Rows that change keep what observation alone says as `observed` (estimate, low, high); `experiments` lists
     for each finding and group the difference by observation, by experiment, and by both. For groups the
     finding counts less by how much groups differ (`between`, a standard deviation).
     """
-    rows, covariance = [dict(row) for row in told["rows"]], deepcopy(told["covariance"])
-    best, alike, listed = dict(told["best"]), dict(told["indistinguishable"]), []
+    rows, covariance = [dict(row) for row in result["rows"]], deepcopy(result["covariance"])
+    best, alike, listed = dict(result["best"]), dict(result["indistinguishable"]), []
     for outcome, group, matrices in _groups(rows, covariance):
-        own = [row for row in rows if (row["outcome"], row["group"]) == (outcome, group)]
+        group_rows = [row for row in rows if (row["outcome"], row["group"]) == (outcome, group)]
         named = f"{outcome}: {group}" if f"{outcome}: {group}" in best else group
         for finding in findings:
             if finding.outcome != outcome:
                 continue
-            between = 0.0 if group == ALL else told.get("between") or 0.0
-            change = _updated(own, matrices[group], finding, between)
+            between = 0.0 if group == ALL else result.get("between") or 0.0
+            change = _updated(group_rows, matrices[group], finding, between)
             if change is None:
                 listed.append({**_drawn(finding), "group": group})
                 continue
             matrices[group], line = change
             listed.append({**line, "group": group})
-            best[named], alike[named] = _ends(own, matrices[group], alike[named], seed)
+            best[named], alike[named] = _ends(group_rows, matrices[group], alike[named], seed)
     changed = {"rows": rows, "covariance": covariance, "best": best, "indistinguishable": alike}
-    return {**told, **changed, "experiments": listed}
+    return {**result, **changed, "experiments": listed}
 
 
 def _groups(
     rows: Sequence[Mapping[str, Any]], covariance: dict[str, Any]
 ) -> list[tuple[str, str, dict[str, Any]]]:
     """(outcome, group, the matrices it stands among): with two outcomes they are kept by outcome first."""
-    found = []
+    groups = []
     for outcome, group in dict.fromkeys((row["outcome"], row["group"]) for row in rows):
         matrices = covariance.get(outcome, covariance)
         if group in matrices:
-            found.append((outcome, group, matrices))
-    return found
+            groups.append((outcome, group, matrices))
+    return groups
 
 
 def _updated(
-    own: Sequence[dict[str, Any]], matrix: Mapping[str, Any], finding: Finding, between: float
+    group_rows: Sequence[dict[str, Any]], matrix: Mapping[str, Any], finding: Finding, between: float
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Changes the group's rows; its covariance and what to show. None: nothing is told of the choice."""
-    by_bucket = {row["bucket"]: row for row in own if row["overlap_ok"]}
+    by_bucket = {row["bucket"]: row for row in group_rows if row["overlap_ok"]}
     buckets = [bucket for bucket in matrix["buckets"] if bucket in by_bucket]
     if finding.bucket not in buckets or len(buckets) < 2:
         return None
@@ -126,11 +126,11 @@ def _updated(
 
 def _drawn(finding: Finding) -> dict[str, Any]:
     """What the experiment alone says."""
-    told = {"estimate": finding.effect, "low": finding.low, "high": finding.high}
+    result = {"estimate": finding.effect, "low": finding.low, "high": finding.high}
     return {
         "experiment": finding.experiment,
         "bucket": finding.bucket,
-        "drawn": told,
+        "drawn": result,
         "observed": None,
         "both": None,
         "bias": None,
@@ -143,10 +143,10 @@ def _interval(value: float, variance: float) -> dict[str, float]:
 
 
 def _ends(
-    own: Sequence[dict[str, Any]], matrix: Mapping[str, Any], alike: Sequence[str], seed: int
+    group_rows: Sequence[dict[str, Any]], matrix: Mapping[str, Any], alike: Sequence[str], seed: int
 ) -> tuple[str | None, list[str]]:
     """New intervals in the rows; the best bucket, and all that may be it."""
-    rows = {row["bucket"]: row for row in own}
+    rows = {row["bucket"]: row for row in group_rows}
     buckets = list(matrix["buckets"])
     theta = np.array([rows[bucket]["estimate"] for bucket in buckets])
     errors = Errors(np.array(matrix["matrix"]), None)
@@ -156,6 +156,6 @@ def _ends(
         rows[bucket] |= {"low": round(float(lowest), 5), "high": round(float(highest), 5)}
     left = {bucket for bucket, stay in zip(buckets, stays, strict=True) if not stay}
     untold = {bucket for bucket in alike if bucket not in buckets}
-    kept = [row["bucket"] for row in own if row["bucket"] not in left or row["bucket"] in untold]
+    remaining = [row["bucket"] for row in group_rows if row["bucket"] not in left or row["bucket"] in untold]
     best = None if stays.all() else buckets[int(np.argmax(np.where(stays, theta, -np.inf)))]
-    return best, kept
+    return best, remaining

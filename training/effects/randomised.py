@@ -64,7 +64,7 @@ def path(outcomes: Outcomes, days: np.ndarray, least: int = LEAST_CLUSTERS) -> P
     order = np.argsort(outcomes.known_on, kind="stable")
     ends = np.searchsorted(outcomes.known_on[order], days, side="right")
     sums = np.zeros((3, len(codes)))  # subjects, good outcomes, treated, by cluster
-    told = np.full((len(days), 5), np.nan)
+    figures = np.full((len(days), 5), np.nan)
     subjects, clusters = np.zeros((len(days), 2)), np.zeros((len(days), 2))
     start = 0
     for look, end in enumerate(ends):
@@ -76,8 +76,8 @@ def path(outcomes: Outcomes, days: np.ndarray, least: int = LEAST_CLUSTERS) -> P
         arms = np.array([there & (drawn == 0), there & (drawn == 1)])
         subjects[look], clusters[look] = arms @ sums[0], arms.sum(axis=1)
         if clusters[look].min() >= least:
-            told[look] = _estimates(sums, drawn, stratum)
-    effect, variance, uptake, uptake_variance, covariance = told.T
+            figures[look] = _estimates(sums, drawn, stratum)
+    effect, variance, uptake, uptake_variance, covariance = figures.T
     return Path(np.asarray(days), effect, variance, uptake, uptake_variance, covariance, subjects, clusters)
 
 
@@ -99,16 +99,18 @@ def _estimates(sums: np.ndarray, drawn: np.ndarray, stratum: np.ndarray) -> np.n
     return np.array([effects[0], vy, effects[1], vd, cov])
 
 
-def treated_interval(found: Path, look: int, mixing: float, level: float) -> tuple[float, float, float]:
+def treated_interval(estimates: Path, look: int, mixing: float, level: float) -> tuple[float, float, float]:
     """The effect of treatment on those who follow the draw: estimate, low, high; NaN: can't tell."""
-    effect, uptake = found.effect[look], found.uptake[look]
+    effect, uptake = estimates.effect[look], estimates.uptake[look]
     left = effect - GRID * uptake
     variance = (
-        found.variance[look] - 2 * GRID * found.covariance[look] + GRID**2 * found.uptake_variance[look]
+        estimates.variance[look]
+        - 2 * GRID * estimates.covariance[look]
+        + GRID**2 * estimates.uptake_variance[look]
     )
     inside = GRID[np.abs(left) <= half_width(variance, mixing, level)]
-    known = np.isfinite(effect) and len(inside) > 0
-    if not known:
+    is_known = np.isfinite(effect) and len(inside) > 0
+    if not is_known:
         return np.nan, np.nan, np.nan
     estimate = float(np.clip(effect / uptake, -1, 1)) if uptake > 0 else np.nan
     return estimate, float(inside.min()), float(inside.max())

@@ -29,87 +29,87 @@ def verdict(rows: pd.DataFrame, facts: Mapping[str, Any], until: pd.Timestamp) -
         of being drawn: estimate, low, high, p), `treated` (of being treated, on those who follow the draw:
         estimate, low, high), `uptake` (what the draw changes in treatment), `decided_on` (the first day on
         which chance was ruled out), `chance_to_find` (to have found the gap by `now`, and once all who
-        `joined` are known), `known`, `needed`, `months_left`, `history`, `verdict` and `why` (words).
+        `joined` are known), `outcomes_known`, `needed`, `months_left`, `history`, `verdict` and `why` (words).
         Numbers are None where too little is known.
     """
-    known = rows[rows["y"].notna()]
+    decided = rows[rows["y"].notna()]
     outcomes = Outcomes(
-        pd.factorize(known["cluster"])[0],
-        (known["arm"] == ADVICE).to_numpy(int),
-        pd.factorize(known["stratum"])[0],
-        _day(known["known_at"]),
-        known["y"].to_numpy(float),
-        known["treated"].to_numpy(float),
+        pd.factorize(decided["cluster"])[0],
+        (decided["arm"] == ADVICE).to_numpy(int),
+        pd.factorize(decided["stratum"])[0],
+        _day(decided["known_at"]),
+        decided["y"].to_numpy(float),
+        decided["treated"].to_numpy(float),
     )
     first, last = _day(pd.Series([pd.Timestamp(facts["as_of"]), until]))
-    found = path(outcomes, np.arange(first, last + 1))
+    estimates = path(outcomes, np.arange(first, last + 1))
     level, gap = facts["level"], facts["gap"] * facts["followed"]
     mixing = mixing_variance(gap, level, facts["power"])
-    half = half_width(found.variance, mixing, level)
-    sure = np.flatnonzero(np.abs(found.effect) > half)
-    told = {
+    half = half_width(estimates.variance, mixing, level)
+    sure = np.flatnonzero(np.abs(estimates.effect) > half)
+    summary = {
         "arms": {arm: _arm(rows[rows["arm"] == arm], until) for arm in (USUAL, ADVICE)},
         "drawn": {
-            **_ends(found.effect[-1], found.effect[-1] - half[-1], found.effect[-1] + half[-1]),
-            "p": _number(p_values(found.effect, found.variance, mixing)[-1])
-            if np.isfinite(found.effect[-1])
+            **_ends(estimates.effect[-1], estimates.effect[-1] - half[-1], estimates.effect[-1] + half[-1]),
+            "p": _number(p_values(estimates.effect, estimates.variance, mixing)[-1])
+            if np.isfinite(estimates.effect[-1])
             else None,
         },
-        "treated": _ends(*treated_interval(found, -1, mixing, level)),
-        "uptake": _number(found.uptake[-1]),
-        "decided_on": str(_date(found.days[sure[0]])) if len(sure) else None,
-        "chance_to_find": _power(found, gap, mixing, level, len(rows), len(known)),
-        "known": len(known),
+        "treated": _ends(*treated_interval(estimates, -1, mixing, level)),
+        "uptake": _number(estimates.uptake[-1]),
+        "decided_on": str(_date(estimates.days[sure[0]])) if len(sure) else None,
+        "chance_to_find": _power(estimates, gap, mixing, level, len(rows), len(decided)),
+        "outcomes_known": len(decided),
         "needed": facts["needed"],
-        "months_left": _months_left(len(known), facts["needed"], last - first),
-        "history": _history(found, half),
+        "months_left": _months_left(len(decided), facts["needed"], last - first),
+        "history": _history(estimates, half),
     }
-    effect = found.effect[sure[0]] if len(sure) else None
-    return {**told, "verdict": _verdict(effect), "why": _words(told, effect, facts)}
+    effect = estimates.effect[sure[0]] if len(sure) else None
+    return {**summary, "verdict": _verdict(effect), "why": _words(summary, effect, facts)}
 
 
 def _arm(rows: pd.DataFrame, until: pd.Timestamp) -> dict[str, Any]:
-    known = rows[rows["y"].notna()]
+    decided = rows[rows["y"].notna()]
     overdue = rows["y"].isna() & (rows["matures_at"] <= until)
     return {
         "accounts": int(rows["account_id"].nunique()),
         "clusters": int(rows["cluster"].nunique()),
         "joined": len(rows),
-        "known": len(known),
+        "known": len(decided),
         "overdue": int(overdue.sum()),
-        "rate": _number(known["y"].mean()),
-        "treated": _number(known["treated"].mean()),
+        "rate": _number(decided["y"].mean()),
+        "treated": _number(decided["treated"].mean()),
     }
 
 
 def _power(
-    found: Path, gap: float, mixing: float, level: float, joined: int, known: int
+    estimates: Path, gap: float, mixing: float, level: float, joined: int, decided: int
 ) -> dict[str, float | None]:
     """Chance that the gap is found by now, and once all who joined are known, information growing alike."""
-    information = np.nan_to_num(1 / found.variance)
+    information = np.nan_to_num(1 / estimates.variance)
     if information[-1] <= 0:
         return {"now": None, "joined": None}
-    final = information[-1] * joined / known
+    final = information[-1] * joined / decided
     ahead = np.linspace(information[-1], final, 50)[1:]
     chance = chance_found(gap, np.concatenate([information, ahead]), mixing, level)
     return {"now": _number(chance[len(information) - 1]), "joined": _number(chance[-1])}
 
 
-def _months_left(known: int, needed: int, days: int) -> float | None:
+def _months_left(decided: int, needed: int, days: int) -> float | None:
     """Until as many outcomes are known as were planned, at the pace so far."""
-    if known == 0 or days <= 0:
+    if decided == 0 or days <= 0:
         return None
-    return round(max(needed - known, 0) / (known / days) / DAYS_A_MONTH, 1)
+    return round(max(needed - decided, 0) / (decided / days) / DAYS_A_MONTH, 1)
 
 
-def _history(found: Path, half: np.ndarray) -> list[dict[str, Any]]:
+def _history(estimates: Path, half: np.ndarray) -> list[dict[str, Any]]:
     """Some sixty looks, the last among them: day, estimate, low, high."""
-    looks = np.flatnonzero(np.isfinite(found.effect))
+    looks = np.flatnonzero(np.isfinite(estimates.effect))
     looks = looks[:: -max(len(looks) // SHOWN_LOOKS, 1)][::-1]
     return [
         {
-            "day": str(_date(found.days[t])),
-            **_ends(found.effect[t], found.effect[t] - half[t], found.effect[t] + half[t]),
+            "day": str(_date(estimates.days[t])),
+            **_ends(estimates.effect[t], estimates.effect[t] - half[t], estimates.effect[t] + half[t]),
         }
         for t in looks
     ]
@@ -121,23 +121,23 @@ def _verdict(effect: float | None) -> str:
     return "the advice is better" if effect > 0 else "usual practice is better"
 
 
-def _words(told: Mapping[str, Any], effect: float | None, facts: Mapping[str, Any]) -> str:
-    drawn = told["drawn"]
+def _words(summary: Mapping[str, Any], effect: float | None, facts: Mapping[str, Any]) -> str:
+    drawn = summary["drawn"]
     if drawn["estimate"] is None:
-        fewest = min(arm["known"] for arm in told["arms"].values())
+        fewest = min(arm["known"] for arm in summary["arms"].values())
         return (
             f"can't tell yet: outcomes of {LEAST_CLUSTERS} customers in each arm are needed before anything "
             f"is read from them, and of {facts['needed']:,} contracts or deals in all; known: {fewest:,} in "
             "the smaller arm"
         )
-    said = (
+    sentence = (
         f"drawn for the advice: {100 * drawn['estimate']:+.1f} points "
         f"({100 * drawn['low']:+.1f} to {100 * drawn['high']:+.1f}, "
         f"{1 - facts['level']:.0%} whenever one looks)"
     ).replace("-", "−")
     if effect is None:
-        return f"{said}; may still be chance"
-    return f"{said}; beyond chance since {told['decided_on']}: {_verdict(effect)}"
+        return f"{sentence}; may still be chance"
+    return f"{sentence}; beyond chance since {summary['decided_on']}: {_verdict(effect)}"
 
 
 def _ends(estimate: float, low: float, high: float) -> dict[str, float | None]:
