@@ -29,9 +29,9 @@ def effects(result: Result) -> None:
             f"{group}: " + (f"best [bold]{best}[/]; not distinguishable: {alike}" if best else "can't tell")
         )
     if result.get("experiments"):
-        columns = ("experiment", "group", "bucket", ">by experiment", ">by observation", ">both")
+        heads = ("experiment", "group", "bucket", ">by experiment", ">by observation", ">both")
         lines = map(_found, result["experiments"])
-        out.print(grid("What experiments found, over usual practice (95 %)", columns, lines))
+        out.print(grid("What experiments found, over usual practice (95 %)", heads, lines))
     _notes(result)
 
 

@@ -29,7 +29,7 @@ def verdict(rows: pd.DataFrame, facts: Mapping[str, Any], until: pd.Timestamp) -
         of being drawn: estimate, low, high, p), `treated` (of being treated, on those who follow the draw:
         estimate, low, high), `uptake` (what the draw changes in treatment), `decided_on` (the first day on
         which chance was ruled out), `chance_to_find` (to have found the gap by `now`, and once all who
-        `joined` are known), `outcomes_known`, `needed`, `months_left`, `history`, `verdict` and `why` (words).
+        `joined` are known), `outcomes_known`, `needed`, `months_left`, `history`, `verdict`, `why`.
         Numbers are None where too little is known.
     """
     decided = rows[rows["y"].notna()]
