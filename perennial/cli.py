@@ -15,11 +15,14 @@ from perennial.command_line import Kind, Minutes, Result, Trials, group, moment,
 from perennial.commands import (
     data_commands,
     effects_commands,
+    experiment_commands,
     icp_commands,
     keys_commands,
     models_commands,
     monitoring_commands,
     run_command,
+    tasks_commands,
+    voice_commands,
 )
 
 app = group(
@@ -29,7 +32,10 @@ app = group(
 for name, commands in (
     ("features", data_commands.features_app),
     ("effects", effects_commands.app),
+    ("experiment", experiment_commands.app),
     ("icp", icp_commands.app),
+    ("voice", voice_commands.app),
+    ("tasks", tasks_commands.app),
     ("models", models_commands.app),
     ("keys", keys_commands.app),
     ("population", data_commands.app),

@@ -17,7 +17,16 @@ from features.settings import Settings
 from monitoring.alerts import champion_alert
 from monitoring.store import open_store
 from monitoring.store.database import kept_open
-from serving.api import columnar, forecast, planning, problems, routes
+from serving.api import (
+    columnar,
+    experiments_api,
+    forecast,
+    planning,
+    problems,
+    routes,
+    survey_answers,
+    tasks_api,
+)
 from serving.live.deliveries import Deliveries
 from serving.live.live_scores import Live
 from serving.live.model_cache import HeldModels
@@ -73,6 +82,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(columnar.router)
     app.include_router(planning.router)
     app.include_router(forecast.router)
+    app.include_router(experiments_api.router)
+    app.include_router(survey_answers.router)
+    app.include_router(tasks_api.router)
     app.include_router(site.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_api_route("/{path:path}", _nowhere, include_in_schema=False, methods=METHODS)

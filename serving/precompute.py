@@ -34,6 +34,8 @@ NICENESS = 10
 SLOW = ("icp", "effects")
 """Those that take minutes on large data."""
 
+_ENDED = "experiments-ended"
+
 COMES = "This is being worked out for the present data; ask again in a minute."
 _FORM = 3
 """Counted up when the kept form changes."""
@@ -68,7 +70,7 @@ def losses_of(versions: Mapping[str, str | None]) -> str:
 def usual(versions: Mapping[str, str | None]) -> list[str]:
     """The names of all answers that pages show with these models, the quickest first."""
     similar = [similar_of(versions["renewal"])] if versions["renewal"] else []
-    return ["retention", "right", "journey", "calls", losses_of(versions), *similar, *SLOW]
+    return ["retention", "right", "journey", "voice", "calls", losses_of(versions), *similar, *SLOW]
 
 
 class WorkedOut:
@@ -176,7 +178,22 @@ def _path(name: str, settings: Settings) -> Path | None:
     folder = current_folder(settings)
     if folder is None:
         return None
-    return settings.home / FOLDER / f"{name}-{_FORM}-{settings.seed}-{folder.name}.json"
+    after = f"-{_experiments_ended(settings)}" if name == "effects" else ""
+    return settings.home / FOLDER / f"{name}-{_FORM}-{settings.seed}-{folder.name}{after}.json"
+
+
+def note_experiments(settings: Settings, ended: int) -> None:
+    """Have effects worked out anew: so many experiments have ended, and the estimates learn from them."""
+    folder = settings.home / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f"{_ENDED}.{os.getpid()}.part"
+    draft.write_text(str(ended))
+    os.replace(draft, folder / _ENDED)
+
+
+def _experiments_ended(settings: Settings) -> str:
+    path = settings.home / FOLDER / _ENDED
+    return path.read_text() if path.is_file() else "0"
 
 
 def _start(name: str, settings: Settings) -> subprocess.Popen[bytes]:
@@ -215,9 +232,12 @@ def work_out(name: str, settings: Settings) -> None:
 
 
 def _effects(crm: Crm, settings: Settings) -> dict[str, Any]:
-    from serving.studies import effects_worked_out
+    from monitoring.experiment_steps import findings
+    from monitoring.store import open_store
+    from serving.studies import ESTIMATED, effects_worked_out
 
-    return effects_worked_out(crm, settings)
+    store = open_store(settings)
+    return effects_worked_out(crm, settings, findings={name: findings(store, name) for name in ESTIMATED})
 
 
 def _icp(crm: Crm, settings: Settings) -> dict[str, Any]:
@@ -272,6 +292,12 @@ def _right(crm: Crm, settings: Settings) -> dict[str, Any]:
     return who_was_right(crm, settings)
 
 
+def _voice(crm: Crm, settings: Settings) -> dict[str, Any]:
+    from monitoring.voice_kpis import voice
+
+    return voice(crm)
+
+
 WORK: dict[str, Callable[[Crm, Settings], dict[str, Any]]] = {
     "effects": _effects,
     "icp": _icp,
@@ -281,6 +307,7 @@ WORK: dict[str, Callable[[Crm, Settings], dict[str, Any]]] = {
     "similar": _similar,
     "retention": _retention,
     "right": _right,
+    "voice": _voice,
 }
 
 READ: dict[str, Callable[[dict[str, Any]], Any]] = {"similar": Past.read}

@@ -20,6 +20,7 @@ from features.settings import Settings
 from serving.scoring.batch import HELD_OUT, held_out
 from training.effects.answer import ALL
 from training.effects.contacts import HUMAN_WORDS, plain
+from training.effects.learned import Finding, learned
 from training.effects.timing_curve import LEADS
 from training.effects.trial_arrays import NONE
 from training.loss_drivers import DAYS, drivers_by_group, groups_of, last_snapshots, money_of, stated_reasons
@@ -105,6 +106,7 @@ def _names(crm: Crm) -> dict[str, str]:
     return dict(zip(owners["owner_id"].astype(str), owners["name"].astype(str), strict=True))
 
 
+ESTIMATED = ("timing", "calls", "discount")
 ATTRIBUTES = ("industry", "region")
 """What pages offer to look at groups by, where the CRM has it."""
 
@@ -114,8 +116,13 @@ UNTOLD = (
 )  # fmt: skip
 
 
-def effects_worked_out(crm: Crm, settings: Settings, say: Say = silent) -> dict[str, Any]:
-    """Everything that is told of effects, as JSON.
+def effects_worked_out(
+    crm: Crm,
+    settings: Settings,
+    say: Say = silent,
+    findings: Mapping[str, Sequence[Finding]] | None = None,
+) -> dict[str, Any]:
+    """Everything that is told of effects, as JSON; `findings`: question → what experiments found about it.
 
     Returns:
         `as_of`; `timing`, `calls` and `discount`: attribute (or `all`) → the answer of `training.effects`
@@ -130,7 +137,8 @@ def effects_worked_out(crm: Crm, settings: Settings, say: Say = silent) -> dict[
         ("discount", discount_by, ("accounts",)),
     ):
         offered = [by for by in ATTRIBUTES if any(crm.has(place, by) for place in places)]
-        result[name] = _or_why(_by_attribute, estimate, crm, settings, offered, say)
+        found = (findings or {}).get(name, ())
+        result[name] = _or_why(_by_attribute, estimate, crm, settings, offered, found, say)
     result["plan"] = _or_why(_plan, crm, result["timing"], settings)
     result["experiment"] = _or_why(_experiment, crm, result["timing"])
     return result
@@ -149,9 +157,14 @@ def _by_attribute(
     crm: Crm,
     settings: Settings,
     offered: Sequence[str],
+    findings: Sequence[Finding],
     say: Say,
 ) -> dict[str, Any]:
-    return {by or ALL: answer for by, answer in estimate(crm, settings, (None, *offered), say).items()}
+    found = estimate(crm, settings, (None, *offered), say)
+    return {
+        by or ALL: learned(answer, findings, settings.seed) if findings else answer
+        for by, answer in found.items()
+    }
 
 
 def _plan(crm: Crm, timing: Mapping[str, Any], settings: Settings) -> dict[str, Any]:

@@ -13,10 +13,13 @@ from monitoring.store.access import AccessLog, AuditLog, JudgementLog
 from monitoring.store.alert_log import AlertLog
 from monitoring.store.database import connect, insert, now, writing
 from monitoring.store.erase_from_store import erase_account
+from monitoring.store.experiment_log import ExperimentLog
 from monitoring.store.outcomes import EventLog, OutcomeLog
 from monitoring.store.predictions import PredictionLog
 from monitoring.store.scores import ScoreLog
+from monitoring.store.survey_log import SurveyLog
 from monitoring.store.tables import runs
+from monitoring.store.task_log import TaskLog
 
 
 class Store:
@@ -32,6 +35,9 @@ class Store:
         self.access = AccessLog(engine)
         self.judgements = JudgementLog(engine)
         self.audit = AuditLog(engine)
+        self.experiments = ExperimentLog(engine)
+        self.surveys = SurveyLog(engine)
+        self.tasks = TaskLog(engine)
 
     def record_run(self, run_id: str, what: str, kind: str | None, summary: dict[str, Any]) -> None:
         """Keep what a run found; the same `run_id` again replaces it."""

@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, delete, select, text, update
 
 from monitoring.store.database import insert, now, writing
+from monitoring.store.experiment_tables import experiment_accounts, experiment_subjects
 from monitoring.store.predictions import packed, unpacked
+from monitoring.store.survey_tables import survey_requests
 from monitoring.store.tables import (
     actions,
     alerts,
@@ -23,8 +25,12 @@ from monitoring.store.tables import (
     scores,
     shadow_log,
 )
+from monitoring.store.task_tables import tasks
 
-OF_ACCOUNTS = (scores, prediction_log, shadow_log, outcomes, alerts, overrides, actions, events)
+OF_ACCOUNTS = (
+    scores, prediction_log, shadow_log, outcomes, alerts, overrides, actions, events, experiment_accounts,
+    experiment_subjects, survey_requests, tasks,
+)  # fmt: skip
 """Tables whose rows are about accounts; a test holds that no other table has their ids."""
 
 ERASED = "erase"

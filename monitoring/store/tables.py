@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0003"
+HEAD = "0006"
 """The newest migration; a test holds it equal to the head of `monitoring/store/migrations`."""
 
 POSTGRES_SCHEMA = "perennial"

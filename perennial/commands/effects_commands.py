@@ -21,9 +21,9 @@ Groups = Annotated[
 @reads_crm
 def effects_timing(data: Any, settings: Settings, by: By = None) -> Result:
     """When to make first contact before a renewal."""
-    from training.effects import timing
+    from training.effects import estimated_timing
 
-    return timing(data, settings, by=by, say=say)
+    return _with_experiments(estimated_timing(data, settings, by, say), "timing", settings)
 
 
 @app.command("calls", epilog="Example: perennial effects calls --by region")
@@ -31,9 +31,9 @@ def effects_timing(data: Any, settings: Settings, by: By = None) -> Result:
 @reads_crm
 def effects_calls(data: Any, settings: Settings, by: By = None) -> Result:
     """How many calls in the first 30 days win new business."""
-    from training.effects import calls
+    from training.effects import estimated_calls
 
-    return calls(data, settings, by=by, say=say)
+    return _with_experiments(estimated_calls(data, settings, by, say), "calls", settings)
 
 
 @app.command("discount", epilog="Example: perennial effects discount")
@@ -41,9 +41,9 @@ def effects_calls(data: Any, settings: Settings, by: By = None) -> Result:
 @reads_crm
 def effects_discount(data: Any, settings: Settings, by: By = None) -> Result:
     """How much discount at the first quote wins and renews."""
-    from training.effects import discount
+    from training.effects import estimated_discount
 
-    return discount(data, settings, by=by, say=say)
+    return _with_experiments(estimated_discount(data, settings, by, say), "discount", settings)
 
 
 @app.command("plan", epilog="Example: perennial effects plan --out plan.xlsx")
@@ -51,11 +51,22 @@ def effects_discount(data: Any, settings: Settings, by: By = None) -> Result:
 @reads_crm
 def effects_plan(data: Any, settings: Settings, by: Groups = "industry", as_of: AsOf = None) -> Result:
     """When to make first contact with each contract that ends within 180 days, and what that gains."""
-    from serving.scoring.batch import held_out
+    from monitoring.experiment_steps import findings
+    from monitoring.store import open_store
+    from serving.arms_shown import without_advice
     from training.effects.advice import plan
 
-    out = partial(held_out, settings=settings)
-    return plan(data, settings, by=_named(by), as_of=moment(as_of, "--as-of"), held_out=out, say=say)
+    store = open_store(settings)
+    out = partial(without_advice, store, settings=settings)
+    return plan(
+        data,
+        settings,
+        by=_named(by),
+        as_of=moment(as_of, "--as-of"),
+        held_out=out,
+        findings=findings(store, "timing"),
+        say=say,
+    )
 
 
 @app.command("value", epilog="Example: perennial effects value --by region")
@@ -63,11 +74,22 @@ def effects_plan(data: Any, settings: Settings, by: Groups = "industry", as_of: 
 @reads_crm
 def effects_value(data: Any, settings: Settings, by: Groups = "industry", as_of: AsOf = None) -> Result:
     """What following the advice is worth over the coming renewals, and the policy as a table."""
-    from serving.scoring.batch import held_out
+    from monitoring.experiment_steps import findings
+    from monitoring.store import open_store
+    from serving.arms_shown import without_advice
     from training.effects.policy_value import value
 
-    out = partial(held_out, settings=settings)
-    return value(data, settings, by=_named(by), as_of=moment(as_of, "--as-of"), held_out=out, say=say)
+    store = open_store(settings)
+    out = partial(without_advice, store, settings=settings)
+    return value(
+        data,
+        settings,
+        by=_named(by),
+        as_of=moment(as_of, "--as-of"),
+        held_out=out,
+        findings=findings(store, "timing"),
+        say=say,
+    )
 
 
 @app.command("experiment", epilog="Example: perennial effects experiment --gap 5 --power 0.9")
@@ -95,3 +117,14 @@ def effects_experiment(
 
 def _named(by: str) -> str | None:
     return None if by.lower() == "none" else by
+
+
+def _with_experiments(told: Result, question: str, settings: Settings) -> Result:
+    """An answer with what ended experiments found laid into it, as it is shown."""
+    from monitoring.experiment_steps import findings
+    from monitoring.store import open_store
+    from training.effects import shown
+    from training.effects.learned import learned
+
+    found = findings(open_store(settings), question)
+    return shown(learned(told, found, settings.seed) if found else told)

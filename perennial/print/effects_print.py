@@ -28,7 +28,19 @@ def effects(result: Result) -> None:
         out.print(
             f"{group}: " + (f"best [bold]{best}[/]; not distinguishable: {alike}" if best else "can't tell")
         )
+    if result.get("experiments"):
+        heads = ("experiment", "group", "bucket", ">by experiment", ">by observation", ">both")
+        lines = map(_found, result["experiments"])
+        out.print(grid("What experiments found, over usual practice (95 %)", heads, lines))
     _notes(result)
+
+
+def _found(line: Mapping[str, Any]) -> tuple[Any, ...]:
+    cells = (
+        "–" if one is None else f"{_points(one['estimate'])} ({_span(one)})"
+        for one in (line["drawn"], line["observed"], line["both"])
+    )
+    return (line["experiment"], line["group"], line["bucket"], *cells)
 
 
 def plan(result: Result) -> None:

@@ -23,12 +23,14 @@ from features.errors import RenewalError
 from serving.api.problems import ProblemError
 from serving.api.routes import ERRORS, Seller, allow, answer
 from serving.api.shapes import FitAsked, Fitted, Profiles, Targets, WhatIf, WhatIfAsked
+from serving.arms_shown import arm_of, effects_shown, is_usual, plan_row, withheld
 from serving.live.account_features import Ground, Restate, Seen, with_rows
 from serving.live.events import Arrivals
 from serving.scoring.batch import HELD_OUT
 from serving.security.auth import Principal, list_for, profiles_for
 from serving.state import Running, running_of
 from serving.studies import contract_facts, for_contracts, untold, window_curve
+from training.effects.enrolment import TIMING
 from training.effects.what_if import effect_of
 from training.encode import texts
 from training.icp import fit_rows
@@ -233,7 +235,8 @@ def _effect(
     """The estimated effect of each change, from what was worked out for the ingested CRM."""
     contract_effects = for_contracts(effects)
     contract = contract_facts(effects, row, _arrived(running, row))
-    return {name: effect_of(contract_effects, contract, name, at) for name, at in changes.items()}
+    found = {name: effect_of(contract_effects, contract, name, at) for name, at in changes.items()}
+    return effects_shown(running.store, row["account_id"], found)
 
 
 def _arrived(running: Running, row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -265,7 +268,10 @@ def contact_window(running: Running, row: dict[str, Any]) -> dict[str, Any]:
         return untold(effects.why, comes=effects.comes)
     if "why" in effects.value["timing"]:
         return untold(f"can't tell: {effects.value['timing']['why']}")
-    facts = contract_facts(effects.value, row, _arrived(running, row))
+    arm = arm_of(running.store, row["account_id"], TIMING)
+    if arm is not None and is_usual(arm):
+        return untold(withheld(arm))
+    facts = plan_row(contract_facts(effects.value, row, _arrived(running, row)), arm)
     return {**untold(facts["why"]), **facts, **window_curve(for_contracts(effects.value)["timing"], facts)}
 
 

@@ -7,7 +7,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from features.settings import Settings
 from monitoring.alerts import send_due
+from monitoring.closing_the_loop import begin_tasks, escalate
 from monitoring.store import Store
+from monitoring.survey_rules import rules_of
+from serving.live.asking import send_requests
 
 log = logging.getLogger("perennial.serving")
 POLL_SECONDS = 30.0
@@ -29,7 +32,7 @@ class Deliveries:
         self.store, self.settings = store, settings
         self._due, self._ends = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
-        if settings.alert_urls.strip():
+        if settings.alert_urls.strip() or rules_of(settings).send:
             self._thread = threading.Thread(target=self._run, name="deliveries", daemon=True)
             self._thread.start()
 
@@ -41,6 +44,9 @@ class Deliveries:
         while not self._ends.is_set():
             try:
                 send_due(self.store, self.settings, say=log.warning, stop=self._ends.is_set)
+                begin_tasks(self.store, self.settings)
+                escalate(self.store, self.settings)
+                send_requests(self.store, self.settings, say=log.warning, stop=self._ends.is_set)
             except SQLAlchemyError as error:  # the store is away for a while: the ledger keeps what is due
                 log.error("alerts could not be sent", exc_info=error)
             self._due.wait(POLL_SECONDS)

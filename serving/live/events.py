@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,9 +28,12 @@ from features.crm.load import current_folder, opened
 from features.owners import owners_of
 from features.settings import Settings
 from monitoring.alerts import risk_alerts, survey_alerts
+from monitoring.closing_the_loop import begin_tasks
 from monitoring.store import Store
 from monitoring.store.database import writing
+from monitoring.survey_rules import rules_of
 from serving.live.account_features import Ground, Seen, grounds
+from serving.live.asking import requests_for
 from serving.live.model_cache import HeldModels
 from serving.live.score_cache import KeptScores
 from serving.scoring.batch import held_out, scored_rows
@@ -50,6 +53,7 @@ class People:
         accounts: account → its id, owner and region.
         held_out: the accounts that are held out.
         whose: `contract_id` and `opportunity_id` → id → owner.
+        contacts: account → its contacts: contact_id, email, opted_out; for who may be asked.
     """
 
     folder: Path | None
@@ -57,6 +61,7 @@ class People:
     accounts: dict[str, dict[str, Any]]
     held_out: frozenset[str]
     whose: dict[str, dict[str, Any]]
+    contacts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def account(self, row: Mapping[str, Any]) -> str | None:
         """The account of a row: its own, or that of the contract, deal or lead it belongs to."""
@@ -90,7 +95,7 @@ def people_of(crm: Crm, settings: Settings) -> People:
     accounts = {row["account_id"]: row for row in crm.arrow("accounts", columns).to_pylist()}
     ids = pd.Series(list(accounts), dtype=object)
     held = frozenset(ids[held_out(ids, settings)])
-    return People(crm.folder, account_of(crm), accounts, held, subject_owners(crm))
+    return People(crm.folder, account_of(crm), accounts, held, subject_owners(crm), contacts_of(crm))
 
 
 def subject_owners(crm: Crm) -> dict[str, dict[str, Any]]:
@@ -101,6 +106,16 @@ def subject_owners(crm: Crm) -> dict[str, dict[str, Any]]:
             ids = crm.frame(table, [KEYS[table]])[KEYS[table]]
             owners = owners_of(crm, kind, ids).astype(object)
             found[KEYS[table]] = dict(zip(ids, owners.where(owners.notna(), None), strict=True))
+    return found
+
+
+def contacts_of(crm: Crm) -> dict[str, list[dict[str, Any]]]:
+    """Account → its contacts, as far as is needed to ask them."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    if crm.has("contacts", "contact_id", "account_id"):
+        columns = [name for name in ("email", "opted_out") if crm.has("contacts", name)]
+        for row in crm.arrow("contacts", ["contact_id", "account_id", *columns]).to_pylist():
+            found.setdefault(row["account_id"], []).append(row)
     return found
 
 
@@ -148,6 +163,7 @@ class Arrivals:
         self.settings, self.store, self.models, self.score_cache = settings, store, models, score_cache
         self._reader = Reader()
         self._stands = Standing(None, pd.Timestamp(0), {})
+        self._rules = rules_of(settings)
         self._people = People(None, {}, {}, frozenset(), {})
         self._arrived: OrderedDict[str, Arrived] = OrderedDict()
         self._turn, self._preparing, self._reading = (threading.Lock() for _ in range(3))
@@ -185,6 +201,9 @@ class Arrivals:
                         connection, table, [event_rows[at] for at in places], places
                     )
                     fresh = [row for account in accounts for row in self._score(connection, account)]
+                    stays = no | {one["row"] for one in conflicts}
+                    happened = [event_rows[at] for at in range(len(event_rows)) if at not in stays]
+                    requests_for(self.store, connection, self._rules, table, happened, people.contacts)
             except BaseException:
                 self._arrived.clear()  # it may hold events that are not stored after all
                 raise
@@ -193,10 +212,20 @@ class Arrivals:
                     kind, [row["subject_id"] for row in fresh if row["kind"] == kind]
                 )
             alerts = self._alerts(people, table, read, places, fresh)
+            if alerts:
+                begin_tasks(self.store, self.settings)
         rows = [row for row in fresh if principal.sees(row)]
         theirs = {None, *(row["subject_id"] for row in rows)}
         alerts = [alert for alert in alerts if alert["subject_id"] in theirs]
         return {**counts, "refused": refused + conflicts, "rows": rows, "alerts": alerts}
+
+    def sees(self, account_id: str | None, principal: Principal) -> bool:
+        """Whether an account is in the CRM and within a visitor's scope.
+
+        Raises:
+            RenewalError: no CRM was ingested.
+        """
+        return self._people_now().unwelcome(account_id, principal) is None
 
     @contextmanager
     def standing(
@@ -222,6 +251,7 @@ class Arrivals:
 
         Done as the service starts, so that no event waits for it, and whenever it looks around.
         """
+        self._rules = rules_of(self.settings)
         folder = current_folder(self.settings)
         if folder is None or folder == self._stands.folder:
             return

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from serving.api.planning import worked_out
 from serving.api.problems import ProblemError
+from serving.arms_shown import plan_rows
 from serving.pages.charts import band_limits_of
 from serving.pages.spreadsheet import TYPES, attachment, plain_sheet
 from serving.pages.view import SELLERS, Planner, Seller, render
@@ -82,7 +83,7 @@ def the_plan(running: Running, effects: Mapping[str, Any], principal: Principal)
     plan = effects["plan"]
     if "why" in plan:
         return {"plan": None, "why": plan["why"]}
-    rows = [row for row in plan["rows"] if principal.sees(row)]
+    rows = plan_rows(running.store, (row for row in plan["rows"] if principal.sees(row)))
     calls = effects["calls"]
     work = {} if "why" in calls else enough_calls(calls.get(plan["by"] or ALL, calls[ALL]))
     timing = effects["timing"][plan["by"] or ALL]
@@ -121,7 +122,7 @@ def _next(running: Running, effects: Mapping[str, Any], rows: Sequence[Mapping[s
         if shown == NEXT_SHOWN:
             return
         live = running.store.events.read("activities", account_id=row["account_id"])
-        if contract_facts(effects, row, live)["window"] is not None:
+        if contract_facts(effects, row, live)["contacted_on"] is None:
             shown += 1
             yield row
 
@@ -139,7 +140,7 @@ def _plan_file(ending: str, request: Request, principal: Principal) -> Response:
     plan = worked_out(running, "effects")["plan"]
     if "why" in plan:
         raise ProblemError(409, plan["why"])
-    rows = [row for row in plan["rows"] if principal.sees(row)]
+    rows = plan_rows(running.store, (row for row in plan["rows"] if principal.sees(row)))
     who, details = principal.label or principal.key_id, {"rows": len(rows), "as": ending}
     running.store.audit.record(who, "export", "contact plan", details)
     return attachment(plain_sheet(pd.DataFrame(rows), COLUMNS), "contact-plan", ending)

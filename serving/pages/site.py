@@ -7,6 +7,7 @@ from serving.pages import (
     account_page,
     api_docs_page,
     effects_page,
+    experiments_page,
     forecast_page,
     journey_page,
     losses_page,
@@ -16,6 +17,8 @@ from serving.pages import (
     renewals_page,
     sign_in_page,
     status_page,
+    survey_page,
+    voice_page,
 )
 from serving.pages.view import Anybody, error_page
 
@@ -30,12 +33,15 @@ PARTS = (
     pipeline_page,
     forecast_page,
     effects_page,
+    experiments_page,
     profiles_page,
     journey_page,
     losses_page,
     models_page,
     status_page,
     api_docs_page,
+    voice_page,
+    survey_page,
 )
 
 router = APIRouter(include_in_schema=False)

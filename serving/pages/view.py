@@ -30,14 +30,19 @@ NAVIGATION = (
     ("Pipeline", "/pipeline", SELLERS),
     ("Forecast", "/forecast", SELLERS),
     ("Effects", "/effects", PLANNERS),
+    ("Experiments", "/experiments", EVERYBODY),
     ("Profiles", "/profiles", MARKETERS),
     ("Journey", "/journey", WATCHERS),
+    ("Voice", "/voice", EVERYBODY),
     ("Losses", "/losses", EVERYBODY),
     ("Models", "/models", KEEPERS),
     ("Status", "/status", KEEPERS),
     ("API", "/docs", EVERYBODY),
 )
 """Name, address and roles of each page; a role sees no link to what is not its own."""
+
+WHOLE_TEAM = ("/experiments", "/voice")
+"""Pages that a key with a scope does not get."""
 
 TONES = {
     "at risk": "is-low",
@@ -73,7 +78,7 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
     """A page in the frame; `here` marks it in the navigation."""
     principal: Principal | None = getattr(request.state, "principal", None)
     door = getattr(getattr(request.app.state, "running", None), "door", None)
-    links = [(name, to) for name, to, roles in NAVIGATION if principal and principal.role in roles]
+    links = [(name, to) for name, to, roles in NAVIGATION if principal and _sees(principal, to, roles)]
     shared = {
         "principal": principal,
         "links": links,
@@ -83,6 +88,10 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
     return HTMLResponse(
         _environment().get_template(template).render({**shared, **values}), status_code=status
     )
+
+
+def _sees(principal: Principal, to: str, roles: Sequence[str]) -> bool:
+    return principal.role in roles and not (principal.is_scoped and to in WHOLE_TEAM)
 
 
 def visitor(*roles: str) -> Any:

@@ -13,6 +13,7 @@ from features.crm.contract import SUBJECTS
 from features.crm.crm import Crm
 from features.engine import feature_rows
 from features.errors import NothingDoneError, RenewalError
+from features.holdout import held_out
 from features.owners import owners_of
 from features.progress import Say, silent, stoppable
 from features.settings import Settings
@@ -227,18 +228,6 @@ def scored_rows(loaded: Loaded, rows: list[dict[str, Any]], X: Rows) -> list[dic
         {**row, **dict(zip((*columns, name), part, strict=True)), **fixed}
         for row, part in zip(rows, parts, strict=True)
     ]
-
-
-def held_out(accounts: pd.Series, settings: Settings) -> np.ndarray:
-    """Which accounts are in the random hold-out: by their id alone, so it is the same every night."""
-    if not settings.holdout_share:
-        return np.zeros(len(accounts), dtype=bool)
-    salt = f"{settings.seed}:".encode()
-    drawn = [
-        int.from_bytes(hashlib.sha256(salt + str(account).encode()).digest()[:8]) / 2**64
-        for account in accounts
-    ]
-    return np.array(drawn) < settings.holdout_share
 
 
 HELD_OUT = "held out: one of the customers left unscored, so that the model can be judged on them later"

@@ -29,16 +29,16 @@ def session_secret(home: Path) -> bytes:
     return path.read_bytes()
 
 
-def sign(claims: Mapping[str, Any], secret: bytes) -> str:
-    """`claims` as text that cannot be changed without `secret` (HMAC-SHA256)."""
+def sign(claims: Mapping[str, Any], secret: bytes, purpose: str = "session") -> str:
+    """`claims` as text that cannot be changed without `secret` (HMAC-SHA256), good for one purpose."""
     body = base64.urlsafe_b64encode(json.dumps(dict(claims), separators=(",", ":")).encode()).rstrip(b"=")
-    return f"{body.decode()}.{mac_of(body, secret, 'session')}"
+    return f"{body.decode()}.{mac_of(body, secret, purpose)}"
 
 
-def unsign(text: str, secret: bytes) -> dict[str, Any] | None:
+def unsign(text: str, secret: bytes, purpose: str = "session") -> dict[str, Any] | None:
     """What `sign` was told; None where the signature does not fit."""
     body, _, mac = text.partition(".")
-    if not hmac.compare_digest(mac.encode(), mac_of(body.encode(), secret, "session").encode()):
+    if not hmac.compare_digest(mac.encode(), mac_of(body.encode(), secret, purpose).encode()):
         return None
     claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     return claims

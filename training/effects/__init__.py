@@ -69,7 +69,12 @@ def calls(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent
     Raises:
         RenewalError: no dates or outcomes, no activities, too few decided deals, or no such attribute.
     """
-    return shown(calls_by(crm, settings, (by,), say)[by])
+    return shown(estimated_calls(crm, settings, by, say))
+
+
+def estimated_calls(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent) -> Answer:
+    """`calls` with `covariance`: each group's told buckets and the covariance of their estimates."""
+    return calls_by(crm, settings, (by,), say)[by]
 
 
 def calls_by(
@@ -124,6 +129,7 @@ def _add(combined: Answer, outcome: str, one: Answer) -> None:
     combined["rows"] += one["rows"]
     combined["covariance"][outcome] = one["covariance"]
     combined["sensitivity"][outcome] = one["sensitivity"]
+    combined["between"] = max(combined.get("between", 0.0), one["between"])
     combined["notes"] += [f"{outcome}: {note}" for note in one["notes"]]
     for group, best in one["best"].items():
         alike = one["indistinguishable"][group]
@@ -134,7 +140,7 @@ def _add(combined: Answer, outcome: str, one: Answer) -> None:
 
 def shown(estimated: Answer) -> dict[str, Any]:
     """An answer as people and programs get it, without what only further estimates need."""
-    return {name: value for name, value in estimated.items() if name != "covariance"}
+    return {name: value for name, value in estimated.items() if name not in ("covariance", "between")}
 
 
 def _lowest_known(one: Answer, group: str, alike: list[str]) -> str | None:

@@ -9,7 +9,7 @@ Estimated effects, kept for the CRM they come from, so that advice and what-ifs 
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,11 @@ from features.settings import Settings
 from features.snapshots import snapshots_for, to_score
 from training.effects import estimated_timing
 from training.effects.answer import ALL, Answer
+from training.effects.learned import Finding, learned
 from training.effects.timing_curve import LEADS, Curve, Gain, coming, curves, usable
 from training.effects.trial_arrays import NONE
 
-FORM = 1
+FORM = 2
 """Counted up when the kept form changes."""
 
 
@@ -75,6 +76,7 @@ def plan(
     by: str | None = "industry",
     as_of: pd.Timestamp | None = None,
     held_out: HeldOut | None = None,
+    findings: Sequence[Finding] = (),
     say: Say = silent,
 ) -> dict[str, Any]:
     """The best window for each coming contract, by when to act, and the gain over the present plan.
@@ -85,6 +87,7 @@ def plan(
         by: the attribute whose groups have a curve of their own, where the data give one.
         as_of: the day of the plan; default: the day of the data.
         held_out: whom to leave out; default: nobody.
+        findings: of experiments that ended, laid into the estimates.
         say: told what is being done.
 
     Returns:
@@ -95,6 +98,8 @@ def plan(
     """
     by = usable(crm, by)
     answer = remembered("timing", estimated_timing, crm, settings, by, say)
+    if findings:
+        answer = learned(answer, findings, settings.seed)
     return planned(crm, answer, by, as_of, held_out)
 
 
@@ -110,7 +115,8 @@ def planned(
     if held_out is not None and len(rows):
         out = held_out(rows["account_id"])
         rows = rows[~out]
-        left_out = [f"{int(out.sum()):,} contracts of held-out customers get no advice"] if out.any() else []
+        if out.any():
+            left_out = [f"{int(out.sum()):,} contracts held out, or drawn for usual practice, get no advice"]
     return {
         "as_of": str((as_of or crm.until).date()),
         "by": by,

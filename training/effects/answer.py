@@ -28,7 +28,8 @@ class Inferred:
     """What is said of one group's m buckets: estimates, ends, who may be the best, why nothing is said.
 
     `covariance` (m, m) is that of the estimates, NaN where nothing is said; `is_own` is False for buckets of
-    which the group itself says nothing, so that other groups lend theirs: none of these is named the best.
+    which the group itself says nothing, so that other groups lend theirs: none of these is named the best;
+    `between` is by how much effects differ between groups (a standard deviation).
     """
 
     estimate: np.ndarray
@@ -38,6 +39,7 @@ class Inferred:
     why: list[str | None]
     covariance: np.ndarray
     is_own: np.ndarray
+    between: float = 0.0
 
     @property
     def usable(self) -> np.ndarray:
@@ -61,7 +63,7 @@ def answer(
     missing: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> Answer:
-    """Rows of §11, `best`, `indistinguishable`, `sensitivity`, `covariance` and `notes`, by group.
+    """Rows of §11, `best`, `indistinguishable`, `sensitivity`, `covariance`, `between` and `notes`, by group.
 
     A bucket of which nothing can be told stays in the set of those not distinguishable from the best: it
     may be the best. Where no bucket stands out, `best` is None and the set is the whole family.
@@ -89,6 +91,7 @@ def answer(
         "sensitivity": lead_of_best(whole.names, whole.estimate, unadjusted.estimate, usable),
         "notes": notes,
         "covariance": {group: _matrix(whole.names, one) for group, one in inferred.items()},
+        "between": round(max(one.between for one in inferred.values()), 5),
     }
     for group, one in inferred.items():
         place = {name: b for b, name in enumerate(whole.names)}
@@ -164,7 +167,7 @@ def infer_groups(
         errors = pooled.of_group(g).part(part)
         one_group.keep[usable] = set_of_best(one_group.estimate[usable], errors, seed, len(large))
         one_group.covariance[np.ix_(usable, usable)] = errors.covariance
-        inferred[name] = replace(one_group, is_own=estimable[name])
+        inferred[name] = replace(one_group, is_own=estimable[name], between=pooled.tau)
     return inferred
 
 

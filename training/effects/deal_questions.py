@@ -122,7 +122,7 @@ def calls_question(crm: Crm, settings: Settings) -> Question:
         notes.append(
             f"{int((is_open & ~covered).sum()):,} deals are left out: created before activities were logged"
         )
-    calls, key = _calls_made(crm, deals, notes)
+    calls, key = calls_made(crm, deals, notes)
     deals = deals[is_open & covered].reset_index(drop=True)
     deals = with_account(deals, "opportunity_id", notes) if key == "account_id" else deals
     deals = _enough(deals, "deals open 30 days after creation")
@@ -133,19 +133,19 @@ def calls_question(crm: Crm, settings: Settings) -> Question:
     return Question(deals, X, arm, deals["label"].to_numpy(float), notes)
 
 
-def _calls_made(crm: Crm, deals: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, str]:
+def calls_made(crm: Crm, deals: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, str]:
     """Calls we made, and whose they are: the deal's, or the account's if none names a deal."""
     wanted = ("account_id", "opportunity_id", "occurred_at", "kind", "direction")
-    calls = crm.frame("activities", [c for c in wanted if crm.has("activities", c)])
-    is_ours = plain(calls["kind"]).isin(CALL_WORDS)
-    if "direction" in calls:
-        is_ours &= ~plain(calls["direction"]).isin(INBOUND_WORDS)
+    made = crm.frame("activities", [c for c in wanted if crm.has("activities", c)])
+    kept = plain(made["kind"]).isin(CALL_WORDS)
+    if "direction" in made:
+        kept &= ~plain(made["direction"]).isin(INBOUND_WORDS)
         notes.append("inbound calls are not counted")
-    calls = calls[is_ours.to_numpy(bool)]
-    if "opportunity_id" in calls and calls["opportunity_id"].isin(deals["opportunity_id"]).any():
-        return calls, "opportunity_id"
+    made = made[kept.to_numpy(bool)]
+    if "opportunity_id" in made and made["opportunity_id"].isin(deals["opportunity_id"]).any():
+        return made, "opportunity_id"
     notes.append("calls name no deal: those of the deal's account count")
-    return calls, "account_id"
+    return made, "account_id"
 
 
 def calls_within(deals: pd.DataFrame, calls: pd.DataFrame, key: str) -> np.ndarray:
@@ -168,7 +168,7 @@ def discount_questions(crm: Crm, settings: Settings) -> dict[str, Question]:
             found="none",
             do="Add quotes (quote_id, quoted_at, list_amount, net_amount, opportunity_id) to the CRM data.",
         )
-    quotes = _quotes(crm)
+    quotes = quotes_of(crm)
     questions: dict[str, Question] = {}
     if crm.has("opportunities") and crm.dated("win") and quotes["opportunity_id"].notna().any():
         deals, notes = decided_deals(crm)
@@ -196,7 +196,7 @@ def discount_questions(crm: Crm, settings: Settings) -> dict[str, Question]:
     return questions
 
 
-def _quotes(crm: Crm) -> pd.DataFrame:
+def quotes_of(crm: Crm) -> pd.DataFrame:
     """Quotes: discount_pct, at (µs), opportunity_id, contract_id (its own or the opportunity's)."""
     wanted = ("quote_id", "quoted_at", "list_amount", "net_amount", "opportunity_id", "contract_id")
     quotes = crm.frame("quotes", [c for c in wanted if crm.has("quotes", c)])

@@ -1,6 +1,6 @@
 """What following the advice is worth over the coming renewals, as money and as a policy table for a team."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from training.effects import calls, estimated_timing
 from training.effects.advice import NOTHING, HeldOut, planned, remembered
 from training.effects.answer import ALL
 from training.effects.experiment import experiment
+from training.effects.learned import Finding, learned
 from training.effects.timing_curve import Curve, curves, usable
 
 NOT_ADVISED = (
@@ -28,6 +29,7 @@ def value(
     by: str | None = "industry",
     as_of: pd.Timestamp | None = None,
     held_out: HeldOut | None = None,
+    findings: Sequence[Finding] = (),
     say: Say = silent,
 ) -> dict[str, Any]:
     """Money gained by following the advice over the coming renewals, the policy, and how to check it.
@@ -40,6 +42,8 @@ def value(
     """
     by = usable(crm, by)
     answer = remembered("timing", estimated_timing, crm, settings, by, say)
+    if findings:
+        answer = learned(answer, findings, settings.seed)
     work, skipped = calls_by_group(crm, settings, by, say)
     plan = planned(crm, answer, by, as_of, held_out)
     curve_by_group = curves(answer)

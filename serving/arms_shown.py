@@ -1,0 +1,101 @@
+"""What an experiment lets people see: usual practice sees no advice, the other arm the one that is tried."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.holdout import held_out
+from features.settings import Settings
+from monitoring.store import Store
+from training.effects.arms import USUAL
+from training.effects.enrolment import CALLS_QUESTION, DISCOUNT, TIMING
+from training.effects.timing_curve import LEADS
+
+Arm = Mapping[str, Any]
+CHANGES = {"contact_days_before": TIMING, "calls_30d": CALLS_QUESTION, "discount_pct": DISCOUNT}
+"""Change of a what-if → the question it would answer."""
+ADVISED = (
+    "window", "act_from", "act_by", "leaning", "present", "estimate", "usual", "gain", "low", "high", "worth",
+    "curve",
+)  # fmt: skip
+_WHATS = {TIMING: "when to make contact", CALLS_QUESTION: "how many calls to make", DISCOUNT: "discounts"}
+
+
+def arm_of(store: Store, account_id: str | None, question: str) -> Arm | None:
+    """The account's arm in the open experiment about a question; None: it is in none."""
+    return arms_of(store, question, account_id).get(str(account_id))
+
+
+def arms_of(store: Store, question: str, account_id: str | None = None) -> dict[str, Arm]:
+    """Account → its arm in the open experiment about a question."""
+    return {row["account_id"]: row for row in store.experiments.arms(question, account_id)}
+
+
+def is_usual(arm: Arm | None) -> bool:
+    """Whether the account was drawn to go without the advice."""
+    return arm is not None and arm["arm"] == USUAL
+
+
+def withheld(arm: Arm) -> str:
+    """Why no advice is shown."""
+    return (
+        f"no advice on {_WHATS.get(arm['question'], arm['question'])}: this customer was drawn for usual "
+        f"practice in the experiment {arm['experiment_id']}, so that what the advice is worth can be seen"
+    )
+
+
+def plan_row(row: Mapping[str, Any], arm: Arm | None) -> dict[str, Any]:
+    """A row of the plan as its arm sees it.
+
+    Usual practice sees no window. The advice arm sees the window that is tried while it is open and nobody
+    was in contact, whatever observation says of it; the figures of observation are left out then.
+    """
+    if arm is None:
+        return dict(row)
+    nothing = {**row, **dict.fromkeys(ADVISED), "alike": []}
+    if is_usual(arm):
+        return {**nothing, "why": withheld(arm)}
+    low, high = LEADS[arm["choice"]]
+    days = row.get("days_to_end")
+    if row.get("contacted_on") or row.get("ends_on") is None or days is None or days < low:
+        return dict(row)
+    if row.get("window") == arm["choice"]:
+        return dict(row)
+    ends = pd.Timestamp(row["ends_on"])
+    return {
+        **nothing,
+        "window": arm["choice"],
+        "act_from": str((ends - pd.Timedelta(days=min(high, days))).date()),
+        "act_by": str((ends - pd.Timedelta(days=low)).date()),
+        "why": f"First contact {low} to {high} days before the end: drawn for it in the experiment "
+        f"{arm['experiment_id']}",
+    }
+
+
+def plan_rows(store: Store, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the plan, each as its arm sees it."""
+    arms = arms_of(store, TIMING)
+    return [plan_row(row, arms.get(row["account_id"])) for row in rows]
+
+
+def effects_shown(
+    store: Store, account_id: str | None, effects: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """The estimated effects of changes on one account's contract, without those its arm is not to see."""
+    shown = {}
+    for change, effect in effects.items():
+        arm = arm_of(store, account_id, CHANGES[change])
+        if arm is None or not is_usual(arm):
+            shown[change] = dict(effect)
+            continue
+        empty = {name: [] if isinstance(value, list) else None for name, value in effect.items()}
+        shown[change] = {**empty, "bucket": effect.get("bucket"), "why": withheld(arm)}
+    return shown
+
+
+def without_advice(store: Store, accounts: pd.Series, settings: Settings) -> np.ndarray:
+    """(n,) bool: accounts held out of the scores, or drawn for usual practice about the timing of contact."""
+    usual = [account for account, arm in arms_of(store, TIMING).items() if is_usual(arm)]
+    return held_out(accounts, settings) | accounts.isin(usual).to_numpy(bool)

@@ -1,0 +1,47 @@
+"""The page of the customers' voice: what who answers says, and what everybody asked would say."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
+from serving.api.problems import ProblemError
+from serving.pages.view import Anybody, render
+from serving.security.auth import Principal
+from serving.state import running_of
+
+BY = {
+    "all": "Everybody",
+    "stage": "By stage",
+    "industry": "By industry",
+    "region": "By region",
+    "owner": "By owner",
+    "touchpoint": "By touchpoint",
+}
+
+router = APIRouter()
+
+
+@router.get("/voice")
+async def voice(request: Request, principal: Anybody) -> Response:
+    """NPS, CSAT and CES by one dimension."""
+    return await run_in_threadpool(_page, request, principal)
+
+
+def _page(request: Request, principal: Principal) -> Response:
+    if principal.is_scoped:
+        raise ProblemError(403, "These figures span all owners and regions; this key sees one only.")
+    answer = running_of(request).worked_out.ask("voice")
+    rows = answer.value["rows"] if answer.value else []
+    choices = [name for name in BY if any(row["dimension"] == name for row in rows)]
+    by = request.query_params.get("by", "all")
+    by = by if by in choices else "all"
+    return render(
+        request,
+        "voice.html",
+        rows=[row for row in rows if row["dimension"] == by],
+        by=by,
+        choices={name: BY[name] for name in choices},
+        notes=answer.value["notes"] if answer.value else [],
+        why=answer.why,
+        comes=answer.comes,
+    )
