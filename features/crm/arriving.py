@@ -102,8 +102,8 @@ def _parts(text: str, decimals: int) -> int:
     fraction = fraction.rstrip("0")
     if len(fraction) > decimals:
         raise _OtherwiseError
-    found = int(whole + fraction.ljust(decimals, "0"))
-    return -found if text.startswith("-") else found
+    units = int(whole + fraction.ljust(decimals, "0"))
+    return -units if text.startswith("-") else units
 
 
 def _number(text: str) -> float:
@@ -212,7 +212,9 @@ class Reader:
             self._connection.register("arrived", raw)
             read = self._connection.sql(query).to_arrow_table()
             self._connection.unregister("arrived")
-        return read.drop_columns("__fault"), [told or None for told in read["__fault"].to_pylist()]
+        return read.drop_columns("__fault"), [
+            fault_text or None for fault_text in read["__fault"].to_pylist()
+        ]
 
     def _reading(self, column: Column, values: Sequence[str | None]) -> Reading:
         bare = Reading(column, column.name, pa.string())

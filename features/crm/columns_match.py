@@ -27,12 +27,12 @@ def matched(table: Table, names: Iterable[str]) -> dict[str, str]:
     ways = {
         name: name if name in spelled else plain.get(name, bare.get(_bare(name))) for name in table.by_name
     }
-    return {name: found for name, found in ways.items() if found is not None}
+    return {name: source_name for name, source_name in ways.items() if source_name is not None}
 
 
 def run_together(columns: dict[str, str]) -> list[str]:
     """The source's columns that were matched only with their separators left out."""
-    return [found for name, found in columns.items() if plain_name(found) != name]
+    return [source_name for name, source_name in columns.items() if plain_name(source_name) != name]
 
 
 def nearest(wanted: str, names: Iterable[str]) -> str | None:

@@ -58,10 +58,10 @@ class Quality:
 
     def reject(self, table: str, count: int, examples: list[str]) -> None:
         """Count lines that were no row at all: more or fewer values than the header, broken quotes."""
-        told = self.of(table)
-        told.rows += count
-        told.quarantined += count
-        told.reasons["not a row of the file"] = {"count": count, "examples": examples}
+        table_quality = self.of(table)
+        table_quality.rows += count
+        table_quality.quarantined += count
+        table_quality.reasons["not a row of the file"] = {"count": count, "examples": examples}
 
     @property
     def rows(self) -> int:
@@ -88,13 +88,13 @@ class Quality:
         }
 
     @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> "Quality":
+    def from_dict(cls, record: dict[str, Any]) -> "Quality":
         """The report that `as_dict` told."""
         tables = {
             name: TableQuality(**{key: value for key, value in table.items() if key != "orphan_share"})
-            for name, table in told["tables"].items()
+            for name, table in record["tables"].items()
         }
-        return cls(tables, list(told["warnings"]), list(told.get("readings", ())))
+        return cls(tables, list(record["warnings"]), list(record.get("readings", ())))
 
 
 FEWEST_ROWS = 10

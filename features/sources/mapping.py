@@ -26,28 +26,28 @@ def read_mapping(path: Path) -> dict[str, str]:
         RenewalError: no such file, not YAML of that form, or a table that is not in the contract.
     """
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        mapping = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise RenewalError(
             expected=f"a mapping at {path}", found="no such file", do="Check --mapping."
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        found = " ".join(str(error).split())[:200]
-        raise RenewalError(expected=f"{path.name} to be YAML", found=found, do="Correct it.") from error
-    if not isinstance(told, dict) or not all(isinstance(select, str) for select in told.values()):
+        message = " ".join(str(error).split())[:200]
+        raise RenewalError(expected=f"{path.name} to be YAML", found=message, do="Correct it.") from error
+    if not isinstance(mapping, dict) or not all(isinstance(select, str) for select in mapping.values()):
         raise RenewalError(
             expected=f"{path.name} to map table names to SELECT statements",
-            found=type(told).__name__ if not isinstance(told, dict) else "an entry that is no text",
+            found=type(mapping).__name__ if not isinstance(mapping, dict) else "an entry that is no text",
             do="Write lines such as `accounts: SELECT id AS account_id FROM 'companies.csv'`.",
         )
-    unknown = sorted(set(map(str, told)) - set(TABLES))
+    unknown = sorted(set(map(str, mapping)) - set(TABLES))
     if unknown:
         raise RenewalError(
             expected=f"{path.name} to name tables of the contract ({', '.join(TABLES)})",
             found=", ".join(unknown),
             do="Correct the name, or remove the entry.",
         )
-    return {str(name): select.strip().rstrip(";") for name, select in told.items()}
+    return {str(name): select.strip().rstrip(";") for name, select in mapping.items()}
 
 
 def checked_select(connection: duckdb.DuckDBPyConnection, table: str, select: str) -> str:
@@ -70,9 +70,9 @@ def checked_select(connection: duckdb.DuckDBPyConnection, table: str, select: st
 
 def broken(table: str, error: Exception) -> RenewalError:
     """What to say of a SELECT that does not run."""
-    found = " ".join(str(error).split())[:300]
+    message = " ".join(str(error).split())[:300]
     return RenewalError(
-        expected=f"the SELECT for {table} to run", found=found, do=f"Correct {table} in the mapping."
+        expected=f"the SELECT for {table} to run", found=message, do=f"Correct {table} in the mapping."
     )
 
 
@@ -91,11 +91,11 @@ def run_mapping(selects: dict[str, str], folder: Path, files: list[Path], stagin
         connection.execute(f"SET allowed_directories = {read}")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
-        told = " ".join(selects.values()).lower()
+        sql_text = " ".join(selects.values()).lower()
         texts: dict[str, Path] = {}
         for path in files:
-            if path.name.split(".")[0].lower() in told:
-                texts[path.name] = _add_views(connection, path.resolve(), folder, told, staging, raw)
+            if path.name.split(".")[0].lower() in sql_text:
+                texts[path.name] = _add_views(connection, path.resolve(), folder, sql_text, staging, raw)
         for table, select in selects.items():
             statement = _absolute(checked_select(connection, table, select), folder, texts)
             try:
@@ -107,7 +107,7 @@ def run_mapping(selects: dict[str, str], folder: Path, files: list[Path], stagin
 
 
 def _add_views(
-    connection: duckdb.DuckDBPyConnection, path: Path, folder: Path, told: str, staging: Path, raw: Raw
+    connection: duckdb.DuckDBPyConnection, path: Path, folder: Path, sql_text: str, staging: Path, raw: Raw
 ) -> Path:
     """Let a mapping name the file; returns the file that a call in the mapping is to read."""
     name = path.name.split(".")[0]
@@ -125,7 +125,7 @@ def _add_views(
         try:
             view = csv_view(path, staging.resolve() / f"file_{path.name}.parquet", staging.resolve())
         except RenewalError:
-            if any(path.name.lower() in call.lower() for call in _CALL.findall(told)):
+            if any(path.name.lower() in call.lower() for call in _CALL.findall(sql_text)):
                 return path  # the mapping reads it in its own way
             raise
         raw.warnings += view.notes
