@@ -64,6 +64,11 @@ says what one unit of each is worth in the home currency (`PERENNIAL_CURRENCY`, 
 and since when; each amount is converted at the rate of its row's own time. Without a rate the data are
 refused, with the currencies and their counts.
 
+Exports of Salesforce, HubSpot, Dynamics 365, Pipedrive and Zoho are recognised by their headers and read
+without a mapping; `check` says as what, and which columns stay unused. For any other folder `perennial map
+FOLDER` drafts `mapping.yaml`: names, types, values and joins are judged together, each line bears its
+confidence (sure, likely, unsure) and what was seen, and what stays unmapped is listed.
+
 Other names and shapes need a `mapping.yaml` beside the data (or `--mapping FILE`): for each table a DuckDB
 `SELECT` over the folder's files. `examples/mappings` has some to copy.
 """

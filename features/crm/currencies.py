@@ -48,10 +48,10 @@ def convert_money(
     money = {
         name: _amounts(drafted) for name, drafted in drafts.items() if name != RATES and _amounts(drafted)
     }
-    naming = {
+    by_table = {
         name: _named_by_row(connection, drafts[name], columns, quality) for name, columns in money.items()
     }
-    naming = {name: select for name, select in naming.items() if select}
+    naming = {name: select for name, select in by_table.items() if select}
     if naming:
         for name in money:
             _make_codes(connection, drafts, name, naming)

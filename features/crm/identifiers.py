@@ -146,10 +146,10 @@ def _tell(table: str, column: str, target: _Target, meeting: Meeting, quality: Q
             )
     for rule, ids in _by_rule(meeting).items():
         id = ids[0]
-        alike = " and ".join(map(repr, meeting.unclear[id][1][:_EXAMPLES]))
+        rivals = " and ".join(map(repr, meeting.unclear[id][1][:_EXAMPLES]))
         quality.warn(
             f"{table}.{column}: {len(ids):,} ids would meet {whose} if {rule}, but not one to one"
-            f" ({id!r} beside {alike}); left as written"
+            f" ({id!r} beside {rivals}); left as written"
         )
 
 

@@ -325,7 +325,7 @@ def _may_be_carried(column: ForeignColumn, file_match: FileMatch) -> bool:
 def _marks(file_match: FileMatch) -> dict[str, ForeignColumn]:
     """Columns that say how rows are to be read (deleted, merged, versions, currency), by new names."""
     table, by_bare = TABLES[file_match.table], file_match.file.by_bare()
-    marks = {}
+    marks: dict[str, ForeignColumn] = {}
     for column in table.read_with:
         names = [
             column.name,
@@ -336,14 +336,11 @@ def _marks(file_match: FileMatch) -> dict[str, ForeignColumn]:
         if source is not None and source.given:
             marks[column.name] = source
     wanted = MARKS if table.key else DELETED
-    for column in file_match.unused:
-        if (
-            column.bare in wanted
-            and column.given
-            and column.name not in {each.name for each in marks.values()}
-        ):
-            marks[column.name if column.name not in table.by_name else f"{column.name}_mark"] = column
-    return {name if name.isidentifier() else bare_name(name): column for name, column in marks.items()}
+    taken = {mark.name for mark in marks.values()}
+    for mark in file_match.unused:
+        if mark.bare in wanted and mark.given and mark.name not in taken:
+            marks[mark.name if mark.name not in table.by_name else f"{mark.name}_mark"] = mark
+    return {name if name.isidentifier() else bare_name(name): mark for name, mark in marks.items()}
 
 
 def quoted_if(column: str) -> str:

@@ -128,10 +128,7 @@ def _tables(
         elif not mapped:
             near = difflib.get_close_matches(name, TABLES, n=1, cutoff=0.7)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raw.warnings.append(
-                f"{paths[0].name} is no table of the contract and is ignored{hint}; `perennial map` may"
-                " know it"
-            )
+            raw.warnings.append(f"{paths[0].name} is no table of the contract and is ignored{hint}")
     return tables
 
 
