@@ -151,7 +151,7 @@ def _read_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path, sta
         raw.tables[name] = _parquet(connection, name, path, staging)
         return
     target = staging / f"{name}.parquet"
-    read = csv_to_parquet(connection, path, target, staging, TABLES[name])
+    read = csv_to_parquet(connection, path, target, staging, TABLES.get(name), twice=name not in TABLES)
     raw.warnings += read.notes
     if read.rejected:
         raw.rejected[name] = (read.rejected, read.examples)
