@@ -32,8 +32,8 @@ STEPS = 5
 LEADS = np.array([180, 120, 90, 60, 30])
 
 
-def made(snapshots: int, features: int, seed: int) -> tuple[Dataset, np.ndarray]:
-    """A dataset of this size whose odds (n,) are known: linear, bent and crossed effects of a few columns."""
+def simulated(snapshots: int, features: int, seed: int) -> tuple[Dataset, np.ndarray]:
+    """A dataset of this size whose probabilities (n,) are known: linear, bent and crossed effects of a few columns."""
     rng = np.random.default_rng(seed)
     contracts = snapshots // STEPS
     of = np.repeat(np.arange(contracts), STEPS)
@@ -90,7 +90,7 @@ def measured(
 ) -> None:
     """Fit in this process, and send its seconds, CPU seconds, peak memory and log loss down the pipe."""
     quiet()
-    ds, truth = made(given["snapshots"], given["features"], seed=0)
+    ds, truth = simulated(given["snapshots"], given["features"], seed=0)
     split = forward_split(ds)
     started, cpu = time.perf_counter(), time.process_time()
     predict = fit(ds.take(split.train), given["trials"], seconds)
@@ -114,9 +114,9 @@ def apart(fit: Callable[..., Any], given: dict[str, int], seconds: float) -> dic
     mine, theirs = fresh.Pipe()
     worker = fresh.Process(target=measured, args=(fit, given, seconds, theirs))
     worker.start()
-    found: dict[str, float] = mine.recv()
+    result: dict[str, float] = mine.recv()
     worker.join()
-    return found
+    return result
 
 
 def curve(
@@ -136,12 +136,14 @@ PEERS: dict[str, Callable[..., Predict]] = {"Optuna + LightGBM": tuned_lightgbm,
 
 def main() -> None:
     """Run all, one after the other, and print a line each."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--snapshots", type=int, default=100_000)
-    asked.add_argument("--features", type=int, default=150)
-    asked.add_argument("--trials", type=int, nargs="+", default=[4, 12, 50])
-    asked.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
-    given = asked.parse_args()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--snapshots", type=int, default=100_000)
+    parser.add_argument("--features", type=int, default=150)
+    parser.add_argument("--trials", type=int, nargs="+", default=[4, 12, 50])
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
+    given = parser.parse_args()
     size = {"snapshots": given.snapshots, "features": given.features}
     points = list(curve(given.trials, size, given.peers))
     print(pd.DataFrame([{"peer": name, **point} for name, point in points]).round(4).to_string(index=False))

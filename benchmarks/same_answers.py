@@ -136,11 +136,11 @@ def compare(before: Path, after: Path, renamed: dict[str, str]) -> int:
     differ = 0
     for file in sorted(before.glob("*.json")):
         then = plain(json.loads(file.read_text()), renamed)
-        found = differences(then, plain(json.loads((after / file.name).read_text()), renamed))
-        print(f"{file.stem}: {'the same' if not found else f'{len(found)} differences'}")
-        for line in found[:20]:
+        changes = differences(then, plain(json.loads((after / file.name).read_text()), renamed))
+        print(f"{file.stem}: {'the same' if not changes else f'{len(changes)} differences'}")
+        for line in changes[:20]:
             print(f"    {line}")
-        differ += bool(found)
+        differ += bool(changes)
     return differ
 
 
@@ -158,12 +158,12 @@ def main() -> None:
     comparing.add_argument("before", type=Path)
     comparing.add_argument("after", type=Path)
     comparing.add_argument("--renamed", metavar="OLD=NEW", action="append", default=[])
-    asked = parser.parse_args()
-    if asked.does == "record":
-        record(asked.folder.resolve(), asked.accounts, asked.seed)
+    arguments = parser.parse_args()
+    if arguments.does == "record":
+        record(arguments.folder.resolve(), arguments.accounts, arguments.seed)
     else:
         raise SystemExit(
-            bool(compare(asked.before, asked.after, dict(r.split("=", 1) for r in asked.renamed)))
+            bool(compare(arguments.before, arguments.after, dict(r.split("=", 1) for r in arguments.renamed)))
         )
 
 

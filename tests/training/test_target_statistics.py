@@ -25,8 +25,8 @@ def with_owners(ds, *, spread=1.2, seed=0):
     owner = np.minimum(rng.geometric(0.02, contracts), OWNERS)[ds.subjects]
     effect = spread * rng.normal(size=OWNERS + 1)
     X = ds.X.assign(owner=pd.Categorical([f"owner {each}" for each in owner]))
-    odds = 0.3 * ds.X["calls_90d"].to_numpy() - 0.5 + effect[owner]
-    p = np.bincount(ds.subjects, to_probability(odds)) / np.bincount(ds.subjects)
+    probability = 0.3 * ds.X["calls_90d"].to_numpy() - 0.5 + effect[owner]
+    p = np.bincount(ds.subjects, to_probability(probability)) / np.bincount(ds.subjects)
     y = (rng.random(contracts) < p).astype(float)[ds.subjects]
     infos = {**ds.infos, "owner": info("owner", words="owner", unit="category", group="owner")}
     made = dataset(X, y, ds.snapshots, infos, ds.kind, ds.dated)
@@ -119,9 +119,9 @@ def test_the_model_of_many_owners_is_nearer_the_truth_than_one_that_cannot_tell_
     later = ds.take(split.test)
 
     def loss(part):
-        learnt = part.take(split.train)
+        learned = part.take(split.train)
         return log_loss(
-            later.y, fit_recipe(learnt, recipe_of(learnt), seed=0, threads=1).probability(later.X)
+            later.y, fit_recipe(learned, recipe_of(learned), seed=0, threads=1).probability(later.X)
         )
 
     assert loss(ds) < loss(ds.without(["owner"])) - 0.03
