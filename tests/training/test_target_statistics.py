@@ -160,7 +160,7 @@ def test_folds_are_judged_by_what_their_other_rows_knew():
     flipped = replace(
         rows, history=replace(rows.history, y=np.where(np.arange(len(ds)) < 600, ds.y, 1 - ds.y))
     )
-    assert np.array_equal(rows.for_judging(fold)[:, at], flipped.judged(fold)[:, at], equal_nan=True)
+    assert np.array_equal(rows.for_judging(fold)[:, at], flipped.for_judging(fold)[:, at], equal_nan=True)
     assert np.array_equal(
         rows.for_training(fold.train)[:, at], flipped.for_training(fold.train)[:, at], equal_nan=True
     )
