@@ -173,7 +173,7 @@ def _history(ds: Dataset) -> TargetHistory | None:
     names = many_valued(ds.X)
     if not names:
         return None
-    moments = (ds.snapshots[name].to_numpy(dtype="datetime64[us]") for name in ("as_of", "matured_at"))
+    as_of = ds.snapshots["as_of"].to_numpy(dtype="datetime64[us]")
     return history_of(
         ds.X,
         names,
@@ -181,7 +181,7 @@ def _history(ds: Dataset) -> TargetHistory | None:
         weight=ds.weights,
         subjects=ds.subjects,
         together=ds.together,
-        times=(next(moments), next(moments)) if ds.dated else None,
+        times=(as_of, ds.known_at) if ds.dated else None,
     )
 
 
@@ -220,12 +220,12 @@ def _unchosen(rows: Rows, fold: Split, seed: int, threads: int) -> np.ndarray:
     at, few = fold.train, np.random.default_rng(seed)
     if len(at) > UNCHOSEN_ROWS:
         at = np.sort(few.choice(at, UNCHOSEN_ROWS, replace=False))
-    E, y, weight = rows.E[at], rows.y[at], rows.weight[at]
+    E, y, weight = rows.for_training(at), rows.y[at], rows.weight[at]
     regression = fit_logistic(E, y, weight, rows.types, C=UNCHOSEN_C)
     trees = fit_trees(
         E, y, weight, rows.types, rows.directions, CAUTIOUS, UNCHOSEN_ROUNDS, seed=seed, threads=threads
     )
-    judged = rows.E[fold.test]
+    judged = rows.for_judging(fold)
     return (regression.margin(judged) + trees.margin(judged)) / 2
 
 

@@ -161,11 +161,12 @@ def _read_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path, sta
 def header_of(path: Path, staging: Path) -> Path | None:
     """A data file's header as an empty Parquet file; None where it cannot be read."""
     target = staging / f"header_{stem(path)}.parquet"
-    if path.name.lower().endswith(".parquet"):
-        return path
     try:
+        if path.name.lower().endswith(".parquet"):
+            pq.read_schema(path)
+            return path
         layout = layout_of(as_utf8(path, staging, []), None, called=path.name, twice=True)
-    except RenewalError:
+    except (RenewalError, pa.ArrowInvalid):
         return None
     pq.write_table(pa.table({name: pa.array([], pa.string()) for name in layout.names}), target)
     return target

@@ -117,11 +117,25 @@ def test_a_failed_ingest_keeps_what_was_ingested(run, folder):
 
 
 QUARANTINED = {
-    "a malformed date": ("C3,A1,2024-13-45,2025-01-31,10,", "start_date"),
     "a duplicate key": ("C1,A1,2024-01-01,2024-12-30,10,", "contract_id"),
     "an end before its start": ("C3,A1,2024-05-01,2024-04-01,10,", "end_date"),
+}
+
+
+UNREAD = {
+    "a malformed date": ("C3,A1,2024-13-45,2025-01-31,10,", "start_date"),
     "text for money": ("C3,A1,2024-05-01,2025-04-01,plenty,", "annual_value"),
 }
+
+
+@pytest.mark.parametrize("fault", UNREAD)
+def test_a_bad_optional_value_costs_the_value(run, folder, fault):
+    line, column = UNREAD[fault]
+    with (folder / "contracts.csv").open("a") as file:
+        file.write(line + "\n")
+    contracts = json.loads(run("check", folder, "--json")[1])["tables"]["contracts"]
+    assert (contracts["kept"], contracts["quarantined"]) == (3, 0)
+    assert list(contracts["unread"]) == [column]
 
 
 @pytest.mark.parametrize("fault", QUARANTINED)
