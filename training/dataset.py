@@ -183,17 +183,19 @@ def build(crm: "Crm", kind: str, settings: Settings, say: Say = silent) -> Datas
 
     snapshots = (renewal_snapshots if kind == "renewal" else win_snapshots)(crm)
     dated = bool(snapshots["as_of"].notna().any())
-    known = snapshots["label"].notna()
+    is_matured = snapshots["label"].notna()
     if dated:
-        known &= snapshots["known_at"] <= crm.until
-    kept = snapshots[known]
-    say(f"{len(kept):,} of {len(snapshots):,} snapshots have a known outcome")
-    _require_both(kept, kind, settings.min_positives)
-    features = feature_rows(crm, kept, kind, settings)
-    made = dataset(features.frame, kept["label"].to_numpy(float), kept, dict(features.infos), kind, dated)
+        is_matured &= snapshots["known_at"] <= crm.until
+    matured = snapshots[is_matured]
+    say(f"{len(matured):,} of {len(snapshots):,} snapshots have a known outcome")
+    _require_both(matured, kind, settings.min_positives)
+    features = feature_rows(crm, matured, kind, settings)
+    made = dataset(
+        features.frame, matured["label"].to_numpy(float), matured, dict(features.infos), kind, dated
+    )
     if kind != "win" or not dated:
         return made
-    still = snapshots.loc[~known & snapshots["as_of"].notna(), ["as_of", "lead_days"]]
+    still = snapshots.loc[~is_matured & snapshots["as_of"].notna(), ["as_of", "lead_days"]]
     until = np.datetime64(crm.until, "us")
     return replace(made, until=until, horizon_days=win_horizon_days(crm), open_looks=still).weighed(None)
 

@@ -24,7 +24,7 @@ from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from training.base_rate import spans_of
-from training.baselines import Predict, library_default, team_rule
+from training.baselines import Predict, heuristic_baseline, library_default
 from training.boosting import threads_for
 from training.calibrate import Adjustment, Levelled
 from training.candidates import BASE_RATE, Held, Recipe, adjusted, choose_recipe, fit_recipe, unchosen_scores
@@ -39,7 +39,7 @@ from training.split import Split, blocked_folds, forward_folds, forward_split, g
 
 FOLDS = 5
 LEAST_FORWARD_FOLDS = 2
-BASELINES = (BASE_RATE, "logistic regression", "team rule", "xgboost default")
+BASELINES = (BASE_RATE, "logistic regression", "heuristic baseline", "xgboost default")
 
 
 @dataclass(frozen=True)
@@ -346,7 +346,7 @@ def _judged(
     predict: dict[str, Predict] = {
         BASE_RATE: lambda X: np.repeat(to_probability(constant), len(X)),
         "logistic regression": plain.probability,
-        "team rule": team_rule(earlier).probability,
+        "heuristic baseline": heuristic_baseline(earlier).probability,
         "xgboost default": library_default(earlier, seed, threads),
     }
     test = {"row": rows, "probability": to_probability(model.calibration(margin))}

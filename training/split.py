@@ -61,8 +61,8 @@ def blocked_folds(ds: Dataset, n: int = 5) -> list[Split]:
     folds = []
     for at in np.unique(block):
         test = np.flatnonzero(block == at)
-        seen = np.isin(ds.subjects, ds.subjects[test])
-        folds.append(Split(np.flatnonzero((block != at) & ~seen), test))
+        shared = np.isin(ds.subjects, ds.subjects[test])
+        folds.append(Split(np.flatnonzero((block != at) & ~shared), test))
     return [fold for fold in folds if is_usable(ds, fold)]
 
 

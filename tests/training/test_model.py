@@ -11,7 +11,7 @@ from model_data import dated, true_log_odds, undated
 
 from features.errors import RenewalError
 from features.settings import Settings
-from training.baselines import team_rule
+from training.baselines import heuristic_baseline
 from training.candidates import Held, adjusted, choose_recipe, fit_recipe
 from training.dataset import Dataset
 from training.metrics import auc, log_loss
@@ -172,7 +172,7 @@ def test_drift_that_a_column_tells_is_no_ranking():
 
 
 def test_a_model_speaks_while_the_base_rate_steps_down():
-    """What once was a reason to stay silent: the later part lies far below what was learnt from."""
+    """What once was a reason to stay silent: the later part lies far below what was trained on."""
     ds = dated(900)
     late = ds.snapshots["matured_at"] > ds.snapshots["matured_at"].quantile(0.75)
     drawn = np.random.default_rng(0).random(ds.subjects.max() + 1)[ds.subjects]
@@ -224,7 +224,7 @@ def test_small_data_gets_the_simple_model():
 
 def test_the_team_rule_learns_rates_of_cells():
     ds = dated(600)
-    rule = team_rule(ds)
+    rule = heuristic_baseline(ds)
     assert 1 <= len(rule.columns) <= 3
     assert 0 < rule.probability(ds.X).min() < rule.probability(ds.X).max() < 1
     later = dated(600, seed=1)
