@@ -30,7 +30,7 @@ LEAST_SHARE = 0.2
 LEAST_EVENTS = 30
 OPEN, WON, LOST = 0, 1, 2
 MEDIAN, LOW, HIGH = 0.5, 0.05, 0.95
-DAY = np.timedelta64(1, "D")
+MICROS_A_DAY = 86_400e6
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,14 @@ def known_weights(ds: "Dataset", until: np.datetime64) -> np.ndarray:
     """(n,) what each row's label stands for at `until`: 1 once the horizon is over; 0 where too young."""
     timing = learn_timing(ds, until)
     age = ds.snapshots["lead_days"].to_numpy(float)
-    days = (until - ds.snapshots["as_of"].to_numpy("datetime64[us]")) / DAY
+    days = _days(ds.snapshots["as_of"].to_numpy("datetime64[us]"), until)
     share = timing.known_share(ds.y, age, days)
     old_enough = timing.youngest_share(age, days) >= LEAST_SHARE
     return np.where(old_enough, 1.0 / np.maximum(share, LEAST_SHARE), 0.0)
+
+
+def _days(since: np.ndarray, until: np.ndarray | np.datetime64) -> np.ndarray:
+    return (until - since).astype("timedelta64[us]").astype(float) / MICROS_A_DAY
 
 
 def _looks(ds: "Dataset", until: np.datetime64) -> pd.DataFrame:
@@ -107,14 +111,14 @@ def _looks(ds: "Dataset", until: np.datetime64) -> pd.DataFrame:
     rows = pd.DataFrame(
         {
             "age": ds.snapshots["lead_days"].to_numpy(float),
-            "days": (np.minimum(known_at, until) - as_of) / DAY,
+            "days": _days(as_of, np.minimum(known_at, until)),
             "end": np.where(is_known, np.where(ds.y == 1, WON, LOST), OPEN),
         }
     )[as_of < until]
     still = ds.open_looks
     if still is not None and len(still):
         began = still["as_of"].to_numpy("datetime64[us]")
-        days = np.minimum((until - began) / DAY, ds.horizon_days)
+        days = np.minimum(_days(began, until), ds.horizon_days)
         more = pd.DataFrame({"age": still["lead_days"].to_numpy(float), "days": days, "end": OPEN})
         rows = pd.concat([rows, more[began < until]], ignore_index=True)
     return rows.assign(age=np.nan_to_num(rows["age"].to_numpy()))

@@ -32,11 +32,11 @@ def close_columns(
     )
     has_score = (moment.notna() & ~np.isnan(probability)).to_numpy()
     day = moment.dt.normalize()
-    quarter = day.dt.to_period("Q")
+    quarter = pd.PeriodIndex(day, freq="Q")
     columns: dict[str, list[Any]] = {}
     for name, ahead in (("by_quarter_end", 0), ("by_next_quarter_end", 1)):
-        end = (quarter + ahead).dt.end_time.dt.normalize()
-        days = ((end - day) / pd.Timedelta(days=1)).to_numpy(float)
+        end = (quarter + ahead).to_timestamp(how="end").normalize()
+        days = ((end - pd.DatetimeIndex(day)) / pd.Timedelta(days=1)).to_numpy(float)
         by = timing.won_by(probability, age_days, np.nan_to_num(days))
         columns[name] = [
             float(value) if scored else None for value, scored in zip(by, has_score, strict=True)
