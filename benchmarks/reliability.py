@@ -129,7 +129,7 @@ def prepare(folder: Path, database: str | None) -> Place:
         if code:
             raise SystemExit(f"{words} ended with {code}")
     crm = read_crm(_need(current_folder(place.settings)))
-    running = open_store(place.settings).scores("renewal", limit=50).rows
+    running = open_store(place.settings).scores.page("renewal", limit=50).rows
     account = running[0]["account_id"]
     contracts = crm.frame("contracts", ["contract_id", "account_id"])
     ids = [account, *contracts[contracts["account_id"] == account]["contract_id"]]
@@ -211,17 +211,17 @@ def lost(name: str, place: Place, store: Store) -> list[str]:
     """What the command should have made, and is not there."""
     wanted: dict[str, Callable[[], bool]] = {
         "ingest": lambda: read_crm(_need(current_folder(place.settings))).until > pd.Timestamp("2025-10-01"),
-        "score": lambda: len(store.scores("renewal", limit=10).rows) > 0,
+        "score": lambda: len(store.scores.page("renewal", limit=10).rows) > 0,
         "train": lambda: len(listing(place.settings)) == 2,
         "retrain": lambda: len(listing(place.settings)) >= 1,
         "monitor": lambda: len(store.runs("monitor")) == 1,
-        "outcomes": lambda: len(store.outcomes("renewal")) == place.before["outcomes"],
+        "outcomes": lambda: len(store.outcomes.read("renewal")) == place.before["outcomes"],
         "keys": lambda: _count(store, api_keys) >= 1,
         "run": lambda: store.runs("nightly")[0]["summary"]["status"] in ("done", "nothing to do"),
         "erase": lambda: True,
     }
     problems = [] if wanted[name]() else [f"lost: what {name} should have made"]
-    if name != "erase" and not store.scores("renewal", limit=10).rows:
+    if name != "erase" and not store.scores.page("renewal", limit=10).rows:
         problems.append("lost: the scores of before")
     return problems
 
@@ -284,7 +284,7 @@ def kill_service(place: Place, draw: random.Random) -> list[str]:
     again.send_signal(signal.SIGTERM)
     again.communicate(timeout=60)
     store = open_store(place.settings)
-    stored = {row["row_id"] for row in store.events("activities")}
+    stored = {row["row_id"] for row in store.events.read("activities")}
     missing = sorted(set(answered) - stored)
     problems = [f"lost: events {missing[:3]}"] if missing else []
     problems += [*doubled(place, store), *left_over(place)]

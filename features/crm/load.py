@@ -88,13 +88,13 @@ def ingest(
     Raises:
         RenewalError: the source or its mapping is wrong.
     """
-    kept = settings.home / "crm"
+    crm_home = settings.home / "crm"
     sweep_home(settings.home)
-    with scratch(kept) as work:
+    with scratch(crm_home) as work:
         crm = load(source, mapping=mapping, until=until, into=work / "crm", durable=True, say=say)
         with changing(settings):
             place = make_current(crm, settings)
-            _prune(kept, crm.fingerprint)
+            _prune(crm_home, crm.fingerprint)
     return read_crm(place)
 
 
@@ -117,8 +117,8 @@ def opened(
     sweep_home(settings.home)
     with scratch(settings.home) as work:
         if source is None:
-            kept = _current(settings)
-            source, mapping = kept.folder, mapping or _as_source(kept, work / "mapping.yaml")
+            current = _current(settings)
+            source, mapping = current.folder, mapping or _as_source(current, work / "mapping.yaml")
         yield load(source, mapping=mapping, until=until, into=work / "crm", say=say)
 
 
@@ -136,8 +136,8 @@ def _as_source(crm: Crm, file: Path) -> Path:
             if column.stored in crm.tables[name] and (column.kind in _PARTS or column.stored != column.name)
         ]
         out = f" EXCLUDE ({', '.join(stored for stored, _ in changed)})" if changed else ""
-        said = ", ".join([f"*{out}", *(read for _, read in changed)])
-        selects[name] = f"SELECT {said} FROM '{name}.parquet'"
+        selected = ", ".join([f"*{out}", *(read for _, read in changed)])
+        selects[name] = f"SELECT {selected} FROM '{name}.parquet'"
     file.write_text(json.dumps(selects), encoding="utf-8")  # JSON is YAML
     return file
 
@@ -299,18 +299,18 @@ def _moved(crm: Crm, place: Path, durable: bool) -> Crm:
     return Crm(place, crm.until, crm.tables, crm.carried, crm.fingerprint, crm.quality)
 
 
-def _point_to(name: str, kept: Path) -> None:
+def _point_to(name: str, crm_home: Path) -> None:
     """Make a kept CRM the current one, in one step."""
-    with replacing(kept / _CURRENT) as pointer:
+    with replacing(crm_home / _CURRENT) as pointer:
         pointer.write_text(name + "\n")
         _sync(pointer)
 
 
 def current_folder(settings: Settings) -> Path | None:
     """Where the ingested CRM is kept; None: nothing was ingested."""
-    kept = settings.home / "crm"
-    pointer = kept / _CURRENT
-    return kept / pointer.read_text().strip() if pointer.is_file() else None
+    crm_home = settings.home / "crm"
+    pointer = crm_home / _CURRENT
+    return crm_home / pointer.read_text().strip() if pointer.is_file() else None
 
 
 def make_current(crm: Crm, settings: Settings) -> Path:
@@ -355,9 +355,9 @@ def _sync(path: Path) -> None:
 
 
 def _current(settings: Settings) -> Crm:
-    kept = settings.home / "crm"
+    crm_home = settings.home / "crm"
     try:
-        return read_crm(kept / (kept / _CURRENT).read_text().strip())
+        return read_crm(crm_home / (crm_home / _CURRENT).read_text().strip())
     except FileNotFoundError as error:
         raise RenewalError(
             expected=f"an ingested CRM in {settings.home}",
@@ -366,8 +366,8 @@ def _current(settings: Settings) -> Crm:
         ) from error
 
 
-def _prune(kept: Path, current: str) -> None:
-    places = [path for path in kept.iterdir() if (path / MANIFEST).is_file() and path.name != current]
+def _prune(crm_home: Path, current: str) -> None:
+    places = [path for path in crm_home.iterdir() if (path / MANIFEST).is_file() and path.name != current]
     places.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for place in places[_KEPT - 1 :]:
         discard(place)

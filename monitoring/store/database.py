@@ -70,15 +70,15 @@ def migrate(engine: Engine, to: str = HEAD) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     with writing(engine) as connection:
         schema = _lock_for_migration(connection)
-        found = _read_version(connection)
-        if found is not None and found > HEAD:
+        version = _read_version(connection)
+        if version is not None and version > HEAD:
             raise RenewalError(
                 expected=f"a store of schema {HEAD} or older",
-                found=f"schema {found}",
+                found=f"schema {version}",
                 do="Upgrade Perennial to the version that wrote it.",
             )
         config.attributes.update(connection=connection, schema=schema)
-        (command.downgrade if to == "base" or to < (found or "") else command.upgrade)(config, to)
+        (command.downgrade if to == "base" or to < (version or "") else command.upgrade)(config, to)
 
 
 def writing(engine: Engine) -> AbstractContextManager[Connection]:

@@ -196,7 +196,7 @@ def _write_lists(night: Night) -> str:
         rows: list[dict[str, Any]] = []
         cursor = None
         while True:
-            page = night.store.scores(kind, limit=_PAGE, cursor=cursor)
+            page = night.store.scores.page(kind, limit=_PAGE, cursor=cursor)
             rows += [hide_held_out(row) for row in page.rows]
             cursor = page.cursor
             if cursor is None:

@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from serving.nightly.job_log import is_running, last_jobs
 from serving.pages.view import Keeper, render
+from serving.state import running_of
 
 router = APIRouter()
 
@@ -19,7 +20,7 @@ async def status(request: Request, principal: Keeper) -> Response:
 
 
 def _page(request: Request) -> Response:
-    running = request.app.state.running
+    running = running_of(request)
     jobs = [_told(job) for job in last_jobs(running.store)]
     is_under_way = is_running(running.settings)
     if jobs and jobs[0]["status"] == "under way" and not is_under_way:

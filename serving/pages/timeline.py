@@ -34,7 +34,7 @@ def happened(
 ) -> list[dict[str, Any]]:
     """Events of an account, newest first, at most 80: `at`, `known_at`, `words`, `table`, `is_live`.
 
-    An event counts for odds made after `known_at`: when it had happened and was recorded. What belongs to a
+    An event counts for probability made after `known_at`: when it had happened and was recorded. What belongs to a
     contract or deal is shown to who may see that one; what belongs to the account alone, to all on the page.
     """
     rows = [
@@ -86,8 +86,11 @@ def _event(table: str, row: Mapping[str, Any], is_live: bool) -> dict[str, Any] 
     words = _WORDS[table](row) if table in _WORDS else table.replace("_", " ")
     written: Any = row.get("recorded_at")
     recorded: Any = pd.to_datetime(written, errors="coerce", utc=True)
-    known = at if pd.isna(recorded) else max(at, recorded)
-    plain = {"at": at.tz_localize(None).to_pydatetime(), "known_at": known.tz_localize(None).to_pydatetime()}
+    known_at = at if pd.isna(recorded) else max(at, recorded)
+    plain = {
+        "at": at.tz_localize(None).to_pydatetime(),
+        "known_at": known_at.tz_localize(None).to_pydatetime(),
+    }
     return {**plain, "words": words, "table": table, "is_live": is_live}
 
 

@@ -31,13 +31,13 @@ def test_down_to_every_migration_and_up_again_is_the_same_schema(store):
 
 def test_scores_and_outcomes_of_the_first_schema_are_there_after_the_way_down_and_up(store):
     wrote(store, rows(5))
-    kept = store.scores("renewal").rows
+    kept = store.scores.page("renewal").rows
     if HEAD == "0001":
         pytest.skip("there is one migration")
     migrate(store.engine, "0001")
     migrate(store.engine)
-    assert store.scores("renewal").rows == kept
-    assert len(store.predictions("renewal")) == 5
+    assert store.scores.page("renewal").rows == kept
+    assert len(store.predictions.read("renewal")) == 5
 
 
 def test_down_to_nothing_and_up_again_is_an_empty_store(store):
@@ -45,4 +45,4 @@ def test_down_to_nothing_and_up_again_is_an_empty_store(store):
     migrate(store.engine, "base")
     assert not set(metadata.tables) & set(schema_of(store.engine)[0])
     migrate(store.engine)
-    assert store.scores("renewal").rows == []
+    assert store.scores.page("renewal").rows == []

@@ -73,7 +73,7 @@ def filled(home: Path, source: Path) -> list[str]:
     store = open_store(settings)
     scored = rows(3).assign(account_id=account, contract_id=[contract, "c8", "c9"])
     for run in ("one", "two"):
-        store.write_scores("renewal", scored, run_id=run, model_version="1")
+        store.scores.write("renewal", scored, run_id=run, model_version="1")
     with store.engine.connect() as connection:  # as older versions' nights did: freed pages keep the bytes
         connection.execute(text("CREATE TABLE passing AS SELECT * FROM scores, (SELECT 1 FROM scores)"))
         connection.execute(text("DROP TABLE passing"))

@@ -61,15 +61,15 @@ def test_a_night_does_everything_and_the_next_has_nothing_to_do(night, source):
         ("ingest", "score renewal", "score win", "monitor", "retrain", "lists"), "done"
     ) | {"alerts": "unchanged"}
     rows = pd.read_csv(night.lists / "renewals.csv")
-    assert len(rows) == len(night.store.scores("renewal", limit=1_000).rows)
+    assert len(rows) == len(night.store.scores.page("renewal", limit=1_000).rows)
     assert len(pd.read_csv(night.lists / "pipeline.csv")) > 0
-    counted = len(night.store.predictions("renewal"))
+    counted = len(night.store.predictions.read("renewal"))
     second = run_night(night)
     assert second["status"] == "nothing to do"
     assert set(whats(second).values()) == {"unchanged"}
-    assert len(night.store.predictions("renewal")) == counted
+    assert len(night.store.predictions.read("renewal")) == counted
     one = {"account_id": rows["account_id"][0], "probability": 0.5, "reason": "x", "made_by": "me"}
-    night.store.override("renewal", rows["contract_id"][0], **one)
+    night.store.judgements.override("renewal", rows["contract_id"][0], **one)
     third = whats(run_night(night))
     assert {step for step, what in third.items() if what == "done"} == {"monitor", "lists"}
     with client_of(night.settings.home) as client:

@@ -76,7 +76,7 @@ def whose(settings):
 
 @pytest.fixture(scope="module")
 def ask(settings):
-    key = open_store(settings).create_key("sales", label="one owner", owner_id=MINE)[0]
+    key = open_store(settings).access.create_key("sales", label="one owner", owner_id=MINE)[0]
 
     def asked(path, method="GET", **more):
         headers = {"accept": "text/html"} if method == "GET" else {}
@@ -164,7 +164,7 @@ def test_lists_name_all_of_ones_own(ask, settings, whose):
         ("renewal", "/v1/renewals", "contract_id"),
         ("win", "/v1/opportunities", "opportunity_id"),
     ):
-        running = {row["subject_id"] for row in store.scores(kind, limit=1_000).rows}
+        running = {row["subject_id"] for row in store.scores.page(kind, limit=1_000).rows}
         mine = set(whose[whose["decides"] == MINE]["id"]) & running
         assert mine
         assert running - mine
@@ -173,7 +173,7 @@ def test_lists_name_all_of_ones_own(ask, settings, whose):
 
 def test_a_customers_page_shows_what_is_in_scope_and_no_event_of_the_rest(ask, settings, whose):
     store = open_store(settings)
-    accounts = store.scores("renewal", limit=1_000).rows + store.scores("win", limit=1_000).rows
+    accounts = store.scores.page("renewal", limit=1_000).rows + store.scores.page("win", limit=1_000).rows
     for row in accounts:
         if row["kind"] == "win":
             risk_alerts(store, settings, "win", [{**row, "previous_probability": 0.99, "probability": 0.01}])
@@ -194,12 +194,12 @@ def test_a_customers_page_shows_what_is_in_scope_and_no_event_of_the_rest(ask, s
 def test_others_contracts_and_deals_are_not_scored_tried_judged_or_acted_on(ask, settings, whose):
     store = open_store(settings)
     token = re.search(r'name="csrf" value="([^"]+)"', ask("/renewals").text).group(1)
-    form = {"csrf": token, "odds": "10", "reason": "x", "action": "Called"}
+    form = {"csrf": token, "probability": "10", "reason": "x", "action": "Called"}
     for kind, path, key in (
         ("renewal", "/v1/renewals/score", "contract_ids"),
         ("win", "/v1/opportunities/score", "opportunity_ids"),
     ):
-        rows = store.scores(kind, limit=200).rows
+        rows = store.scores.page(kind, limit=200).rows
         owner = whose.set_index("id")["decides"]
         ids = [row["subject_id"] for row in rows][:40]
         for moment in ({}, {"as_of": "2025-11-30"}):
@@ -218,7 +218,7 @@ def test_others_contracts_and_deals_are_not_scored_tried_judged_or_acted_on(ask,
 
 def test_an_event_is_taken_for_ones_own_and_answered_without_the_rest(ask, settings, whose):
     store = open_store(settings)
-    running = {row["subject_id"] for row in store.scores("renewal", limit=1_000).rows}
+    running = {row["subject_id"] for row in store.scores.page("renewal", limit=1_000).rows}
     rows = whose[(whose["table"] == "contracts") & whose["id"].isin(running)]
     mine = rows[(rows["decides"] == MINE) & (rows["of_account"] != MINE)].iloc[0]
     other = rows[(rows["decides"] != MINE) & (rows["of_account"] == MINE)].iloc[0]

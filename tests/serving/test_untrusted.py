@@ -112,7 +112,7 @@ def test_what_is_cut_short_or_flipped_is_an_error_and_no_crash(read, cut):
 
 def test_a_big_form_is_refused_before_it_is_read(service):
     client, store = service()
-    store.create_key("sales")
+    store.access.create_key("sales")
     form = {"content-type": "application/x-www-form-urlencoded"}
     with client:
         began = time.perf_counter()
@@ -141,7 +141,7 @@ def test_a_body_larger_than_its_route_needs_is_refused(service, path, size, stat
 
 def test_a_strangers_body_is_not_read(service):
     client, store = service()
-    store.create_key("sales")
+    store.access.create_key("sales")
     read = []
 
     def body():
