@@ -68,7 +68,7 @@ def _become(command: Sequence[str], home: Path, at: int) -> None:
         os.environ["PERENNIAL_HOME"] = str(home)
         sys.argv = ["perennial", *command]
         sys.addaudithook(Fuse(home, at))
-        from perennial import main
+        from perennial.cli import main
 
         main()
     except SystemExit as ended:
@@ -116,7 +116,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    import perennial  # noqa: F401  (imported once, before the forks)
+    import perennial.cli  # noqa: F401  (imported once, before the forks)
     import serving.app  # noqa: F401
 
     main()

@@ -109,7 +109,7 @@ def passing() -> Path:
     if listed.st_uid != os.getuid() or place.is_symlink():
         raise RenewalError(
             expected=f"{place} to be this user's folder",
-            listed="another user's, or a link",
+            found="another user's, or a link",
             do="Remove it, or set TMPDIR to a folder of this user.",
         )
     return place
@@ -147,7 +147,7 @@ def writable(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise RenewalError(
             expected=f"to write in {folder}",
-            listed=error.strerror or str(error),
+            found=error.strerror or str(error),
             do="Check the folder, its permissions and the free space, or choose another (PERENNIAL_HOME).",
         ) from error
 

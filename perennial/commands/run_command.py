@@ -13,7 +13,7 @@ app = group("The nightly job.")
 
 
 @app.command(epilog="Example: perennial run exports/crm --lists lists")
-@prints("nightly_print.ran")
+@prints("nightly.ran")
 def run(
     source: Annotated[
         str | None, typer.Argument(metavar="[SOURCE]", help="A folder or a database URL to ingest first.")

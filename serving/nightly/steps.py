@@ -96,7 +96,7 @@ def _source(night: Night) -> Any:
         return None
     folder = Path(night.source)
     if not folder.is_dir():
-        raise RenewalError(expected=f"a folder of CRM data at {folder}", report="none", do="Check the path.")
+        raise RenewalError(expected=f"a folder of CRM data at {folder}", found="none", do="Check the path.")
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     files += [] if night.mapping is None else [night.mapping]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]

@@ -68,9 +68,8 @@ def test_a_night_does_everything_and_the_next_has_nothing_to_do(night, source):
     assert second["status"] == "nothing to do"
     assert set(whats(second).values()) == {"unchanged"}
     assert len(night.store.predictions.read("renewal")) == counted
-    night.store.judgements.override(
-        "renewal", rows["contract_id"][0], probability=0.5, reason="x", made_by="me"
-    )
+    one = {"account_id": rows["account_id"][0], "probability": 0.5, "reason": "x", "made_by": "me"}
+    night.store.judgements.override("renewal", rows["contract_id"][0], **one)
     third = whats(run_night(night))
     assert {step for step, what in third.items() if what == "done"} == {"monitor", "lists"}
     with client_of(night.settings.home) as client:
