@@ -40,7 +40,7 @@ from benchmarks.effects_peers import at_hand, gains_of
 
 
 class World(Protocol):
-    """What persons are drawn from whose odds under each strategy are known."""
+    """What persons are drawn from whose probabilities under each strategy are known."""
 
     def draw(self, n: int, seed: int) -> base.Drawn:
         """So many persons."""
@@ -69,13 +69,13 @@ NOT_KEPT = ("groups", "peers", "whole")
 
 @dataclass(frozen=True)
 class Run:
-    """One run: estimates, ends, may be the best, told, raw rates (7,); margin, CPU seconds; NaN untold."""
+    """One run: estimates, ends, may be the best, usable, raw rates (7,); margin, CPU seconds; NaN: none."""
 
     estimate: np.ndarray
     low: np.ndarray
     high: np.ndarray
     keep: np.ndarray
-    told: np.ndarray
+    usable: np.ndarray
     raw: np.ndarray
     bound: float
     seconds: float
@@ -97,21 +97,21 @@ class Kept:
             row = json.loads(text)
             key = row.pop("world"), row.pop("n"), row.pop("seed")
             bound, seconds = (float(np.array(row.pop(name), float)) for name in ("bound", "seconds"))
-            arrays = {k: np.array(v, float if k not in ("keep", "told") else bool) for k, v in row.items()}
+            arrays = {k: np.array(v, float if k not in ("keep", "usable") else bool) for k, v in row.items()}
             done[key] = Run(**arrays, bound=bound, seconds=seconds)
         return cls(file, done, only_show)
 
     def runs(self, name: str, n: int, seeds: int, unseen: bool = False) -> list[Run]:
         """One run a seed, those not done yet now."""
-        found = []
+        runs = []
         for seed in range(FIRST_SEED, FIRST_SEED + seeds):
             key = (name, n, seed)
             if key not in self.done and not self.only_show:
                 self.done[key] = ours(WORLDS[name], n, seed, unseen)
                 self._append(key, self.done[key])
             if key in self.done:
-                found.append(self.done[key])
-        return found
+                runs.append(self.done[key])
+        return runs
 
     def _append(self, key: tuple[str, int, int], run: Run) -> None:
         if self.file is None:
@@ -131,14 +131,23 @@ def ours(world: World, n: int, seed: int, unseen: bool = False) -> Run:
     """Our estimate of one drawn world; with `unseen` also the margin for unseen worry."""
     drawn = world.draw(n, seed)
     start = time.process_time()
-    found = estimate_strategies(drawn.windows, drawn.y, drawn.cluster, seed=seed)
-    said = infer(found, seed)
+    strategies = estimate_strategies(drawn.windows, drawn.y, drawn.cluster, seed=seed)
+    inferred = infer(strategies, seed)
     seconds, bound = time.process_time() - start, np.nan
     if unseen:
         nothing = without_covariates(drawn.windows)
         bare = estimate_strategies(nothing, drawn.y, drawn.cluster, seed=seed, errors=False)
-        bound = margin(found.estimate, bare.estimate, said.usable)
-    return Run(said.estimate, said.low, said.high, said.keep, said.usable, found.raw, bound, seconds)
+        bound = margin(strategies.estimate, bare.estimate, inferred.usable)
+    return Run(
+        inferred.estimate,
+        inferred.low,
+        inferred.high,
+        inferred.keep,
+        inferred.usable,
+        strategies.raw,
+        bound,
+        seconds,
+    )
 
 
 def share(hits: list[bool] | np.ndarray) -> str:
@@ -147,18 +156,18 @@ def share(hits: list[bool] | np.ndarray) -> str:
     return f"{100 * p:5.1f} % ± {200 * np.sqrt(max(p * (1 - p), 0.25 / n) / n):.1f}"
 
 
-def line(name: str, world: str, n: int, seeds: int, found: str, wanted: str = "") -> None:
+def line(name: str, world: str, n: int, seeds: int, figure: str, wanted: str = "") -> None:
     """Print one row of the table."""
-    print(f"{name:<42} {world:<13} {n:>6} {seeds:>4}  {found:<20} {wanted}".rstrip(), flush=True)
+    print(f"{name:<42} {world:<13} {n:>6} {seeds:>4}  {figure:<20} {wanted}".rstrip(), flush=True)
 
 
 def about(name: str, n: int, done: list[Run]) -> Iterator[tuple[str, str, str]]:
     """What is asked of a world's runs: measure, found, wanted."""
     real = truth(name)
     best, effect = int(np.argmax(real)), float(np.ptp(real)) > NO_EFFECT
-    whole = [bool(np.all((r.low <= real) & (real <= r.high) | ~r.told)) for r in done]
+    whole = [bool(np.all((r.low <= real) & (real <= r.high) | ~r.usable)) for r in done]
     yield "all intervals hold together", share(whole), ">= 95 % - 2 SE"
-    each = np.concatenate([((r.low <= real) & (real <= r.high))[r.told] for r in done])
+    each = np.concatenate([((r.low <= real) & (real <= r.high))[r.usable] for r in done])
     yield "windows told; intervals that hold", f"{_mean(done, 'told'):.2f} of 7; {each.mean():.1%}", ""
     if not effect:
         yield "an effect is claimed", share([not r.keep.all() for r in done]), "<= 5 % + 2 SE"
@@ -175,34 +184,36 @@ def _mean(done: list[Run], field: str) -> float:
     return float(np.mean([getattr(r, field).sum() for r in done]))
 
 
-def world_rows(kept: Kept, name: str, n: int, seeds: int) -> None:
+def world_rows(store: Kept, name: str, n: int, seeds: int) -> None:
     """All rows of one world and size."""
-    done = kept.runs(name, n, seeds)
+    done = store.runs(name, n, seeds)
     if not done:
         return
     gap = float(np.diff(np.sort(truth(name))[-2:])[0])
     label = name if np.ptp(truth(name)) <= NO_EFFECT else f"{name} ({100 * gap:.1f})"
-    for measure, found, wanted in about(name, n, done):
-        line(measure, label, n, len(done), found, wanted)
+    for measure, figure, wanted in about(name, n, done):
+        line(measure, label, n, len(done), figure, wanted)
     line("CPU seconds a run", label, n, len(done), f"{np.mean([r.seconds for r in done]):.2f}")
 
 
-def no_overlap(kept: Kept, n: int, seeds: int) -> None:
+def no_overlap(store: Kept, n: int, seeds: int) -> None:
     """Without overlap nothing may be told."""
-    done = kept.runs("no overlap", n, seeds)
+    done = store.runs("no overlap", n, seeds)
     if done:
-        line("can't tell", "no overlap", n, len(done), share([not r.told.any() for r in done]), "every time")
+        line(
+            "can't tell", "no overlap", n, len(done), share([not r.usable.any() for r in done]), "every time"
+        )
 
 
-def hidden(kept: Kept, n: int, seeds: int) -> None:
+def hidden(store: Kept, n: int, seeds: int) -> None:
     """With part of the worry unrecorded, the margin covers the bias."""
-    done = kept.runs("hidden", n, seeds, unseen=True)
+    done = store.runs("hidden", n, seeds, unseen=True)
     if not done:
         return
     largest = float(np.abs(np.nanmean([r.estimate - truth("hidden") for r in done], axis=0)).max())
     bounds = [r.bound for r in done]
-    found = f"{100 * largest:.1f}, {100 * np.mean(bounds):.1f}"
-    line("largest bias of a window, mean margin", "hidden", n, len(done), found)
+    figure = f"{100 * largest:.1f}, {100 * np.mean(bounds):.1f}"
+    line("largest bias of a window, mean margin", "hidden", n, len(done), figure)
     line("margin covers it", "hidden", n, len(done), share([largest <= bound for bound in bounds]), "yes")
 
 
@@ -212,11 +223,11 @@ def by_group(n: int, seeds: int) -> None:
     held, named, whole = [], [], []
     for seed in range(FIRST_SEED, FIRST_SEED + seeds):
         drawn = base.BY_GROUP.draw(n, seed)
-        found = estimate_strategies(drawn.windows, drawn.y, drawn.cluster, seed=seed)
-        groups = {str(g): found.among(drawn.group == g) for g in (0, 1)}
-        said = infer_groups(groups, infer(found, seed).why, [], seed)
+        strategies = estimate_strategies(drawn.windows, drawn.y, drawn.cluster, seed=seed)
+        groups = {str(g): strategies.among(drawn.group == g) for g in (0, 1)}
+        inferred = infer_groups(groups, infer(strategies, seed).why, [], seed)
         for g, t in enumerate(real):
-            one = said[str(g)]
+            one = inferred[str(g)]
             held.append(bool(one.keep[np.argmax(t)]))
             named.append(int(one.keep.sum()))
             whole.append(bool(np.all((one.low <= t) & (t <= one.high) | ~one.usable)))
@@ -236,13 +247,13 @@ def peers(n: int, seeds: int) -> None:
     for seed in range(FIRST_SEED, FIRST_SEED + seeds):
         drawn = base.PEAK.draw(n, seed)
         start = time.process_time()
-        found: Strategies = estimate_strategies(drawn.windows, drawn.y, drawn.cluster, seed=seed)
-        gathered["ours"].append((*gains_of(found), time.process_time() - start))
+        strategies: Strategies = estimate_strategies(drawn.windows, drawn.y, drawn.cluster, seed=seed)
+        gathered["ours"].append((*gains_of(strategies), time.process_time() - start))
         for name, method in methods.items():
             start = time.process_time()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                gathered[name].append((*method(drawn, found), time.process_time() - start))
+                gathered[name].append((*method(drawn, strategies), time.process_time() - start))
     head = f"{'RMSE, points':>13} {'coverage':>9} {'best named':>11} {'CPU s':>7}"
     print(f"\n{'gain over no contact, on peak':<46} {'n':>6} {'runs':>4} {head}")
     for name, done in gathered.items():
@@ -266,39 +277,39 @@ def whole(accounts: int) -> None:
         real = simulate(Path(there, "crm"), accounts=accounts, seed=1)["timing"]
         crm = load(Path(there, "crm"), mapping=None, until=None, into=Path(there, "clean"))
         start, cpu = time.perf_counter(), time.process_time()
-        told = timing(crm, Settings(home=Path(there, "home"), threads=2))
+        answer = timing(crm, Settings(home=Path(there, "home"), threads=2))
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    rows = [row for row in told["rows"] if row["group"] == "all"]
+    rows = [row for row in answer["rows"] if row["group"] == "all"]
     n = sum(row["n"] for row in rows)
     line("wall, CPU seconds from CRM to answer", "simulated", n, 1, f"{seconds:.0f}, {cpu:.0f}", "< 180")
-    alike = told["indistinguishable"]["all"]
+    alike = answer["indistinguishable"]["all"]
     line("named; the simulator's best", "simulated", n, 1, f"{', '.join(alike)}; {real['best']}")
     off = [abs(row["estimate"] - real["windows"][row["bucket"]]["all"]) for row in rows if row["overlap_ok"]]
     raw = [abs(row["raw"] - real["windows"][row["bucket"]]["all"]) for row in rows if row["overlap_ok"]]
-    found = f"{100 * np.mean(off):.1f}; {100 * np.mean(raw):.1f}"
-    line("mean error in points; of raw rates", "simulated", n, 1, found)
+    figure = f"{100 * np.mean(off):.1f}; {100 * np.mean(raw):.1f}"
+    line("mean error in points; of raw rates", "simulated", n, 1, figure)
 
 
-def sections(few: int, kept: Kept) -> dict[str, Callable[[], None]]:
+def sections(few: int, store: Kept) -> dict[str, Callable[[], None]]:
     """The table's parts by name, each with its runs divided by `few`."""
 
-    def rows(*asked: tuple[str, int, int]) -> Callable[[], None]:
+    def rows(*sizes: tuple[str, int, int]) -> Callable[[], None]:
         def part() -> None:
-            for name, n, seeds in asked:
-                world_rows(kept, name, n, max(seeds // few, 3))
+            for name, n, seeds in sizes:
+                world_rows(store, name, n, max(seeds // few, 3))
 
         return part
 
     def overlap() -> None:
-        no_overlap(kept, 800, max(40 // few, 3))
-        no_overlap(kept, 3_000, max(20 // few, 3))
+        no_overlap(store, 800, max(40 // few, 3))
+        no_overlap(store, 3_000, max(20 // few, 3))
 
     return {
         "confounding": rows(("peak", 3_000, 100), ("severe", 3_000, 50), ("alarms", 3_000, 30)),
         "large": rows(("peak", 20_000, 20), ("gap", 20_000, 30), ("alarms", 20_000, 10)),
         "small": rows(("peak", 1_000, 200), ("none", 1_000, 200), ("calm", 1_000, 50), ("shared", 2_000, 30)),
         "overlap": overlap,
-        "hidden": lambda: hidden(kept, 3_000, max(30 // few, 3)),
+        "hidden": lambda: hidden(store, 3_000, max(30 // few, 3)),
         "groups": lambda: by_group(16_000, max(10 // few, 2)),
         "peers": lambda: peers(3_000, max(20 // few, 2)),
         "whole": lambda: whole(12_600 // few),
@@ -315,11 +326,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the runs")
     parser.add_argument("--keep", type=Path, help="a file of runs done, to go on from")
     parser.add_argument("--show", action="store_true", help="with --keep: tell what is there, run nothing")
-    asked = parser.parse_args()
-    parts = sections(10 if asked.quick else 1, Kept.at(asked.keep, asked.show))
-    shown = [name for name in parts if not (asked.show and name in NOT_KEPT)]
+    options = parser.parse_args()
+    parts = sections(10 if options.quick else 1, Kept.at(options.keep, options.show))
+    shown = [name for name in parts if not (options.show and name in NOT_KEPT)]
     print(f"{'measure':<42} {'world':<13} {'n':>6} {'runs':>4}  {'found':<20} wanted")
-    for name in asked.parts or shown:
+    for name in options.parts or shown:
         parts[name]()
 
 

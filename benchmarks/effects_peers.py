@@ -21,31 +21,31 @@ Gains = tuple[np.ndarray, np.ndarray]
 """Gains over no contact (windows,), and their standard errors."""
 
 
-def gains_of(found: Strategies) -> Gains:
+def gains_of(strategies: Strategies) -> Gains:
     """Ours."""
-    apart = found.influence[:, :-1] - found.influence[:, [-1]]
-    return found.estimate[:-1] - found.estimate[-1], apart.std(axis=0) / np.sqrt(len(apart))
+    apart = strategies.influence[:, :-1] - strategies.influence[:, [-1]]
+    return strategies.estimate[:-1] - strategies.estimate[-1], apart.std(axis=0) / np.sqrt(len(apart))
 
 
-def raw_rates(drawn: Drawn, found: Strategies) -> Gains:
+def raw_rates(drawn: Drawn, strategies: Strategies) -> Gains:
     """Differences of shares with binomial standard errors."""
-    variance = found.raw * (1 - found.raw) / np.maximum(found.n, 1)
-    return found.raw[:-1] - found.raw[-1], np.sqrt(variance[:-1] + variance[-1])
+    variance = strategies.raw * (1 - strategies.raw) / np.maximum(strategies.n, 1)
+    return strategies.raw[:-1] - strategies.raw[-1], np.sqrt(variance[:-1] + variance[-1])
 
 
-def _first(drawn: Drawn, found: Strategies) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _first(drawn: Drawn, strategies: Strategies) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows with a first contact or none; their arm, 0 none, else 1 + window; the controls at 180 days."""
-    rows = np.asarray(found.followed.any(axis=1))
-    last = found.followed.shape[1] - 1
-    arm = np.where(found.followed[:, last], 0, found.followed.argmax(axis=1) + 1)
+    rows = np.asarray(strategies.followed.any(axis=1))
+    last = strategies.followed.shape[1] - 1
+    arm = np.where(strategies.followed[:, last], 0, strategies.followed.argmax(axis=1) + 1)
     X = drawn.windows[0].X
     return rows, arm, Scaling.fit(X).apply(X)
 
 
-def logistic(drawn: Drawn, found: Strategies) -> Gains:
+def logistic(drawn: Drawn, strategies: Strategies) -> Gains:
     """Logistic regression of renewal on arms and controls; standard errors of ten bootstraps."""
-    rows, arm, Z = _first(drawn, found)
-    arms = np.eye(found.followed.shape[1])
+    rows, arm, Z = _first(drawn, strategies)
+    arms = np.eye(strategies.followed.shape[1])
 
     def fit(which: np.ndarray) -> np.ndarray:
         design = np.hstack([arms[arm], Z])[which]
@@ -60,24 +60,24 @@ def logistic(drawn: Drawn, found: Strategies) -> Gains:
     return fit(index), np.std(again, axis=0, ddof=1)
 
 
-def doubleml(drawn: Drawn, found: Strategies) -> Gains:
+def doubleml(drawn: Drawn, strategies: Strategies) -> Gains:
     """DoubleML's average potential outcomes, contrasted with no contact."""
     from doubleml import DoubleMLAPOS, DoubleMLData
 
-    rows, arm, Z = _first(drawn, found)
+    rows, arm, Z = _first(drawn, strategies)
     data = DoubleMLData.from_arrays(Z[rows], drawn.y[rows], arm[rows].astype(float))
     learner = LogisticRegression(max_iter=500)
     np.random.seed(0)
-    model = DoubleMLAPOS(data, learner, learner, treatment_levels=list(range(found.followed.shape[1])))
+    model = DoubleMLAPOS(data, learner, learner, treatment_levels=list(range(strategies.followed.shape[1])))
     contrast = model.fit().causal_contrast(reference_levels=[0])
     return np.asarray(contrast.thetas).ravel(), np.asarray(contrast.ses).ravel()
 
 
-def econml(drawn: Drawn, found: Strategies) -> Gains:
+def econml(drawn: Drawn, strategies: Strategies) -> Gains:
     """EconML's LinearDRLearner with the controls as confounders only."""
     from econml.dr import LinearDRLearner
 
-    rows, arm, Z = _first(drawn, found)
+    rows, arm, Z = _first(drawn, strategies)
     model = LinearDRLearner(
         model_propensity=LogisticRegression(max_iter=500),
         model_regression=LogisticRegression(max_iter=500),
@@ -85,11 +85,11 @@ def econml(drawn: Drawn, found: Strategies) -> Gains:
         cv=5,
         random_state=0,
     ).fit(drawn.y[rows], arm[rows], X=None, W=Z[rows])
-    told = [model.intercept__inference(T=level) for level in range(1, found.followed.shape[1])]
-    return _column(one.point_estimate for one in told), _column(one.stderr for one in told)
+    inferences = [model.intercept__inference(T=level) for level in range(1, strategies.followed.shape[1])]
+    return _column(one.point_estimate for one in inferences), _column(one.stderr for one in inferences)
 
 
-def dynamic(drawn: Drawn, found: Strategies) -> Gains:
+def dynamic(drawn: Drawn, strategies: Strategies) -> Gains:
     """EconML's DynamicDML: a first contact in each window as a treatment, the controls of every window."""
     from econml.panel.dml import DynamicDML
 
@@ -101,23 +101,23 @@ def dynamic(drawn: Drawn, found: Strategies) -> Gains:
     groups = np.repeat(np.arange(n), periods)
     model = DynamicDML(model_y=RidgeCV(), model_t=RidgeCV(), cv=5, random_state=0)
     model.fit(np.repeat(drawn.y, periods), T.ravel(), X=None, W=W.reshape(n * periods, -1), groups=groups)
-    told = model.intercept__inference()
-    return np.ravel(told.point_estimate), np.ravel(told.stderr)
+    inference = model.intercept__inference()
+    return np.ravel(inference.point_estimate), np.ravel(inference.stderr)
 
 
-def causalml(drawn: Drawn, found: Strategies) -> Gains:
+def causalml(drawn: Drawn, strategies: Strategies) -> Gains:
     """causalml's BaseDRLearner with linear learners and our logistic propensities.
 
     Left to itself it fits propensities on a third of two arms' rows and divides by them as they are.
     """
     from causalml.inference.meta import BaseDRLearner
 
-    rows, arm, Z = _first(drawn, found)
+    rows, arm, Z = _first(drawn, strategies)
     share = LogisticRegression(max_iter=500).fit(Z[rows], arm[rows]).predict_proba(Z[rows])
     chance = {a: share[:, a] / (share[:, a] + share[:, 0]) for a in range(1, share.shape[1])}
     model = BaseDRLearner(learner=LinearRegression(), control_name=0)
-    told = model.estimate_ate(X=Z[rows], treatment=arm[rows], y=drawn.y[rows], p=chance, seed=0)
-    ate, low, high = (np.ravel(part) for part in told)
+    effects = model.estimate_ate(X=Z[rows], treatment=arm[rows], y=drawn.y[rows], p=chance, seed=0)
+    ate, low, high = (np.ravel(part) for part in effects)
     return ate, (high - low) / (2 * 1.959964)
 
 

@@ -49,14 +49,14 @@ class Run:
 
     Attributes:
         claimed: how many profiles were claimed.
-        found: whether one of the first three shares half its members with the planted one.
+        finds_planted: whether one of the first three shares half its members with the planted one.
         held: of each promised interval, whether it held the truth.
         ours, look_alike: gain of the first fifth over that of ranking by the truth: (hourly, ratio of sums).
         seconds: of the search, the judging and the learning.
     """
 
     claimed: int
-    found: bool
+    finds_planted: bool
     held: tuple[bool, ...]
     ours: np.ndarray
     look_alike: np.ndarray
@@ -65,12 +65,12 @@ class Run:
 
 def run_world(world: worlds.World, accounts: int, seed: int) -> Run:
     """One seed of a world of the tests."""
-    seen = world.draw(accounts, seed)
+    observed = world.draw(accounts, seed)
     start = time.perf_counter()
-    made = study_of(seen, checked_weights(None), seed)
+    study = study_of(observed, checked_weights(None), seed)
     seconds = time.perf_counter() - start
-    claimed = made.found.claimed
-    found = bool(world.ideal) and any(
+    claimed = study.findings.claimed
+    finds_planted = bool(world.ideal) and any(
         worlds.overlap(world, j.rule, world.ideal) >= FOUND_FROM for j in claimed[:3]
     )
     truth = world.truth([j.rule for j in claimed])
@@ -81,13 +81,15 @@ def run_world(world: worlds.World, accounts: int, seed: int) -> Run:
         if m.lift is not None
     )
     fresh = world.prospects(FRESH, np.random.default_rng([seed, 5]))
-    ours, look_alike = gains(made, fresh, world.expected(fresh))
-    return Run(len(claimed), found, held, ours, look_alike, seconds)
+    ours, look_alike = gains(study, fresh, world.expected(fresh))
+    return Run(len(claimed), finds_planted, held, ours, look_alike, seconds)
 
 
-def gains(made: Study, fresh: pd.DataFrame, true: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def gains(study: Study, fresh: pd.DataFrame, true: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Gains of our list and of the better look-alike, relative to ranking by the truth."""
-    value = true["win"] * true["amount"] * (1 - true["discount"]) * terms_renewed(true["renews by itself"])
+    value = (
+        true["win"] * true["amount"] * (1 - true["discount"]) * terms_renewed(true["renews without contact"])
+    )
     hourly = value / true["effort"]
 
     def gain(score: np.ndarray) -> np.ndarray:
@@ -95,74 +97,74 @@ def gains(made: Study, fresh: pd.DataFrame, true: dict[str, np.ndarray]) -> tupl
         return np.array([hourly[first].sum(), value[first].sum() / true["effort"][first].sum()])
 
     best = gain(hourly)
-    scored = made.fit.score(fresh)
-    alike = [gain(scored["win"].to_numpy()), gain(_boosted(made.seen, made, fresh))]
+    scored = study.fit.score(fresh)
+    alike = [gain(scored["win"].to_numpy()), gain(_boosted(study.observed, study, fresh))]
     ours = gain(scored["value_per_hour"].to_numpy()) / best
     theirs = max(alike, key=lambda g: g[0]) / best
     return ours, theirs
 
 
-def _boosted(seen: Observed, made: Study, fresh: pd.DataFrame) -> np.ndarray:
+def _boosted(observed: Observed, study: Study, fresh: pd.DataFrame) -> np.ndarray:
     """P(win) by gradient-boosted trees on the same attributes."""
-    encode = made.fit.encoding.encode
-    rows = seen.frame.iloc[seen.deals["row"].to_numpy()]
+    encode = study.fit.encoding.encode
+    rows = observed.frame.iloc[observed.deals["row"].to_numpy()]
     model = HistGradientBoostingClassifier(max_depth=3, max_iter=80, learning_rate=0.06, random_state=0)
-    model.fit(encode(as_logs(rows, made.fit.logged)), seen.deals["won"].to_numpy())
-    return model.predict_proba(encode(as_logs(fresh, made.fit.logged)))[:, 1]
+    model.fit(encode(as_logs(rows, study.fit.logged)), observed.deals["won"].to_numpy())
+    return model.predict_proba(encode(as_logs(fresh, study.fit.logged)))[:, 1]
 
 
 def run_shipped(accounts: int, seed: int, later: shipped.Later) -> Run:
     """One seed of the shipped simulator with its planted profile, the whole way through files."""
     with tempfile.TemporaryDirectory() as folder:
-        seen, seconds, crm = _observed(accounts, seed, True, Path(folder))
+        observed, seconds, crm = _observed(accounts, seed, True, Path(folder))
         start = time.perf_counter()
-        made = study_of(seen, checked_weights(None), seed)
+        study = study_of(observed, checked_weights(None), seed)
         seconds += time.perf_counter() - start
-        hours = shipped.hours_by_calls(crm, made.seen.deals)
-    claimed = made.found.claimed
-    planted = shipped.PLANTED.covers(made.seen.frame)
+        hours = shipped.hours_by_calls(crm, study.observed.deals)
+    claimed = study.findings.claimed
+    planted = shipped.PLANTED.covers(study.observed.frame)
 
     def overlap(rule: Rule) -> float:
-        inside = rule.covers(made.seen.frame)
+        inside = rule.covers(study.observed.frame)
         return float((inside & planted).sum() / max((inside | planted).sum(), 1))
 
-    found = any(overlap(j.rule) >= FOUND_FROM for j in claimed[:3])
+    finds_planted = any(overlap(j.rule) >= FOUND_FROM for j in claimed[:3])
     held = tuple(
         bool(m.low <= later.lift(j.rule, name) <= m.high)
         for j in claimed
         for name, m in j.outcomes.items()
         if m.low is not None and m.high is not None
     )
-    told, true = shipped.fresh(FRESH // 10, seed + 50_000, hours)
-    ours, look_alike = gains(made, made.fit.read(told), true)
-    return Run(len(claimed), found, held, ours, look_alike, seconds)
+    prospects, true = shipped.fresh(FRESH // 10, seed + 50_000, hours)
+    ours, look_alike = gains(study, study.fit.read(prospects), true)
+    return Run(len(claimed), finds_planted, held, ours, look_alike, seconds)
 
 
 def run_flips(accounts: int, seed: int) -> Run:
     """One seed of the shipped simulator with nothing but coin flips in it."""
     with tempfile.TemporaryDirectory() as folder:
-        seen, seconds, _ = _observed(accounts, seed, False, Path(folder))
+        observed, seconds, _ = _observed(accounts, seed, False, Path(folder))
     start = time.perf_counter()
-    found = discover(seen.frame, seen.account, seen.samples, checked_weights(None), seed=seed)
+    findings = discover(observed.frame, observed.account, observed.samples, checked_weights(None), seed=seed)
     seconds += time.perf_counter() - start
-    return Run(len(found.claimed), False, (), np.ones(2), np.ones(2), seconds)
+    return Run(len(findings.claimed), False, (), np.ones(2), np.ones(2), seconds)
 
 
 def _observed(accounts: int, seed: int, signal: bool, home: Path) -> tuple[Observed, float, Crm]:
     simulate(home / "files", accounts=accounts, seed=seed, signal=signal, draws=0)
     start = time.perf_counter()
     crm = load(home / "files", into=home / "crm")
-    seen = observe(crm, Settings(home=home, threads=1))
-    return seen, time.perf_counter() - start, crm
+    observed = observe(crm, Settings(home=home, threads=1))
+    return observed, time.perf_counter() - start, crm
 
 
 def million(rows: int = 1_000_000) -> str:
     """Score and rank a million prospects."""
     world = worlds.WORLDS["midsized hospitals"]
-    made = study_of(world.draw(2000, 0), checked_weights(None))
+    study = study_of(world.draw(2000, 0), checked_weights(None))
     prospects = world.prospects(rows, np.random.default_rng(1))
     start = time.perf_counter()
-    np.argsort(-made.fit.score(prospects)["value_per_hour"].to_numpy(), kind="stable")
+    np.argsort(-study.fit.score(prospects)["value_per_hour"].to_numpy(), kind="stable")
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return (
@@ -172,11 +174,11 @@ def million(rows: int = 1_000_000) -> str:
 
 def share(values: Iterable[Any]) -> str:
     """A share with two standard errors."""
-    told = np.array(list(values), dtype=float)
-    if not len(told):
+    sample = np.array(list(values), dtype=float)
+    if not len(sample):
         return "–"
-    p = told.mean()
-    return f"{p:.3f} ± {2 * np.sqrt(p * (1 - p) / len(told)):.3f}"
+    p = sample.mean()
+    return f"{p:.3f} ± {2 * np.sqrt(p * (1 - p) / len(sample)):.3f}"
 
 
 def table_of_worlds(accounts: int, seeds: int) -> None:
@@ -206,12 +208,12 @@ def table_of_shipped(accounts: int, seeds: int, flips: int) -> None:
 
 def row(name: str, accounts: int, runs: list[Run], is_planted: bool) -> None:
     """One line of the table."""
-    found = share(r.found for r in runs) if is_planted else "nothing planted"
+    planted = share(r.finds_planted for r in runs) if is_planted else "nothing planted"
     ours, theirs = (np.mean([getattr(r, who) for r in runs], axis=0) for who in ("ours", "look_alike"))
     gain = f"{ours[0]:.3f} (least {min(r.ours[0] for r in runs):.3f}; by sums {ours[1]:.3f})"
     held, all_held = share(h for r in runs for h in r.held), share(all(r.held) for r in runs if r.held)
     print(
-        f"| {name} | {len(runs)} × {accounts} | {share(r.claimed > 0 for r in runs)} | {found} | {held} | "
+        f"| {name} | {len(runs)} × {accounts} | {share(r.claimed > 0 for r in runs)} | {planted} | {held} | "
         f"{all_held} | {gain} | {theirs[0]:.3f} (by sums {theirs[1]:.3f}) | "
         f"{np.mean([r.seconds for r in runs]):.1f} |",
         flush=True,
@@ -226,12 +228,12 @@ def main() -> None:
     options.add_argument("--shipped", type=int, default=10)
     options.add_argument("--shipped-accounts", type=int, default=2000)
     options.add_argument("--flips", type=int, help="seeds of coin flips; default: as many as --shipped")
-    told = options.parse_args()
-    if told.seeds:
-        table_of_worlds(told.accounts, told.seeds)
-    if told.shipped or told.flips:
-        flips = told.shipped if told.flips is None else told.flips
-        table_of_shipped(told.shipped_accounts, told.shipped, flips)
+    arguments = options.parse_args()
+    if arguments.seeds:
+        table_of_worlds(arguments.accounts, arguments.seeds)
+    if arguments.shipped or arguments.flips:
+        flips = arguments.shipped if arguments.flips is None else arguments.flips
+        table_of_shipped(arguments.shipped_accounts, arguments.shipped, flips)
     print(million())
 
 

@@ -17,7 +17,7 @@ from features.simulation.records import world
 from features.simulation.renewals import contracts, renewal_odds, timing_of
 from features.simulation.truth import forced_contact
 from training.icp.prospect_outcomes import deal_discounts, deal_hours, decided_deals
-from training.icp.prospects import LEAD_SOURCE, first_sources, known
+from training.icp.prospects import LEAD_SOURCE, first_sources, known_accounts
 from training.icp.rules import Condition, Rule
 
 DEALS_EACH = 40
@@ -35,7 +35,7 @@ PLANTED = Rule(
 class Later:
     """The later half of a fresh CRM: by outcome, what was known of each deal or contract, and its value.
 
-    Renewals count with their odds without any contact, as the simulator draws them; the others as recorded.
+    Renewals count with their probability without any contact, as the simulator draws them; the others as recorded.
     """
 
     outcomes: dict[str, tuple[pd.DataFrame, np.ndarray]]
@@ -51,27 +51,27 @@ def later_half(accounts: int, seed: int, folder: Path) -> Later:
     """Simulate and load a CRM of so many accounts, and take the outcomes of its later half."""
     simulate(folder / "files", accounts=accounts, seed=seed, draws=0)
     crm = load(folder / "files", into=folder / "crm")
-    today, first = known(crm).today, first_sources(crm)
+    today, first = known_accounts(crm).today, first_sources(crm)
 
     def described(account_id: pd.Series, source: pd.Series | None = None) -> pd.DataFrame:
         frame = today.reindex(account_id.to_numpy(object)).reset_index(drop=True)
-        own = account_id.map(first)
-        told = own if source is None else source.where(source.notna(), own)
-        return frame.assign(**{LEAD_SOURCE: told.to_numpy(object)})
+        first_source = account_id.map(first)
+        filled_source = first_source if source is None else source.where(source.notna(), first_source)
+        return frame.assign(**{LEAD_SOURCE: filled_source.to_numpy(object)})
 
     deals = decided_deals(crm)[0]
     deals = deals[deals["account_id"].isin(today.index)].reset_index(drop=True)
     hours, discount = deal_hours(crm, deals)[0], deal_discounts(crm, deals)
     frame = described(deals["account_id"], deals[LEAD_SOURCE])
     parts = {"win": deals["won"].to_numpy(float), "effort": hours, "discount": discount}
-    found = {}
+    outcomes = {}
     for name, value in parts.items():
-        told = np.isfinite(value)
-        late = told & (deals["created_at"] >= deals["created_at"][told].median()).to_numpy(bool)
-        found[name] = frame[late].reset_index(drop=True), value[late]
+        has_value = np.isfinite(value)
+        late = has_value & (deals["created_at"] >= deals["created_at"][has_value].median()).to_numpy(bool)
+        outcomes[name] = frame[late].reset_index(drop=True), value[late]
     account_id, alone = _alone(accounts, seed)
-    found["renews by itself"] = described(account_id), alone
-    return Later(found)
+    outcomes["renews without contact"] = described(account_id), alone
+    return Later(outcomes)
 
 
 def _alone(accounts: int, seed: int) -> tuple[pd.Series, np.ndarray]:
@@ -80,10 +80,10 @@ def _alone(accounts: int, seed: int) -> tuple[pd.Series, np.ndarray]:
     options = Options(accounts, seed, True, False, True, True, "peaked", last - 4 * 365, last, 0)
     everything = world(options)
     terms = everything.terms
-    odds = forced_contact(everything.who, terms, NONE, options)
+    probability = forced_contact(everything.who, terms, NONE, options)
     held = (terms.end_day >= options.first_day + 180) & (terms.end_day < options.until_day - 45)
     late = held & (terms.end_day >= np.median(terms.end_day[held]))
-    return pd.Series(ids("A", terms.account[late]).astype(object)), odds[late]
+    return pd.Series(ids("A", terms.account[late]).astype(object)), probability[late]
 
 
 def fresh(
@@ -93,7 +93,7 @@ def fresh(
 
     Args:
         accounts: how many.
-        seed: another than those learnt from.
+        seed: another than those trained on.
         hours_by_calls: hours of a deal as a line in its calls, (hours at none, hours a call).
     """
     options = Options(accounts, seed, True, False, True, True, "peaked", LAST_DAY - 4 * 365, LAST_DAY, 0)
@@ -101,9 +101,9 @@ def fresh(
     source = rng.choice(len(SOURCES), accounts)
     rows = np.repeat(np.arange(accounts), DEALS_EACH)
     day = np.full(rows.size, options.first_day)
-    made = _deals(who, rows, day, source[rows], lengths(False, options), options, rng)
-    odds = win_odds(made.merit, made.calls, made.replies, made.slips, made.discount, True)
-    quoted = np.isfinite(made.discount)
+    deals = _deals(who, rows, day, source[rows], lengths(False, options), options, rng)
+    probability = win_odds(deals.merit, deals.calls, deals.replies, deals.slips, deals.discount, True)
+    quoted = np.isfinite(deals.discount)
     terms = contracts(who, np.arange(accounts), np.full(accounts, options.first_day), options)
     none = timing_of(who, terms, options, np.full(terms.size, NONE))
     alone = renewal_odds(terms.fixed, terms.felt, none, terms.discount, True)
@@ -115,20 +115,20 @@ def fresh(
 
     start, slope = hours_by_calls
     true = {
-        "win": mean(odds, rows),
+        "win": mean(probability, rows),
         "amount": np.maximum(1500, who.employees * np.exp(4.4 + 0.125)),
-        "discount": mean(made.discount[quoted], rows[quoted]),
-        "effort": start + slope * mean(made.calls, rows),
-        "renews by itself": mean(alone, terms.account),
+        "discount": mean(deals.discount[quoted], rows[quoted]),
+        "effort": start + slope * mean(deals.calls, rows),
+        "renews without contact": mean(alone, terms.account),
     }
-    told = pd.DataFrame(account_frames(who, options)["accounts"])
-    return told.assign(lead_source=np.array(SOURCES)[source]), true
+    attributes = pd.DataFrame(account_frames(who, options)["accounts"])
+    return attributes.assign(lead_source=np.array(SOURCES)[source]), true
 
 
 def hours_by_calls(crm: Crm, deals: pd.DataFrame) -> tuple[float, float]:
     """Hours of decided deals as a line in the number of their calls."""
-    made = crm.frame("activities", ["opportunity_id", "kind"])
-    calls = made[made["kind"] == "call"].groupby("opportunity_id").size()
+    activities = crm.frame("activities", ["opportunity_id", "kind"])
+    calls = activities[activities["kind"] == "call"].groupby("opportunity_id").size()
     counted = deals["opportunity_id"].map(calls).fillna(0).to_numpy(float)
     slope, start = np.polyfit(counted, deals["hours"].to_numpy(float), 1)
     return float(start), float(slope)

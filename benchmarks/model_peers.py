@@ -151,8 +151,8 @@ def _codes(X: pd.DataFrame, levels: dict[str, pd.Index]) -> np.ndarray:
     for at, name in enumerate(X.columns):
         if name in levels:
             words = X[name].astype(object).where(X[name].notna(), None)
-            asked = pd.Index([None if word is None else str(word) for word in words], dtype=object)
-            codes = levels[name].get_indexer(asked)
+            labels = pd.Index([None if word is None else str(word) for word in words], dtype=object)
+            codes = levels[name].get_indexer(labels)
             out[:, at] = np.where(codes < 0, np.nan, codes)
         else:
             out[:, at] = X[name]

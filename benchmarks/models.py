@@ -48,20 +48,22 @@ class Row:
 
 def main() -> None:
     """Run and print, a table for each set and the mean ranks."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("data", type=Path)
-    asked.add_argument("--seconds", type=float, default=30.0, help="a fold, for Perennial and FLAML")
-    asked.add_argument("--sets", nargs="*", default=None)
-    asked.add_argument("--peers", nargs="*", default=list(PEERS))
-    asked.add_argument("--out", type=Path, default=None, help="a JSON file")
-    given = asked.parse_args()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--seconds", type=float, default=30.0, help="a fold, for Perennial and FLAML")
+    parser.add_argument("--sets", nargs="*", default=None)
+    parser.add_argument("--peers", nargs="*", default=list(PEERS))
+    parser.add_argument("--out", type=Path, default=None, help="a JSON file")
+    given = parser.parse_args()
     quiet()
     rows: list[Row] = []
     for name, read in sets(given.data).items():
         if given.sets is None or name in given.sets:
-            found = run(name, read(), given.peers, given.seconds)
-            print_set(found)
-            rows += found
+            set_rows = run(name, read(), given.peers, given.seconds)
+            print_set(set_rows)
+            rows += set_rows
     print_ranks(rows)
     if given.out:
         given.out.write_text(json.dumps([asdict(row) for row in rows], indent=1))
@@ -90,11 +92,11 @@ def calibrated_bound(p: np.ndarray, draws: int = 300) -> float:
 def _row(
     name: str, peer: str, y: np.ndarray, p: np.ndarray, groups: np.ndarray, best: np.ndarray, spent: float
 ) -> Row:
-    told = figures(y, p)
+    stat = figures(y, p)
     _, low, high = bootstrap_gain(losses(y, p), groups)
     _, behind, _ = bootstrap_gain(losses(y, p) - losses(y, best), groups)
     return Row(
-        name, peer, int(told["n"]), told["auc"], told["log_loss"], low, high, told["brier"], told["ece"],
+        name, peer, int(stat["n"]), stat["auc"], stat["log_loss"], low, high, stat["brier"], stat["ece"],
         calibrated_bound(p), behind <= 0, spent,
     )  # fmt: skip
 
@@ -121,8 +123,8 @@ def print_ranks(rows: list[Row]) -> None:
         for rank, row in enumerate(ordered, 1):
             ranks.setdefault(row.peer, []).append(rank)
     print("\nmean rank by log loss")
-    for peer, own in sorted(ranks.items(), key=lambda item: np.mean(item[1])):
-        print(f"{peer:22}{np.mean(own):>6.2f}   {' '.join(map(str, own))}")
+    for peer, peer_ranks in sorted(ranks.items(), key=lambda item: np.mean(item[1])):
+        print(f"{peer:22}{np.mean(peer_ranks):>6.2f}   {' '.join(map(str, peer_ranks))}")
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ STEPS = 5
 LEADS = np.array([180, 120, 90, 60, 30])
 
 
-def made(snapshots: int, features: int, seed: int) -> tuple[Dataset, np.ndarray]:
-    """A dataset of this size whose odds (n,) are known: linear, bent and crossed effects of a few columns."""
+def simulated(snapshots: int, features: int, seed: int) -> tuple[Dataset, np.ndarray]:
+    """A dataset of this size whose probabilities (n,) are known: linear, bent and crossed effects of a few columns."""
     rng = np.random.default_rng(seed)
     contracts = snapshots // STEPS
     of = np.repeat(np.arange(contracts), STEPS)
@@ -84,7 +84,7 @@ def measured(
 ) -> None:
     """Fit in this process, and send its seconds, peak memory and log loss down the pipe."""
     quiet()
-    ds, truth = made(given["snapshots"], given["features"], seed=0)
+    ds, truth = simulated(given["snapshots"], given["features"], seed=0)
     split = forward_split(ds)
     started = time.perf_counter()
     predict = fit(ds.take(split.train), given["trials"], seconds)
@@ -106,18 +106,20 @@ def apart(fit: Callable[..., Any], given: dict[str, int], seconds: float) -> dic
     mine, theirs = fresh.Pipe()
     worker = fresh.Process(target=measured, args=(fit, given, seconds, theirs))
     worker.start()
-    found: dict[str, float] = mine.recv()
+    result: dict[str, float] = mine.recv()
     worker.join()
-    return found
+    return result
 
 
 def main() -> None:
     """Run both, one after the other, and print a line each."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--snapshots", type=int, default=100_000)
-    asked.add_argument("--features", type=int, default=150)
-    asked.add_argument("--trials", type=int, default=50)
-    given = vars(asked.parse_args())
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--snapshots", type=int, default=100_000)
+    parser.add_argument("--features", type=int, default=150)
+    parser.add_argument("--trials", type=int, default=50)
+    given = vars(parser.parse_args())
     ours = apart(perennial, given, 0.0)
     theirs = apart(automl, given, ours["seconds"])
     print(pd.DataFrame({"Perennial": ours, "FLAML": theirs}).T.round(4).to_string())

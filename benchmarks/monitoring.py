@@ -65,7 +65,7 @@ def rows(n: int, features: int, start: str, draw: np.random.Generator) -> pd.Dat
     return pd.DataFrame(frame)
 
 
-def odds(frame: pd.DataFrame) -> np.ndarray:
+def log_odds(frame: pd.DataFrame) -> np.ndarray:
     """True log-odds of renewal: the first columns carry them, the first one most."""
     strength = np.array([0.7, *np.linspace(0.5, 0.1, CARRYING - 1)])
     numbers = np.nan_to_num(frame[[f"x{at}" for at in range(CARRYING)]].to_numpy())
@@ -77,7 +77,7 @@ class Served:
 
     def __init__(self, history: pd.DataFrame, features: int, draw: np.random.Generator) -> None:
         self.columns = [f"x{at}" for at in range(features)]
-        y = draw.random(len(history)) < to_probability(odds(history))
+        y = draw.random(len(history)) < to_probability(log_odds(history))
         self.fit = LogisticRegression(C=0.1, max_iter=500).fit(self._design(history), y)
         spread = np.abs(self._design(history)).mean(axis=0) * np.abs(self.fit.coef_[0])
         self.importance = dict(zip(self.columns, spread[: len(self.columns)].tolist(), strict=True))
@@ -126,7 +126,7 @@ def report(name: str, seed: int, features: int) -> list[Check]:
     served = Served(history, features, draw)
     reference = rows(4_000, features, "2024-01-01", draw)
     before = rows(2_000, features, "2024-10-01", draw)
-    loss = 1 - to_probability(odds(before))
+    loss = 1 - to_probability(log_odds(before))
     lost = draw.random(len(before)) < loss * (2 if name == "twice the losses" else 1)
     current = CHANGES[name][0](before)
     for frame in (history, reference, current):
@@ -138,8 +138,8 @@ def report(name: str, seed: int, features: int) -> list[Check]:
         mixed[::3] = draw.permutation(mixed[::3])  # a third of the scores are of somebody else
         current["probability"] = mixed
     if name.startswith("overconfident"):
-        said = to_logit(current["probability"].to_numpy(float))
-        stretched = said.mean() + 2 * (said - said.mean())
+        logits = to_logit(current["probability"].to_numpy(float))
+        stretched = logits.mean() + 2 * (logits - logits.mean())
         current["probability"] = to_probability(stretched)
     current["label"] = (~lost).astype(float)
     compared = windows(reference, current, "renewal", seed, history)
@@ -177,8 +177,8 @@ def evidently_default(seed: int, features: int) -> int:
     current = rows(2_000, features, "2024-10-01", draw)[columns]
     for frame in (reference, current):
         frame["industry"] = frame["industry"].astype(object)
-    told = Report([DataDriftPreset()]).run(current, reference).dict()
-    return int(next(m for m in told["metrics"] if "count" in m["value"])["value"]["count"])
+    result = Report([DataDriftPreset()]).run(current, reference).dict()
+    return int(next(m for m in result["metrics"] if "count" in m["value"])["value"]["count"])
 
 
 def finds(seeds: int, features: int, only: str) -> None:
@@ -228,11 +228,11 @@ def whole(seeds: int, accounts: int) -> None:
     count = {"ok": 0, "unknown": 0, "alert": 0}
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as work:
-            told = _monitored(Path(work), seed, accounts)
-        count[told["verdict"]] += 1
-        for name in {check["name"] for check in told["checks"] if check["verdict"] == "alert"}:
+            result = _monitored(Path(work), seed, accounts)
+        count[result["verdict"]] += 1
+        for name in {check["name"] for check in result["checks"] if check["verdict"] == "alert"}:
             alarms[name] = alarms.get(name, 0) + 1
-        print(f"  seed {seed}: {told['verdict']} {count} {alarms}", file=sys.stderr, flush=True)
+        print(f"  seed {seed}: {result['verdict']} {count} {alarms}", file=sys.stderr, flush=True)
     print(f"monitor itself, {accounts} accounts, {seeds} seeds, nothing changed: {count}; alarms: {alarms}")
 
 
@@ -313,19 +313,19 @@ def main() -> None:
     parser.add_argument("--whole", type=int, metavar="SEEDS")
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--evidently", type=int, metavar="SEEDS")
-    asked = parser.parse_args()
-    if asked.large:
-        large(asked.features)
-    elif asked.whole:
-        whole(asked.whole, asked.accounts)
-    elif asked.journey:
-        stages(asked.journey, asked.accounts)
-    elif asked.evidently:
-        flagged = [evidently_default(seed, asked.features) for seed in range(asked.evidently)]
+    options = parser.parse_args()
+    if options.large:
+        large(options.features)
+    elif options.whole:
+        whole(options.whole, options.accounts)
+    elif options.journey:
+        stages(options.journey, options.accounts)
+    elif options.evidently:
+        flagged = [evidently_default(seed, options.features) for seed in range(options.evidently)]
         any_ = sum(count > 0 for count in flagged)
         print(f"Evidently's preset, nothing changed: {any_} of {len(flagged)} runs flag a column")
     else:
-        finds(asked.seeds, asked.features, asked.only)
+        finds(options.seeds, options.features, options.only)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 """How much of what can be known the served model knows: `python -m benchmarks.oracle --accounts 2000`.
 
-The simulator writes down, for each snapshot, the odds given all that its CRM shows at `as_of`. On the later
-part, which had no say in the choice of the model, the served odds are held against those. `excess` is by how
-much the log loss that the oracle's odds lead one to expect lies above the oracle's own: the luck of the
+The simulator writes down, for each snapshot, the probability given all that its CRM shows at `as_of`. On the later
+part, which had no say in the choice of the model, the served probabilities are held against those. `excess` is by how
+much the log loss that the oracle's probabilities lead one to expect lies above the oracle's own: the luck of the
 outcomes is taken out, which alone moves their ratio (`log loss ratio`) by a percent or two. Beside it the
 same for the regression and the default XGBoost that an analyst would fit by hand, and for an `informed`
-analyst who is told the simulator's own hidden states and what enters the odds, and has to estimate only the
+analyst who is told the simulator's own hidden states and what enters the probability, and has to estimate only the
 weights: the oracle knows those and every owner's skill besides, which nobody can learn from the CRM.
 
 `covered` is the share of 20 equal parts of the later list in which the promised 90 % interval, fitted on
-earlier rows alone, holds the mean of the oracle's odds; `random - forward` is what a split that ignores time
+earlier rows alone, holds the mean of the oracle's probability; `random - forward` is what a split that ignores time
 would have promised too much in AUC. With `--no-signal` it prints which alias each model got instead: none may
 be champion.
 """
@@ -43,47 +43,47 @@ TRUTH = {
 
 
 def compared(kind: str, crm: Crm, folder: Path, settings: Settings, trials: int, of: World) -> dict[str, Any]:
-    """AUC and log loss of the served odds and of the oracle's on the same later snapshots."""
+    """AUC and log loss of the served probability and of the oracle's on the same later snapshots."""
     trained = learn(
         kind, crm, settings, trials=trials, minutes=None, bar=(), allow=(), waivers=None, rival=None,
         mitigate=None, say=print,
     )  # fmt: skip
     ds, test = trained.ds, trained.selection.test
     file, key, days = TRUTH[kind]
-    said = pd.DataFrame({key: ds.snapshots["subject_id"], days: ds.snapshots["lead_days"].astype(float)})
-    truth = said.merge(pd.read_parquet(folder / file)[[key, days, "oracle"]], on=[key, days], how="left")
+    snapshots = pd.DataFrame({key: ds.snapshots["subject_id"], days: ds.snapshots["lead_days"].astype(float)})
+    truth = snapshots.merge(pd.read_parquet(folder / file)[[key, days, "oracle"]], on=[key, days], how="left")
     oracle = truth["oracle"].to_numpy(float)
     test = test[np.isfinite(oracle[test["row"]])]
     rows = test["row"].to_numpy()
-    y, known = ds.y[rows], oracle[rows]
+    y, ideal = ds.y[rows], oracle[rows]
     p = test["probability"].to_numpy()
-    told = {
+    comparison = {
         "n": len(rows),
         "auc": auc(y, p),
-        "oracle auc": auc(y, known),
-        "share of auc": (auc(y, p) - 0.5) / (auc(y, known) - 0.5),
-        "log loss ratio": log_loss(y, p) / log_loss(y, known),
-        "excess": excess(p, known),
-        "regression": excess(test["logistic regression"].to_numpy(), known),
-        "xgboost default": excess(test["xgboost default"].to_numpy(), known),
-        "covered": covered(trained, p, known),
+        "oracle auc": auc(y, ideal),
+        "share of auc": (auc(y, p) - 0.5) / (auc(y, ideal) - 0.5),
+        "log loss ratio": log_loss(y, p) / log_loss(y, ideal),
+        "excess": excess(p, ideal),
+        "regression": excess(test["logistic regression"].to_numpy(), ideal),
+        "xgboost default": excess(test["xgboost default"].to_numpy(), ideal),
+        "covered": covered(trained, p, ideal),
         "random - forward": trained.selection.gap,
     }
     if kind == "renewal":
         split = trained.selection.split
-        learnt = split.train if split else np.setdiff1d(np.arange(len(ds)), rows)
-        told["informed"] = excess(informed(ds, of, learnt, rows), known)
-    return told
+        learned = split.train if split else np.setdiff1d(np.arange(len(ds)), rows)
+        comparison["informed"] = excess(informed(ds, of, learned, rows), ideal)
+    return comparison
 
 
 def excess(p: np.ndarray, oracle: np.ndarray) -> float:
-    """The log loss to be expected of odds p, over that of the oracle's own, less 1."""
+    """The log loss to be expected of probability p, over that of the oracle's own, less 1."""
     p = np.clip(p, 1e-6, 1 - 1e-6)
     return expected_loss(oracle, p) / expected_loss(oracle, oracle) - 1
 
 
 def expected_loss(truth: np.ndarray, p: np.ndarray) -> float:
-    """Mean log loss of odds p (n,) over outcomes that come with the odds `truth` (n,)."""
+    """Mean log loss of probability p (n,) over outcomes that come with the probability `truth` (n,)."""
     return float(-np.mean(truth * np.log(p) + (1 - truth) * np.log(1 - p)))
 
 
@@ -94,20 +94,24 @@ def covered(trained: Trained, served: np.ndarray, oracle: np.ndarray) -> float:
         return float("nan")
     rows = split.train[held.rows]
     shift = trained.selection.recipe.calibration.level
-    said = fit_intervals(held.probability, trained.ds.y[rows], trained.ds.subjects[rows], held.period, shift)
-    low, high = said.at(served)
+    intervals = fit_intervals(
+        held.probability, trained.ds.y[rows], trained.ds.subjects[rows], held.period, shift
+    )
+    low, high = intervals.at(served)
     parts = np.array_split(np.argsort(served, kind="stable"), PARTS)
     return float(np.mean([low[at].mean() <= oracle[at].mean() <= high[at].mean() for at in parts]))
 
 
 def main() -> None:
     """Run the comparison for each seed and kind, and print one line each."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--accounts", type=int, default=2000)
-    asked.add_argument("--seeds", type=int, default=1)
-    asked.add_argument("--trials", type=int, default=20)
-    asked.add_argument("--no-signal", action="store_true")
-    options = asked.parse_args()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--accounts", type=int, default=2000)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--no-signal", action="store_true")
+    options = parser.parse_args()
     rows = []
     for seed in range(options.seeds):
         with tempfile.TemporaryDirectory() as work:
@@ -118,10 +122,10 @@ def main() -> None:
             of = lived(options.accounts, seed)
             for kind in TRUTH:
                 if options.no_signal:
-                    found = {"alias": train(kind, crm, settings, trials=options.trials, say=print)["alias"]}
+                    result = {"alias": train(kind, crm, settings, trials=options.trials, say=print)["alias"]}
                 else:
-                    found = compared(kind, crm, folder, settings, options.trials, of)
-                rows.append({"seed": seed, "kind": kind, **found})
+                    result = compared(kind, crm, folder, settings, options.trials, of)
+                rows.append({"seed": seed, "kind": kind, **result})
     table = pd.DataFrame(rows)
     print(table.round(3).to_string(index=False))
     if "covered" in table:

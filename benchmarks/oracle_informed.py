@@ -24,38 +24,38 @@ def lived(accounts: int, seed: int, until: date = UNTIL) -> World:
     return world(Options(accounts, seed, True, False, True, True, "peaked", last - 365 * YEARS, last, 0))
 
 
-def informed(ds: Dataset, of: World, learnt: np.ndarray, judged: np.ndarray) -> np.ndarray:
-    """Renewal odds of the rows `judged` by a regression on what decides in the simulator.
+def informed(ds: Dataset, of: World, learned: np.ndarray, judged: np.ndarray) -> np.ndarray:
+    """Likelihood to renew of the rows `judged` by a regression on what decides in the simulator.
 
     Args:
         ds: renewal snapshots.
         of: the world they come from.
-        learnt: rows whose outcomes are learnt from.
+        learned: rows whose outcomes are trained on.
         judged: rows (n,) to predict.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    states, known = _states(ds, of)
-    learnt = learnt[known[learnt]]
+    states, is_known = _states(ds, of)
+    learned = learned[is_known[learned]]
     model = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, max_iter=500))
-    weight = ds.weights[learnt]
-    model.fit(states[learnt], ds.y[learnt], logisticregression__sample_weight=weight)
+    weight = ds.weights[learned]
+    model.fit(states[learned], ds.y[learned], logisticregression__sample_weight=weight)
     return model.predict_proba(states[judged])[:, 1]
 
 
 def _states(ds: Dataset, of: World) -> tuple[np.ndarray, np.ndarray]:
-    """What enters the odds, for each snapshot (n, k), and whether its contract is one of the world's (n,)."""
+    """What enters the probability, for each snapshot (n, k), and whether its contract is one of the world's (n,)."""
     terms = of.terms
     place = pd.Series(np.arange(terms.size), index=contract_keys(np.arange(terms.size)))
-    found = place.reindex(ds.snapshots["subject_id"].to_numpy()).to_numpy(float)
-    known = np.isfinite(found)
-    row = np.where(known, np.nan_to_num(found), 0).astype(int)
+    places = place.reindex(ds.snapshots["subject_id"].to_numpy()).to_numpy(float)
+    is_known = np.isfinite(places)
+    row = np.where(is_known, np.nan_to_num(places), 0).astype(int)
     lead = ds.snapshots["lead_days"].to_numpy(float)
     step = np.array([np.flatnonzero(each == worry.LEAD_START)[0] for each in lead])
     usage, marks, _, felt = terms.mood[row, step].T
-    seen = worry.MARK_WEIGHT * (marks - worry.MARK_MEAN) - worry.USAGE_WEIGHT * usage
+    visible = worry.MARK_WEIGHT * (marks - worry.MARK_MEAN) - worry.USAGE_WEIGHT * usage
     contact = np.where(terms.contact_lead[row] > lead, terms.contact_lead[row], -1)
     steps = pd.get_dummies(lead).to_numpy(float)
     windows = pd.get_dummies(np.digitize(contact, CONTACT_EDGES)).to_numpy(float)
@@ -68,5 +68,5 @@ def _states(ds: Dataset, of: World) -> tuple[np.ndarray, np.ndarray]:
             of.who.size[terms.account[row]],
         ]
     )
-    moods = np.column_stack([seen, felt, seen[:, None] * steps, felt[:, None] * steps])
-    return np.column_stack([standing, moods, steps, windows]), known
+    moods = np.column_stack([visible, felt, visible[:, None] * steps, felt[:, None] * steps])
+    return np.column_stack([standing, moods, steps, windows]), is_known

@@ -27,13 +27,13 @@ SHOWN = ("selection rate", "true positive rate", "false positive rate", "calibra
 
 def people(folder: Path) -> pd.DataFrame:
     """Everybody with an outcome: `account_id`, `y`, `p`, `sex`, `race`."""
-    found = next(iter(sorted(folder.rglob("employment_MA_reference.pq"))), None)
-    if found is None:
+    reference = next(iter(sorted(folder.rglob("employment_MA_reference.pq"))), None)
+    if reference is None:
         raise SystemExit(f"no employment_MA_reference.pq under {folder}: give an unpacked nannyml wheel")
-    here = found.parent
+    here = reference.parent
     later = pd.read_parquet(here / "employment_MA_analysis.pq")
     later = later.merge(pd.read_parquet(here / "employment_MA_analysis_target.pq"), on="id")
-    rows = pd.concat([pd.read_parquet(found), later], ignore_index=True)
+    rows = pd.concat([pd.read_parquet(reference), later], ignore_index=True)
     return pd.DataFrame(
         {
             "account_id": rows["id"].astype(str),
@@ -47,8 +47,8 @@ def people(folder: Path) -> pd.DataFrame:
 
 def segments_of(rows: pd.DataFrame) -> pd.DataFrame:
     """The table `segments` of these people."""
-    told = rows.melt(id_vars="account_id", value_vars=["sex", "race"], var_name="attribute")
-    return segment_rows(rows["account_id"], told.assign(share=1.0))
+    melted = rows.melt(id_vars="account_id", value_vars=["sex", "race"], var_name="attribute")
+    return segment_rows(rows["account_id"], melted.assign(share=1.0))
 
 
 def fairlearn_figures(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
@@ -85,10 +85,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", type=Path)
     parser.add_argument("--sample", type=int, help="only so many people, at random")
-    asked = parser.parse_args()
-    rows = people(asked.path)
-    if asked.sample:
-        rows = rows.sample(asked.sample, random_state=0).reset_index(drop=True)
+    options = parser.parse_args()
+    rows = people(options.path)
+    if options.sample:
+        rows = rows.sample(options.sample, random_state=0).reset_index(drop=True)
     started = time.monotonic()
     checks = parity(rows["y"].to_numpy(), rows["p"].to_numpy(), THRESHOLD, segments_of(rows), kind="win")
     took = time.monotonic() - started

@@ -58,40 +58,40 @@ class _Mapped:
 
     def __init__(self, path: Path) -> None:
         self.file = pa.ipc.open_file(pa.memory_map(str(path.with_suffix(".arrow"))))
-        told = json.loads(path.with_suffix(".json").read_text())
-        self.first, self.last = told["first"], told["last"]
+        bounds = json.loads(path.with_suffix(".json").read_text())
+        self.first, self.last = bounds["first"], bounds["last"]
 
     def rows(self, account_id: str) -> pa.Table:
-        found = []
+        batches = []
         for number in range(bisect.bisect_left(self.last, account_id), len(self.first)):
             if self.first[number] > account_id:
                 break
             batch = self.file.get_batch(number)
-            found.append(batch.filter(pc.equal(batch.column("account_id"), account_id)))
-        return pa.Table.from_batches(found, self.file.schema)
+            batches.append(batch.filter(pc.equal(batch.column("account_id"), account_id)))
+        return pa.Table.from_batches(batches, self.file.schema)
 
 
 def _union(works: Mapping[str, Work]) -> dict[str, tuple[str, ...]]:
     """Table → every column that any of the models reads."""
-    found: dict[str, dict[str, None]] = {}
+    columns_by_table: dict[str, dict[str, None]] = {}
     for work in works.values():
         for table, columns in work.reads.items():
-            found.setdefault(table, {}).update(dict.fromkeys(columns))
-    return {table: tuple(columns) for table, columns in sorted(found.items())}
+            columns_by_table.setdefault(table, {}).update(dict.fromkeys(columns))
+    return {table: tuple(columns) for table, columns in sorted(columns_by_table.items())}
 
 
 def _made(crm: Crm, work: Work, reads: Mapping[str, tuple[str, ...]]) -> Path:
     """The folder of the files, made in one step by the first of those that ask; others wait for it."""
-    told = json.dumps([_FORM, reads], sort_keys=True)
-    kept = crm.folder.parent
-    place = kept / f"{PREFIX}{crm.folder.name}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    content = json.dumps([_FORM, reads], sort_keys=True)
+    crm_home = crm.folder.parent
+    place = crm_home / f"{PREFIX}{crm.folder.name}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
     if place.is_dir():
         return place
-    with (kept / f".{PREFIX}lock").open("w") as turn:
+    with (crm_home / f".{PREFIX}lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not place.is_dir():
-            _forget_others(kept, crm)
-            with tempfile.TemporaryDirectory(prefix=".load-", dir=kept) as making:
+            _forget_others(crm_home, crm)
+            with tempfile.TemporaryDirectory(prefix=".load-", dir=crm_home) as making:
                 for table in reads:
                     _write(crm, work, reads, table, Path(making) / "files")
                 os.rename(Path(making) / "files", place)
@@ -100,7 +100,7 @@ def _made(crm: Crm, work: Work, reads: Mapping[str, tuple[str, ...]]) -> Path:
 
 def _write(crm: Crm, work: Work, reads: Mapping[str, tuple[str, ...]], table: str, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    told: dict[str, list[str]] = {"first": [], "last": []}
+    bounds: dict[str, list[str]] = {"first": [], "last": []}
     path = folder / f"{table}.arrow"
     with (
         batches_by_account(crm, work, reads, table, ROWS_A_BATCH) as batches,
@@ -109,14 +109,14 @@ def _write(crm: Crm, work: Work, reads: Mapping[str, tuple[str, ...]], table: st
         for batch in batches:
             if len(batch):
                 writer.write_batch(batch)
-                told["first"].append(batch.column("account_id")[0].as_py())
-                told["last"].append(batch.column("account_id")[len(batch) - 1].as_py())
-    path.with_suffix(".json").write_text(json.dumps(told))
+                bounds["first"].append(batch.column("account_id")[0].as_py())
+                bounds["last"].append(batch.column("account_id")[len(batch) - 1].as_py())
+    path.with_suffix(".json").write_text(json.dumps(bounds))
 
 
-def _forget_others(kept: Path, crm: Crm) -> None:
+def _forget_others(crm_home: Path, crm: Crm) -> None:
     """Remove files of CRMs that are gone, and of this one in other forms."""
-    for left in kept.glob(f"{PREFIX}*"):
+    for left in crm_home.glob(f"{PREFIX}*"):
         named = left.name.removeprefix(PREFIX).rpartition("-")[0]
-        if named == crm.folder.name or not (kept / named).is_dir():
+        if named == crm.folder.name or not (crm_home / named).is_dir():
             shutil.rmtree(left, ignore_errors=True)

@@ -151,11 +151,13 @@ def _coded_one_by_one(given: list[str | None]) -> Coded:
     return Coded(codes, np.asarray(levels, dtype=object))
 
 
-def codes_in(ids: Column, known: Mapping[str, int]) -> NDArray[np.int64]:
-    """(n,) the number `known` gives each id, -1 for others and for none."""
+def codes_in(ids: Column, number_by_id: Mapping[str, int]) -> NDArray[np.int64]:
+    """(n,) the number `number_by_id` gives each id, -1 for others and for none."""
     if not isinstance(ids, Coded):
         return np.full(len(ids), -1, np.int64)
-    numbers = np.fromiter(chain(map(known.get, ids.levels, repeat(-1)), (-1,)), np.int64, len(ids.levels) + 1)
+    numbers = np.fromiter(
+        chain(map(number_by_id.get, ids.levels, repeat(-1)), (-1,)), np.int64, len(ids.levels) + 1
+    )
     return numbers[ids.codes]
 
 
@@ -216,20 +218,20 @@ def look_up(ids: Column, keys: Column, values: Column) -> Column:
 def _seniority(tables: Tables) -> Column:
     """Of the account's own contacts: those of others may not be there to look up."""
     people, rows = tables["contacts"], tables["activities"]
-    found = look_up(rows["contact_id"], people["contact_id"], people["seniority"])
+    seniority = look_up(rows["contact_id"], people["contact_id"], people["seniority"])
     home = look_up(rows["contact_id"], people["contact_id"], people["account_id"])
-    if not isinstance(found, Coded) or not isinstance(home, Coded):
-        return found
-    own = codes_in(rows["account_id"], {level: code for code, level in enumerate(home.levels)})
-    return Coded(np.where(own == home.codes, found.codes, np.int32(-1)), found.levels)
+    if not isinstance(seniority, Coded) or not isinstance(home, Coded):
+        return seniority
+    account_codes = codes_in(rows["account_id"], {level: code for code, level in enumerate(home.levels)})
+    return Coded(np.where(account_codes == home.codes, seniority.codes, np.int32(-1)), seniority.levels)
 
 
 def _discount_pct(tables: Tables) -> Column:
     full, net = tables["quotes"]["list_amount"], tables["quotes"]["net_amount"]
     assert isinstance(full, np.ndarray)
     assert isinstance(net, np.ndarray)
-    known = (full > 0) & (net != MISSING)
-    return np.divide(100.0 * (full - net), full, out=np.full(len(full), np.nan), where=known)
+    is_known = (full > 0) & (net != MISSING)
+    return np.divide(100.0 * (full - net), full, out=np.full(len(full), np.nan), where=is_known)
 
 
 def _step(tables: Tables, name: str) -> tuple[Column, NDArray[np.int64]]:

@@ -95,7 +95,7 @@ def crm_columns(
     in_history: Mapping[str, Literal["states", "changes"]] | None = None,
 ) -> tuple[CrmColumn, ...]:
     """The columns of a CRM that are features of a model: neither ids nor free text nor the outcome."""
-    found = []
+    usable_columns = []
     for table in SEEN_FROM[kind]:
         if table == "leads" and "opportunity_id" not in schema.get("leads", ()):
             continue
@@ -106,14 +106,14 @@ def crm_columns(
             usable = what not in (None, Kind.ID, Kind.TEXT) and name not in NEVER
             spoken_of = (in_history or {}).get(name)
             if usable and (name not in ONLY_FROM_HISTORY or spoken_of):
-                found.append(CrmColumn(table, column, Kind(str(what)), spoken_of))
-    return tuple(found)
+                usable_columns.append(CrmColumn(table, column, Kind(str(what)), spoken_of))
+    return tuple(usable_columns)
 
 
-def rows_by_id(ids: Column, known: Mapping[str, int]) -> Ints:
-    """(len(known),) the row that holds each known id, -1 where none does; of several, the last."""
-    rows = np.full(len(known), -1, np.int64)
-    codes = codes_in(ids, dict(known))
+def rows_by_id(ids: Column, numbers: Mapping[str, int]) -> Ints:
+    """(len(numbers),) the row that holds each known id, -1 where none does; of several, the last."""
+    rows = np.full(len(numbers), -1, np.int64)
+    codes = codes_in(ids, dict(numbers))
     held = np.flatnonzero(codes >= 0)
     rows[codes[held]] = held
     return rows
@@ -137,13 +137,13 @@ def _as_number(kind: Kind, whole: Ints, as_of: Ints) -> NDArray[np.float64]:
 
 
 def history_rows(
-    table: str, column: str, history: Columns, known: Mapping[str, int], begins: Ints, group: Ints,
+    table: str, column: str, history: Columns, numbers: Mapping[str, int], begins: Ints, group: Ints,
     as_of: Ints
 ) -> tuple[Ints, NDArray[np.bool_]]:  # fmt: skip
     """(m,) the row of `history` that says how a cell stood (-1: none yet), and whether history speaks of
     the cell at all.
 
-    A row's first entries, written when it was made (`begins`, (len(known),)), are known from its beginning
+    A row's first entries, written when it was made (`begins`, (len(numbers),)), are known from its beginning
     on.
     """
     tables, names, changed = history["table"], history["column"], history["changed_at"]
@@ -151,16 +151,16 @@ def history_rows(
     assert isinstance(names, Coded)
     assert isinstance(changed, np.ndarray)
     speaks = _named(tables, table) & _named(names, column)
-    codes = np.where(speaks, codes_in(history["id"], dict(known)), -1)
+    codes = np.where(speaks, codes_in(history["id"], dict(numbers)), -1)
     begin = np.where(codes < 0, MISSING, np.append(begins, MISSING)[codes])
     at = np.where((begin != MISSING) & (changed <= begin), np.minimum(changed, begin - 1), changed)
-    covered = np.zeros(len(known) + 1, bool)
+    covered = np.zeros(len(numbers) + 1, bool)
     covered[codes[codes >= 0]] = True
     before = int(as_of.max()) if len(as_of) else 0
     line = Timeline(
         codes,
         at,
-        groups=len(known),
+        groups=len(numbers),
         before=before,
         ties=lambda rows: (sortable(picked(history, "value", rows)),),
     )
@@ -169,7 +169,7 @@ def history_rows(
 
 
 def values_stood(
-    column: CrmColumn, today: Column, history: Columns, known: Mapping[str, int], begins: Ints, group: Ints,
+    column: CrmColumn, today: Column, history: Columns, numbers: Mapping[str, int], begins: Ints, group: Ints,
     as_of: Ints
 ) -> Column:  # fmt: skip
     """(m,) the column as `history` says it stood at `as_of`; `today`'s value in cells history is silent
@@ -177,7 +177,7 @@ def values_stood(
 
     Where history of a cell only starts later, the value before is not known, and stays missing.
     """
-    rows, covered = history_rows(column.table, column.column, history, known, begins, group, as_of)
+    rows, covered = history_rows(column.table, column.column, history, numbers, begins, group, as_of)
     return _choose(covered, _parsed(column.kind, history["value"], rows, as_of), today)
 
 

@@ -54,8 +54,8 @@ class AccountFile:
         """First and last account of each row group, None where the file does not say."""
         place = self.schema.names.index("account_id")
         groups = (self.metadata.row_group(number) for number in range(self.metadata.num_row_groups))
-        told = [group.column(place).statistics for group in groups]
-        return [(each.min, each.max) if each and each.has_min_max else None for each in told]
+        statistics = [group.column(place).statistics for group in groups]
+        return [(each.min, each.max) if each and each.has_min_max else None for each in statistics]
 
     def rows(self, low: str, high: str) -> pa.Table:
         """The rows of the accounts from `low` to `high`, both included."""
@@ -131,17 +131,17 @@ def answered(crm: Crm, work: Work, snapshots: pd.DataFrame, settings: Settings) 
     account = snapshots.loc[usable, "account_id"].to_numpy(object).astype(str)
     order = np.argsort(account, kind="stable")
     given = np.flatnonzero(usable)[order]
-    asked = snapshot_table(crm, work, snapshots.iloc[given])
+    snapshot_rows = snapshot_table(crm, work, snapshots.iloc[given])
     size = _size(crm, work)
     with _opened(crm, work) as connection:
         if settings.engine == "spark" and len(given):
             from features.spark import spark_rows
 
             none = {table: _read(connection, table, "", "").slice(0, 0) for table in work.reads}
-            answers = spark_rows(crm, work, asked, none, size, settings)
+            answers = spark_rows(crm, work, snapshot_rows, none, size, settings)
         else:
             answers = _answers(
-                _readers(crm, work, connection), work, asked, account[order], settings.threads, size
+                _readers(crm, work, connection), work, snapshot_rows, account[order], settings.threads, size
             )
         return _framed(answers, given, snapshots.index, work)
 
@@ -155,10 +155,10 @@ def _size(crm: Crm, work: Work) -> int:
 
 def snapshot_table(crm: Crm, work: Work, snapshots: pd.DataFrame) -> pa.Table:
     """What the kernel needs of snapshots, with what spans accounts as of the midnight before each."""
-    asked = pa.Table.from_pandas(snapshots[list(SNAPSHOT_COLUMNS)], preserve_index=False)
-    for name, values in _across(crm, work, asked).items():
-        asked = asked.append_column(name, pa.array(values))
-    return asked
+    snapshot_rows = pa.Table.from_pandas(snapshots[list(SNAPSHOT_COLUMNS)], preserve_index=False)
+    for name, values in _across(crm, work, snapshot_rows).items():
+        snapshot_rows = snapshot_rows.append_column(name, pa.array(values))
+    return snapshot_rows
 
 
 def account_ledger(crm: Crm, work: Work, accounts: list[str]) -> Ledger:
@@ -186,9 +186,11 @@ def ledger_of(tables: Mapping[str, pa.Table], work: Work, accounts: list[str]) -
         accounts: whose they are.
     """
     read = {table: columns_of(tables[table].select(columns)) for table, columns in work.reads.items()}
-    own = {KEYS[table]: read[table][KEYS[table]] for table in ("contracts", "opportunities") if table in read}
-    known = known_ids(own)
-    return Ledger(read, {**known, "account": {account: n for n, account in enumerate(sorted(accounts))}})
+    subject_ids = {
+        KEYS[table]: read[table][KEYS[table]] for table in ("contracts", "opportunities") if table in read
+    }
+    id_numbers = known_ids(subject_ids)
+    return Ledger(read, {**id_numbers, "account": {account: n for n, account in enumerate(sorted(accounts))}})
 
 
 @contextmanager
@@ -205,16 +207,16 @@ def batches_by_account(
         rows: in a batch.
     """
     with _opened(crm, replace(work, reads=dict(reads))) as connection:
-        found = f"SELECT * FROM {_view(table)} WHERE account_id IS NOT NULL"
+        query = f"SELECT * FROM {_view(table)} WHERE account_id IS NOT NULL"
         order = "" if crm.has(table, "account_id") else " ORDER BY account_id"
-        yield connection.sql(found + order).to_arrow_reader(rows)
+        yield connection.sql(query + order).to_arrow_reader(rows)
 
 
-def _across(crm: Crm, work: Work, asked: pa.Table) -> Columns:
+def _across(crm: Crm, work: Work, snapshot_rows: pa.Table) -> Columns:
     """Columns of what spans accounts, for the snapshots asked for."""
     if not work.plan.across:
         return {}
-    return peers(crm, work, columns_of(asked)).rows(columns_of(asked))
+    return peers(crm, work, columns_of(snapshot_rows)).rows(columns_of(snapshot_rows))
 
 
 def peers(crm: Crm, work: Work, subjects: Columns) -> Peers:
@@ -262,7 +264,7 @@ def _readers(crm: Crm, work: Work, connection: duckdb.DuckDBPyConnection) -> dic
 def _answers(
     readers: dict[str, Reader],
     work: Work,
-    asked: pa.Table,
+    snapshot_rows: pa.Table,
     account: np.ndarray,
     threads: int,
     size: int,
@@ -275,7 +277,7 @@ def _answers(
         low, high = cuts[cut], cuts[cut + 1]
         bounds = (str(account[low]), str(account[high - 1])) if high else ("", "")
         tables = {table: read(*bounds) for table, read in readers.items()}
-        rows = partition_rows(work.plan, work.columns, tables, asked.slice(low, high - low))
+        rows = partition_rows(work.plan, work.columns, tables, snapshot_rows.slice(low, high - low))
         return np.arange(low, high), rows
 
     parts = range(len(cuts) - 1)
@@ -308,14 +310,14 @@ def _framed(answers: Iterator[Answered], given: np.ndarray, index: pd.Index, wor
             if name not in numbers:
                 numbers[name] = np.full(len(index), np.nan)
             numbers[name][rows] = values.to_numpy()
-    made: dict[str, np.ndarray | pd.Categorical] = {}
+    columns: dict[str, np.ndarray | pd.Categorical] = {}
     for name in infos:
         if name in numbers:
-            made[name] = numbers[name]
+            columns[name] = numbers[name]
         elif name in texts:
-            made[name] = _category(texts[name], np.concatenate(placed), len(index))
-    frame = pd.DataFrame(made, index=index, copy=False)
-    return Features(frame, {name: infos[name] for name in made})
+            columns[name] = _category(texts[name], np.concatenate(placed), len(index))
+    frame = pd.DataFrame(columns, index=index, copy=False)
+    return Features(frame, {name: infos[name] for name in columns})
 
 
 def _category(parts: list[pa.ChunkedArray], places: np.ndarray, rows: int) -> pd.Categorical:

@@ -27,12 +27,12 @@ LEADS = Events("leads", "created_at")
 
 def known_ids(snapshots: Columns) -> dict[str, dict[str, int]]:
     """Scope → id → number, over the ids that snapshots name."""
-    found: dict[str, dict[str, int]] = {"everyone": {"": 0}}
+    id_numbers: dict[str, dict[str, int]] = {"everyone": {"": 0}}
     for scope, column in SCOPE_COLUMN.items():
         ids = snapshots.get(column)
         levels = ids.levels if isinstance(ids, Coded) else ()
-        found[scope] = {level: number for number, level in enumerate(levels)}
-    return found
+        id_numbers[scope] = {level: number for number, level in enumerate(levels)}
+    return id_numbers
 
 
 class Asked:
@@ -67,8 +67,8 @@ class Asked:
             if scope == "everyone":
                 self._groups[scope] = np.zeros(len(self.as_of), np.int64)
             else:
-                known = self.ledger.known[scope]
-                self._groups[scope] = codes_in(self.snapshots[SCOPE_COLUMN[scope]], known)
+                number_by_id = self.ledger.id_numbers[scope]
+                self._groups[scope] = codes_in(self.snapshots[SCOPE_COLUMN[scope]], number_by_id)
         return self._groups[scope]
 
     def view(self, table: str, at: str, scope: str) -> View:
@@ -80,11 +80,11 @@ class Asked:
 
     def stream(self, events: Events, scope: str) -> Stream:
         """The chosen events, seen from the snapshots."""
-        found = self._streams.get((events, scope))
-        if found is None:
+        stream = self._streams.get((events, scope))
+        if stream is None:
             view = self.view(events.table, events.at, scope)
-            found = self._streams[events, scope] = Stream(view, self.ledger.chosen(events, scope))
-        return found
+            stream = self._streams[events, scope] = Stream(view, self.ledger.chosen(events, scope))
+        return stream
 
     def start(self, view: View, window: int | str) -> Ints:
         """(m,) position of the first event of a window."""
@@ -123,7 +123,7 @@ class Asked:
             else:
                 key = "opportunity_id" if table == "leads" else KEYS[table]
                 scope = key.removesuffix("_id")
-                by_id = rows_by_id(self.ledger.tables[table][key], self.ledger.known[scope])
+                by_id = rows_by_id(self.ledger.tables[table][key], self.ledger.id_numbers[scope])
                 self._rows[table] = np.append(by_id, -1)[self.group(scope)]
         return self._rows[table]
 
@@ -133,47 +133,47 @@ class Asked:
         return take(stream.chosen.rows, stream.last(stream.view.begin), -1)
 
 
-def answer(asked: Asked, feature: Feature) -> Column:
+def answer(query: Asked, feature: Feature) -> Column:
     """(m,) one feature: float64 with NaN where nothing can be said, or categories."""
     events, scope = feature.source, feature.scope
     if feature.take == "distinct":
-        found: Column = _distinct(asked, feature)
+        values: Column = _distinct(query, feature)
     else:
-        stream = asked.stream(events, scope)
-        found = _aggregate(asked, feature, stream, asked.start(stream.view, feature.window))
-    if isinstance(found, Coded):
-        return found
+        stream = query.stream(events, scope)
+        values = _aggregate(query, feature, stream, query.start(stream.view, feature.window))
+    if isinstance(values, Coded):
+        return values
     if feature.divide != 1:
-        found = found / feature.divide
+        values = values / feature.divide
     if feature.window in (TERM, RUNUP):
-        found = np.where(asked.window_start(str(feature.window)) == MISSING, np.nan, found)
-    return found
+        values = np.where(query.window_start(str(feature.window)) == MISSING, np.nan, values)
+    return values
 
 
-def _distinct(asked: Asked, feature: Feature) -> Floats:
+def _distinct(query: Asked, feature: Feature) -> Floats:
     days = feature.window if isinstance(feature.window, int) else None
-    present = asked.ledger.present(feature.source, feature.scope, str(feature.value))
-    return present.count(days, asked.group(feature.scope), asked.as_of).astype(np.float64)
+    present = query.ledger.present(feature.source, feature.scope, str(feature.value))
+    return present.count(days, query.group(feature.scope), query.as_of).astype(np.float64)
 
 
-def _aggregate(asked: Asked, feature: Feature, stream: Stream, start: Ints) -> Column:
+def _aggregate(query: Asked, feature: Feature, stream: Stream, start: Ints) -> Column:
     match feature.take:
         case "count":
             return stream.count(start).astype(np.float64)
         case "sum" | "mean":
-            total = asked.ledger.total(feature.source, feature.scope, str(feature.value))
-            found = stream.sum(total, start).astype(np.float64)
-            return found if feature.take == "sum" else _per(found, stream.count(start))
+            total = query.ledger.total(feature.source, feature.scope, str(feature.value))
+            summed = stream.sum(total, start).astype(np.float64)
+            return summed if feature.take == "sum" else _per(summed, stream.count(start))
         case "last" | "days_until":
-            return _value(asked, feature, stream, stream.last(start))
+            return _value(query, feature, stream, stream.last(start))
         case "previous":
-            return _value(asked, feature, stream, stream.previous(start))
+            return _value(query, feature, stream, stream.previous(start))
         case "first":
-            return _value(asked, feature, stream, stream.first(start))
+            return _value(query, feature, stream, stream.first(start))
         case "days_since":
-            return elapsed_days(asked.as_of, stream.at(stream.last(start)))
+            return elapsed_days(query.as_of, stream.at(stream.last(start)))
         case "days_since_first":
-            return elapsed_days(asked.as_of, stream.at(stream.first(start)))
+            return elapsed_days(query.as_of, stream.at(stream.first(start)))
         case "gap_days":
             span = stream.at(stream.last(start)) - stream.at(stream.first(start))
             return _per(span / DAY, stream.count(start) - 1)
@@ -184,8 +184,8 @@ def _per(amount: Floats, count: Ints) -> Floats:
     return np.divide(amount, count, out=np.full(len(count), np.nan), where=count > 0)
 
 
-def _value(asked: Asked, feature: Feature, stream: Stream, rank: Ints) -> Column:
-    values = asked.ledger.column(feature.source.table, str(feature.value))
+def _value(query: Asked, feature: Feature, stream: Stream, rank: Ints) -> Column:
+    values = query.ledger.column(feature.source.table, str(feature.value))
     row = take(stream.chosen.rows, rank, -1)
     if isinstance(values, Coded):
         return values.take(row)
@@ -193,61 +193,61 @@ def _value(asked: Asked, feature: Feature, stream: Stream, rank: Ints) -> Column
         return take(values, row, np.nan)
     whole = take(values, row, MISSING)
     if feature.take == "days_until":
-        return -elapsed_days(asked.as_of, whole)
+        return -elapsed_days(query.as_of, whole)
     return np.where(whole == MISSING, np.nan, whole.astype(np.float64))
 
 
-def event_rows(asked: Asked, plan: Plan) -> Columns:
+def event_rows(query: Asked, plan: Plan) -> Columns:
     """Every event feature of the plan, and what the snapshot says about itself.
 
     Features that span accounts stand in the snapshots' columns already (`features.evaluate`).
     """
-    found = about_itself(asked)
-    found |= {name: asked.snapshots[name] for name in plan.across_names}
+    columns = about_itself(query)
+    columns |= {name: query.snapshots[name] for name in plan.across_names}
     for feature in plan.features:
-        found[feature.name] = answer(asked, feature)
+        columns[feature.name] = answer(query, feature)
     for derived in plan.derived:
-        found[derived.name] = derived.formula(*[found[need] for need in derived.needs])
-    return {name: found[name] for name in plan.names if name in found}
+        columns[derived.name] = derived.formula(*[columns[need] for need in derived.needs])
+    return {name: columns[name] for name in plan.names if name in columns}
 
 
-def about_itself(asked: Asked) -> dict[str, Column]:
+def about_itself(query: Asked) -> dict[str, Column]:
     """What a snapshot says about itself (`features.catalog.ITSELF`)."""
-    found: dict[str, Column] = {"as_of_seconds": asked.as_of / 1_000_000}
-    lead = asked.snapshots["lead_days"]
-    if asked.kind == "win":
-        return {ITSELF["win"][0]: lead, **found}
-    end = asked.moment("ends_at")
+    columns: dict[str, Column] = {"as_of_seconds": query.as_of / 1_000_000}
+    lead = query.snapshots["lead_days"]
+    if query.kind == "win":
+        return {ITSELF["win"][0]: lead, **columns}
+    end = query.moment("ends_at")
     month = end.view("datetime64[us]").astype("datetime64[M]").astype(np.int64) % 12 + 1
-    found |= {"days_to_end": lead, "end_month": np.where(end == MISSING, np.nan, month.astype(np.float64))}
-    if "start_date" in asked.ledger.tables.get("contracts", {}):
-        start = asked.subject_moment("start_date")
+    columns |= {"days_to_end": lead, "end_month": np.where(end == MISSING, np.nan, month.astype(np.float64))}
+    if "start_date" in query.ledger.tables.get("contracts", {}):
+        start = query.subject_moment("start_date")
         gone = (start == MISSING) | (end == MISSING)
-        found["term_days"] = np.where(gone, np.nan, (end - start) / DAY)
-    return found
+        columns["term_days"] = np.where(gone, np.nan, (end - start) / DAY)
+    return columns
 
 
-def column_rows(asked: Asked, columns: tuple[CrmColumn, ...]) -> Columns:
+def column_rows(query: Asked, columns: tuple[CrmColumn, ...]) -> Columns:
     """Every CRM column as a feature."""
-    return {column.name: _crm_column(asked, column) for column in columns}
+    return {column.name: _crm_column(query, column) for column in columns}
 
 
-def _crm_column(asked: Asked, column: CrmColumn) -> Column:
-    table = asked.ledger.tables[column.table]
-    rows = asked.rows(column.table)
+def _crm_column(query: Asked, column: CrmColumn) -> Column:
+    table = query.ledger.tables[column.table]
+    rows = query.rows(column.table)
     today = values_today(
-        column, table[column.column], rows if column.today_counts else np.full_like(rows, -1), asked.as_of
+        column, table[column.column], rows if column.today_counts else np.full_like(rows, -1), query.as_of
     )
-    if not (column.history and asked.dated and column.table in BEGINS):
+    if not (column.history and query.dated and column.table in BEGINS):
         return today
     scope = KEYS[column.table].removesuffix("_id")
-    known = asked.ledger.known[scope]
+    number_by_id = query.ledger.id_numbers[scope]
     begins = table.get(BEGINS[column.table])
-    begin = np.full(len(known), MISSING)
+    begin = np.full(len(number_by_id), MISSING)
     if isinstance(begins, np.ndarray):
-        begin = take(begins, rows_by_id(table[KEYS[column.table]], known), MISSING)
+        begin = take(begins, rows_by_id(table[KEYS[column.table]], number_by_id), MISSING)
     return values_stood(
-        column, today, asked.ledger.tables["history"], known, begin, asked.group(scope), asked.as_of
+        column, today, query.ledger.tables["history"], number_by_id, begin, query.group(scope), query.as_of
     )
 
 
@@ -277,10 +277,10 @@ def live_rows(plan: Plan, columns: tuple[CrmColumn, ...], ledger: Ledger, snapsh
 
     A ledger of one account with 1,000 events answers the whole catalogue in a few milliseconds.
     """
-    asked = Asked(plan.kind, ledger, snapshots)
-    if len(asked.as_of) and not asked.dated:
-        return column_rows(asked, columns)
-    return {**event_rows(asked, plan), **column_rows(asked, columns)}
+    query = Asked(plan.kind, ledger, snapshots)
+    if len(query.as_of) and not query.dated:
+        return column_rows(query, columns)
+    return {**event_rows(query, plan), **column_rows(query, columns)}
 
 
 def _arrow(values: Column) -> pa.Array:
@@ -325,9 +325,9 @@ class Peers:
         as_of = snapshots["as_of"]
         assert isinstance(as_of, np.ndarray)
         midnight = np.where(as_of == MISSING, MISSING, as_of - as_of % DAY)
-        asked = snapshots if "industry" in snapshots else self.industries(snapshots)
-        put = Asked(self.plan.kind, self.ledger, {**asked, "as_of": midnight})
-        found: dict[str, Column] = {feature.name: answer(put, feature) for feature in self.plan.across}
+        with_industry = snapshots if "industry" in snapshots else self.industries(snapshots)
+        put = Asked(self.plan.kind, self.ledger, {**with_industry, "as_of": midnight})
+        columns: dict[str, Column] = {feature.name: answer(put, feature) for feature in self.plan.across}
         for derived in self.plan.across_derived:
-            found[derived.name] = derived.formula(*(found[need] for need in derived.needs))
-        return found
+            columns[derived.name] = derived.formula(*(columns[need] for need in derived.needs))
+        return columns

@@ -19,12 +19,12 @@ class Ledger:
 
     Args:
         tables: columns by table.
-        known: scope → id → number of the accounts, contracts, … that snapshots may ask about.
+        id_numbers: scope → id → number of the accounts, contracts, … that snapshots may ask about.
         before: a moment no snapshot is later than; later events need not be looked at.
     """
 
-    def __init__(self, tables: Mapping[str, Columns], known: Known, before: int = FOREVER) -> None:
-        self.tables, self.known, self.before = tables, known, before
+    def __init__(self, tables: Mapping[str, Columns], id_numbers: Known, before: int = FOREVER) -> None:
+        self.tables, self.id_numbers, self.before = tables, id_numbers, before
         self._computed: dict[tuple[str, str], Column] = {}
         self._groups: dict[tuple[str, str], Ints] = {}
         self._masks: dict[Test, dict[str, NDArray[np.bool_]]] = {}
@@ -49,7 +49,7 @@ class Ledger:
                 self._groups[table, scope] = np.zeros(length(self.tables[table]), np.int64)
             else:
                 self._groups[table, scope] = codes_in(
-                    self.column(table, SCOPE_COLUMN[scope]), self.known[scope]
+                    self.column(table, SCOPE_COLUMN[scope]), self.id_numbers[scope]
                 )
         return self._groups[table, scope]
 
@@ -62,7 +62,7 @@ class Ledger:
             self._lines[table, at, scope] = Timeline(
                 self.group(table, scope),
                 moment,
-                groups=len(self.known[scope]),
+                groups=len(self.id_numbers[scope]),
                 before=self.before,
                 recorded=recorded if isinstance(recorded, np.ndarray) else None,
                 ties=lambda rows: self._ties(table, rows),
@@ -79,16 +79,16 @@ class Ledger:
 
     def chosen(self, events: Events, scope: str) -> Selection:
         """The events that pass their tests."""
-        found = self._chosen.get((events, scope))
-        if found is None:
+        selection = self._chosen.get((events, scope))
+        if selection is None:
             line = self.line(events.table, events.at, scope)
             passes = None
             for test in events.where:
                 hit = self._mask(events.table, test)
                 passes = hit if passes is None else passes & hit
-            found = Selection(line, None if passes is None else passes[line.rows])
-            self._chosen[events, scope] = found
-        return found
+            selection = Selection(line, None if passes is None else passes[line.rows])
+            self._chosen[events, scope] = selection
+        return selection
 
     def _mask(self, table: str, test: Test) -> NDArray[np.bool_]:
         """(n,) whether each row of the table passes."""
@@ -124,18 +124,20 @@ class Ledger:
 
         The replaced tables must bring no account, contract or opportunity that is not known yet.
         """
-        fresh = Ledger({**self.tables, **tables}, self.known, self.before)
-        stale = set(tables) | {table for (table, name), made in COMPUTED.items() if made.reads(tables)}
-        fresh._computed = {key: kept for key, kept in self._computed.items() if key[0] not in stale}
-        fresh._groups = {key: kept for key, kept in self._groups.items() if key[0] not in stale}
-        fresh._lines = {key: kept for key, kept in self._lines.items() if key[0] not in stale}
+        fresh = Ledger({**self.tables, **tables}, self.id_numbers, self.before)
+        stale = set(tables) | {table for (table, name), value in COMPUTED.items() if value.reads(tables)}
+        fresh._computed = {key: remaining for key, remaining in self._computed.items() if key[0] not in stale}
+        fresh._groups = {key: remaining for key, remaining in self._groups.items() if key[0] not in stale}
+        fresh._lines = {key: remaining for key, remaining in self._lines.items() if key[0] not in stale}
         fresh._masks = {
-            test: {table: kept for table, kept in masks.items() if table not in stale}
+            test: {table: remaining for table, remaining in masks.items() if table not in stale}
             for test, masks in self._masks.items()
         }
         for name in ("_chosen", "_totals", "_present"):
-            kept = {key: made for key, made in getattr(self, name).items() if key[0].table not in stale}
-            setattr(fresh, name, kept)
+            remaining = {
+                key: value for key, value in getattr(self, name).items() if key[0].table not in stale
+            }
+            setattr(fresh, name, remaining)
         return fresh
 
 

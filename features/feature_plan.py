@@ -22,9 +22,9 @@ class Work:
 
     def infos(self) -> dict[str, Info]:
         """What each column is, by name."""
-        found = {info.name: info for info in SUBJECT_INFOS[self.plan.kind]}
-        found |= {declared.name: declared.info for declared in self.plan.shown}
-        return found | {column.name: column.info for column in self.columns}
+        info_by_name = {info.name: info for info in SUBJECT_INFOS[self.plan.kind]}
+        info_by_name |= {declared.name: declared.info for declared in self.plan.shown}
+        return info_by_name | {column.name: column.info for column in self.columns}
 
 
 def work_for(crm: Crm, kind: str) -> Work:
@@ -41,22 +41,26 @@ EMPTY = {kind: plan({}, kind) for kind in SUBJECT_INFOS}
 
 def _own_levels(crm: Crm) -> dict[str, tuple[str, ...]]:
     """The commonest values of the columns that have features of their own, ties by name."""
-    found = {}
+    levels_by_column = {}
     for name, most in OWN_LEVELS.items():
         table, column = name.split(".")
         if crm.has(table, column):
             counts = crm.sql(
                 f'SELECT "{column}" AS level, count(*) AS n FROM "{table}" GROUP BY ALL'
             ).to_pylist()
-            found[name] = _commonest([(row["level"], row["n"]) for row in counts], known_levels(name), most)
-    return found
+            levels_by_column[name] = _commonest(
+                [(row["level"], row["n"]) for row in counts], known_levels(name), most
+            )
+    return levels_by_column
 
 
-def _commonest(counts: list[tuple[str | None, int]], known: frozenset[str], most: int) -> tuple[str, ...]:
+def _commonest(
+    counts: list[tuple[str | None, int]], known_names: frozenset[str], most: int
+) -> tuple[str, ...]:
     total: dict[str, int] = {}
     for level, n in counts:
         name = plain(level) if level is not None else ""
-        if name and name not in known:
+        if name and name not in known_names:
             total[name] = total.get(name, 0) + n
     return tuple(sorted(sorted(total), key=lambda name: -total[name])[:most])
 
@@ -66,7 +70,7 @@ def _in_history(crm: Crm) -> dict[str, Literal["states", "changes"]]:
     row was made."""
     if not crm.has("history", "table", "column", "id", "changed_at", "value"):
         return {}
-    found: dict[str, Literal["states", "changes"]] = {}
+    form_by_column: dict[str, Literal["states", "changes"]] = {}
     for row in crm.sql('SELECT DISTINCT "table", "column" FROM history').to_pylist():
         table, column = row["table"], row["column"]
         if table in BEGINS and crm.has(table, column):
@@ -76,8 +80,8 @@ def _in_history(crm: Crm) -> dict[str, Literal["states", "changes"]]:
                     SELECT id, min(changed_at) AS first FROM history
                     WHERE "table" = {text(table)} AND "column" = {text(column)} GROUP BY id
                 ) JOIN "{table}" ON id = {KEYS[table]}""")
-            found[f"{table}.{column}"] = "states" if early["states"][0].as_py() else "changes"
-    return found
+            form_by_column[f"{table}.{column}"] = "states" if early["states"][0].as_py() else "changes"
+    return form_by_column
 
 
 def text(value: str) -> str:

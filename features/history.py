@@ -43,7 +43,7 @@ class Stood:
         self, crm: Crm, table: str, column: str, ids: pd.Series, today: NDArray, begins: Ints
     ) -> None:
         self.table, self.column, self.today, self.begins = table, column, today, begins
-        self.known = {name: number for number, name in enumerate(ids)}
+        self.number_by_id = {name: number for number, name in enumerate(ids)}
         self.history: Columns | None = None
         if crm.has("history", "table", "id", "column", "changed_at", "value"):
             wanted = f"\"table\" = '{table}' AND \"column\" = '{column}'"
@@ -59,15 +59,15 @@ class Stood:
         if self.history is None:
             return today
         entry, covered = history_rows(
-            self.table, self.column, self.history, self.known, self.begins, row, as_of
+            self.table, self.column, self.history, self.number_by_id, self.begins, row, as_of
         )
         values = self._values()
-        found = today.copy()
-        stood = covered & (entry >= 0)
-        found[stood] = values[entry[stood]]
+        result = today.copy()
+        has_entry = covered & (entry >= 0)
+        result[has_entry] = values[entry[has_entry]]
         if unknown is not None:
-            found[covered & (entry < 0)] = unknown
-        return found
+            result[covered & (entry < 0)] = unknown
+        return result
 
     def every(self) -> tuple[Ints, NDArray]:
         """(row, value) pairs: every value each row ever had."""
@@ -76,7 +76,7 @@ class Stood:
             return row, self.today
         ids = self.history["id"]
         assert isinstance(ids, Coded)
-        numbers = np.array([*(self.known.get(level, -1) for level in ids.levels), -1])[ids.codes]
+        numbers = np.array([*(self.number_by_id.get(level, -1) for level in ids.levels), -1])[ids.codes]
         held = numbers >= 0
         return np.concatenate([row, numbers[held]]), np.concatenate([self.today, self._values()[held]])
 

@@ -55,7 +55,7 @@ class Timeline:
     """Events of one table by one of their moments, sorted by (group, moment, id).
 
     Events without group or moment, and those from `before` on, are left out. `rows` are the row numbers of
-    the others in the source, `known` the later of the moment and its recording (None where that is always
+    the others in the source, `known_at` the later of the moment and its recording (None where that is always
     the moment).
 
     Args:
@@ -89,7 +89,7 @@ class Timeline:
             rows, key = rows[order], key[order]
             rows = _order_ties(rows, key, ties)
         self.rows, self.key, self.at, self.group = rows, key, at[rows], group[rows]
-        self.known = None if recorded is None else _known(self.at, recorded[rows])
+        self.known_at = None if recorded is None else _known(self.at, recorded[rows])
         self.starts = np.searchsorted(self.group, np.arange(groups + 1))
 
 
@@ -128,10 +128,10 @@ class Selection:
         np.cumsum(passes, out=self.running[1:])
 
     @property
-    def known(self) -> Ints | None:
+    def known_at(self) -> Ints | None:
         """(k,) when each event was known; None: at once."""
-        known = self.line.known
-        return known if known is None or self.picked is None else known[self.picked]
+        known_at = self.line.known_at
+        return known_at if known_at is None or self.picked is None else known_at[self.picked]
 
     def ranks(self, positions: Ints) -> Ints:
         """(m,) how many passing events lie before each position."""
@@ -188,21 +188,21 @@ class View:
         return self._hidden
 
     def _find_hidden(self) -> tuple[Ints, Ints]:
-        line, seen = self.line, np.flatnonzero(self.group >= 0)
-        if line.known is None or not len(seen):
+        line, grouped = self.line, np.flatnonzero(self.group >= 0)
+        if line.known_at is None or not len(grouped):
             return _NOTHING, _NOTHING
-        late = np.flatnonzero(line.known > line.at)
-        clock = Clock(self.as_of[seen], line.groups)
-        keys = clock.key(self.group[seen], self.as_of[seen])
+        late = np.flatnonzero(line.known_at > line.at)
+        clock = Clock(self.as_of[grouped], line.groups)
+        keys = clock.key(self.group[grouped], self.as_of[grouped])
         order = np.argsort(keys, kind="stable")
         keys, group = keys[order], line.group[late]
         # moments are whole microseconds: "after t" is "at or after t + 1"
         first = keys.searchsorted(clock.key(group, line.at[late] + 1))
-        last = keys.searchsorted(clock.key(group, line.known[late] + 1))
+        last = keys.searchsorted(clock.key(group, line.known_at[late] + 1))
         some = np.flatnonzero(last > first)
         late, first, counts = late[some], first[some], (last - first)[some]
         offset = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        return np.repeat(late, counts), seen[order[np.repeat(first, counts) + offset]]
+        return np.repeat(late, counts), grouped[order[np.repeat(first, counts) + offset]]
 
 
 class Stream:
@@ -213,7 +213,7 @@ class Stream:
         self.view, self.chosen = view, chosen
         self.high = chosen.ranks(view.upto)
         self._low: dict[int, tuple[Ints, Ints]] = {}
-        self.hidden = self._own_hidden() if view.line.known is not None else None
+        self.hidden = self._own_hidden() if view.line.known_at is not None else None
 
     def _own_hidden(self) -> tuple[Ints, Ints] | None:
         """Pairs of chosen events (as ranks) and snapshots that do not know of them yet; None: no such
@@ -244,13 +244,13 @@ class Stream:
     def sum(self, total: Ints, start: Ints) -> Ints:
         """(m,) sum over visible events from `start` on of the values whose `running_total` is given."""
         low = self.low(start)
-        found = total[self.high] - total[low]
+        result = total[self.high] - total[low]
         if self.hidden is not None:
             rank, snapshot = self.hidden
             inside = rank >= low[snapshot]
             rank = rank[inside]
-            np.subtract.at(found, snapshot[inside], total[rank + 1] - total[rank])
-        return found
+            np.subtract.at(result, snapshot[inside], total[rank + 1] - total[rank])
+        return result
 
     def last(self, start: Ints) -> Ints:
         """(m,) rank of the last visible event from `start` on, -1 if there is none."""
@@ -271,12 +271,12 @@ class Stream:
         """Move ranks of events not yet known in steps until each is known or the window ends (-1)."""
         if self.hidden is None:
             return rank
-        known = self.chosen.known
-        assert known is not None
+        known_at = self.chosen.known_at
+        assert known_at is not None
         waiting = np.unique(self.hidden[1])
         waiting = waiting[rank[waiting] >= 0]
         while len(waiting):
-            waiting = waiting[known[rank[waiting]] >= self.view.as_of[waiting]]
+            waiting = waiting[known_at[rank[waiting]] >= self.view.as_of[waiting]]
             rank[waiting] += step
             ended = (rank[waiting] < low[waiting]) | (rank[waiting] >= self.high[waiting])
             rank[waiting[ended]] = -1
@@ -292,16 +292,16 @@ def take(values: NDArray, index: Ints, missing: float) -> NDArray:
     """(m,) `values[index]`, `missing` where the index is -1."""
     if not len(values):
         return np.full(len(index), missing, dtype=values.dtype)
-    found = values[index]
-    found[index < 0] = missing
-    return found
+    result = values[index]
+    result[index < 0] = missing
+    return result
 
 
 def elapsed_days(as_of: Ints, moment: Ints) -> Floats:
     """(m,) days from `moment` to `as_of`, NaN where the moment is missing."""
-    found = (as_of - moment) / DAY
-    found[moment == MISSING] = np.nan
-    return found
+    days = (as_of - moment) / DAY
+    days[moment == MISSING] = np.nan
+    return days
 
 
 class Presence:
@@ -318,10 +318,12 @@ class Presence:
     def __init__(self, chosen: Selection, value: Ints) -> None:
         self.groups = chosen.line.groups
         group = chosen.line.group if chosen.picked is None else chosen.line.group[chosen.picked]
-        known = chosen.known
-        begin = chosen.at if known is None else known
-        kept = np.flatnonzero(value >= 0)
-        order = kept[_by_value(group[kept], value[kept], begin[kept] if known is not None else None)]
+        known_at = chosen.known_at
+        begin = chosen.at if known_at is None else known_at
+        valued = np.flatnonzero(value >= 0)
+        order = valued[
+            _by_value(group[valued], value[valued], begin[valued] if known_at is not None else None)
+        ]
         self.group, self.begin, self.at = group[order], begin[order], chosen.at[order]
         self.new = np.ones(len(order), bool)
         self.new[1:] = (self.group[1:] != self.group[:-1]) | (value[order[1:]] != value[order[:-1]])
@@ -355,11 +357,11 @@ class Presence:
         """(m,) values present for each snapshot."""
         begins, ends = self.spans(days)
         opened = View(begins, group, as_of)
-        found = opened.upto - opened.begin
+        result = opened.upto - opened.begin
         if ends is not None:
             closed = View(ends, group, as_of)
-            found -= closed.upto - closed.begin
-        return found
+            result -= closed.upto - closed.begin
+        return result
 
 
 def _by_value(group: Ints, value: Ints, begin: Ints | None) -> Ints:

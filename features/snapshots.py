@@ -76,10 +76,10 @@ def win_horizon_days(crm: Crm) -> int:
     subjects = _subjects(crm, "win")
     won = subjects["is_won"].fillna(False).to_numpy(bool)
     created, closed = _moment(subjects, "created_at")[won], _moment(subjects, "closed_at")[won]
-    known = (created != MISSING) & (closed != MISSING)
-    if not known.any():
+    is_known = (created != MISSING) & (closed != MISSING)
+    if not is_known.any():
         return DEFAULT_HORIZON
-    days = np.quantile((closed[known] - created[known]) / DAY, 0.9)
+    days = np.quantile((closed[is_known] - created[is_known]) / DAY, 0.9)
     return max(HORIZON_STEP, int(np.ceil(days / HORIZON_STEP)) * HORIZON_STEP)
 
 
@@ -108,7 +108,7 @@ def to_score(crm: Crm, kind: str, as_of: pd.Timestamp | None = None) -> pd.DataF
     return _renewal_rows(crm, subjects, row[keep], now[keep], end[keep])
 
 
-def asked(crm: Crm, kind: str, rows: pd.DataFrame) -> pd.DataFrame:
+def snapshots_for(crm: Crm, kind: str, rows: pd.DataFrame) -> pd.DataFrame:
     """Snapshots somebody asks for, one for each of `rows` in their order.
 
     Args:
@@ -137,13 +137,13 @@ def asked(crm: Crm, kind: str, rows: pd.DataFrame) -> pd.DataFrame:
         problem[wrong] = [f"as_of is {text!r}: write it as 2025-06-30" for text in given]
         problem[(row >= 0) & is_empty] = "as_of is missing: say a day, such as 2025-06-30"
     if not crm.dated(kind):
-        known = _undated(crm, kind, subjects).iloc[row[fine]]
+        snapshots = _undated(crm, kind, subjects).iloc[row[fine]]
     elif kind == "win":
-        known = _win_rows(crm, subjects, row[fine], as_of[fine])
+        snapshots = _win_rows(crm, subjects, row[fine], as_of[fine])
     else:
         end = _stood(crm, subjects).at(row[fine], as_of[fine])
-        known = _renewal_rows(crm, subjects, row[fine], as_of[fine], end)
-    answer = known.set_axis(np.flatnonzero(fine)).reindex(range(len(rows)))
+        snapshots = _renewal_rows(crm, subjects, row[fine], as_of[fine], end)
+    answer = snapshots.set_axis(np.flatnonzero(fine)).reindex(range(len(rows)))
     answer["subject_id"] = ids.to_numpy(object)
     return answer.assign(problem=problem).set_axis(rows.index)
 
@@ -170,12 +170,12 @@ def _asked_moments(crm: Crm, rows: pd.DataFrame) -> tuple[pd.Series, np.ndarray]
 
 def _subjects(crm: Crm, kind: str) -> pd.DataFrame:
     table = crm.need(kind)
-    own = [
+    wanted = [
         "contract_id", "opportunity_id", "account_id", "owner_id", "start_date", "end_date", "decided_at",
         "renewed",
         "annual_value", "created_at", "closed_at", "is_won", "amount",
     ]  # fmt: skip
-    frame = crm.frame(table, [column for column in own if crm.has(table, column)])
+    frame = crm.frame(table, [column for column in wanted if crm.has(table, column)])
     return frame.sort_values(KEYS[table], kind="stable", ignore_index=True)
 
 
@@ -206,8 +206,8 @@ def _closed(crm: Crm, subjects: pd.DataFrame) -> Ints:
 def _ends(crm: Crm, subjects: pd.DataFrame) -> pd.DataFrame:
     """Each end date a contract ever had: `row` of the contract and `end`."""
     row, end = _stood(crm, subjects).every()
-    found = pd.DataFrame({"row": row, "end": end})
-    return found[found["end"] != MISSING].drop_duplicates().sort_values(["row", "end"], ignore_index=True)
+    ends = pd.DataFrame({"row": row, "end": end})
+    return ends[ends["end"] != MISSING].drop_duplicates().sort_values(["row", "end"], ignore_index=True)
 
 
 def _stood(crm: Crm, subjects: pd.DataFrame) -> Stood:
@@ -255,8 +255,8 @@ def _followed(account: pd.Series, begin: Ints, end: Ints) -> np.ndarray:
     wanted["code"] = code
     wanted["begin"][0] = low
     wanted["begin"][1] = end + OUTCOME_DAYS * DAY + 1
-    found = np.searchsorted(pairs, wanted[1]) > np.searchsorted(pairs, wanted[0])
-    return found & (end != MISSING) & (code >= 0)
+    is_followed = np.searchsorted(pairs, wanted[1]) > np.searchsorted(pairs, wanted[0])
+    return is_followed & (end != MISSING) & (code >= 0)
 
 
 def _win_rows(crm: Crm, subjects: pd.DataFrame, row: Ints, as_of: Ints) -> pd.DataFrame:
@@ -298,14 +298,14 @@ def _rows(
 ) -> pd.DataFrame:
     picked = subjects.iloc[row].reset_index(drop=True)
     nothing = pd.Series(pd.NA, index=picked.index, dtype="string")
-    own = {
+    ids = {
         key: picked.get(key, nothing).astype("string")
         for key in ("account_id", "contract_id", "opportunity_id")
     }
     return pd.DataFrame(
         {
-            "subject_id": own[KEYS[SUBJECTS[kind]]],
-            **own,
+            "subject_id": ids[KEYS[SUBJECTS[kind]]],
+            **ids,
             "as_of": _times(as_of),
             "lead_days": lead,
             "ends_at": _times(end),
@@ -324,8 +324,8 @@ def _amount(crm: Crm, subjects: pd.DataFrame, kind: str, row: Ints, as_of: Ints)
     if column not in subjects:
         return pd.arrays.IntegerArray(np.zeros(len(row), np.int64), np.ones(len(row), bool))
     today = subjects[column].astype("Int64").to_numpy(np.int64, na_value=MISSING)
-    stood = _as_stood(crm, subjects, kind, column, today, row, as_of, MISSING)
-    return pd.arrays.IntegerArray(stood, stood == MISSING)
+    amounts = _as_stood(crm, subjects, kind, column, today, row, as_of, MISSING)
+    return pd.arrays.IntegerArray(amounts, amounts == MISSING)
 
 
 def _owner(crm: Crm, subjects: pd.DataFrame, kind: str, row: Ints, as_of: Ints) -> pd.Series:
@@ -362,10 +362,10 @@ def impossible(crm: Crm, kind: str, snapshots: pd.DataFrame) -> pd.Series:
     Args:
         crm: the CRM.
         kind: `renewal` or `win`.
-        snapshots: of `features.snapshots.asked`.
+        snapshots: of `features.snapshots.snapshots_for`.
     """
-    known = spans(crm, kind).reindex(pd.Index(snapshots["subject_id"].astype("string")))
-    begun, decided = known["begun"].set_axis(snapshots.index), known["decided"].set_axis(snapshots.index)
+    dates = spans(crm, kind).reindex(pd.Index(snapshots["subject_id"].astype("string")))
+    begun, decided = dates["begun"].set_axis(snapshots.index), dates["decided"].set_axis(snapshots.index)
     as_of, ends_at = snapshots["as_of"], snapshots["ends_at"]
     latest = crm.until + pd.Timedelta(days=LATEST_DAYS)
     rules = (
@@ -378,11 +378,11 @@ def impossible(crm: Crm, kind: str, snapshots: pd.DataFrame) -> pd.Series:
             pd.Series(crm.until, snapshots.index),
         ),
     )
-    found = pd.Series([None] * len(snapshots), index=snapshots.index, dtype=object)
+    reasons = pd.Series([None] * len(snapshots), index=snapshots.index, dtype=object)
     for broken, words, moment in reversed(rules):
-        told = "as_of " + as_of.map(_day) + f" is {words} (" + moment.map(_day) + ")"
-        found = found.mask(broken, told)
-    return found.where(found.notna(), None)
+        reason = "as_of " + as_of.map(_day) + f" is {words} (" + moment.map(_day) + ")"
+        reasons = reasons.mask(broken, reason)
+    return reasons.where(reasons.notna(), None)
 
 
 def _day(moment: pd.Timestamp) -> str:

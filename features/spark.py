@@ -52,7 +52,7 @@ SESSION = {
 def spark_rows(
     crm: "Crm",
     work: "Work",
-    asked: pa.Table,
+    snapshot_rows: pa.Table,
     none: Mapping[str, pa.Table],
     accounts_a_partition: int,
     settings: "Settings",
@@ -64,7 +64,7 @@ def spark_rows(
     Args:
         crm: the CRM; its folder and the home folder are seen by every executor under the same path.
         work: what to answer.
-        asked: the snapshots and what spans accounts (`features.engine.snapshot_table`); not empty.
+        snapshot_rows: the snapshots and what spans accounts (`features.engine.snapshot_table`); not empty.
         none: each table to be read, without rows.
         accounts_a_partition: accounts an executor has in memory at a time.
         settings: where the home folder is, and how many threads a local master gets.
@@ -80,7 +80,10 @@ def spark_rows(
     _forget(folder)
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as unfinished:
         snapshots = Path(unfinished) / "asked.parquet"
-        pq.write_table(_storable(asked.append_column(ROW, pa.array(np.arange(asked.num_rows)))), snapshots)
+        pq.write_table(
+            _storable(snapshot_rows.append_column(ROW, pa.array(np.arange(snapshot_rows.num_rows)))),
+            snapshots,
+        )
         place = folder / _name(crm, work, snapshots)
         if not place.is_dir():
             with warnings.catch_warnings():
@@ -96,8 +99,8 @@ def _name(crm: "Crm", work: "Work", snapshots: Path) -> str:
     """Equal for equal data, snapshots, catalogue and code, and for nothing else."""
     with snapshots.open("rb") as file:
         parts = [crm.fingerprint, _code(), hashlib.file_digest(file, "sha256").hexdigest()]
-    told = repr((*parts, work.plan.names, work.columns, sorted(work.reads.items())))
-    return f"{work.plan.kind}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    content = repr((*parts, work.plan.names, work.columns, sorted(work.reads.items())))
+    return f"{work.plan.kind}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
 def _code() -> str:
@@ -115,11 +118,11 @@ def _ship(spark: "SparkSession", folder: Path) -> None:
     packed = folder / f"code-{_code()}.zip"
     if not packed.exists():
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as unfinished:
-            made = Path(unfinished) / packed.name
-            with zipfile.ZipFile(made, "w") as archive:
+            part_file = Path(unfinished) / packed.name
+            with zipfile.ZipFile(part_file, "w") as archive:
                 for path in sorted(PACKAGE.rglob("*.py")):
                     archive.write(path, path.relative_to(PACKAGE.parent))
-            made.replace(packed)
+            part_file.replace(packed)
     spark.sparkContext.addPyFile(str(packed))
 
 
@@ -131,10 +134,10 @@ def _forget(folder: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _move(made: Path, place: Path) -> None:
+def _move(finished: Path, place: Path) -> None:
     """Give finished rows their name at once; who comes second leaves the first's in place."""
     try:
-        made.rename(place)
+        finished.rename(place)
     except OSError:
         if not place.is_dir():
             raise
@@ -158,13 +161,13 @@ def _write(
     accounts = pq.read_table(folder / "asked.parquet", columns=["account_id"])["account_id"]
     buckets = _buckets(len(accounts.unique()), accounts_a_partition, spark)
     spark.conf.set("spark.sql.shuffle.partitions", str(buckets))
-    asked = _read(spark, folder / "asked.parquet").selectExpr("*", _bucket(buckets))
-    asked.select("account_id").distinct().createOrReplaceTempView("accounts_asked")
+    snapshot_rows = _read(spark, folder / "asked.parquet").selectExpr("*", _bucket(buckets))
+    snapshot_rows.select("account_id").distinct().createOrReplaceTempView("accounts_asked")
     first = pq.read_table(folder / "asked.parquet").slice(0, 1)
-    made = from_arrow_schema(_answer(work.plan, work.columns, none, first).schema)
+    schema = from_arrow_schema(_answer(work.plan, work.columns, none, first).schema)
     answer = _answering(work, {table: empty.schema for table, empty in none.items()})
     events = _events(spark, crm, work, buckets)
-    rows = asked.groupBy(BUCKET).cogroup(events.groupBy(BUCKET)).applyInArrow(answer, made)
+    rows = snapshot_rows.groupBy(BUCKET).cogroup(events.groupBy(BUCKET)).applyInArrow(answer, schema)
     rows.write.parquet((folder / "rows").as_uri())
 
 
@@ -230,9 +233,9 @@ def _answer(
     plan: Plan, columns: tuple[CrmColumn, ...], tables: Mapping[str, pa.Table], snapshots: pa.Table
 ) -> pa.Table:
     """`ROW` and the feature rows, categories as text."""
-    found = partition_rows(plan, columns, tables, snapshots)
-    plain = [one if pa.types.is_floating(one.type) else one.with_type(pa.string()) for one in found.schema]
-    return found.cast(pa.schema(plain)).add_column(0, ROW, snapshots[ROW])
+    rows = partition_rows(plan, columns, tables, snapshots)
+    plain = [one if pa.types.is_floating(one.type) else one.with_type(pa.string()) for one in rows.schema]
+    return rows.cast(pa.schema(plain)).add_column(0, ROW, snapshots[ROW])
 
 
 def session(settings: "Settings") -> "SparkSession":

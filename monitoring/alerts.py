@@ -53,17 +53,17 @@ def settle(store: Store, settings: Settings, kind: str, checks: Sequence[Check])
     opened, grown, standing = [], [], 0
     for cause, alerting in causes.items():
         done = _open_for(store, settings, kind, cause, alerting)
-        told = {"alert_id": done.alert_id, "title": f"{kind} model, {cause}"}
+        summary = {"alert_id": done.alert_id, "title": f"{kind} model, {cause}"}
         standing += not done.is_new
-        opened += [told] if done.is_new else []
-        grown += [{**told, "joined": list(done.joined)}] if done.joined else []
+        opened += [summary] if done.is_new else []
+        grown += [{**summary, "joined": list(done.joined)}] if done.joined else []
     closed = 0
     for family in sorted({_family(check) for check in checks}):
-        own = [check for check in checks if _family(check) == family]
-        if any(check.verdict is Verdict.UNKNOWN and check.is_essential for check in own):
+        family_checks = [check for check in checks if _family(check) == family]
+        if any(check.verdict is Verdict.UNKNOWN and check.is_essential for check in family_checks):
             continue
-        keep = [_key(kind, check.alert_as) for check in own if check.verdict is not Verdict.OK]
-        closed += store.close_gone(f"monitor: {family}", kind, keep, "the cause is gone")
+        keep = [_key(kind, check.alert_as) for check in family_checks if check.verdict is not Verdict.OK]
+        closed += store.alerts.close_gone(f"monitor: {family}", kind, keep, "the cause is gone")
     return {"opened": opened, "grown": grown, "standing": standing, "closed": closed}
 
 
@@ -86,7 +86,7 @@ def survey_alerts(
         if survey not in LOW_SCORES or score is None or float(score) > LOW_SCORES[survey][1]:
             continue
         account, limit = str(row["account_id"]), LOW_SCORES[survey][1]
-        told = f"{survey.upper()} {float(score):g}" + (
+        summary = f"{survey.upper()} {float(score):g}" + (
             f" on {row['touchpoint']}" if row.get("touchpoint") else ""
         )
         opened += _instant(
@@ -94,7 +94,7 @@ def survey_alerts(
             settings,
             key=f"survey:{survey}:{account}",
             rule="low survey score",
-            title=f"{account}: {told}",
+            title=f"{account}: {summary}",
             reasons=[f"a score of {limit} or less calls for a call the same day"],
             account_id=account,
             topics=[f"answer {row['response_id']}"] if row.get("response_id") else [],
@@ -108,7 +108,7 @@ def survey_alerts(
 def risk_alerts(
     store: Store, settings: Settings, kind: str, rows: Iterable[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Open an alert for each contract or deal whose odds fell by 20 points or more since the score before.
+    """Open an alert for each contract or deal whose probabilities fell by 20 points or more since the score before.
 
     Args:
         store: of the alerts.
@@ -127,7 +127,7 @@ def risk_alerts(
             settings,
             key=f"risk:{kind}:{row['subject_id']}",
             rule="jump in risk",
-            title=f"{row['subject_id']}: odds of {_GOOD[kind]} fell from {before:.0%} to {after:.0%}",
+            title=f"{row['subject_id']}: probability of {_GOOD[kind]} fell from {before:.0%} to {after:.0%}",
             reasons=reasons[:3],
             kind=kind,
             subject_id=row["subject_id"],
@@ -196,7 +196,7 @@ def send_due(
     urls = channels(settings)
     deliver = send or by_apprise
     counts = {"sent": 0, "failed": 0}
-    while not stop() and (due := store.claim_send(lease=lease)) is not None:
+    while not stop() and (due := store.alerts.claim_send(lease=lease)) is not None:
         error = None
         try:
             if due["channel"] not in urls:
@@ -205,7 +205,7 @@ def send_due(
         except DeliveryError as failure:
             error = str(failure)
             say(f"alert {due['alert_id']} was not sent: {error}")
-        store.mark_send(due["alert_id"], due["channel"], error, round=due["round"])
+        store.alerts.mark_send(due["alert_id"], due["channel"], error, round=due["round"])
         counts["failed" if error else "sent"] += 1
     return counts
 
@@ -230,16 +230,16 @@ _GOOD = {"renewal": "renewal", "win": "winning"}
 
 def _instant(store: Store, settings: Settings, *, key: str, title: str, **more: Any) -> list[dict[str, Any]]:
     topics = more.get("topics", ())
-    if topics and store.was_told(key, topics):
+    if topics and store.alerts.was_sent(key, topics):
         return []
-    done = store.open_alert(key, title=title, channels=list(channels(settings)), **more)
-    told = done.is_new or done.joined
-    return [{"alert_id": done.alert_id, "rule": more["rule"], "title": title}] if told else []
+    done = store.alerts.open(key, title=title, channels=list(channels(settings)), **more)
+    has_news = done.is_new or done.joined
+    return [{"alert_id": done.alert_id, "rule": more["rule"], "title": title}] if has_news else []
 
 
 def _open_for(store: Store, settings: Settings, kind: str, cause: str, checks: Sequence[Check]) -> Opened:
     worst = checks[0]
-    return store.open_alert(
+    return store.alerts.open(
         _key(kind, cause),
         rule=f"monitor: {_family(worst)}",
         title=f"{kind} model, {cause}",
@@ -276,7 +276,11 @@ def _title(alert: Mapping[str, Any]) -> str:
 
 def _body(alert: Mapping[str, Any]) -> str:
     topics = alert["topics"] or {}
-    joined = [topic for topic, told in topics.items() if told and told == max(topics.values())]
+    joined = [
+        topic
+        for topic, round_number in topics.items()
+        if round_number and round_number == max(topics.values())
+    ]
     more = [f"new under this alert: {', '.join(joined)}"] if alert["round"] and joined else []
     lines = [
         *more,

@@ -56,5 +56,5 @@ def overall(checks: Iterable[Check]) -> Verdict:
     if any(check.verdict is Verdict.ALERT for check in checks):
         return Verdict.ALERT
     essential = [check for check in checks if check.is_essential]
-    known = essential and all(check.verdict is Verdict.OK for check in essential)
-    return Verdict.OK if known else Verdict.UNKNOWN
+    is_known = essential and all(check.verdict is Verdict.OK for check in essential)
+    return Verdict.OK if is_known else Verdict.UNKNOWN

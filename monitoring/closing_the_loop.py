@@ -26,7 +26,7 @@ def begin_tasks(store: Store, settings: Settings) -> list[str]:
     had = {row["alert_id"] for row in store.tasks(limit=1_000_000)}
     usual = {(row["account_id"], row["choice"]) for row in store.arms("playbook") if row["arm"] == "usual"}
     begun = []
-    for alert in store.alerts(state="standing"):
+    for alert in store.alerts.read(state="standing"):
         book = playbook_for(alert["rule"], playbooks)
         if book is None or alert["alert_id"] in had or (alert["account_id"], book.name) in usual:
             continue
@@ -70,7 +70,7 @@ def escalate(store: Store, settings: Settings) -> list[dict[str, Any]]:
     escalated = []
     for row in store.escalate_due({name: one.escalate_after_hours for name, one in books.items()}):
         to = books[row["playbook"]].escalate_to if row["playbook"] in books else "manager"
-        opened = store.open_alert(
+        opened = store.alerts.open(
             f"task:{row['task_id']}",
             rule=ESCALATION,
             title=f"overdue: {row['title']}",
@@ -92,7 +92,7 @@ def judged(store: Store) -> list[dict[str, Any]]:
     it is `perennial experiment start playbook`.
     """
     rows = store.tasks(limit=1_000_000)
-    outcomes = store.outcomes("renewal")
+    outcomes = store.outcomes.read("renewal")
     books_judged = []
     for name in sorted({row["playbook"] for row in rows}):
         mine = [row for row in rows if row["playbook"] == name]

@@ -58,7 +58,7 @@ def shifts(
     *,
     alpha: float = ALPHA,
     importance: Mapping[str, float] | None = None,
-    seen: Mapping[str, set] | None = None,
+    reference_levels: Mapping[str, set] | None = None,
 ) -> list[Shift]:
     """Test all columns of two windows together.
 
@@ -67,17 +67,17 @@ def shifts(
         columns: to test, as they are in the reference.
         alpha: chance of any false move.
         importance: column → mean |contribution|, any unit; absent columns count 0.
-        seen: categorical column → every category the whole reference holds, not only its sample.
+        reference_levels: categorical column → every category the whole reference holds, not only its sample.
 
     Returns:
         A row a test, those that moved first, heaviest first.
     """
-    found: list[Shift] = []
+    tested: list[Shift] = []
     for column in columns:
-        known = None if seen is None else seen.get(column)
-        found += _of_column(windows, column, known)
+        levels = None if reference_levels is None else reference_levels.get(column)
+        tested += _of_column(windows, column, levels)
     total = sum(importance.values()) if importance else 0.0
-    corrected = holm([shift.p for shift in found])
+    corrected = holm([shift.p for shift in tested])
     judged = [
         Shift(
             **{
@@ -87,7 +87,7 @@ def shifts(
                 "weight": importance.get(shift.column, 0.0) / total if importance and total else float("nan"),
             }
         )
-        for shift, p in zip(found, corrected, strict=True)
+        for shift, p in zip(tested, corrected, strict=True)
     ]
     return sorted(judged, key=lambda s: (not s.has_moved, -_heaviness(s), s.p, s.column, s.aspect))
 
@@ -142,19 +142,21 @@ Measure = Callable[[pd.Series, pd.Series], tuple[float, float]]
 """Two columns → how far apart they are, and the p-value of their being alike."""
 
 
-def _of_column(windows: Windows, column: str, seen: set | None) -> list[Shift]:
+def _of_column(windows: Windows, column: str, levels: set | None) -> list[Shift]:
     before = windows.reference[column]
     now = windows.current[column] if column in windows.current else pd.Series(np.nan, windows.current.index)
-    found = []
+    column_shifts = []
     if min(before.notna().sum(), now.notna().sum()) >= LEAST_ACCOUNTS:
         measure = _category_measure if is_category(before) else _number_measure
         effect, p = measure(before, now)
         least = _least(windows.pasts, column, "values", measure)
-        found.append(Shift(column, "values", effect, least, p, _moved_words(before.dropna(), now.dropna())))
-    found.append(_missing(windows.pasts, column, before, now))
+        column_shifts.append(
+            Shift(column, "values", effect, least, p, _moved_words(before.dropna(), now.dropna()))
+        )
+    column_shifts.append(_missing(windows.pasts, column, before, now))
     if is_category(before):
-        found.append(_new_category(windows.pasts, column, before, now, seen))
-    return found
+        column_shifts.append(_new_category(windows.pasts, column, before, now, levels))
+    return column_shifts
 
 
 def _least(pasts: Sequence[Past], column: str, aspect: str, measure: Measure) -> float:
@@ -190,22 +192,22 @@ def _missing_measure(before: pd.Series, now: pd.Series) -> tuple[float, float]:
 
 
 def _new_category(
-    pasts: Sequence[Past], column: str, before: pd.Series, now: pd.Series, seen: set | None
+    pasts: Sequence[Past], column: str, before: pd.Series, now: pd.Series, levels: set | None
 ) -> Shift:
     """Open vocabularies (a postal code) bring new categories all the time; that is their trend."""
-    known = set(before.dropna().astype(str)) | {str(value) for value in seen or ()}
-    effect, p = _novelty(known, len(before), now)
+    known_levels = set(before.dropna().astype(str)) | {str(value) for value in levels or ()}
+    effect, p = _novelty(known_levels, len(before), now)
     least = _least(pasts, column, "new category", _novelty_measure)
     present = now.dropna().astype(str)
-    fresh = present[~present.isin(known)]
+    fresh = present[~present.isin(known_levels)]
     common = ", ".join(fresh.value_counts().index[:3])
     words = f"never seen before: {common} ({len(fresh)} of {len(now)} rows)" if len(fresh) else "none new"
     return Shift(column, "new category", effect, least, p, words)
 
 
-def _novelty(known: set[str], rows_before: int, now: pd.Series) -> tuple[float, float]:
+def _novelty(known_levels: set[str], rows_before: int, now: pd.Series) -> tuple[float, float]:
     present = now.dropna().astype(str)
-    fresh = int((~present.isin(known)).sum())
+    fresh = int((~present.isin(known_levels)).sum())
     table = [[0, rows_before], [fresh, len(now) - fresh]]
     p = float(stats.fisher_exact(table, alternative="less").pvalue)
     return (fresh / len(now) if len(now) else 0.0), p

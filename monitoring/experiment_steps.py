@@ -50,7 +50,7 @@ def start(
         refuse_mixing(crm, arms)
     results(crm, question, subjects.assign(joined_at=crm.until), set(), arms)  # raises if it cannot be
     store.open_experiment(facts, drawn, _rows(subjects, crm))
-    store.audit(by, "experiment started", facts["experiment_id"], {"accounts": len(arms)})
+    store.audit.record(by, "experiment started", facts["experiment_id"], {"accounts": len(arms)})
     return status(store, crm, settings, facts["experiment_id"])
 
 
@@ -97,7 +97,7 @@ def end(
     name = status(store, crm, settings, name)["experiment"]
     result = _last_result(store, name)
     if store.end_experiment(name, by, because, result):
-        store.audit(by, "experiment ended", name, {"because": because})
+        store.audit.record(by, "experiment ended", name, {"because": because})
     facts = find(store, name)
     return told_of(facts, facts["result"])
 
@@ -185,7 +185,7 @@ def _acted(store: Store, facts: Mapping[str, Any]) -> set[str]:
     """Accounts for which the playbook that is tried was followed since the start."""
     if facts["question"] != PLAYBOOK:
         return set()
-    taken = pd.concat([store.actions(kind) for kind in ("renewal", "win")], ignore_index=True)
+    taken = pd.concat([store.judgements.actions(kind) for kind in ("renewal", "win")], ignore_index=True)
     followed = [
         (details or {}).get("playbook") == facts["choice"] and at >= facts["started_at"]
         for details, at in zip(taken["details"], taken["taken_at"], strict=True)

@@ -73,12 +73,12 @@ class Versus:
 
     def as_dict(self, one: str, other: str) -> dict[str, Any]:
         """The comparison with the forecasters' names."""
-        told = asdict(self)
+        result = asdict(self)
         for name in ("log_loss", "brier", "auc"):
-            pair = told[name]
-            told[name] = None if pair is None else {one: pair[0], other: pair[1]}
-        told["closer"] = {"one": one, "other": other}.get(self.closer, self.closer)
-        return told
+            pair = result[name]
+            result[name] = None if pair is None else {one: pair[0], other: pair[1]}
+        result["closer"] = {"one": one, "other": other}.get(self.closer, self.closer)
+        return result
 
 
 def versus(
@@ -124,9 +124,9 @@ def versus(
 
 
 def _unknown(rows: int, accounts: int, why: str, **pairs: Any) -> Versus:
-    known = dict.fromkeys(("log_loss", "brier", "auc")) | pairs
+    metrics = dict.fromkeys(("log_loss", "brier", "auc")) | pairs
     none = dict.fromkeys(("gain", "low", "high", "brier_gain"))
-    return Versus(rows, accounts, **known, **none, closer="unknown", why=why)
+    return Versus(rows, accounts, **metrics, **none, closer="unknown", why=why)
 
 
 MODEL, OWNERS, OVERRIDES = "model", "owners' forecasts", "overrides"
@@ -149,29 +149,29 @@ def who_was_right(crm: Crm, settings: Settings, kind: str | None = None) -> dict
         `calibration`: of the scores, over all and by what was done about them. `notes`: what is not there.
     """
     store = open_store(settings)
-    told: dict[str, Any] = {"compared": [], "categories": [], "calibration": [], "notes": []}
+    result: dict[str, Any] = {"compared": [], "categories": [], "calibration": [], "notes": []}
     for each in [kind] if kind else list(SUBJECTS):
         if crm.has(SUBJECTS[each]):
-            _of_kind(each, crm, store, settings.seed, told)
-    return told
+            _of_kind(each, crm, store, settings.seed, result)
+    return result
 
 
-def _of_kind(kind: str, crm: Crm, store: Store, seed: int, told: dict[str, Any]) -> None:
-    log = store.predictions(kind)
+def _of_kind(kind: str, crm: Crm, store: Store, seed: int, result: dict[str, Any]) -> None:
+    log = store.predictions.read(kind)
     if log.empty:
-        told["notes"].append(f"{kind}: no scores are logged; run `perennial score {kind}`")
+        result["notes"].append(f"{kind}: no scores are logged; run `perennial score {kind}`")
         return
-    outcomes = with_actions(judged(crm, kind, log, store.outcomes(kind)), store.actions(kind))
+    outcomes = with_actions(judged(crm, kind, log, store.outcomes.read(kind)), store.judgements.actions(kind))
     decided = outcomes.decided.assign(one=lambda rows: rows["p"])
     decided["other"] = _odds(decided["forecast"]).fillna(_stood(crm, kind, "forecast", decided, _odds))
-    told["compared"] += _compared(kind, OWNERS, decided, seed)
-    told["compared"] += _compared(kind, OVERRIDES, _overridden(crm, kind, log, store), seed)
-    told["categories"] += [
+    result["compared"] += _compared(kind, OWNERS, decided, seed)
+    result["compared"] += _compared(kind, OVERRIDES, _overridden(crm, kind, log, store), seed)
+    result["categories"] += [
         row for name in _worded(crm, kind) for row in _categories(crm, kind, name, decided)
     ]
-    told["calibration"] += _calibration(kind, decided)
+    result["calibration"] += _calibration(kind, decided)
     if decided["other"].isna().all() and len(decided):
-        told["notes"].append(
+        result["notes"].append(
             f"{kind}: no owner's forecast is known as it stood at the time; it is kept from now on with each "
             f"night's scores, where {SUBJECTS[kind]} have a column forecast"
         )
@@ -186,38 +186,38 @@ def _compared(kind: str, who: str, rows: pd.DataFrame, seed: int) -> list[dict[s
     for name, key in (("quarter", cohort_of(rows)), ("owner", rows["owner_id"])):
         groups = [(f"{name}={value}", part) for value, part in rows.groupby(key, sort=True)]
         parts += [(segment, part) for segment, part in groups if _accounts(part) >= LEAST_ACCOUNTS_EACH]
-    made = []
+    comparisons = []
     for segment, part in parts:
         least = {} if not segment else {"least_accounts": LEAST_ACCOUNTS_EACH}
         level = 1 - (1 - LEVEL) / max(len(parts) - 1, 1) if segment else LEVEL
-        found = versus(part, seed=seed, level=level, **least)
-        made.append({"kind": kind, "who": who, "segment": segment, **found.as_dict(MODEL, who)})
-    return made
+        comparison = versus(part, seed=seed, level=level, **least)
+        comparisons.append({"kind": kind, "who": who, "segment": segment, **comparison.as_dict(MODEL, who)})
+    return comparisons
 
 
 def _overridden(crm: Crm, kind: str, log: pd.DataFrame, store: Store) -> pd.DataFrame:
     """Decided rows with the override (`other`) of the newest score there was when it was noted (`one`)."""
-    made = store.overrides(kind)
-    made = made[made["probability"].notna()]
+    overrides = store.judgements.overrides(kind)
+    overrides = overrides[overrides["probability"].notna()]
     noted = pd.DataFrame(
         {
-            "subject_id": made["subject_id"].astype(object),
-            "made_at": pd.to_datetime(made["made_at"]).astype("datetime64[us]"),
-            "other": made["probability"].astype(float),
+            "subject_id": overrides["subject_id"].astype(object),
+            "made_at": pd.to_datetime(overrides["made_at"]).astype("datetime64[us]"),
+            "other": overrides["probability"].astype(float),
         }
     )
     log = log[log["subject_id"].isin(noted["subject_id"])].astype({"subject_id": object})
-    seen = pd.merge_asof(
+    matches = pd.merge_asof(
         noted.sort_values("made_at"),
         log.sort_values("scored_at"),
         left_on="made_at",
         right_on="scored_at",
         by="subject_id",
     )
-    seen = seen[seen["probability"].notna()].drop_duplicates(["subject_id", "as_of"], keep="last")
-    if seen.empty:
+    matches = matches[matches["probability"].notna()].drop_duplicates(["subject_id", "as_of"], keep="last")
+    if matches.empty:
         return log.iloc[:0].assign(y=0.0, one=0.0, other=0.0)
-    return judged(crm, kind, seen, store.outcomes(kind)).decided.assign(one=lambda rows: rows["p"])
+    return judged(crm, kind, matches, store.outcomes.read(kind)).decided.assign(one=lambda rows: rows["p"])
 
 
 def _stood(crm: Crm, kind: str, column: str, rows: pd.DataFrame, read: Any) -> pd.Series:
@@ -227,16 +227,16 @@ def _stood(crm: Crm, kind: str, column: str, rows: pd.DataFrame, read: Any) -> p
         return nothing
     wanted = f"\"table\" = '{SUBJECTS[kind]}' AND \"column\" = '{column}'"
     changes = crm.sql(f"SELECT id, changed_at, value FROM history WHERE {wanted}").to_pandas()
-    asked = rows.loc[rows["as_of"].notna(), ["subject_id", "as_of"]].reset_index(names="place")
-    if changes.empty or asked.empty:
+    moments = rows.loc[rows["as_of"].notna(), ["subject_id", "as_of"]].reset_index(names="place")
+    if changes.empty or moments.empty:
         return nothing
     changes = changes.astype({"id": object, "changed_at": "datetime64[us]"}).sort_values("changed_at")
-    asked = asked.astype({"subject_id": object, "as_of": "datetime64[us]"}).sort_values("as_of")
-    found = pd.merge_asof(
-        asked, changes, left_on="as_of", right_on="changed_at", left_by="subject_id", right_by="id",
+    moments = moments.astype({"subject_id": object, "as_of": "datetime64[us]"}).sort_values("as_of")
+    matches = pd.merge_asof(
+        moments, changes, left_on="as_of", right_on="changed_at", left_by="subject_id", right_by="id",
         allow_exact_matches=False,
     )  # fmt: skip
-    return read(found.set_index("place")["value"].reindex(rows.index))
+    return read(matches.set_index("place")["value"].reindex(rows.index))
 
 
 def _odds(values: pd.Series) -> pd.Series:
@@ -262,19 +262,19 @@ def _categories(crm: Crm, kind: str, column: str, decided: pd.DataFrame) -> list
         today = crm.frame(SUBJECTS[kind], [key, column]).drop_duplicates(key).set_index(key)[column]
         words = decided["subject_id"].map(today.astype(object))
         known_as = "as the CRM has it now, perhaps written after the fact"
-    made = []
+    result = []
     for word, rows in decided.groupby(words.astype(object), sort=True):
         good = int(rows["y"].sum())
         low, high = stats.binomtest(good, len(rows)).proportion_ci(0.9, method="wilson")
-        made.append({"kind": kind, "column": column, "category": str(word), "rows": len(rows),
+        result.append({"kind": kind, "column": column, "category": str(word), "rows": len(rows),
                      "came_true": good / len(rows), "low": float(low), "high": float(high),
                      "model": float(rows["p"].mean()), "known": known_as})  # fmt: skip
-    return made
+    return result
 
 
 def _calibration(kind: str, decided: pd.DataFrame) -> list[dict[str, Any]]:
     """What the scores said and what happened, over all and by what people did; 95 % intervals by account."""
-    made = []
+    result = []
     for segment, rows in [("all", decided), *treatments(decided)]:
         if not len(rows):
             continue
@@ -282,10 +282,10 @@ def _calibration(kind: str, decided: pd.DataFrame) -> list[dict[str, Any]]:
         gap, error, accounts = calibration_gap(y, p, account_codes(rows))
         spread = float(stats.t.ppf(0.975, max(accounts - 1, 1)) * error)
         limits = (None, None) if accounts < LEAST_ACCOUNTS_EACH else (gap - spread, gap + spread)
-        made.append({"kind": kind, "rows_of": segment, "rows": len(rows), "accounts": accounts,
+        result.append({"kind": kind, "rows_of": segment, "rows": len(rows), "accounts": accounts,
                      "said": float(p.mean()), "turned_out": float(y.mean()), "gap": gap,
                      "low": limits[0], "high": limits[1]})  # fmt: skip
-    return made
+    return result
 
 
 def _accounts(rows: pd.DataFrame) -> int:
@@ -311,17 +311,22 @@ def on_outcomes(
         settings: where the store is.
     """
     a, b = (str(show(kind, settings, version)["version"]) for version in (one, other))
-    found = compared(kind, a, b, crm, open_store(settings), settings.seed)
-    return found.as_dict(f"version {a}", f"version {b}")
+    comparison = compared(kind, a, b, crm, open_store(settings), settings.seed)
+    return comparison.as_dict(f"version {a}", f"version {b}")
 
 
 def compared(kind: str, one: str, other: str, crm: "Crm | None", store: Store, seed: int) -> Versus:
     """As `on_outcomes`, as it is."""
-    log = store.predictions(kind)
-    said = _said(kind, one, log, store).rename("one"), _said(kind, other, log, store).rename("other")
-    known = log.drop_duplicates(_KEY, keep="last")
-    both = known.merge(said[0].reset_index(), on=_KEY).merge(said[1].reset_index(), on=_KEY)
-    return versus(judged(crm, kind, both, store.outcomes(kind)).decided, seed=seed)
+    log = store.predictions.read(kind)
+    version_scores = (
+        _said(kind, one, log, store).rename("one"),
+        _said(kind, other, log, store).rename("other"),
+    )
+    logged = log.drop_duplicates(_KEY, keep="last")
+    both = logged.merge(version_scores[0].reset_index(), on=_KEY).merge(
+        version_scores[1].reset_index(), on=_KEY
+    )
+    return versus(judged(crm, kind, both, store.outcomes.read(kind)).decided, seed=seed)
 
 
 def former_checks(
@@ -342,22 +347,22 @@ def former_checks(
     return [former_check(kind, served, before, compared(kind, served, before, crm, store, seed))]
 
 
-def former_check(kind: str, served: str, before: str, found: Versus) -> Check:
+def former_check(kind: str, served: str, before: str, comparison: Versus) -> Check:
     """The verdict on a comparison of the champion (`one`) with the champion before it (`other`)."""
-    name, why = "former champion: log loss", f"version {served} beside version {before}: {found.why}"
-    if found.gain is None or found.log_loss is None:
+    name, why = "former champion: log loss", f"version {served} beside version {before}: {comparison.why}"
+    if comparison.gain is None or comparison.log_loss is None:
         return Check(name, "", None, None, Verdict.UNKNOWN, why)
-    least = WORTH_IT * found.log_loss[0]
-    is_better = found.closer == "other" and found.gain >= least
+    least = WORTH_IT * comparison.log_loss[0]
+    is_better = comparison.closer == "other" and comparison.gain >= least
     if is_better:
         why += f"; `perennial models rollback {kind}` brings version {before} back"
     verdict, cause = Verdict.ALERT if is_better else Verdict.OK, "former champion: would have done better"
-    return Check(name, "", found.gain, least, verdict, why, cause=cause)
+    return Check(name, "", comparison.gain, least, verdict, why, cause=cause)
 
 
 def _said(kind: str, version: str, log: pd.DataFrame, store: Store) -> pd.Series:
     """(subject, moment) → what a version said, served or not."""
     served = log.loc[log["model_version"] == version, [*_KEY, "probability"]]
-    unseen = store.shadows(kind, version)[[*_KEY, "probability"]]
+    unseen = store.predictions.shadows(kind, version)[[*_KEY, "probability"]]
     both = pd.concat([part for part in (served, unseen) if len(part)] or [served])
     return both.drop_duplicates(_KEY).set_index(_KEY)["probability"]

@@ -50,12 +50,15 @@ def exposition(store: Store) -> bytes:
 
 def _families(checks: list[dict[str, Any]]) -> dict[str, str]:
     """The worst verdict of each family; unknown only where nothing in it is known."""
-    found: dict[str, set[str]] = {}
+    verdicts_by_family: dict[str, set[str]] = {}
     for row in checks:
         family = row["name"].split(":", 1)[0].split(" (", 1)[0]
-        found.setdefault(family, set()).add(row["verdict"])
+        verdicts_by_family.setdefault(family, set()).add(row["verdict"])
     order = [str(verdict) for verdict in (Verdict.ALERT, Verdict.OK, Verdict.UNKNOWN)]
-    return {family: next(one for one in order if one in seen) for family, seen in found.items()}
+    return {
+        family: next(one for one in order if one in verdicts)
+        for family, verdicts in verdicts_by_family.items()
+    }
 
 
 def _most_telling(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -63,7 +66,7 @@ def _most_telling(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _alerts(store: Store, count: Gauge, hours: Gauge) -> None:
-    figures = store.alert_figures()
+    figures = store.alerts.figures()
     for state in ("open", "acknowledged", "closed"):
         count.labels(state).set(figures[state])
     for what in ("median_hours_to_close", "median_hours_to_acknowledge", "oldest_hours"):

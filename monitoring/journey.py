@@ -90,14 +90,16 @@ def _segments(crm: Crm) -> tuple[pd.DataFrame, set[str]]:
     counted = set(crm.frame("population", ["attribute"])["attribute"]) if crm.has("population") else set()
     for column in sorted((counted if audited else counted | set(_ACCOUNT_COLUMNS)) - audited):
         if crm.has("accounts", column):
-            own = crm.frame("accounts", ["account_id", column]).rename(columns={column: "value"})
-            parts.append(own.assign(attribute=column, value=own["value"].astype("string")).dropna())
+            column_values = crm.frame("accounts", ["account_id", column]).rename(columns={column: "value"})
+            parts.append(
+                column_values.assign(attribute=column, value=column_values["value"].astype("string")).dropna()
+            )
     if not parts:
         return pd.DataFrame(columns=["account_id", "attribute", "value", "share"]), set()
-    found = pd.concat(parts, ignore_index=True)
-    share = found["share"].astype(float) if "share" in found else pd.Series(1.0, found.index)
-    found = found.assign(share=share.fillna(1.0))[["account_id", "attribute", "value", "share"]]
-    return found, audited or set(found["attribute"])
+    segments = pd.concat(parts, ignore_index=True)
+    share = segments["share"].astype(float) if "share" in segments else pd.Series(1.0, segments.index)
+    segments = segments.assign(share=share.fillna(1.0))[["account_id", "attribute", "value", "share"]]
+    return segments, audited or set(segments["attribute"])
 
 
 def _reach(crm: Crm, attribute: str, segments: pd.DataFrame) -> list[Group]:
@@ -220,8 +222,8 @@ def _score_test(groups: list[Group]) -> float:
     common = float((n * rate).sum() / n.sum())
     if not _variance(common) > 0:
         return 1.0
-    own = np.maximum(_variance(rate), _variance((n * rate + 1) / (n + 2))) / n
-    design = np.maximum(np.array([g.error for g in groups]) ** 2 / own, 1.0)
+    own_variance = np.maximum(_variance(rate), _variance((n * rate + 1) / (n + 2))) / n
+    design = np.maximum(np.array([g.error for g in groups]) ** 2 / own_variance, 1.0)
     weight = n / (design * _variance(common))
     middle = (weight * rate).sum() / weight.sum()
     return float(stats.chi2.sf((weight * (rate - middle) ** 2).sum(), len(groups) - 1))

@@ -35,8 +35,8 @@ def stage_rows(crm: Crm) -> dict[str, pd.DataFrame]:
         "renewal": _renewals,
         "recommendation": _recommendations,
     }
-    made = {stage: make(crm) for stage, make in makers.items()}
-    return {stage: rows for stage, rows in made.items() if rows is not None and len(rows)}
+    rows_by_stage = {stage: make(crm) for stage, make in makers.items()}
+    return {stage: rows for stage, rows in rows_by_stage.items() if rows is not None and len(rows)}
 
 
 def reached(crm: Crm) -> pd.Series:
@@ -66,8 +66,8 @@ def answers(crm: Crm, kind: str) -> pd.DataFrame:
         return pd.DataFrame(
             {"account_id": [], "answered_at": pd.to_datetime([]), "score": np.array([], float)}
         )
-    found = pd.concat(parts)
-    return found[found["score"].notna()].assign(score=lambda rows: rows["score"].astype(float))
+    answered = pd.concat(parts)
+    return answered[answered["score"].notna()].assign(score=lambda rows: rows["score"].astype(float))
 
 
 def top_of_scale(score: pd.Series) -> float:
@@ -126,27 +126,27 @@ def _wins(crm: Crm) -> pd.DataFrame | None:
 
 def _satisfactions(crm: Crm) -> pd.DataFrame | None:
     """Answers on satisfaction (CSAT; where there is none, CES); going on is 80 % of the scale or more."""
-    found = answers(crm, "csat")
-    found = found if len(found) else answers(crm, "ces")
-    if found.empty:
+    answered = answers(crm, "csat")
+    answered = answered if len(answered) else answers(crm, "ces")
+    if answered.empty:
         return None
-    return _rows(found["account_id"], found["score"] >= _SATISFIED * top_of_scale(found["score"]))
+    return _rows(answered["account_id"], answered["score"] >= _SATISFIED * top_of_scale(answered["score"]))
 
 
 def _renewals(crm: Crm) -> pd.DataFrame | None:
     """Contracts whose outcome has matured; going on is renewal."""
     if not crm.has("contracts"):
         return None
-    found = renewal_snapshots(crm).drop_duplicates("subject_id")
-    matured = found["matured_at"].isna() | (found["matured_at"] <= crm.until)
-    known = found[found["label"].notna() & matured]
-    return _rows(known["account_id"], known["label"] == 1)
+    snapshots = renewal_snapshots(crm).drop_duplicates("subject_id")
+    matured = snapshots["matured_at"].isna() | (snapshots["matured_at"] <= crm.until)
+    decided = snapshots[snapshots["label"].notna() & matured]
+    return _rows(decided["account_id"], decided["label"] == 1)
 
 
 def _recommendations(crm: Crm) -> pd.DataFrame | None:
     """Answers on recommendation (NPS); going on is being a promoter, 9 or 10."""
-    found = answers(crm, "nps")
-    return _rows(found["account_id"], found["score"] >= NPS_PROMOTER) if len(found) else None
+    answered = answers(crm, "nps")
+    return _rows(answered["account_id"], answered["score"] >= NPS_PROMOTER) if len(answered) else None
 
 
 def _rows(account_id: pd.Series, went_on: pd.Series) -> pd.DataFrame:
@@ -166,13 +166,13 @@ def kpis(crm: Crm) -> list[dict[str, Any]]:
     """
     rows = []
     for kind in ("nps", "csat", "ces"):
-        found = answers(crm, kind)
-        found = found[found["answered_at"].notna()]
-        if found.empty:
+        answered = answers(crm, kind)
+        answered = answered[answered["answered_at"].notna()]
+        if answered.empty:
             continue
-        scale = top_of_scale(found["score"])
-        points = _nps_points(found["score"]) if kind == "nps" else found["score"]
-        for quarter, values in points.groupby(found["answered_at"].dt.to_period("Q")):
+        scale = top_of_scale(answered["score"])
+        points = _nps_points(answered["score"]) if kind == "nps" else answered["score"]
+        for quarter, values in points.groupby(answered["answered_at"].dt.to_period("Q")):
             unit = "points" if kind == "nps" else f"of {scale:g}"
             rows.append({"kpi": kind.upper(), "quarter": str(quarter), "unit": unit, **_mean(values)})
     return rows
@@ -202,8 +202,8 @@ def cost_of_acquisition(crm: Crm, segments: pd.DataFrame) -> list[dict[str, Any]
         cost = float((part["account_id"].map(spent).fillna(0.0) * part["share"]).sum())
         wins = float(part.loc[part["account_id"].isin(won), "share"].sum())
         each = cost / wins if wins else None
-        found = {"cost": cost, "wins": wins, "cost_per_win": each}
-        rows.append({"attribute": str(attribute), "segment": str(value), **found})
+        figures = {"cost": cost, "wins": wins, "cost_per_win": each}
+        rows.append({"attribute": str(attribute), "segment": str(value), **figures})
     return rows
 
 

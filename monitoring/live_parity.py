@@ -84,8 +84,8 @@ def parity_by_segment(
     checks = [_check("test data", row) for row in sure([row for row in of_test if row["primary"]])]
     for table in tables:
         if primary in table.metrics:
-            found = parity_checks(kind, table.rows, table.segments, table.threshold, (primary,))
-            checks += [_check(table.title, row) for row in sure(found)]
+            parity_rows = parity_checks(kind, table.rows, table.segments, table.threshold, (primary,))
+            checks += [_check(table.title, row) for row in sure(parity_rows)]
     if checks:
         return checks
     return [Check("parity: segments", "", None, None, Verdict.UNKNOWN, "the CRM has no segments to compare")]
@@ -98,14 +98,14 @@ def parity_table(
 
     Each row of `training.fairness.parity` with `kind`, and `source` (test data, or which live predictions).
     """
-    found = [("test data", row) for row in of_test]
+    sourced_rows = [("test data", row) for row in of_test]
     for table in tables:
         rows = parity_checks(kind, table.rows, table.segments, table.threshold, table.metrics)
-        found += [(table.title, row) for row in rows]
-    return [{"kind": kind, "source": source, **row} for source, row in found]
+        sourced_rows += [(table.title, row) for row in rows]
+    return [{"kind": kind, "source": source, **row} for source, row in sourced_rows]
 
 
-def proxy_checks(found: Sequence[dict[str, Any]]) -> list[Check]:
+def proxy_checks(proxies: Sequence[dict[str, Any]]) -> list[Check]:
     """What the served model reads that gives a segment away, as its training found."""
     return [
         Check(
@@ -117,24 +117,24 @@ def proxy_checks(found: Sequence[dict[str, Any]]) -> list[Check]:
             row["why"],
             cause=f"proxies of {row['attribute']}",
         )
-        for row in found
+        for row in proxies
     ]
 
 
-def sure(found: Sequence[dict[str, Any]], alpha: float = ALPHA) -> list[dict[str, Any]]:
+def sure(parity_rows: Sequence[dict[str, Any]], alpha: float = ALPHA) -> list[dict[str, Any]]:
     """The same rows, alerts that do not hold at `alpha` over all of them together made unknown."""
-    tested = sum(row["difference"] is not None for row in found)
+    tested = sum(row["difference"] is not None for row in parity_rows)
     least = norm.ppf(1 - alpha / max(tested, 1) / 2)
-    kept = []
-    for row in found:
+    result = []
+    for row in parity_rows:
         if row["verdict"] == "alert" and _z(row) < least:
             row = {
                 **row,
                 "verdict": "unknown",
                 "why": f"{row['why']}, but not surely enough for a nightly look",
             }
-        kept.append(row)
-    return kept
+        result.append(row)
+    return result
 
 
 def _z(row: dict[str, Any]) -> float:

@@ -6,43 +6,43 @@ import pandas as pd
 from features.columns import KEYS
 from features.crm.contract import SUBJECTS
 from features.crm.crm import Crm
-from features.snapshots import asked, win_horizon_days
+from features.snapshots import snapshots_for, win_horizon_days
 from monitoring.performance import Outcomes, split_decided
 from monitoring.windows import one_per_lead
 
 
-def judged(crm: Crm | None, kind: str, log: pd.DataFrame, told: pd.DataFrame) -> Outcomes:
+def judged(crm: Crm | None, kind: str, log: pd.DataFrame, outcomes: pd.DataFrame) -> Outcomes:
     """One prediction a subject and lead time, with its outcome where that may be judged.
 
     Args:
         crm: its own outcomes go first; None: there are only those told to the store.
         kind: `renewal` or `win`.
         log: predictions as `Store.predictions` gives them.
-        told: outcomes as `Store.outcomes` gives them. A deal counts as won only within
+        outcomes: outcomes as `Store.outcomes` gives them. A deal counts as won only within
             the horizon of its score.
     """
     rows = log[log["probability"].notna()].reset_index(drop=True)
     if crm is None or not crm.has(SUBJECTS[kind]):
-        known = pd.DataFrame({"label": np.nan, "matured_at": pd.NaT}, index=rows.index)
+        labelled = pd.DataFrame({"label": np.nan, "matured_at": pd.NaT}, index=rows.index)
     else:
         wanted = pd.DataFrame({KEYS[SUBJECTS[kind]]: rows["subject_id"], "as_of": rows["as_of"]})
         wanted = wanted if rows["as_of"].notna().any() else wanted.drop(columns="as_of")
-        known = asked(crm, kind, wanted)
+        labelled = snapshots_for(crm, kind, wanted)
     rows = rows.assign(
         p=rows["probability"],
-        label=known["label"].to_numpy(float),
-        matured_at=pd.to_datetime(known["matured_at"]).to_numpy("datetime64[us]"),
+        label=labelled["label"].to_numpy(float),
+        matured_at=pd.to_datetime(labelled["matured_at"]).to_numpy("datetime64[us]"),
     )
-    rows["label"] = rows["label"].where(rows["label"].notna(), _told_label(crm, kind, rows, told))
-    latest = told["decided_at"].max() if len(told) else pd.NaT
+    rows["label"] = rows["label"].where(rows["label"].notna(), _told_label(crm, kind, rows, outcomes))
+    latest = outcomes["decided_at"].max() if len(outcomes) else pd.NaT
     days = [day for day in (None if crm is None else crm.until, latest) if pd.notna(day)]
     until = max(days, default=pd.Timestamp.min)
     return split_decided(one_per_lead(rows, kind), until)
 
 
-def _told_label(crm: Crm | None, kind: str, rows: pd.DataFrame, told: pd.DataFrame) -> pd.Series:
+def _told_label(crm: Crm | None, kind: str, rows: pd.DataFrame, outcomes: pd.DataFrame) -> pd.Series:
     """(n,) the label that outcomes sent to the store give each prediction; NaN where they tell nothing."""
-    by_subject = told.set_index("subject_id")
+    by_subject = outcomes.set_index("subject_id")
     outcome = pd.Series(by_subject["outcome"].reindex(rows["subject_id"]).to_numpy(float), rows.index)
     if kind == "renewal":
         return outcome

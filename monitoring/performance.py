@@ -55,10 +55,10 @@ def split_decided(rows: pd.DataFrame, until: pd.Timestamp) -> Outcomes:
     Returns:
         A row is judged once it has matured, or when 95 % of its cohort (month and lead time) are decided.
     """
-    known = rows["label"].notna()
+    is_known = rows["label"].notna()
     cohort = [cohort_of(rows), rows["lead_bucket"]]
-    is_complete = known.groupby(cohort).transform("mean") >= COHORT_DECIDED
-    judged = known & ((rows["matured_at"] <= until) | is_complete)
+    is_complete = is_known.groupby(cohort).transform("mean") >= COHORT_DECIDED
+    judged = is_known & ((rows["matured_at"] <= until) | is_complete)
     decided = rows[judged].assign(y=rows.loc[judged, "label"].astype(float))
     return Outcomes(decided, rows[~judged])
 
@@ -199,14 +199,14 @@ def _slope_error(logit: np.ndarray, y: np.ndarray, slope: float, shift: float, a
 
 def _auc_check(y: np.ndarray, p: np.ndarray, account: np.ndarray, promised: float | None, seed: int) -> Check:
     expected = expected_auc(p) if promised is None else promised
-    found = auc(y, p)
+    measured = auc(y, p)
     error = _auc_error(y, p, account)
     limit = expected - AUC_SLACK
     groups = len(np.unique(account))
-    is_off = found < limit and _p_beyond(limit - found, 0.0, error, groups) / 2 <= ALPHA_EACH
+    is_off = measured < limit and _p_beyond(limit - measured, 0.0, error, groups) / 2 <= ALPHA_EACH
     source = "the scores themselves claim" if promised is None else "the model had on later data"
-    why = f"{found:.3f} ± {1.96 * error:.3f}; {source} {expected:.3f}"
-    return Check("performance: AUC", "", found, limit, _verdict(is_off), why)
+    why = f"{measured:.3f} ± {1.96 * error:.3f}; {source} {expected:.3f}"
+    return Check("performance: AUC", "", measured, limit, _verdict(is_off), why)
 
 
 def _auc_error(y: np.ndarray, p: np.ndarray, account: np.ndarray) -> float:
@@ -228,9 +228,9 @@ def _log_loss_check(y: np.ndarray, p: np.ndarray, account: np.ndarray, seed: int
     gain, _, high = bootstrap_gain(
         losses(y, constant) - losses(y, p), account, times=2000, level=1 - 2 * ALPHA_EACH, seed=seed
     )
-    found, mark = log_loss(y, p), log_loss(y, constant)
-    why = f"{found:.3f}; a constant rate would have {mark:.3f} (gain {gain:+.3f})"
-    return Check("performance: log loss", "", found, mark, _verdict(high < 0), why)
+    measured, mark = log_loss(y, p), log_loss(y, constant)
+    why = f"{measured:.3f}; a constant rate would have {mark:.3f} (gain {gain:+.3f})"
+    return Check("performance: log loss", "", measured, mark, _verdict(high < 0), why)
 
 
 def _parts(decided: pd.DataFrame) -> list[Check]:

@@ -38,7 +38,7 @@ WINDOW_DAYS = 90
 ALPHA_SCORES = 0.005
 SCORE = "probability"
 LEAST_OF_SCORES = 0.15
-"""Scores of rows learnt from are a little sharper than of new ones; that much is no drift."""
+"""Scores of rows trained on are a little sharper than of new ones; that much is no drift."""
 
 NEGLIGIBLE = 0.02
 """A column that carries less than 2 % of the score may move: it is shown, and no alert."""
@@ -83,25 +83,27 @@ def monitor(
             expected="a trained model", found="none", do=f"Run `perennial train {kind or 'renewal'}` first."
         )
     looked = [Look(each, loaded, crm, settings, store, since, say) for each, loaded in served.items()]
-    told = [_of_kind(look) for look in looked]
+    results = [_of_kind(look) for look in looked]
     changed = [alert for look in looked for alert in champion_alert(store, settings, look.kind, look.version)]
     sent = send_due(store, settings, say=say)
-    checks = [check for found in told for check in found["found"]]
-    reports = {look.kind: found["paths"] for look, found in zip(looked, told, strict=True) if found["paths"]}
+    checks = [check for result in results for check in result["checks"]]
+    reports = {
+        look.kind: result["paths"] for look, result in zip(looked, results, strict=True) if result["paths"]
+    }
     return {
-        "verdict": str(min((found["verdict"] for found in told), key=_WORST_FIRST.index)),
+        "verdict": str(min((result["verdict"] for result in results), key=_WORST_FIRST.index)),
         "checks": checks,
-        "parity": {look.kind: found["parity"] for look, found in zip(looked, told, strict=True)},
+        "parity": {look.kind: result["parity"] for look, result in zip(looked, results, strict=True)},
         "declared": {look.kind: declared(look.kind, threshold(look.loaded.model)) for look in looked},
         "html": next((paths["html"] for paths in reports.values()), None),
         "reports": reports,
         "alerts": {
-            "opened": [*changed, *(alert for found in told for alert in found["alerts"]["opened"])],
-            "grown": [alert for found in told for alert in found["alerts"]["grown"]],
-            "standing": sum(found["alerts"]["standing"] for found in told),
-            "closed": sum(found["alerts"]["closed"] for found in told),
+            "opened": [*changed, *(alert for result in results for alert in result["alerts"]["opened"])],
+            "grown": [alert for result in results for alert in result["alerts"]["grown"]],
+            "standing": sum(result["alerts"]["standing"] for result in results),
+            "closed": sum(result["alerts"]["closed"] for result in results),
             **sent,
-            "figures": store.alert_figures(kind),
+            "figures": store.alerts.figures(kind),
         },
     }
 
@@ -138,32 +140,32 @@ class Look:
 
 def _of_kind(look: Look) -> dict[str, Any]:
     """All checks of one model, its report, and the alerts that follow."""
-    log = look.store.predictions(look.kind, look.since)
+    log = look.store.predictions.read(look.kind, look.since)
     log = log[log["model_version"] == look.version]
     look.say(f"{look.kind}: {len(log):,} predictions of model {look.version}")
     checks, table, paths = _looked_at(look, log) if len(log) else ([_nothing_logged(look)], [], {})
     verdict = overall(checks)
     alerts = settle(look.store, look.settings, look.kind, checks)
-    found = [{"kind": look.kind, **check.as_dict()} for check in checks]
-    summary = {"verdict": str(verdict), "version": look.version, "checks": found, "reports": paths}
+    check_rows = [{"kind": look.kind, **check.as_dict()} for check in checks]
+    summary = {"verdict": str(verdict), "version": look.version, "checks": check_rows, "reports": paths}
     look.store.record_run(_report_name(look, log), "monitor", look.kind, summary)
-    return {"verdict": verdict, "found": found, "parity": table, "paths": paths, "alerts": alerts}
+    return {"verdict": verdict, "checks": check_rows, "parity": table, "paths": paths, "alerts": alerts}
 
 
 def _looked_at(look: Look, log: pd.DataFrame) -> tuple[list[Check], list[dict[str, Any]], dict[str, str]]:
     """The checks of a model that has scored, parity by segment, and the report's paths where there is one."""
     details = show(look.kind, look.settings, look.version)
     compared, tested, checks = _drift(look, load_reference(Path(details["folder"])), log)
-    outcomes = judged(look.crm, look.kind, log, look.store.outcomes(look.kind))
-    outcomes = with_actions(outcomes, look.store.actions(look.kind))
+    outcomes = judged(look.crm, look.kind, log, look.store.outcomes.read(look.kind))
+    outcomes = with_actions(outcomes, look.store.judgements.actions(look.kind))
     checks += performance(outcomes, (details["result"].get("forward") or {}).get("auc"), look.settings.seed)
     before = details.get("previous_champion")
     checks += former_checks(look.kind, look.version, before, look.crm, look.store, look.settings.seed)
     checks += _quality(look.crm)
     tables = live_rows(look.loaded.model, look.crm, outcomes)
-    kept = load_parity(Path(details["folder"]))
-    checks += parity_by_segment(look.kind, kept["parity"], tables) + proxy_checks(kept["proxies"])
-    table = parity_table(look.kind, kept["parity"], tables)
+    stored = load_parity(Path(details["folder"]))
+    checks += parity_by_segment(look.kind, stored["parity"], tables) + proxy_checks(stored["proxies"])
+    table = parity_table(look.kind, stored["parity"], tables)
     if compared is None:
         return checks, table, {}
     from monitoring.evidently_report import drift_report
@@ -205,16 +207,16 @@ def _drift(
         )
         return None, [], _unknown_drift(why)
     columns = [name for name in look.loaded.model.features if name in reference]
-    seen = {name: set(levels) for name, levels in look.loaded.model.encoding.levels.items()}
+    reference_levels = {name: set(levels) for name, levels in look.loaded.model.encoding.levels.items()}
     weights = importance(look.loaded, compared.reference)
-    tested = shifts(compared, columns, importance=weights, seen=seen)
+    tested = shifts(compared, columns, importance=weights, reference_levels=reference_levels)
     scores = shifts(compared, [SCORE], alpha=ALPHA_SCORES)
     return compared, [*scores, *tested], [*drift_checks(tested), *score_checks(scores)]
 
 
 def _logged(look: Look, log: pd.DataFrame) -> pd.DataFrame:
     """Feature rows of the served model with the score each got."""
-    rows = look.store.logged_features(look.kind, look.since)
+    rows = look.store.predictions.features(look.kind, look.since)
     rows = rows[rows["model_version"] == look.version]
     if look.since is None and rows["as_of"].notna().any():
         rows = rows[rows["as_of"] > rows["as_of"].max() - pd.Timedelta(days=WINDOW_DAYS)]
@@ -225,8 +227,8 @@ def _logged(look: Look, log: pd.DataFrame) -> pd.DataFrame:
 def importance(loaded: Loaded, rows: pd.DataFrame) -> dict[str, float]:
     """Column → mean |contribution| to the score, in log-odds, over a sample of rows."""
     sample = rows.iloc[np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).astype(int)]
-    found = contributions(loaded.model, sample)
-    return dict(zip(found.names, np.abs(found.values).mean(axis=0).tolist(), strict=True))
+    explanation = contributions(loaded.model, sample)
+    return dict(zip(explanation.names, np.abs(explanation.values).mean(axis=0).tolist(), strict=True))
 
 
 def drift_checks(tested: Sequence[Shift]) -> list[Check]:
@@ -288,8 +290,8 @@ def _report_name(look: Look, log: pd.DataFrame) -> str:
     """Equal for an equal look, so that a repeated run replaces its report."""
     newest = str(log["as_of"].max()) if len(log) else ""
     data = look.crm.fingerprint if len(log) else None
-    told = json.dumps([look.kind, look.version, newest, len(log), str(look.since), data])
-    return f"monitor-{look.kind}-{look.version}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    content = json.dumps([look.kind, look.version, newest, len(log), str(look.since), data])
+    return f"monitor-{look.kind}-{look.version}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
 def _unknown_drift(why: str) -> list[Check]:

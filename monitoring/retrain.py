@@ -12,7 +12,7 @@ from features.crm.contract import SUBJECTS
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
-from features.snapshots import asked
+from features.snapshots import snapshots_for
 from monitoring.alerts import champion_alert, model_alert, send_due
 from monitoring.store import open_store
 from training.model_versions import model_name
@@ -68,21 +68,21 @@ def retrain(
 
 
 def train_by_hand(
-    kind: str, crm: "Crm", settings: Settings, *, say: Say = silent, **asked: Any
+    kind: str, crm: "Crm", settings: Settings, *, say: Say = silent, **arguments: Any
 ) -> dict[str, Any]:
     """`training.train.train`, and an alert where another model leads now or a gate failed.
 
     Args:
         kind, crm, settings, say: as there.
-        asked: its further arguments.
+        arguments: its further arguments.
 
     Returns:
         What it returns; raises what it raises.
     """
-    made = train(kind, crm, settings, say=say, **asked)
+    result = train(kind, crm, settings, say=say, **arguments)
     _tell(kind, settings, "trained by hand")
     send_due(open_store(settings), settings, say=say)
-    return made
+    return result
 
 
 def _of_kind(
@@ -108,16 +108,25 @@ def _tell(kind: str, settings: Settings, why: str) -> dict[str, Any]:
     if newest is None:
         return {"kind": kind, "what": "kept", "why": why}
     store, version, leads = open_store(settings), newest["version"], newest["alias"] == "champion"
-    failed = [f"{gate}: {told['why']}" for gate, told in newest["gates"].items() if told["passed"] is False]
-    told = why if leads else f"{why}; not promoted, as it failed {'; '.join(failed)}"
+    failed = [
+        f"{gate}: {explanation['why']}"
+        for gate, explanation in newest["gates"].items()
+        if explanation["passed"] is False
+    ]
+    explanation = why if leads else f"{why}; not promoted, as it failed {'; '.join(failed)}"
     run = f"train-{kind}-{version}"
     if run not in {row["run_id"] for row in store.runs("train", kind)}:
         if leads:
             champion_alert(store, settings, kind, version)
         elif failed:
             model_alert(store, settings, kind, version, rule="gate failed", reasons=failed)
-        store.record_run(run, "train", kind, {"alias": newest["alias"], "why": told})
-    return {"kind": kind, "what": "promoted" if leads else "challenger", "why": told, "version": version}
+        store.record_run(run, "train", kind, {"alias": newest["alias"], "why": explanation})
+    return {
+        "kind": kind,
+        "what": "promoted" if leads else "challenger",
+        "why": explanation,
+        "version": version,
+    }
 
 
 def _is_due(kind: str, crm: "Crm", settings: Settings) -> tuple[bool, str]:
@@ -155,7 +164,7 @@ def _newest(kind: str, settings: Settings) -> dict[str, Any] | None:
 def _telling_alert(kind: str, since: pd.Timestamp, settings: Settings) -> dict[str, Any] | None:
     """A standing alert that newer data may mend, opened or grown after the last training."""
     moment = since.tz_convert("UTC").tz_localize(None) if since.tz else since
-    for alert in open_store(settings).alerts(state="standing", kind=kind):
+    for alert in open_store(settings).alerts.read(state="standing", kind=kind):
         if alert["rule"].startswith(_TELLING_RULES) and alert["opened_at"] > moment:
             return alert
     return None
@@ -165,12 +174,12 @@ def _decided_since(kind: str, crm: "Crm", moment: pd.Timestamp, result: dict[str
     """Contracts or deals whose outcome has become fit to train on since; undated: more than there were."""
     table = SUBJECTS[kind]
     if not crm.dated(kind):
-        known = asked(crm, kind, crm.frame(table, [KEYS[table]]))["label"].notna().sum()
-        return max(0, int(known) - int(result.get("rows", 0)))
+        count = snapshots_for(crm, kind, crm.frame(table, [KEYS[table]]))["label"].notna().sum()
+        return max(0, int(count) - int(result.get("rows", 0)))
     if kind == "win":
         closed = crm.frame(table, ["closed_at"])["closed_at"] if crm.has(table, "closed_at") else None
         return 0 if closed is None else int((closed >= moment).sum())
-    now = asked(crm, kind, crm.frame(table, [KEYS[table]]))
+    now = snapshots_for(crm, kind, crm.frame(table, [KEYS[table]]))
     fresh = (now["matured_at"] > moment) & (now["matured_at"] <= crm.until)
     return int((fresh & now["label"].notna()).sum())
 

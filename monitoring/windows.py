@@ -71,8 +71,10 @@ def one_per_lead(rows: pd.DataFrame, kind: str) -> pd.DataFrame:
     )
     place = np.arange(len(rows))
     ranked = key.assign(place=place).sort_values(["away", "as_of", "place"])
-    kept = np.sort(ranked.drop_duplicates(["subject", "bucket"])["place"].to_numpy())
-    return pd.concat([rows.iloc[kept], pd.Series(bucket[kept], rows.index[kept], name="lead_bucket")], axis=1)
+    chosen = np.sort(ranked.drop_duplicates(["subject", "bucket"])["place"].to_numpy())
+    return pd.concat(
+        [rows.iloc[chosen], pd.Series(bucket[chosen], rows.index[chosen], name="lead_bucket")], axis=1
+    )
 
 
 def windows(
@@ -131,16 +133,16 @@ def _pasts(
 
 
 def _weekdays(
-    known: pd.DataFrame, current: pd.DataFrame, mix: pd.Series, generator: np.random.Generator
+    reference: pd.DataFrame, current: pd.DataFrame, mix: pd.Series, generator: np.random.Generator
 ) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
     """Where scores were made on a few weekdays only: past rows of other weekdays against those of the same.
 
     What is logged once a week looks different on a Monday, and snapshots for training fall on all days.
     """
-    same = known["as_of"].dt.weekday.isin(current["as_of"].dt.weekday.unique())
+    same = reference["as_of"].dt.weekday.isin(current["as_of"].dt.weekday.unique())
     if current["as_of"].dt.weekday.nunique() > _FEW_WEEKDAYS:
         return []
-    return [(_like(known[~same], mix, generator), _like(known[same], mix, generator))]
+    return [(_like(reference[~same], mix, generator), _like(reference[same], mix, generator))]
 
 
 def _stretch(away: float, before: pd.DataFrame, after: pd.DataFrame) -> float:

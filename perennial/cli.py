@@ -25,7 +25,8 @@ from perennial.commands import (
 )
 
 app = group(
-    "Renewal and win odds from CRM activity, honest about time, cause, uncertainty.", no_args_is_help=True
+    "Renewal and win probability from CRM activity, honest about time, cause, uncertainty.",
+    no_args_is_help=True,
 )
 for name, commands in (
     ("features", data_commands.features_app),
@@ -148,9 +149,9 @@ def score(
     """Score every contract that is due, or every open opportunity."""
     from serving.scoring.batch import asked_rows, require_some, score
 
-    asked = None if rows is None else asked_rows(rows, kind)
-    frame = score(kind, data, settings, as_of=moment(as_of, "--as-of"), rows=asked, say=say)
-    if asked is not None:
+    requested = None if rows is None else asked_rows(rows, kind)
+    frame = score(kind, data, settings, as_of=moment(as_of, "--as-of"), rows=requested, say=say)
+    if requested is not None:
         require_some(frame, kind)
     return {"kind": kind, "rows": frame.to_dict("records")}
 

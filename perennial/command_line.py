@@ -53,13 +53,13 @@ def moment(text: str | None, option: str) -> Any:
 
 def _with_options(command: Command, drop: tuple[str, ...], options: dict[str, Any]) -> Any:
     """The signature of `command` less the parameters we fill ourselves, plus shared options."""
-    own = inspect.signature(command)
-    kept = [parameter for name, parameter in own.parameters.items() if name not in drop]
+    signature = inspect.signature(command)
+    remaining = [parameter for name, parameter in signature.parameters.items() if name not in drop]
     more = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for name, (annotation, default) in options.items()
     ]
-    return own.replace(parameters=kept + more)
+    return signature.replace(parameters=remaining + more)
 
 
 def prints(show: str) -> Callable[[Command], Command]:
@@ -173,8 +173,8 @@ def run(app: typer.Typer) -> None:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message(), file=sys.stderr)
             sys.exit(error.exit_code)
-        told = " ".join(error.format_message().split())
-        print(f"perennial: {told} See `perennial --help`.", file=sys.stderr)
+        message = " ".join(error.format_message().split())
+        print(f"perennial: {message} See `perennial --help`.", file=sys.stderr)
         sys.exit(error.exit_code)
     except typer.Abort:
         sys.exit(130)

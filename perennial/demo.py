@@ -41,27 +41,27 @@ def demo(settings: Settings, *, accounts: int, say: Say = silent) -> dict[str, A
     home = settings.home / "demo"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
-    own = settings.model_copy(update={"home": home, "database_url": None})
+    demo_settings = settings.model_copy(update={"home": home, "database_url": None})
     files = str(home / "crm-files")
     say(f"1/7 Simulating {accounts} accounts and four years of their CRM")
-    simulate(Path(files), accounts=accounts, seed=own.seed)
-    last_day = ingest(files, own).until.normalize()
+    simulate(Path(files), accounts=accounts, seed=demo_settings.seed)
+    last_day = ingest(files, demo_settings).until.normalize()
     that_day = last_day - pd.Timedelta(days=LOOK_BACK_DAYS)
-    past = ingest(files, own, until=that_day)
+    past = ingest(files, demo_settings, until=that_day)
     say(f"2/7 Training on what was known on {that_day:%Y-%m-%d}")
-    trained = {kind: train(kind, past, own, trials=TRIALS, say=_indented(say)) for kind in KINDS}
+    trained = {kind: train(kind, past, demo_settings, trials=TRIALS, say=_indented(say)) for kind in KINDS}
     say(f"3/7 Scoring as on {that_day:%Y-%m-%d}")
-    said = {kind: score(kind, past, own, say=_indented(say)) for kind in KINDS}
+    past_scores = {kind: score(kind, past, demo_settings, say=_indented(say)) for kind in KINDS}
     say(f"4/7 Looking at what happened between then and {last_day:%Y-%m-%d}, and scoring again")
-    whole = ingest(files, own)
-    today = {kind: score(kind, whole, own, say=_indented(say)) for kind in KINDS}
+    whole = ingest(files, demo_settings)
+    today = {kind: score(kind, whole, demo_settings, say=_indented(say)) for kind in KINDS}
     say("5/7 Monitoring: drift, performance and parity of what was said")
-    watched = monitor(whole, own, say=_indented(say))
+    watched = monitor(whole, demo_settings, say=_indented(say))
     say("6/7 Estimating what contact before a renewal changes")
-    timed = timing(whole, own, say=_indented(say))
+    timed = timing(whole, demo_settings, say=_indented(say))
     say("7/7 Deriving customer profiles")
-    found = profiles(whole, own, say=_indented(say))
-    hindsight = _hindsight(said["renewal"], whole.frame("contracts"))
+    customer_profiles = profiles(whole, demo_settings, say=_indented(say))
+    hindsight = _hindsight(past_scores["renewal"], whole.frame("contracts"))
     result = {
         "home": str(home),
         "then": str(that_day.date()),
@@ -70,7 +70,7 @@ def demo(settings: Settings, *, accounts: int, say: Say = silent) -> dict[str, A
         "hindsight": hindsight,
         "monitor": watched,
         "timing": timed,
-        "profiles": found,
+        "profiles": customer_profiles,
     }
     return result | {"summary": _summary(result, today)}
 
@@ -79,9 +79,9 @@ def _indented(say: Say) -> Say:
     return lambda line: say(f"    {line}")
 
 
-def _hindsight(said: pd.DataFrame, contracts: pd.DataFrame) -> dict[str, float]:
+def _hindsight(scores: pd.DataFrame, contracts: pd.DataFrame) -> dict[str, float]:
     """How the renewals listed on that day ended: the first third of the list against the last third."""
-    ended = said.merge(contracts[["contract_id", "renewed"]], on="contract_id")
+    ended = scores.merge(contracts[["contract_id", "renewed"]], on="contract_id")
     ended = ended[ended["renewed"].notna() & ended["probability"].notna()].sort_values("probability")
     lost = 1 - ended["renewed"].astype(float)
     third = max(len(ended) // 3, 1)
@@ -126,7 +126,7 @@ def _summary(result: dict[str, Any], today: dict[str, pd.DataFrame]) -> list[str
         "[bold]When to make contact[/]",
         f"  {_timing(result['timing'])}",
         "",
-        "[bold]Whom to target[/]",
+        "[bold]Target account list[/]",
         f"  {_profiles(result['profiles'])}",
         "",
         "[bold]Can it be trusted?[/]",
@@ -152,22 +152,22 @@ def _timing(timed: dict[str, Any]) -> str:
         return "The data cannot tell which window is best: " + "; ".join(timed.get("notes", []))
     rows = {row["bucket"]: row for row in timed["rows"] if row.get("group", "all") == "all"}
     raw = max(rows.values(), key=lambda row: -1.0 if row["raw"] is None else row["raw"])
-    told = (
+    sentence = (
         f"First contact {best} days before the end renews {text.percent(rows[best]['estimate'])}, "
         f"none at all {text.percent(rows['none']['estimate'])}."
     )
     others = [bucket for bucket in alike if bucket != best]
     if others:
-        told += f" Not distinguishable from it: {', '.join(others)}."
+        sentence += f" Not distinguishable from it: {', '.join(others)}."
     if raw["bucket"] != best:
-        told += f" Raw rates would have said {raw['bucket']}."
-    return told
+        sentence += f" Raw rates would have said {raw['bucket']}."
+    return sentence
 
 
-def _profiles(found: dict[str, Any]) -> str:
-    if not found["profiles"]:
+def _profiles(result: dict[str, Any]) -> str:
+    if not result["profiles"]:
         return "No profile holds up on later data."
-    best = found["profiles"][0]
+    best = result["profiles"][0]
     return f"Best profile: {best['rule']} ({best['n']} customers, {text.percent(best['share'])})."
 
 

@@ -83,7 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(
         title="Perennial",
-        description="Odds of renewal and of winning, with reasons. Errors are RFC 9457 problem details.",
+        description="Likelihood to renew and of winning, with reasons. Errors are RFC 9457 problem details.",
         version="1",
         docs_url=None,  # the stock page loads its scripts from elsewhere; ours is drawn here
         redoc_url=None,
@@ -138,14 +138,14 @@ async def _nowhere(request: Request) -> Response:
 
 def _other_methods(routes: Sequence[BaseRoute], scope: Scope) -> set[str]:
     """The methods by which routes would answer at this address."""
-    found: set[str] = set()
+    methods: set[str] = set()
     for route in routes:
         included = getattr(route, "original_router", None)  # how FastAPI holds a router that was included
         if included is not None:
-            found |= _other_methods(included.routes, scope)
+            methods |= _other_methods(included.routes, scope)
         elif route.matches(scope)[0] is Match.PARTIAL:
-            found |= getattr(route, "methods", None) or set()
-    return found
+            methods |= getattr(route, "methods", None) or set()
+    return methods
 
 
 def _open(settings: Settings, metrics: Metrics) -> Running:

@@ -222,13 +222,13 @@ class _Passing:
 
 def _limited(receive: Receive, most: int) -> Receive:
     """`receive` that ends a body longer than announced, or not announced, after `most` bytes."""
-    seen = 0
+    received_bytes = 0
 
     async def counted() -> Message:
-        nonlocal seen
+        nonlocal received_bytes
         message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > most:
+        received_bytes += len(message.get("body", b""))
+        if received_bytes > most:
             raise HTTPException(413, _too_large(most))
         return message
 

@@ -95,13 +95,13 @@ class WorkedOut:
         if path is None:
             return Told(None, "No CRM data were ingested yet. Run `perennial ingest SOURCE`.")
         with self._turn:
-            kept = self._kept(name, path)
-            if kept is None:
+            stored = self._kept(name, path)
+            if stored is None:
                 self._wanted = [name, *(other for other in self._wanted if other != name)]
                 self._go_on()
-                kept = self._kept(name, path)
-        if kept is not None:
-            return Told(None, kept["problem"]) if "problem" in kept else Told(kept["value"])
+                stored = self._kept(name, path)
+        if stored is not None:
+            return Told(None, stored["problem"]) if "problem" in stored else Told(stored["value"])
         if self._has_failed(path):
             return Told(None, "This could not be worked out; the log of the service says why.")
         return Told(None, COMES, True)
@@ -121,16 +121,16 @@ class WorkedOut:
             self._go_on()
 
     def _kept(self, name: str, path: Path) -> dict[str, Any] | None:
-        seen = self._read.get(name)
-        if seen is None or seen[0] != path:
+        cached = self._read.get(name)
+        if cached is None or cached[0] != path:
             if not path.is_file():
                 return None
-            told = json.loads(path.read_text())
+            content = json.loads(path.read_text())
             read = READ.get(name.partition("@")[0])
-            if read is not None and "value" in told:
-                told["value"] = read(told["value"])
-            self._read[name] = seen = path, told
-        return seen[1]
+            if read is not None and "value" in content:
+                content["value"] = read(content["value"])
+            self._read[name] = cached = path, content
+        return cached[1]
 
     def _go_on(self) -> None:
         """Note what has ended, and start the next of each lane that is free."""
@@ -168,10 +168,10 @@ class WorkedOut:
 
 def forget(settings: Settings) -> int:
     """Remove every kept answer (they name customers), and say how many there were."""
-    kept = list((settings.home / FOLDER).glob("*.json"))
-    for path in kept:
+    files = list((settings.home / FOLDER).glob("*.json"))
+    for path in files:
         path.unlink(missing_ok=True)
-    return len(kept)
+    return len(files)
 
 
 def _path(name: str, settings: Settings) -> Path | None:
@@ -219,12 +219,12 @@ def work_out(name: str, settings: Settings) -> None:
         if path is None or path.is_file():
             return
         with opened(settings) as crm:
-            told: dict[str, Any]
+            content: dict[str, Any]
             try:
-                told = {"value": WORK[name.partition("@")[0]](crm, settings)}
+                content = {"value": WORK[name.partition("@")[0]](crm, settings)}
             except RenewalError as error:
-                told = {"problem": str(error)}
-        write(path, told, pd.DataFrame())
+                content = {"problem": str(error)}
+        write(path, content, pd.DataFrame())
         now = _path(name, settings)  # an ingest or an erasure may have come meanwhile
         for other in folder.glob(f"{name.partition('@')[0]}[@-]*.json"):
             if other != now:
@@ -244,12 +244,12 @@ def _icp(crm: Crm, settings: Settings) -> dict[str, Any]:
     from training.icp import personas, profiles, targets
     from training.icp.study import study
 
-    made = study(crm, settings)
+    icp_study = study(crm, settings)
     return {
-        "personas": personas(crm, settings, made=made)["personas"],
-        "profiles": profiles(crm, settings, made=made),
-        "fit": made.fit.as_dict(),
-        "list": targets(crm, settings, limit=MOST_LISTED, made=made),
+        "personas": personas(crm, settings, prepared=icp_study)["personas"],
+        "profiles": profiles(crm, settings, prepared=icp_study),
+        "fit": icp_study.fit.as_dict(),
+        "list": targets(crm, settings, limit=MOST_LISTED, prepared=icp_study),
     }
 
 

@@ -38,7 +38,7 @@ APP = create_app()
 )
 @bentoml.asgi_app(APP, path="/")
 class Perennial:
-    """Odds of renewal and of winning, with reasons: programs' routes and people's pages."""
+    """Likelihood to renew and of winning, with reasons: programs' routes and people's pages."""
 
     def __is_ready__(self) -> bool:
         """Ready once models and store are open."""
@@ -68,7 +68,7 @@ def serve(host: str, port: int, settings: Settings, say: Say = silent) -> None:
     """
     os.environ.update(NO_TELEMETRY)
     store = open_store(settings)
-    require_key_beyond_loopback(host, store.has_keys())
+    require_key_beyond_loopback(host, store.access.has_keys())
     store.engine.dispose()
     listening = _listen(host, port)
     APP.state.settings = settings

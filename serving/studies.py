@@ -34,10 +34,10 @@ def calls_to_win(crm: Crm, settings: Settings) -> dict[str, Any]:
     """The estimate for all deals: `rows` by bucket, `best`, `alike` (all that may be it), `notes`."""
     from training.effects import calls
 
-    told = calls(crm, settings)
-    rows = [row for row in told["rows"] if row.get("group", "all") == "all"]
-    best, alike = told["best"].get("all"), told["indistinguishable"].get("all") or []
-    return {"rows": rows, "best": best, "alike": alike, "notes": told["notes"]}
+    result = calls(crm, settings)
+    rows = [row for row in result["rows"] if row.get("group", "all") == "all"]
+    best, alike = result["best"].get("all"), result["indistinguishable"].get("all") or []
+    return {"rows": rows, "best": best, "alike": alike, "notes": result["notes"]}
 
 
 def lost_and_why(crm: Crm, settings: Settings) -> dict[str, Any]:
@@ -72,19 +72,19 @@ def _lost(kind: str, crm: Crm, settings: Settings) -> dict[str, Any]:
         drivers = drivers_by_group(loaded.model, X, lost, group.loc[lost.index], settings.threads)
         stated = stated_reasons(crm, kind, lost, group.loc[lost.index])
         by[name] = _groups(decided, group, drivers, stated)
-    seen = decided["as_of"].dropna()
-    period = {"from": str(seen.min().date()), "to": str(seen.max().date())} if len(seen) else None
+    dates = decided["as_of"].dropna()
+    period = {"from": str(dates.min().date()), "to": str(dates.max().date())} if len(dates) else None
     return {"period": period, "model_version": str(loaded.version), "by": by, "names": _names(crm)}
 
 
 def _groups(
     decided: pd.DataFrame, group: pd.Series, drivers: list[dict[str, Any]], stated: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    told = []
+    result = []
     for name in {row["group"] for row in drivers}:
         inside = decided[(group == name).to_numpy()]
         gone = inside[inside["label"] == 0]
-        told.append(
+        result.append(
             {
                 "group": name,
                 "subjects": len(gone),
@@ -95,7 +95,7 @@ def _groups(
                 "stated": [row for row in stated if row["group"] == name][:_MOST_DRIVERS],
             }
         )
-    return sorted(told, key=lambda row: (-row["money"], row["group"]))
+    return sorted(result, key=lambda row: (-row["money"], row["group"]))
 
 
 def _names(crm: Crm) -> dict[str, str]:
@@ -110,7 +110,7 @@ ESTIMATED = ("timing", "calls", "discount")
 ATTRIBUTES = ("industry", "region")
 """What pages offer to look at groups by, where the CRM has it."""
 
-NOT_COMING = "can't tell: in the ingested data this contract does not come up for renewal within 180 days"
+NOT_COMING = "can't tell: in the ingested data this contract does not come due for renewal within 180 days"
 UNTOLD = (
     "window", "act_from", "act_by", "leaning", "present", "estimate", "usual", "gain", "low", "high", "worth",
 )  # fmt: skip
@@ -130,7 +130,7 @@ def effects_worked_out(
     """
     from training.effects import calls_by, discount_by, timing_by
 
-    told: dict[str, Any] = {"as_of": str(crm.until.date())}
+    result: dict[str, Any] = {"as_of": str(crm.until.date())}
     for name, estimate, places in (
         ("timing", timing_by, ("accounts", "contracts")),
         ("calls", calls_by, ("accounts", "opportunities")),
@@ -138,10 +138,10 @@ def effects_worked_out(
     ):
         offered = [by for by in ATTRIBUTES if any(crm.has(place, by) for place in places)]
         found = (findings or {}).get(name, ())
-        told[name] = _or_why(_by_attribute, estimate, crm, settings, offered, found, say)
-    told["plan"] = _or_why(_plan, crm, told["timing"], settings)
-    told["experiment"] = _or_why(_experiment, crm, told["timing"])
-    return told
+        result[name] = _or_why(_by_attribute, estimate, crm, settings, offered, found, say)
+    result["plan"] = _or_why(_plan, crm, result["timing"], settings)
+    result["experiment"] = _or_why(_experiment, crm, result["timing"])
+    return result
 
 
 def _or_why(work: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
@@ -162,7 +162,8 @@ def _by_attribute(
 ) -> dict[str, Any]:
     found = estimate(crm, settings, (None, *offered), say)
     return {
-        by or ALL: learned(told, findings, settings.seed) if findings else told for by, told in found.items()
+        by or ALL: learned(answer, findings, settings.seed) if findings else answer
+        for by, answer in found.items()
     }
 
 
@@ -181,15 +182,15 @@ def _experiment(crm: Crm, timing: Mapping[str, Any]) -> dict[str, Any]:
     return experiment(crm, curves(timing.get(ALL, {"covariance": {}})))
 
 
-def _finest(told: Mapping[str, Any]) -> str:
+def _finest(answers: Mapping[str, Any]) -> str:
     """The attribute whose groups advice goes by.
 
     Raises:
         RenewalError: nothing is told.
     """
-    if ALL not in told:
-        raise RenewalError(expected="an estimate", found=told["why"], do="See `perennial effects timing`.")
-    return next((by for by in ATTRIBUTES if by in told), ALL)
+    if ALL not in answers:
+        raise RenewalError(expected="an estimate", found=answers["why"], do="See `perennial effects timing`.")
+    return next((by for by in ATTRIBUTES if by in answers), ALL)
 
 
 def for_contracts(effects: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,8 +198,8 @@ def for_contracts(effects: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _of_contracts(effects[name]) for name in ("timing", "discount")}
 
 
-def _of_contracts(told: Mapping[str, Any]) -> Mapping[str, Any]:
-    return told if "why" in told else told[_finest(told)]
+def _of_contracts(answers: Mapping[str, Any]) -> Mapping[str, Any]:
+    return answers if "why" in answers else answers[_finest(answers)]
 
 
 def contract_facts(
@@ -212,17 +213,17 @@ def contract_facts(
         live: events of its account that arrived since, as the store keeps them.
     """
     rows = effects["plan"].get("rows", ())
-    kept = next((each for each in rows if each["contract_id"] == row["contract_id"]), None)
-    if kept is None:
+    plan_row = next((each for each in rows if each["contract_id"] == row["contract_id"]), None)
+    if plan_row is None:
         lead = row.get("lead_days")
         why = HELD_OUT if row.get("held_out") else NOT_COMING
-        kept = {"contract_id": row["contract_id"], "group": None, "contacted_on": None, "why": why}
-        kept["days_to_end"] = None if lead is None else int(lead)
-    made = contacted_since(live, str(row["contract_id"]))
-    if kept["contacted_on"] or made is None:
-        return dict(kept)
-    why = f"first contact of this run-up was made on {made}"
-    return {**kept, **dict.fromkeys(UNTOLD), "alike": [], "contacted_on": made, "why": why}
+        plan_row = {"contract_id": row["contract_id"], "group": None, "contacted_on": None, "why": why}
+        plan_row["days_to_end"] = None if lead is None else int(lead)
+    contacted_on = contacted_since(live, str(row["contract_id"]))
+    if plan_row["contacted_on"] or contacted_on is None:
+        return dict(plan_row)
+    why = f"first contact of this run-up was made on {contacted_on}"
+    return {**plan_row, **dict.fromkeys(UNTOLD), "alike": [], "contacted_on": contacted_on, "why": why}
 
 
 def untold(why: str, comes: bool = False) -> dict[str, Any]:

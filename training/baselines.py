@@ -1,4 +1,4 @@
-"""What any model must beat: the base rate, a plain regression, a sales team's rule, and XGBoost as it
+"""What any model must beat: the base rate, a plain regression, a sales heuristic baseline, and XGBoost as it
 comes.
 """
 
@@ -60,18 +60,18 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-def team_rule(ds: Dataset) -> RateTable:
-    """The rule a sales team would use, as a coarse table of rates learnt from the training part.
+def heuristic_baseline(ds: Dataset) -> RateTable:
+    """The rule a sales team would use, as a coarse table of rates trained on the training part.
 
     For renewals: time since the last contact, an escalated or open case (or falling use), earlier renewals;
         for
     deals: stage, age, amount. Where fewer than two of these are at hand: the one column whose four-part table
     fits best.
     """
-    asked = _asked(ds)
+    columns = _asked(ds)
     if not has_team_rule(ds):
         return _best_column(ds)
-    return rate_table(ds, tuple(asked), parts=2 if len(asked) > 2 else 3)
+    return rate_table(ds, tuple(columns), parts=2 if len(columns) > 2 else 3)
 
 
 def has_team_rule(ds: Dataset) -> bool:
@@ -92,8 +92,8 @@ def rate_table(ds: Dataset, columns: tuple[str, ...], parts: int) -> RateTable:
     _, codes = np.unique(cells, return_inverse=True)
     good, n = np.bincount(codes, ds.weights * ds.y), np.bincount(codes, ds.weights)
     rates = (good + PRIOR_ROWS * base) / (n + PRIOR_ROWS)
-    known = dict(zip(cells.tolist(), rates[codes].tolist(), strict=True))
-    return RateTable(encoding.columns, edges, encoding, known, base)
+    rate_by_cell = dict(zip(cells.tolist(), rates[codes].tolist(), strict=True))
+    return RateTable(encoding.columns, edges, encoding, rate_by_cell, base)
 
 
 def library_default(ds: Dataset, seed: int, threads: int) -> Predict:

@@ -37,7 +37,7 @@ class Calibration:
 
 
 def fit(name: str, logit: np.ndarray, y: np.ndarray) -> Calibration:
-    """The named calibration of rows not learnt from."""
+    """The named calibration of held-out rows."""
     if name == "platt":
         slope, shift = fit_line(logit, y)
         return Calibration("platt", max(slope, 0.01), shift)
@@ -52,11 +52,11 @@ def choose(
     """None, Platt or isotonic: the lowest log loss on folds it was not fitted on, if the gain exceeds two
     standard errors.
 
-    A fold's model has learnt from fewer rows than the one that is served, is drawn in more, and asks for a
+    A fold's model has trained on fewer rows than the one that is served, is drawn in more, and asks for a
     steeper line than that one needs: what helps a little on folds does harm afterwards.
 
     Args:
-        logit: (n,) log-odds predicted for rows not learnt from.
+        logit: (n,) log-odds predicted for held-out rows.
         y: (n,) outcomes.
         fold: (n,) which fold each row was judged in, in time's order when `forward`: a fold is then judged by
             what the folds before it teach, else by what all others teach.

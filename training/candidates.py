@@ -25,7 +25,7 @@ SHARES = tuple(np.round(np.arange(0, 1.01, 0.1), 1).tolist())
 
 @dataclass(frozen=True)
 class Held:
-    """Probabilities of rows while they were not learnt from, as the whole recipe gives them.
+    """Probabilities of rows while they were held out, as the whole recipe gives them.
 
     The level expected of a later span is left out. `period` is the span of time each was judged in, None
     where folds are not spans of time.
@@ -46,7 +46,7 @@ class Recipe:
         tuned: the trees' parameters; None where they were not tried.
         regression: its penalty and form.
         screen: inverse penalty of the lasso that screens columns for the trees.
-        calibration: fitted on rows not learnt from, and kept.
+        calibration: fitted on held-out rows, and kept.
         why: one sentence.
         losses: candidate → mean log loss on the folds.
         study: how the search went.
@@ -174,7 +174,7 @@ class _Judged:
 
     @property
     def base(self) -> np.ndarray:
-        """The base rate of each fold's learnt rows, in log-odds."""
+        """The base rate of each fold's learned rows, in log-odds."""
         rates = [logit_of(self.ds.y[fold.train].mean()) for fold in self.folds]
         return np.repeat(rates, [len(fold.test) for fold in self.folds])
 
@@ -237,9 +237,9 @@ def _drift(judged: _Judged) -> float:
     costs = []
     for mark in np.unique(judged.fold):
         at = judged.fold == mark
-        own = np.full(at.sum(), y[at].mean())
+        span_rate = np.full(at.sum(), y[at].mean())
         contracts = len(np.unique(judged.ds.subjects[judged.rows[at]]))
-        costs.append((losses(y[at], base[at]) - losses(y[at], own)).mean() - 0.5 / contracts)
+        costs.append((losses(y[at], base[at]) - losses(y[at], span_rate)).mean() - 0.5 / contracts)
     return float(np.mean(costs))
 
 

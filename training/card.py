@@ -10,7 +10,7 @@ import numpy as np
 
 from features.settings import Settings
 from training import card_charts as charts
-from training import card_figures as found
+from training import card_figures
 from training.dataset import OUTCOMES, UNITS
 from training.fairness.parity import declared, segments_of, threshold
 
@@ -24,7 +24,7 @@ MONEY = frozenset({"amount", "annual_value"})
 SHOWN_FEATURES, SHOWN_GROUPS, SHOWN_PARITY = 12, 16, 40
 COLUMNS = ("accounts.industry", "accounts.region", "contracts.product", "opportunities.lead_source")
 LIMITS = (
-    "The odds describe customers like those in the data; a new product, market or price list is not in it.",
+    "The probabilities describe customers like those in the data; a new product, market or price list is not in it.",
     "Reasons say what told for or against a customer in the data, not causes; see `perennial effects`.",
     "Scores change what people do, and so the outcomes of later data; keep a hold-out to judge that.",
     "Free text (comments, mails) is not read.",
@@ -42,24 +42,24 @@ def card(trained: "Trained", result: Mapping[str, Any], crm: "Crm", settings: Se
     """
     ds, selection = trained.ds, trained.selection
     model = selection.model
-    judged = found.judged_rows(ds, selection.test)
-    listed = found.one_list(ds, judged)
+    judged = card_figures.judged_rows(ds, selection.test)
+    listed = card_figures.one_list(ds, judged)
     if not MONEY.isdisjoint(trained.guard.barred):
         listed = replace(listed, money=np.full(len(listed.y), np.nan))
     is_known = selection.served != "base rate"
-    told = found.importance(model, ds.X.iloc[judged.rows], settings.threads) if is_known else []
+    importance = card_figures.importance(model, ds.X.iloc[judged.rows], settings.threads) if is_known else []
     return {
         **result,
-        "intervals": found.intervals(judged),
-        "reliability": found.reliability(judged),
-        "bands": found.by_band(model, judged),
-        "lead_times": found.by_lead(ds, judged) if ds.dated else [],
+        "intervals": card_figures.intervals(judged),
+        "reliability": card_figures.reliability(judged),
+        "bands": card_figures.by_band(model, judged),
+        "lead_times": card_figures.by_lead(ds, judged) if ds.dated else [],
         "groups": [
-            *found.by_segment(ds, judged, segments_of(crm))[:SHOWN_GROUPS],
-            *found.by_column(ds, judged, COLUMNS)[:SHOWN_GROUPS],
+            *card_figures.by_segment(ds, judged, segments_of(crm))[:SHOWN_GROUPS],
+            *card_figures.by_column(ds, judged, COLUMNS)[:SHOWN_GROUPS],
         ],
-        "gains": found.gains(listed),
-        "importance": told[:SHOWN_FEATURES],
+        "gains": card_figures.gains(listed),
+        "importance": importance[:SHOWN_FEATURES],
         "losses": _losses(trained, crm, settings) if is_known else None,
         "guard": trained.guard.evidence,
         "study": {k: v for k, v in selection.study.items() if k != "history"},
@@ -75,7 +75,7 @@ def _losses(trained: "Trained", crm: "Crm", settings: Settings) -> dict[str, Any
     from training.loss_drivers import drivers_by_group, groups_of, stated_reasons
 
     ds, selection = trained.ds, trained.selection
-    listed = found.one_list(ds, found.judged_rows(ds, selection.test))
+    listed = card_figures.one_list(ds, card_figures.judged_rows(ds, selection.test))
     rows = listed.rows[listed.y == 0]
     lost = ds.snapshots.iloc[rows]
     everybody = groups_of(crm, lost, None)
@@ -154,21 +154,23 @@ def headline(content: Mapping[str, Any], wanted: str) -> list[str]:
     top = gains["top"][1]
     if content["served"] == "base rate":
         return [
-            f"No signal here: every {UNITS[kind][:-1]} gets the same odds, {content['base_rate']:.0%}.",
+            f"No signal here: every {UNITS[kind][:-1]} gets the same probability, {content['base_rate']:.0%}.",
             "Use it as a base line, not to tell customers apart.",
         ]
     when = "90 days before the end" if kind == "renewal" and content["forward"] else "at a first look"
-    said = [f"The first fifth of the list, made {when}, holds {top['caught']:.0%} of the {wanted}."]
+    sentences = [f"The first fifth of the list, made {when}, holds {top['caught']:.0%} of the {wanted}."]
     if top["lift"] is not None:
-        said.append(f"That is {top['lift']:.1f} times what a list in random order would hold.")
+        sentences.append(f"That is {top['lift']:.1f} times what a list in random order would hold.")
     if top["money_caught"] is not None:
-        said.append(
+        sentences.append(
             f"Ordered by money at stake it holds {top['money_caught']:.0%} of their money; "
             f"ordered by amount alone it would hold {top['money_by_amount']:.0%}."
         )
     off = max((abs(row["said"] - row["seen"]) for row in content["bands"]), default=0.0)
-    said.append(f"Odds and outcomes differ by at most {100 * off:.0f} points in any band of the list.")
-    return said
+    sentences.append(
+        f"Probability and outcomes differ by at most {100 * off:.0f} points in any band of the list."
+    )
+    return sentences
 
 
 def _worth_showing(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:

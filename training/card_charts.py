@@ -16,9 +16,9 @@ def _y(share: float) -> float:
     return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 
 
-def _svg(body: Sequence[str], told: str, height: int = HEIGHT) -> str:
+def _svg(body: Sequence[str], label: str, height: int = HEIGHT) -> str:
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(told, quote=True)}">'
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label, quote=True)}">'
         f"{''.join(body)}</svg>"
     )
 
@@ -55,14 +55,14 @@ def _grid(
 
 
 def reliability_chart(bins: Sequence[dict[str, Any]], what: str) -> str:
-    """Said against seen, with 90 % intervals; on the diagonal the odds are right."""
+    """Said against seen, with 90 % intervals; on the diagonal the probabilities are right."""
     parts = [*_grid("said", f"seen: {what}"), _line(_x(0), _y(0), _x(1), _y(1), "ideal")]
     for row in bins:
         x = _x(row["said"])
         parts.append(_line(x, _y(row["low"]), x, _y(row["high"]), "whisker"))
         parts.append(f'<circle cx="{x:.1f}" cy="{_y(row["seen"]):.1f}" r="4.5" class="point"/>')
-    told = "; ".join(f"said {row['said']:.0%}, seen {row['seen']:.0%}" for row in bins)
-    return _svg(parts, f"Reliability: {told}")
+    spoken = "; ".join(f"said {row['said']:.0%}, seen {row['seen']:.0%}" for row in bins)
+    return _svg(parts, f"Reliability: {spoken}")
 
 
 def gains_chart(gains: dict[str, Any], what: str) -> str:
@@ -77,8 +77,8 @@ def gains_chart(gains: dict[str, Any], what: str) -> str:
         x, y = _x(top["share"]), _y(top["caught"])
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" class="point"/>')
         parts.append(_text(x + 8, y + 14, f"{top['caught']:.0%}", "mark", "start"))
-    told = "; ".join(f"first {top['share']:.0%}: {top['caught']:.0%}" for top in gains["top"])
-    return _svg(parts, f"Share of {what} found in the list: {told}")
+    spoken = "; ".join(f"first {top['share']:.0%}: {top['caught']:.0%}" for top in gains["top"])
+    return _svg(parts, f"Share of {what} found in the list: {spoken}")
 
 
 def lead_chart(rows: Sequence[dict[str, Any]], kind: str) -> str:
@@ -95,11 +95,11 @@ def lead_chart(rows: Sequence[dict[str, Any]], kind: str) -> str:
         parts.append(_text(x, y - 9, f"{row['auc']:.2f}", "mark"))
     parts.append(_path(points, "curve"))
     parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" class="point"/>' for x, y in points]
-    told = "; ".join(f"{row['lead_days']} days: {row['auc']:.2f}" for row in ordered)
-    return _svg(parts, f"AUC by lead time: {told}")
+    spoken = "; ".join(f"{row['lead_days']} days: {row['auc']:.2f}" for row in ordered)
+    return _svg(parts, f"AUC by lead time: {spoken}")
 
 
-def bars_chart(rows: Sequence[tuple[str, float]], told: str) -> str:
+def bars_chart(rows: Sequence[tuple[str, float]], title: str) -> str:
     """Named bars, the longest first."""
     step, name_width = 26, 250
     most = max((value for _, value in rows), default=1.0) or 1.0
@@ -115,7 +115,7 @@ def bars_chart(rows: Sequence[tuple[str, float]], told: str) -> str:
         )
         parts.append(_text(name_width + width + 6, y + 14, f"{value:.2f}", "tick", "start"))
     spoken = "; ".join(f"{name} {value:.2f}" for name, value in rows)
-    return _svg(parts, f"{told}: {spoken}", height=12 + step * max(len(rows), 1))
+    return _svg(parts, f"{title}: {spoken}", height=12 + step * max(len(rows), 1))
 
 
 def search_chart(history: Sequence[dict[str, Any]]) -> str:

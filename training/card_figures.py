@@ -1,9 +1,9 @@
-"""The card's numbers: reliability, lift, money caught, what the odds rest on; from rows not learnt from.
+"""The card's numbers: reliability, lift, money caught, what the predictions rest on; from held-out rows.
 
 What a model looked like when it was judged: its rows and the scores of its test rows, for monitoring.
 
-Test rows were not learnt from when they were scored, so their scores spread as those of new rows do; the rows
-learnt from have no score here; they show how features move by themselves. Ids are
+Test rows were held out when they were scored, so their scores spread as those of new rows do; the rows
+trained on have no score here; they show how features move by themselves. Ids are
 replaced by numbers: who is erased from the store is not found here.
 """
 
@@ -31,7 +31,7 @@ LEVEL = 0.90
 
 @dataclass(frozen=True)
 class Judged:
-    """Rows not learnt from: y, p, the dataset's positions, money in units (NaN unknown), contract codes."""
+    """Rows held out: y, p, the dataset's positions, money in units (NaN unknown), contract codes."""
 
     y: np.ndarray
     p: np.ndarray
@@ -40,10 +40,15 @@ class Judged:
     subjects: np.ndarray
     kind: str
 
-    def take(self, kept: np.ndarray) -> "Judged":
+    def take(self, chosen: np.ndarray) -> "Judged":
         """Some of the rows."""
         return Judged(
-            self.y[kept], self.p[kept], self.rows[kept], self.money[kept], self.subjects[kept], self.kind
+            self.y[chosen],
+            self.p[chosen],
+            self.rows[chosen],
+            self.money[chosen],
+            self.subjects[chosen],
+            self.kind,
         )
 
 
@@ -66,7 +71,7 @@ def one_list(ds: Dataset, judged: Judged) -> Judged:
 
 
 def reliability(judged: Judged, bins: int = BINS) -> list[dict[str, Any]]:
-    """Said against seen in bins of equal size; equal odds stay together."""
+    """Said against seen in bins of equal size; equal probabilities stay together."""
     edges = np.unique(np.quantile(judged.p, np.arange(1, bins) / bins))
     place = np.searchsorted(edges, judged.p, side="right")
     return [
@@ -77,15 +82,15 @@ def reliability(judged: Judged, bins: int = BINS) -> list[dict[str, Any]]:
 
 
 def _said_and_seen(part: Judged) -> dict[str, Any]:
-    """n, mean odds, rate and its Jeffreys interval, counting each contract once."""
+    """n, mean probability, rate and its Jeffreys interval, counting each contract once."""
     contracts = len(np.unique(part.subjects))
-    seen = float(part.y.mean())
-    good, tail = seen * contracts, (1 - LEVEL) / 2
+    rate = float(part.y.mean())
+    good, tail = rate * contracts, (1 - LEVEL) / 2
     return {
         "n": len(part.y),
         "contracts": contracts,
         "said": float(part.p.mean()),
-        "seen": seen,
+        "seen": rate,
         "low": float(beta.ppf(tail, good + 0.5, contracts - good + 0.5)),
         "high": float(beta.ppf(1 - tail, good + 0.5, contracts - good + 0.5)),
     }
@@ -104,21 +109,21 @@ def by_band(model: Model, judged: Judged) -> list[dict[str, Any]]:
 def by_lead(ds: Dataset, judged: Judged) -> list[dict[str, Any]]:
     """Figures at each lead time: said, seen, AUC, log loss beside a constant's."""
     lead = ds.snapshots["lead_days"].to_numpy(float)[judged.rows]
-    found = []
+    rows = []
     for days in np.unique(lead[~np.isnan(lead)])[::-1]:
         part = judged.take(lead == days)
         if len(part.y) < FEWEST or np.ptp(part.y) == 0:
             continue
         constant = log_loss(part.y, np.full(len(part.y), part.y.mean()))
-        found.append(
+        rows.append(
             {"lead_days": int(days)} | figures(part.y, part.p) | _said_and_seen(part) | {"constant": constant}
         )
-    return found
+    return rows
 
 
 def by_column(ds: Dataset, judged: Judged, columns: tuple[str, ...]) -> list[dict[str, Any]]:
     """Said against seen for each level of a few category columns, where 30 contracts stand behind it."""
-    found = []
+    rows = []
     for column in columns:
         if column not in ds.X.columns:
             continue
@@ -126,20 +131,20 @@ def by_column(ds: Dataset, judged: Judged, columns: tuple[str, ...]) -> list[dic
         for value in pd.unique(values):
             part = judged.take(values == value)
             if len(np.unique(part.subjects)) >= FEWEST:
-                found.append({"column": column, "value": str(value)} | _said_and_seen(part))
-    return sorted(found, key=lambda row: (row["column"], -row["n"]))
+                rows.append({"column": column, "value": str(value)} | _said_and_seen(part))
+    return sorted(rows, key=lambda row: (row["column"], -row["n"]))
 
 
 def by_segment(ds: Dataset, judged: Judged, segments: pd.DataFrame) -> list[dict[str, Any]]:
     """Said against seen within each segment, where 30 contracts stand behind it; no shares of areas."""
-    found = []
+    rows = []
     accounts = ds.snapshots["account_id"].iloc[judged.rows]
     for attribute, values in segment_shares(accounts, segments).items():
         for value, share in values.items():
             part = judged.take(share >= 1)
             if len(np.unique(part.subjects)) >= FEWEST:
-                found.append({"column": attribute, "value": value} | _said_and_seen(part))
-    return found
+                rows.append({"column": attribute, "value": value} | _said_and_seen(part))
+    return rows
 
 
 def gains(listed: Judged) -> dict[str, Any]:
@@ -147,7 +152,7 @@ def gains(listed: Judged) -> dict[str, Any]:
     is_renewal = listed.kind == "renewal"
     y, p = (1 - listed.y, 1 - listed.p) if is_renewal else (listed.y, listed.p)
     order = np.argsort(-p, kind="stable")
-    found = np.cumsum(y[order]) / max(y.sum(), 1)
+    share_caught = np.cumsum(y[order]) / max(y.sum(), 1)
     n = len(y)
     steps = np.unique(np.linspace(0, n, 51).astype(int))
     has_money = np.nansum(listed.money) > 0
@@ -160,14 +165,14 @@ def gains(listed: Judged) -> dict[str, Any]:
             {
                 "share": share,
                 "n": first,
-                "caught": float(found[first - 1]),
+                "caught": float(share_caught[first - 1]),
                 "rate": float(y[order[:first]].mean()),
                 "lift": float(y[order[:first]].mean() / y.mean()) if y.any() else None,
                 "money_caught": caught.get(share),
                 "money_by_amount": by_amount.get(share),
             }
         )
-    curve = [[float(k / n), float(found[k - 1]) if k else 0.0] for k in steps.tolist()]
+    curve = [[float(k / n), float(share_caught[k - 1]) if k else 0.0] for k in steps.tolist()]
     return {"n": n, "rate": float(y.mean()), "top": top, "curve": curve, "has_money": bool(has_money)}
 
 
@@ -195,12 +200,12 @@ def intervals(judged: Judged) -> dict[str, Any]:
     """90 % intervals by contract of the headline figures, and the calibration slope."""
     from training.metrics import METRICS
 
-    told = {
+    bounds = {
         name: bootstrap(METRICS[name], judged.y, judged.p, judged.subjects, times=200)
         for name in ("auc", "log_loss", "brier")
     }
     return {
-        **{name: list(limits) for name, limits in told.items()},
+        **{name: list(limits) for name, limits in bounds.items()},
         "slope": calibration_slope(judged.y, judged.p),
     }
 
@@ -210,26 +215,26 @@ MOST_ROWS = 20_000
 
 
 def save_reference(folder: Path, ds: Dataset, test: pd.DataFrame, seed: int) -> None:
-    """Write the rows a model was judged on, and those it was learnt from, into a folder.
+    """Write the rows a model was judged on, and those it was trained on, into a folder.
 
     Args:
         folder: of the run, beside its result.
         ds: the dataset the model was chosen on.
-        test: `row` (position in ds) and `probability`, not learnt from.
+        test: `row` (position in ds) and `probability`, held out.
         seed: of the samples, where there are more than 20,000 rows of either.
     """
     generator = np.random.default_rng(seed)
     judged = _sampled(test["row"].to_numpy(), generator)
-    learnt = _sampled(np.setdiff1d(np.arange(len(ds)), test["row"].to_numpy()), generator)
-    row = np.concatenate([learnt, judged])
+    learned = _sampled(np.setdiff1d(np.arange(len(ds)), test["row"].to_numpy()), generator)
+    row = np.concatenate([learned, judged])
     score = pd.Series(test["probability"].to_numpy(float), index=test["row"].to_numpy())
-    known = ds.snapshots.iloc[row]
+    snapshots = ds.snapshots.iloc[row]
     about = pd.DataFrame(
         {
-            "subject_id": pd.factorize(known["subject_id"])[0].astype(str),
-            "account_id": pd.factorize(known["account_id"], use_na_sentinel=False)[0].astype(str),
-            "as_of": known["as_of"].to_numpy("datetime64[us]"),
-            "lead_days": known["lead_days"].to_numpy(float),
+            "subject_id": pd.factorize(snapshots["subject_id"])[0].astype(str),
+            "account_id": pd.factorize(snapshots["account_id"], use_na_sentinel=False)[0].astype(str),
+            "as_of": snapshots["as_of"].to_numpy("datetime64[us]"),
+            "lead_days": snapshots["lead_days"].to_numpy(float),
             "label": ds.y[row],
             "probability": score.reindex(row).to_numpy(),
         }

@@ -132,14 +132,16 @@ def build(crm: "Crm", kind: str, settings: Settings, say: Say = silent) -> Datas
 
     snapshots = (renewal_snapshots if kind == "renewal" else win_snapshots)(crm)
     dated = bool(snapshots["as_of"].notna().any())
-    known = snapshots["label"].notna()
+    is_matured = snapshots["label"].notna()
     if dated:
-        known &= snapshots["matured_at"] <= crm.until
-    kept = snapshots[known]
-    say(f"{len(kept):,} of {len(snapshots):,} snapshots have a known, matured outcome")
-    _require_both(kept, kind, settings.min_positives)
-    features = feature_rows(crm, kept, kind, settings)
-    return dataset(features.frame, kept["label"].to_numpy(float), kept, dict(features.infos), kind, dated)
+        is_matured &= snapshots["matured_at"] <= crm.until
+    matured = snapshots[is_matured]
+    say(f"{len(matured):,} of {len(snapshots):,} snapshots have a known, matured outcome")
+    _require_both(matured, kind, settings.min_positives)
+    features = feature_rows(crm, matured, kind, settings)
+    return dataset(
+        features.frame, matured["label"].to_numpy(float), matured, dict(features.infos), kind, dated
+    )
 
 
 def _require_both(snapshots: pd.DataFrame, kind: str, least: int) -> None:

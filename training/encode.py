@@ -47,9 +47,9 @@ class Encoding:
         """The same as (k, n), a column after the other."""
         out = np.full((len(self.columns), rows_of(X)), np.nan, dtype=np.float32)
         with np.errstate(over="ignore"):  # beyond float32 is infinite, and infinite is missing
-            for own, name in zip(out, self.columns, strict=True):
+            for column, name in zip(out, self.columns, strict=True):
                 if name in X:
-                    own[:] = self._category(X, name) if name in self.levels else quantity(X, name)
+                    column[:] = self._category(X, name) if name in self.levels else quantity(X, name)
         np.copyto(out, np.nan, where=~np.isfinite(out))
         return out
 
@@ -59,7 +59,7 @@ class Encoding:
 
     @cached_property
     def _places(self) -> dict[str, dict[str, int]]:
-        return {name: {level: at for at, level in enumerate(known)} for name, known in self.levels.items()}
+        return {name: {level: at for at, level in enumerate(levels)} for name, levels in self.levels.items()}
 
     def _category(self, X: Rows, name: str) -> np.ndarray:
         given, place = category(X, name), self._places[name]
@@ -102,17 +102,17 @@ def learn_encoding(X: pd.DataFrame) -> Encoding:
     """The encoding of a training frame.
 
     Levels seen on fewer than 5 rows (in small data 2), and all beyond the 60 most frequent, are treated as
-    unknown: a rate learnt from them is noise. Columns with a single value tell nothing and are left out.
+    unknown: a rate trained on them is noise. Columns with a single value tell nothing and are left out.
     """
     columns: list[str] = []
     levels: dict[str, tuple[str, ...]] = {}
     for name in X.columns:
         column = X[name]
         if not pd.api.types.is_numeric_dtype(column):
-            known = _levels(column)
-            if len(known) > 1 or (len(known) == 1 and column.isna().any()):
+            column_levels = _levels(column)
+            if len(column_levels) > 1 or (len(column_levels) == 1 and column.isna().any()):
                 columns.append(str(name))
-                levels[str(name)] = known
+                levels[str(name)] = column_levels
         elif _varies(column):
             columns.append(str(name))
     return Encoding(tuple(columns), levels)

@@ -1,4 +1,4 @@
-"""Why a row got its odds: exact contributions in log-odds, grouped and worded, that add up to the
+"""Why a row got its probability: exact contributions in log-odds, grouped and worded, that add up to the
 probability.
 
 SHAP values of the trees (path-dependent, `training.treeshap`) and the regression's own terms are both
@@ -195,12 +195,12 @@ class _Grouping:
 
     def __init__(self, model: Model) -> None:
         infos = [model.infos.get(name) for name in model.features]
-        own = [
+        group_names = [
             (info.group or name) if info else name for info, name in zip(infos, model.features, strict=True)
         ]
-        self.groups = list(dict.fromkeys(own))
+        self.groups = list(dict.fromkeys(group_names))
         number = {group: at for at, group in enumerate(self.groups)}
-        place = np.array([number[group] for group in own], dtype=int)
+        place = np.array([number[group] for group in group_names], dtype=int)
         self.order = np.argsort(place, kind="stable")
         self.place = place[self.order]
         self.starts = np.searchsorted(self.place, np.arange(len(self.groups)))
@@ -232,10 +232,10 @@ def _contributions(model: Model, E: np.ndarray, threads: int) -> Contributions:
         base += model.share * tabled.base
         margin += model.share * model.trees.margin_of_many(E)
     if model.logistic is not None:
-        start, own = model.logistic.contributions(E)
-        values += (1 - model.share) * own
+        start, linear = model.logistic.contributions(E)
+        values += (1 - model.share) * linear
         base += (1 - model.share) * start
-        margin += (1 - model.share) * model.logistic.sum(own)
+        margin += (1 - model.share) * model.logistic.sum(linear)
     log_odds = model.calibration(margin)
     calibration = log_odds - base - values.sum(axis=1)
     return Contributions(base, model.features, values, calibration, log_odds)
@@ -248,17 +248,19 @@ def _reasons(
     sums = grouping.sums(given.values)
     lead = grouping.leading(given.values, sums)
     strongest = np.argsort(-np.abs(sums), axis=1, kind="stable")[:, :top]
-    own = np.take_along_axis(sums, strongest, axis=1)
-    tells = np.abs(own) > FAINT
-    said = _said(model, X, E, grouping, np.where(tells, np.take_along_axis(lead, strongest, axis=1), -1), own)
-    rest = sums.sum(axis=1) - np.where(tells, own, 0.0).sum(axis=1)
+    top_sums = np.take_along_axis(sums, strongest, axis=1)
+    tells = np.abs(top_sums) > FAINT
+    in_words = _said(
+        model, X, E, grouping, np.where(tells, np.take_along_axis(lead, strongest, axis=1), -1), top_sums
+    )
+    rest = sums.sum(axis=1) - np.where(tells, top_sums, 0.0).sum(axis=1)
     base = _base_reason(model, given.base)
     out = []
-    for row, other, calibration in zip(said, rest.tolist(), given.calibration.tolist(), strict=True):
+    for row, other, calibration in zip(in_words, rest.tolist(), given.calibration.tolist(), strict=True):
         row += [
             _extra(OTHER, "everything else together", other),
             base,
-            _extra(CALIBRATION, "correction for how past odds came true", calibration),
+            _extra(CALIBRATION, "correction for how past predictions came true", calibration),
         ]
         out.append(row)
     return out
@@ -280,7 +282,7 @@ def _said(
     flat, size = column.ravel(), log_odds.ravel().tolist()
     order = np.argsort(flat, kind="stable")
     cuts = np.flatnonzero(np.diff(flat[order])) + 1
-    told: list[dict[str, Any]] = [{}] * len(flat)
+    worded_reasons: list[dict[str, Any]] = [{}] * len(flat)
     for places in np.split(order, cuts):
         if not len(places) or flat[places[0]] < 0:
             continue
@@ -292,7 +294,7 @@ def _said(
         words = {value: worded(info, value) if info else f"{name}: {value}" for value in set(values)}
         alike = _compared(model, name, E[rows, at])
         for place, value, comparison in zip(places.tolist(), values, alike, strict=True):
-            told[place] = {
+            worded_reasons[place] = {
                 "feature": name,
                 "words": words[value],
                 "value": value,
@@ -300,9 +302,10 @@ def _said(
                 "group": group,
                 "comparison": comparison,
             }
-    return [[each for each in told[at : at + top] if each] for at in range(0, len(told), top or 1)] or [
-        [] for _ in column
-    ]
+    return [
+        [each for each in worded_reasons[at : at + top] if each]
+        for at in range(0, len(worded_reasons), top or 1)
+    ] or [[] for _ in column]
 
 
 def _compared(model: Model, name: str, encoded: np.ndarray) -> list[str | None]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 SLOPE_LIMITS = (0.8, 1.25)
 LEAST_NEW = 40
-BASE_RATE, TEAM_RULE = "base rate", "team rule"
+BASE_RATE, TEAM_RULE = "base rate", "heuristic baseline"
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ def gates(
     parity_checks: Sequence[dict[str, Any]],
     waivers: Mapping[str, str] | None = None,
 ) -> dict[str, Gate]:
-    """Judge what is served on rows not learnt from.
+    """Judge what is served on held-out rows.
 
     Args:
         ds: the rows.
         test: `row` (position in ds), `probability` (of what is served) and a column for each baseline,
-            `base rate` and `team rule` among them.
+            `base rate` and `heuristic baseline` among them.
         guard: the leakage guard's verdicts.
         parity_checks: of the test rows, as `training.fairness.parity.parity` gives them.
         waivers: gate → written reason for passing it all the same; only for `parity`.
@@ -52,18 +52,18 @@ def gates(
     served = test["probability"].to_numpy(dtype=float)
     others = {str(name): test[name].to_numpy(float) for name in test.columns.drop(["row", "probability"])}
     best = min(others, key=lambda name: losses(y, others[name]).mean())
-    found = {
+    verdicts = {
         "beats the base rate": _beats(y, served, others[BASE_RATE], accounts, "the base rate"),
-        "beats the team rule": _beats_rule(ds, y, served, others[TEAM_RULE], accounts),
+        "beats the heuristic baseline": _beats_rule(ds, y, served, others[TEAM_RULE], accounts),
         "not worse than the best baseline": _not_worse(y, served, others[best], accounts, best),
         "calibration slope": _slope(y, served, accounts),
         "parity": _parity(parity_checks),
         "leakage guard": _clean(guard),
     }
     waiver = (waivers or {}).get("parity")
-    if waiver and found["parity"].passed is False:
-        found["parity"] = Gate(True, f"{found['parity'].why}; waived: {waiver}")
-    return found
+    if waiver and verdicts["parity"].passed is False:
+        verdicts["parity"] = Gate(True, f"{verdicts['parity'].why}; waived: {waiver}")
+    return verdicts
 
 
 def against_champion(ds: Dataset, test: pd.DataFrame, rival: "Loaded") -> Gate:
@@ -88,9 +88,9 @@ def against_champion(ds: Dataset, test: pd.DataFrame, rival: "Loaded") -> Gate:
     )
 
 
-def may_lead(found: Mapping[str, Gate]) -> bool:
+def may_lead(verdicts: Mapping[str, Gate]) -> bool:
     """Whether a model with these gates may become champion unasked."""
-    return all(gate.passed is not False for gate in found.values())
+    return all(gate.passed is not False for gate in verdicts.values())
 
 
 def _gain(
@@ -114,10 +114,12 @@ def _beats_rule(
 ) -> Gate:
     """A rule a team would use must be beaten; one column picked from the data itself must not beat us."""
     if has_team_rule(ds):
-        return _beats(y, served, other, groups, "the team's rule")
+        return _beats(y, served, other, groups, "the heuristic baseline")
     gain, low, high = _gain(y, served, other, groups)
-    told = _told(gain, low, high, "the best single column (there is nothing here to make a team's rule of)")
-    return Gate(bool(high >= 0), told)
+    why = _told(
+        gain, low, high, "the best single column (there is nothing here to make a heuristic baseline of)"
+    )
+    return Gate(bool(high >= 0), why)
 
 
 def _not_worse(y: np.ndarray, served: np.ndarray, other: np.ndarray, groups: np.ndarray, than: str) -> Gate:
@@ -130,13 +132,13 @@ def _slope(y: np.ndarray, served: np.ndarray, groups: np.ndarray) -> Gate:
     slope, low, high = bootstrap_slope(y, served, groups, level=LEVEL)
     least, most = SLOPE_LIMITS
     if np.isnan(slope):
-        return Gate(None, "everybody gets the same odds, so there is no slope")
-    told = f"{slope:.2f} ({LEVEL:.0%} interval {low:.2f} to {high:.2f}), wanted {least} to {most}"
+        return Gate(None, "everybody gets the same probability, so there is no slope")
+    why = f"{slope:.2f} ({LEVEL:.0%} interval {low:.2f} to {high:.2f}), wanted {least} to {most}"
     if least <= slope <= most:
-        return Gate(True, told)
+        return Gate(True, why)
     if high < least or low > most:
-        return Gate(False, told)
-    return Gate(None, f"{told}: too little data to tell")
+        return Gate(False, why)
+    return Gate(None, f"{why}: too little data to tell")
 
 
 def _parity(checks: Sequence[dict[str, Any]]) -> Gate:

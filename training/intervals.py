@@ -1,4 +1,4 @@
-"""A 90 % interval for the event rate among rows scored alike, from predictions for rows not learnt from.
+"""A 90 % interval for the event rate among rows scored alike, from predictions for held-out rows.
 
 Around each score stands a window of the nearest rows holding enough contracts. The rate there is the score
 plus the window's mean residual (so that the window's own slope does not bias it), made to rise with the
@@ -7,14 +7,14 @@ effective number of rows, and with it Jeffreys' interval, which keeps its covera
 Cai & DasGupta 2001).
 
 Rows judged in spans of time show one thing more: by how much a model fitted on what came before misses the
-level of the next span. Each span's own miss is taken out, as later models have learnt from
+level of the next span. Each span's own miss is taken out, as later models have trained on
 it, and how unsure the next one is widens the interval: a prediction interval for the next span, as in
 random-effects meta-analysis (Higgins, Thompson & Spiegelhalter 2009).
 
 The level of outcomes from one span of time to the next: how far models missed it, and what comes next.
 
 A model fitted on what came before misses the level of the next span by luck and by drift. Drift lasts, luck
-does not: the misses are read as a state that returns to nought (a model learns from each span in turn) and
+does not: the misses are read as a state that returns to zero (a model learns from each span in turn) and
 is pushed anew in each span, seen with the error of counted outcomes; Kalman's filter gives the next one.
 How strongly it is pushed is not known and averaged over.
 """
@@ -28,7 +28,7 @@ from training.metrics import to_logit, to_probability
 USUAL_SHIFT = 0.3
 """Scale of the half-normal prior of a span's push in log-odds: a rate of 80 % moves by some five points."""
 LASTS = 0.8
-"""The part of a miss that is left in the next span, when later models have learnt from some of it."""
+"""The part of a miss that is left in the next span, when later models have trained on some of it."""
 SIZES = np.linspace(0.005, 1.2, 240)
 
 
@@ -61,28 +61,28 @@ def misses(p: np.ndarray, y: np.ndarray, subjects: np.ndarray, period: np.ndarra
     """How each span's level was missed.
 
     Args:
-        p: (n,) probabilities of rows not learnt from.
+        p: (n,) probabilities of held-out rows.
         y: (n,) outcomes.
         subjects: (n,) codes of contracts or deals, whose rows share their luck.
         period: (n,) spans, numbered in time's order.
     """
     levelled = np.array(p, dtype=float)
-    found, variances = [], []
+    residuals, variances = [], []
     for mark in np.unique(period):
         at = period == mark
         residual, weight = y[at] - p[at], max(float((p[at] * (1 - p[at])).sum()), 1e-9)
         _, subject = np.unique(subjects[at], return_inverse=True)
-        found.append(residual.sum() / weight)
+        residuals.append(residual.sum() / weight)
         variances.append(max(float((np.bincount(subject, residual) ** 2).sum()) / weight**2, 1e-9))
-        levelled[at] = to_probability(to_logit(p[at]) + found[-1])
-    return Misses(np.array(found), np.array(variances), levelled)
+        levelled[at] = to_probability(to_logit(p[at]) + residuals[-1])
+    return Misses(np.array(residuals), np.array(variances), levelled)
 
 
-def next_level(seen: Misses) -> Level:
+def next_level(past: Misses) -> Level:
     """The next span's level after those seen."""
     mean, spread = np.zeros_like(SIZES), np.zeros_like(SIZES)
     log_odds = -0.5 * (SIZES / USUAL_SHIFT) ** 2
-    for miss, variance in zip(seen.miss, seen.variance, strict=True):
+    for miss, variance in zip(past.miss, past.variance, strict=True):
         mean, spread = LASTS * mean, LASTS**2 * spread + SIZES**2
         surprise, total = miss - mean, spread + variance
         log_odds -= 0.5 * (np.log(total) + surprise**2 / total)
@@ -132,7 +132,7 @@ def fit_intervals(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Intervals:
-    """Limits from rows not learnt from.
+    """Limits from held-out rows.
 
     Args:
         p: (n,) probabilities.
@@ -146,26 +146,26 @@ def fit_intervals(
     order = np.argsort(p, kind="stable")
     p, y = p[order], y[order]
     _, contract = np.unique(subjects[order], return_inverse=True)
-    expected, drift, said = p, 0.0, to_probability(to_logit(p) + shift)
+    expected, drift, served = p, 0.0, to_probability(to_logit(p) + shift)
     if period is not None:
-        seen = misses(p, y, contract, period[order])
-        coming = next_level(seen)
-        expected, drift = seen.levelled, coming.variance + (coming.shift - shift) ** 2
+        past = misses(p, y, contract, period[order])
+        coming = next_level(past)
+        expected, drift = past.levelled, coming.variance + (coming.shift - shift) ** 2
     middle = np.unique(np.linspace(0, len(p) - 1, GRID).astype(int))
     size = _window(contract)
     start = np.clip(middle - size // 2, 0, len(p) - size)
     residual = y - expected
-    rate = _rates(said, residual, np.ones(len(p)), middle, start, size)
+    rate = _rates(served, residual, np.ones(len(p)), middle, start, size)
     rng = np.random.default_rng(seed)
     n = contract.max() + 1
     drawn = []
     for _ in range(DRAWS):
         weight = np.bincount(rng.integers(0, n, n), minlength=n)[contract].astype(float)
-        drawn.append(_rates(said, residual, weight, middle, start, size))
+        drawn.append(_rates(served, residual, weight, middle, start, size))
     variance = np.var(drawn, axis=0) + drift * (rate * (1 - rate)) ** 2
     contracts = np.array([len(np.unique(contract[at : at + size])) for at in start])
     low, high = _jeffreys(rate, variance, contracts, level)
-    logits, first = np.unique(to_logit(said[middle]), return_index=True)
+    logits, first = np.unique(to_logit(served[middle]), return_index=True)
     low, high = _rising(low[first]), _rising(high[first])
     return Intervals(tuple(logits.tolist()), tuple(low.tolist()), tuple(high.tolist()))
 

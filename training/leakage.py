@@ -96,8 +96,8 @@ class Guard:
 
     def apply(self, ds: Dataset) -> Dataset:
         """The dataset without the features of barred columns."""
-        kept = ds if self.left_out is None else ds.take(np.flatnonzero(~self.left_out))
-        return kept.without(self.dropped)
+        remaining = ds if self.left_out is None else ds.take(np.flatnonzero(~self.left_out))
+        return remaining.without(self.dropped)
 
 
 def guard(
@@ -124,14 +124,14 @@ def guard(
     reasons, listed = {}, []
     for column, facts in looks.items():
         worst = max(facts, key=lambda fact: (len(_broken(fact, limit)), fact.power.auc))
-        found = list(dict.fromkeys(words for fact in (worst, *facts) for words in _broken(fact, limit)))
+        faults = list(dict.fromkeys(words for fact in (worst, *facts) for words in _broken(fact, limit)))
         if column in barred_by_user:
-            found.insert(0, "barred by the user")
-        verdict = "allowed" if column in allowed else "barred" if found else "passed"
+            faults.insert(0, "barred by the user")
+        verdict = "allowed" if column in allowed else "barred" if faults else "passed"
         if verdict == "barred":
-            reasons[column] = found[0]
-        told = {**asdict(worst), "features": columns[column], "ceiling": round(limit, 3)}
-        listed.append({**told, "verdict": verdict, "why": found})
+            reasons[column] = faults[0]
+        evidence = {**asdict(worst), "features": columns[column], "ceiling": round(limit, 3)}
+        listed.append({**evidence, "verdict": verdict, "why": faults})
     short = _short_names(columns)
     link = link_column(ds)
     few = link in reasons and (~is_linked(ds)).mean() < LEAVE_OUT_BELOW
@@ -153,17 +153,17 @@ def columns_of(ds: Dataset, around: Beside) -> dict[str, list[str]]:
 
     Free text and dates that no feature shows (they lie after every snapshot) are named too, with no features.
     """
-    found: dict[str, list[str]] = {}
+    features_by_column: dict[str, list[str]] = {}
     for name in ds.X.columns:
         column = _column_of(ds, str(name))
         if column:
-            found.setdefault(column, []).append(str(name))
+            features_by_column.setdefault(column, []).append(str(name))
     if around.raw is not None:
         for column in around.raw.columns.drop("decided_at"):
-            found.setdefault(str(column), [])
+            features_by_column.setdefault(str(column), [])
     if is_asked(ds):
-        found[link_column(ds)] = features_of_the_account(ds)
-    return found
+        features_by_column[link_column(ds)] = features_of_the_account(ds)
+    return features_by_column
 
 
 def _column_of(ds: Dataset, name: str) -> str | None:
@@ -186,8 +186,8 @@ def _named(name: str, columns: Collection[str]) -> str:
         raise RenewalError(
             expected=f"one column named {name}", found=" and ".join(hits), do="Write it as table.column."
         )
-    known = sorted({column.rpartition(".")[2] for column in columns} | set(columns))
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:5]
+    names = sorted({column.rpartition(".")[2] for column in columns} | set(columns))
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:5]
     raise RenewalError(
         expected="the name of a column that becomes a feature",
         found=repr(name),

@@ -53,7 +53,7 @@ class Power:
 class Pure:
     """A level met (nearly) only with one outcome: `rows` in it, `odd` of the other outcome, `outcome` 0 or 1.
 
-    `odds` is the upper 95 % bound of the other outcome's rate in the level over that outcome's rate in all
+    `rate_ratio` is the upper 95 % bound of the other outcome's rate in the level over that rate among all
     rows; `covered` the share of the outcome's rows that stand in the level.
     """
 
@@ -61,7 +61,7 @@ class Pure:
     outcome: int
     rows: int
     odd: int
-    odds: float
+    rate_ratio: float
     covered: float
 
 
@@ -75,17 +75,17 @@ def cut(column: pd.Series) -> Levels:
 def _cut_category(column: pd.Series) -> Levels:
     text = column.astype("string")
     counts = text.value_counts()
-    kept = [str(name) for name in counts.index[:MOST_LEVELS]]
-    place = {name: i + 1 for i, name in enumerate(kept)}
-    codes = np.where(text.isna(), 0, text.map(place).fillna(len(kept) + 1).to_numpy(dtype=int))
-    return Levels(codes, (MISSING, *kept, "any other"), (True, *([True] * len(kept)), False))
+    names = [str(name) for name in counts.index[:MOST_LEVELS]]
+    place = {name: i + 1 for i, name in enumerate(names)}
+    codes = np.where(text.isna(), 0, text.map(place).fillna(len(names) + 1).to_numpy(dtype=int))
+    return Levels(codes, (MISSING, *names, "any other"), (True, *([True] * len(names)), False))
 
 
 def _cut_number(values: np.ndarray) -> Levels:
     filled = ~np.isnan(values)
-    found, counts = np.unique(values[filled], return_counts=True)
-    few = len(found) <= 20
-    masses = found if few else found[counts >= MASS_SHARE * len(values)]
+    distinct, counts = np.unique(values[filled], return_counts=True)
+    few = len(distinct) <= 20
+    masses = distinct if few else distinct[counts >= MASS_SHARE * len(values)]
     codes = np.zeros(len(values), dtype=int)
     names, exact = [MISSING], [True]
     for value in masses:
@@ -152,7 +152,7 @@ def _auc_error(area: float, positives: int, negatives: int) -> float:
 
 def pure_levels(levels: Levels, y: np.ndarray) -> list[Pure]:
     """Exact levels whose rows nearly all share one outcome, the purest first."""
-    found = []
+    pure = []
     for code in np.unique(levels.codes):
         if not levels.exact[code]:
             continue
@@ -162,8 +162,8 @@ def pure_levels(levels: Levels, y: np.ndarray) -> list[Pure]:
         bound = 1.0 if odd == len(inside) else float(beta.ppf(0.95, odd + 1, len(inside) - odd))
         covered = (len(inside) - odd) / max((y == outcome).sum(), 1)
         level = Pure(levels.names[code], outcome, len(inside), odd, bound / (y != outcome).mean(), covered)
-        found.append(level)
-    return sorted(found, key=lambda level: (level.odds, -level.rows))
+        pure.append(level)
+    return sorted(pure, key=lambda level: (level.rate_ratio, -level.rows))
 
 
 def fill_rates(column: pd.Series, y: np.ndarray) -> tuple[float, float, float]:
@@ -183,10 +183,10 @@ def shared_values(decided: pd.Series, undecided: pd.Series) -> float | None:
     """Share of open rows whose category decided rows know too; None where that cannot be asked."""
     if decided.dtype != "category" and not pd.api.types.is_string_dtype(decided):
         return None
-    known, seen = decided.dropna().astype(str), undecided.dropna().astype(str)
-    if len(seen) == 0 or known.nunique() > 50:
+    decided_values, open_values = decided.dropna().astype(str), undecided.dropna().astype(str)
+    if len(open_values) == 0 or decided_values.nunique() > 50:
         return None
-    return float(seen.isin(set(known)).mean())
+    return float(open_values.isin(set(decided_values)).mean())
 
 
 @dataclass(frozen=True)
@@ -201,15 +201,15 @@ class Common:
 
 def common_open_value(decided: pd.Series, undecided: pd.Series) -> Common | None:
     """What stands on most open rows that are filled, and how common that is once they are decided."""
-    seen, known = undecided.dropna(), decided.dropna()
-    if seen.empty or known.empty:
+    open_values, decided_values = undecided.dropna(), decided.dropna()
+    if open_values.empty or decided_values.empty:
         return None
-    counts = seen.astype(float if pd.api.types.is_numeric_dtype(decided) else str).value_counts()
+    counts = open_values.astype(float if pd.api.types.is_numeric_dtype(decided) else str).value_counts()
     value, held = counts.index[0], int(counts.iloc[0])
-    same = int((known.astype(counts.index.dtype) == value).sum())
-    p = float(fisher_exact([[held, len(seen) - held], [same, len(known) - same]])[1])
+    same = int((decided_values.astype(counts.index.dtype) == value).sum())
+    p = float(fisher_exact([[held, len(open_values) - held], [same, len(decided_values) - same]])[1])
     shown = f"{value:g}" if isinstance(value, float) else str(value)
-    return Common(shown, held / len(seen), same / len(known), p)
+    return Common(shown, held / len(open_values), same / len(decided_values), p)
 
 
 def share_of_level(column: pd.Series, level: str, is_number: bool) -> float:
@@ -252,14 +252,14 @@ def running_number(column: pd.Series, entity: np.ndarray, moment: np.ndarray, y:
     n = len(first)
     if n < 20:
         return Running(0.0, False, 0.0, 0.0, 0)
-    found = np.unique(first.number)
-    whole = bool((found == np.round(found)).all())
-    span = found[-1] - found[0] + 1
+    distinct = np.unique(first.number)
+    whole = bool((distinct == np.round(distinct)).all())
+    span = distinct[-1] - distinct[0] + 1
     parts = [first, first[first.y == 0], first[first.y == 1]]
     trends = [_trend(part) for part in parts if len(part) >= 20]
     inside = trends[1:] or [0.0]
     trend = max(abs(trends[0]), min(map(abs, inside)))
-    return Running(len(found) / n, whole, float(len(found) / span), trend, len(found))
+    return Running(len(distinct) / n, whole, float(len(distinct) / span), trend, len(distinct))
 
 
 def _numbers(column: pd.Series) -> np.ndarray:
@@ -270,10 +270,10 @@ def _numbers(column: pd.Series) -> np.ndarray:
 
 
 def _trend(part: pd.DataFrame) -> float:
-    known = part.dropna(subset="moment")
-    if known.moment.nunique() < 5 or known.number.nunique() < 5:
+    dated = part.dropna(subset="moment")
+    if dated.moment.nunique() < 5 or dated.number.nunique() < 5:
         return 0.0
-    return float(spearmanr(known.number, known.moment).statistic)
+    return float(spearmanr(dated.number, dated.moment).statistic)
 
 
 def unique_share(column: pd.Series, entity: np.ndarray) -> float:
@@ -322,14 +322,16 @@ def beside(crm: "Crm", ds: Dataset, settings: Settings) -> Beside:
 
 def raw_columns(crm: "Crm", snapshots: pd.DataFrame, kind: str) -> pd.DataFrame:
     """Dates and carried text of each snapshot's rows as they stand today, and when it was decided."""
-    found: dict[str, pd.Series] = {}
+    columns: dict[str, pd.Series] = {}
     for table in SEEN_FROM[kind]:
         names = [name for name, what in _kinds(crm, table).items() if what in RAW_KINDS]
-        found |= {f"{table}.{name}": values for name, values in _joined(crm, table, names, snapshots).items()}
+        columns |= {
+            f"{table}.{name}": values for name, values in _joined(crm, table, names, snapshots).items()
+        }
     table, moment = DECIDED[kind]
     decided = _joined(crm, table, [moment] if crm.has(table, moment) else [], snapshots)
-    found["decided_at"] = decided.get(moment, pd.Series(pd.NaT, index=snapshots.index))
-    return pd.DataFrame(found, index=snapshots.index)
+    columns["decided_at"] = decided.get(moment, pd.Series(pd.NaT, index=snapshots.index))
+    return pd.DataFrame(columns, index=snapshots.index)
 
 
 def _kinds(crm: "Crm", table: str) -> dict[str, Kind]:
@@ -337,8 +339,8 @@ def _kinds(crm: "Crm", table: str) -> dict[str, Kind]:
     if not crm.has(table):
         return {}
     core = {c.name: c.kind for c in TABLES[table].columns if c.kind is not Kind.TEXT}
-    known = {**core, **{name: Kind(what) for name, what in crm.carried.get(table, {}).items()}}
-    return {c: known[c] for c in crm.tables[table] if c in known and f"{table}.{c}" not in NEVER}
+    kinds = {**core, **{name: Kind(what) for name, what in crm.carried.get(table, {}).items()}}
+    return {c: kinds[c] for c in crm.tables[table] if c in kinds and f"{table}.{c}" not in NEVER}
 
 
 def _joined(crm: "Crm", table: str, names: list[str], snapshots: pd.DataFrame) -> dict[str, pd.Series]:
@@ -362,7 +364,7 @@ def changes_after(crm: "Crm", kind: str) -> dict[str, float]:
     if not crm.has("history", *history) or not crm.has(table, KEYS[table], moment):
         return {}
     begin = BEGINS[table] if crm.has(table, BEGINS[table]) else None
-    told = crm.sql(f"""
+    rows = crm.sql(f"""
         SELECT h."column" AS name, avg(CAST(h.changed_at >= s."{moment}" AS DOUBLE)) AS after, count(*) AS n,
                count(DISTINCT h.id) / (SELECT count(*) FROM "{table}" WHERE "{moment}" IS NOT NULL) AS covered
         FROM history h JOIN "{table}" s ON h.id = s."{KEYS[table]}"
@@ -372,6 +374,6 @@ def changes_after(crm: "Crm", kind: str) -> dict[str, float]:
     """).to_pylist()
     return {
         f"{table}.{row['name']}": row["after"]
-        for row in told
+        for row in rows
         if row["n"] >= FEWEST_CHANGES and row["covered"] < 0.8
     }

@@ -76,25 +76,25 @@ def is_suspect(column: str) -> bool:
 
 def near_copy(fact: Facts, limit: float) -> str | None:
     """It parts the outcomes as only a copy of the label, clean or noisy, can."""
-    found = fact.power
+    power = fact.power
     mark = 0.68 if fact.few_levels else 0.74
     mark -= 0.10 if fact.suspect_name else 0.0
-    if found.separation - found.separation_error < mark - 0.02 or found.separation < mark:
+    if power.separation - power.separation_error < mark - 0.02 or power.separation < mark:
         return None
     return (
         f"near copy of the outcome: by itself it parts {fact.ended(1)} from {fact.ended(0)} with "
-        f"{found.separation:.0%} separation (AUC {found.auc:.2f}) on {fact.n:,} rows"
+        f"{power.separation:.0%} separation (AUC {power.auc:.2f}) on {fact.n:,} rows"
     )
 
 
 def implausible_power(fact: Facts, limit: float) -> str | None:
     """One column alone ranks better than any one honest column of such data does."""
-    found = fact.power
+    power = fact.power
     limit -= 0.04 if fact.suspect_name else 0.0
-    if found.auc - found.error < limit:
+    if power.auc - power.error < limit:
         return None
     return (
-        f"implausibly strong alone: AUC {found.auc:.2f} on {fact.n:,} rows, where {limit:.2f} is the most "
+        f"implausibly strong alone: AUC {power.auc:.2f} on {fact.n:,} rows, where {limit:.2f} is the most "
         "that one honest column would reach in this data"
     )
 
@@ -132,13 +132,13 @@ def one_outcome_value(fact: Facts, limit: float) -> str | None:
     pure = fact.pure
     if pure is None:
         return None
-    odds, covered = (0.10, 0.05) if fact.suspect_name else (0.05, 0.15)
-    if pure.odds > odds or pure.covered < covered:
+    highest_ratio, covered = (0.10, 0.05) if fact.suspect_name else (0.05, 0.15)
+    if pure.rate_ratio > highest_ratio or pure.covered < covered:
         return None
     if pure.level == MISSING and _open_is_alike(fact):
         return None
-    told = "it is empty" if pure.level == MISSING else f"the value {pure.level}"
-    return f"{told} on {pure.rows:,} rows, {pure.rows - pure.odd:,} of them {fact.ended(pure.outcome)}"
+    words = "it is empty" if pure.level == MISSING else f"the value {pure.level}"
+    return f"{words} on {pure.rows:,} rows, {pure.rows - pure.odd:,} of them {fact.ended(pure.outcome)}"
 
 
 def written_at_close(fact: Facts, limit: float) -> str | None:
@@ -162,13 +162,13 @@ def changed_at_close(fact: Facts, limit: float) -> str | None:
     if fact.open_known is not None and fact.open_known <= 0.05 and (fact.filled_open or 0) >= 0.2:
         return f"changed at the close: only {fact.open_known:.0%} of open rows hold a value decided rows know"
     pure = fact.pure
-    if pure is None or fact.pure_in_open is None or pure.odds > 0.35 or pure.covered < 0.05:
+    if pure is None or fact.pure_in_open is None or pure.rate_ratio > 0.35 or pure.covered < 0.05:
         return None
     expected = fact.open_n * pure.rows / fact.n
     if expected >= 8 and fact.pure_in_open <= 0.02 * pure.rows / fact.n:
-        told = "emptiness" if pure.level == MISSING else f"the value {pure.level}"
+        words = "emptiness" if pure.level == MISSING else f"the value {pure.level}"
         return (
-            f"changed at the close: {told} is met on {pure.rows:,} decided rows, nearly all "
+            f"changed at the close: {words} is met on {pure.rows:,} decided rows, nearly all "
             f"{fact.ended(pure.outcome)}, and on no open row of {fact.open_n:,}"
         )
     return None
@@ -177,7 +177,7 @@ def changed_at_close(fact: Facts, limit: float) -> str | None:
 def still_at_default(fact: Facts, limit: float) -> str | None:
     """Open rows hold one value that decided ones rarely keep, and what these hold instead tells the outcome.
 
-    A count or mark that starts at nought and is written at the close. Where it tells nothing it does no harm,
+    A count or mark that starts at zero and is written at the close. Where it tells nothing it does no harm,
     and a new kind of contract that all open rows are of may look the same.
     """
     common = fact.open_common
@@ -212,16 +212,16 @@ def recorded_late(fact: Facts, limit: float) -> str | None:
 
 def numbers_rows(fact: Facts, limit: float) -> str | None:
     """A running number or an identifier."""
-    found = fact.running
-    if found is not None and found.whole:
-        numbered = found.unique >= 0.95 and found.dense >= 0.3
-        if numbered or (found.unique >= 0.7 and found.trend >= 0.8):
+    running = fact.running
+    if running is not None and running.whole:
+        numbered = running.unique >= 0.95 and running.dense >= 0.3
+        if numbered or (running.unique >= 0.7 and running.trend >= 0.8):
             return (
-                f"a running number: {found.values:,} different whole numbers on {fact.n:,} rows, "
-                f"rank correlation with time {found.trend:.2f}"
+                f"a running number: {running.values:,} different whole numbers on {fact.n:,} rows, "
+                f"rank correlation with time {running.trend:.2f}"
             )
-        if found.values >= 50 and found.trend >= 0.95:
-            return f"a number that grows with time (rank correlation {found.trend:.2f})"
+        if running.values >= 50 and running.trend >= 0.95:
+            return f"a number that grows with time (rank correlation {running.trend:.2f})"
     if fact.unique >= 0.8:
         return f"an identifier: {fact.unique:.0%} of its values are met once only"
     return None

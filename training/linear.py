@@ -61,11 +61,11 @@ class Logistic:
                 out[at : at + BLOCK, self._shapes.columns] = self._shapes.values(E[at : at + BLOCK])
         return self.intercept, out
 
-    def sum(self, own: np.ndarray) -> np.ndarray:
+    def sum(self, contributions: np.ndarray) -> np.ndarray:
         """Log-odds (n,) of contributions (n, k), to the bit `margin`: added feature by feature."""
-        if not own.size:
-            return np.full(len(own), self.intercept)
-        return self.intercept + np.add.accumulate(own, axis=1)[:, -1]
+        if not contributions.size:
+            return np.full(len(contributions), self.intercept)
+        return self.intercept + np.add.accumulate(contributions, axis=1)[:, -1]
 
     @cached_property
     def _shapes(self) -> "_Shapes":
@@ -134,50 +134,53 @@ def _codes(given: np.ndarray, most: int) -> np.ndarray:
 def _shapes(model: Logistic) -> _Shapes:
     columns = np.array(sorted({term.column for term in model.terms}), dtype=int)
     place = {column: at for at, column in enumerate(columns.tolist())}
-    own: list[list[tuple[Term, float]]] = [[] for _ in columns]
+    terms_by_column: list[list[tuple[Term, float]]] = [[] for _ in columns]
     for term, coefficient in zip(model.terms, model.coefficients.tolist(), strict=True):
-        own[place[term.column]].append((term, coefficient))
-    bends = max((sum(term.kind == "hinge" for term, _ in terms) for terms in own), default=0)
+        terms_by_column[place[term.column]].append((term, coefficient))
+    bends = max((sum(term.kind == "hinge" for term, _ in terms) for terms in terms_by_column), default=0)
     plain = np.zeros((3, len(columns)))
     bent = np.zeros((2, bends, len(columns)))
     low, high = np.full((2, len(columns)), [[-np.inf], [np.inf]])
-    coded, levels = _level_values(own)
-    made = _Shapes(columns, low, high, plain[0], plain[1], plain[2], bent[0], bent[1], coded, levels)
-    for at, terms in enumerate(own):
-        _shape_of(made, at, terms)
-    return made
+    coded, levels = _level_values(terms_by_column)
+    shapes = _Shapes(columns, low, high, plain[0], plain[1], plain[2], bent[0], bent[1], coded, levels)
+    for at, terms in enumerate(terms_by_column):
+        _shape_of(shapes, at, terms)
+    return shapes
 
 
-def _level_values(own: list[list[tuple[Term, float]]]) -> tuple[np.ndarray, np.ndarray]:
+def _level_values(terms_by_column: list[list[tuple[Term, float]]]) -> tuple[np.ndarray, np.ndarray]:
     coded = np.array(
-        [at for at, terms in enumerate(own) if any(t.kind == "level" for t, _ in terms)], dtype=int
+        [at for at, terms in enumerate(terms_by_column) if any(t.kind == "level" for t, _ in terms)],
+        dtype=int,
     )
-    most = max((int(term.at) for terms in own for term, _ in terms if term.kind == "level"), default=-1)
+    most = max(
+        (int(term.at) for terms in terms_by_column for term, _ in terms if term.kind == "level"), default=-1
+    )
     levels = np.zeros((len(coded), most + 2))
     for row, at in enumerate(coded.tolist()):
-        for term, coefficient in own[at]:
+        for term, coefficient in terms_by_column[at]:
             levels[row] -= coefficient * term.mean
             if term.kind == "level":
                 levels[row, int(term.at)] += coefficient
     return coded, levels
 
 
-def _shape_of(made: _Shapes, at: int, terms: list[tuple[Term, float]]) -> None:
+def _shape_of(shapes: _Shapes, at: int, terms: list[tuple[Term, float]]) -> None:
     """Sum one column's terms into its shape."""
     bend = 0
     for term, coefficient in terms:
         if term.kind in ("value", "hinge"):
             weight = coefficient / term.scale
-            made.low[at], made.high[at] = term.low, term.high
-            made.constant[at] -= weight * term.mean
+            shapes.low[at], shapes.high[at] = term.low, term.high
+            shapes.constant[at] -= weight * term.mean
             if term.kind == "value":
-                made.slope[at] += weight
+                shapes.slope[at] += weight
             else:
-                made.at[bend, at], made.bends[bend, at] = term.at, weight
+                shapes.at[bend, at], shapes.bends[bend, at] = term.at, weight
                 bend += 1
         else:
-            made.constant[at] -= coefficient * term.mean
-            made.missing[at] += coefficient * (float(term.kind == "missing") - term.mean)
+            shapes.constant[at] -= coefficient * term.mean
+            shapes.missing[at] += coefficient * (float(term.kind == "missing") - term.mean)
 
 
 def fit_logistic(
@@ -229,9 +232,9 @@ def fit_terms(
             "ignore", ConvergenceWarning
         )  # a strong enough penalty in the grid always converges
         model.fit(D, y, sample_weight=weight)
-    kept = np.flatnonzero(model.coef_[0])
-    coefficients = model.coef_[0][kept].astype(float)
-    return Logistic(tuple(terms[at] for at in kept), coefficients, float(model.intercept_[0]))
+    nonzero = np.flatnonzero(model.coef_[0])
+    coefficients = model.coef_[0][nonzero].astype(float)
+    return Logistic(tuple(terms[at] for at in nonzero), coefficients, float(model.intercept_[0]))
 
 
 def _ridge(C: float, terms: int) -> "LogisticRegression":
@@ -301,8 +304,8 @@ def _quantity_terms(values: np.ndarray, column: int, curved: bool) -> list[Term]
 
 
 def _standardised(term: Term, values: np.ndarray) -> Term | None:
-    made = _shape(term, values)
-    present = made[~np.isnan(made)]
+    shaped = _shape(term, values)
+    present = shaped[~np.isnan(shaped)]
     scale = float(present.std())
     if scale < 1e-9 * max(1.0, abs(float(present.mean()))):
         return None

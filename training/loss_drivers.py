@@ -71,14 +71,14 @@ def losses(
     say(f"{len(lost):,} of {len(decided):,} decided were lost")
     X = feature_rows(crm, lost, kind, settings).frame
     group = groups_of(crm, decided, by)
-    told = drivers_by_group(loaded.model, X, lost, group.loc[lost.index], settings.threads)
-    seen = decided["as_of"].dropna()
+    drivers = drivers_by_group(loaded.model, X, lost, group.loc[lost.index], settings.threads)
+    dates = decided["as_of"].dropna()
     return {
         "kind": kind,
         "by": by,
-        "period": {"from": str(seen.min().date()), "to": str(seen.max().date())} if len(seen) else None,
+        "period": {"from": str(dates.min().date()), "to": str(dates.max().date())} if len(dates) else None,
         "model_version": loaded.version,
-        "drivers": told,
+        "drivers": drivers,
         "stated": stated_reasons(crm, kind, lost, group.loc[lost.index]),
         "lost": _lost(decided, group),
     }
@@ -89,16 +89,16 @@ def last_snapshots(crm: "Crm", kind: str, days: int) -> pd.DataFrame:
     from features.snapshots import renewal_snapshots, win_snapshots
 
     snapshots = (renewal_snapshots if kind == "renewal" else win_snapshots)(crm)
-    known = snapshots[snapshots["label"].notna()]
+    decided = snapshots[snapshots["label"].notna()]
     if kind == "win" and crm.has("opportunities", "opportunity_id", "is_won"):
         closed = crm.frame("opportunities", ["opportunity_id", "is_won"]).dropna()["opportunity_id"]
-        known = known[known["subject_id"].isin(set(closed))]
-    if known["as_of"].notna().any():
-        known = known[
-            (known["as_of"] >= crm.until - pd.Timedelta(days=days)) & (known["matured_at"] <= crm.until)
+        decided = decided[decided["subject_id"].isin(set(closed))]
+    if decided["as_of"].notna().any():
+        decided = decided[
+            (decided["as_of"] >= crm.until - pd.Timedelta(days=days)) & (decided["matured_at"] <= crm.until)
         ]
-        known = known.sort_values(["subject_id", "as_of"]).drop_duplicates("subject_id", keep="last")
-    return known.reset_index(drop=True)
+        decided = decided.sort_values(["subject_id", "as_of"]).drop_duplicates("subject_id", keep="last")
+    return decided.reset_index(drop=True)
 
 
 def groups_of(crm: "Crm", rows: pd.DataFrame, by: str | None) -> pd.Series:
@@ -121,8 +121,8 @@ def groups_of(crm: "Crm", rows: pd.DataFrame, by: str | None) -> pd.Series:
     values = (
         crm.frame("accounts", ["account_id", by]).drop_duplicates("account_id").set_index("account_id")[by]
     )
-    found = values.reindex(rows["account_id"].astype("string").astype(object)).set_axis(rows.index)
-    return found.astype("string").fillna("(none)").astype(object)
+    matched = values.reindex(rows["account_id"].astype("string").astype(object)).set_axis(rows.index)
+    return matched.astype("string").fillna("(none)").astype(object)
 
 
 def drivers_by_group(
@@ -145,11 +145,11 @@ def _drivers(model: Model, X: pd.DataFrame, money: np.ndarray, threads: int) -> 
     weight = money if money.sum() > 0 else None
     strongest = [row for row in drivers(model, X, weight, threads) if row["log_odds"] < 0][:TOP]
     values = contributions(model, X, threads).values
-    told = []
+    rows = []
     for row in strongest:
         columns = [i for i, name in enumerate(model.features) if _group_of(model, name) == row["group"]]
         against = values[:, columns].sum(axis=1) < 0
-        told.append(
+        rows.append(
             {
                 "driver": row["group"],
                 "words": row["words"],
@@ -159,7 +159,7 @@ def _drivers(model: Model, X: pd.DataFrame, money: np.ndarray, threads: int) -> 
                 "log_odds": row["log_odds"],
             }
         )
-    return told
+    return rows
 
 
 def _group_of(model: Model, name: str) -> str:
@@ -174,7 +174,7 @@ def stated_reasons(crm: "Crm", kind: str, lost: pd.DataFrame, group: pd.Series) 
         return []
     written = crm.frame(table, [key, "lost_reason"]).drop_duplicates(key).set_index(key)["lost_reason"]
     reason = written.reindex(lost["subject_id"].astype("string").astype(object)).set_axis(lost.index)
-    told = pd.DataFrame(
+    stated = pd.DataFrame(
         {
             "group": group,
             "reason": reason.astype("string").fillna(NOT_STATED).astype(object),
@@ -182,7 +182,7 @@ def stated_reasons(crm: "Crm", kind: str, lost: pd.DataFrame, group: pd.Series) 
         }
     )
     summed = (
-        told.groupby(["group", "reason"])
+        stated.groupby(["group", "reason"])
         .agg(subjects=("money", "size"), money=("money", "sum"))
         .reset_index()
     )

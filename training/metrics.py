@@ -1,4 +1,4 @@
-"""How good odds are: small functions of outcomes y (0/1) and probabilities p, both (n,), and weights."""
+"""How good probabilities are: small functions of outcomes y (0/1) and probabilities p, both (n,), and weights."""
 
 from collections.abc import Callable
 
@@ -136,8 +136,8 @@ def bootstrap(
     draws = []
     for counts in _draws(codes, times, seed):
         weight = counts[codes]
-        kept = weight > 0
-        draws.append(f(y[kept], p[kept], weight=weight[kept]))
+        drawn = weight > 0
+        draws.append(f(y[drawn], p[drawn], weight=weight[drawn]))
     return _middle(np.array(draws), level)
 
 
@@ -155,7 +155,7 @@ def bootstrap_gain(
 def bootstrap_slope(
     y: np.ndarray, p: np.ndarray, groups: np.ndarray, *, times: int = 200, level: float = 0.95, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Calibration slope with its low and high, drawing groups; NaN where the odds are constant."""
+    """Calibration slope with its low and high, drawing groups; NaN where the probabilities are constant."""
     slope = calibration_slope(y, p)
     if np.isnan(slope):
         return slope, slope, slope

@@ -55,7 +55,7 @@ class Model:
         trees, logistic: the parts, None where the share leaves them none.
         calibration: map of log-odds to log-odds, the last step.
         intervals: of the event rate among rows scored alike.
-        cuts: the 20th and 50th percentile of the training rows' scores, each predicted while not learnt from.
+        cuts: the 20th and 50th percentile of the training rows' scores, each predicted while held out.
         horizon_days: of win labels; None for renewals.
         comparisons: how rows like a row fared, by column.
         about: what else is worth keeping (period, rows, versions); JSON values only.

@@ -70,18 +70,18 @@ def _walk(
     sparse: bool = False,
 ) -> _Penalised:
     """From the strongest penalty to weaker ones, until the mean loss has risen `patience` times running."""
-    found: list[_Penalised] = []
+    tried: list[_Penalised] = []
     worse = 0
     for C in penalties:
         margins = [fit.margin(C, sparse) for fit in fits]
         loss = np.mean(
             [log_loss(y[fit.judged], to_probability(m)) for fit, m in zip(fits, margins, strict=True)]
         )
-        worse = worse + 1 if found and loss > found[-1].loss else 0
-        found.append(_Penalised(float(loss), C, np.concatenate(margins)))
+        worse = worse + 1 if tried and loss > tried[-1].loss else 0
+        tried.append(_Penalised(float(loss), C, np.concatenate(margins)))
         if worse == patience:
             break
-    return min(found, key=lambda each: each.loss)
+    return min(tried, key=lambda each: each.loss)
 
 
 class _FoldDesigns:

@@ -120,9 +120,9 @@ def promote(
         RenewalError: there is no such version, or a gate failed and no reason is given in writing.
     """
     client, name = _open(settings), model_name(kind)
-    found = _version(client, name, version)
-    gates = json.loads(found.tags.get("gates", "{}"))
-    failed = [gate for gate, told in gates.items() if told["passed"] is False]
+    candidate = _version(client, name, version)
+    gates = json.loads(candidate.tags.get("gates", "{}"))
+    failed = [gate for gate, outcome in gates.items() if outcome["passed"] is False]
     written = (reason or "").strip()
     if failed and not written:
         raise RenewalError(
@@ -131,11 +131,11 @@ def promote(
             do="Give --reason TEXT; it is kept with the version.",
         )
     if failed:
-        client.set_model_version_tag(name, found.version, "waiver", written)
-    before = _crown(client, name, found.version, written)
+        client.set_model_version_tag(name, candidate.version, "waiver", written)
+    before = _crown(client, name, candidate.version, written)
     return {
         "model": name,
-        "version": str(found.version),
+        "version": str(candidate.version),
         "alias": CHAMPION,
         "before": before,
         "waived": failed,
@@ -187,15 +187,15 @@ def show(kind: str, settings: Settings, version: str | int | None = None) -> dic
     wanted = version or aliases.get(CHAMPION) or aliases.get(CHALLENGER)
     if wanted is None:
         raise _nothing_trained(name)
-    found = _version(client, name, wanted)
-    run = client.get_run(str(found.run_id))
-    folder = _folder(found, settings).parent
+    model_version = _version(client, name, wanted)
+    run = client.get_run(str(model_version.run_id))
+    folder = _folder(model_version, settings).parent
     result = json.loads((folder / RESULT_FILE).read_text()) if (folder / RESULT_FILE).is_file() else {}
-    kept = ("waiver", "rolled_back", "previous_champion", "promoted")
-    told: dict[str, Any] = {key: found.tags[key] for key in kept if key in found.tags}
+    tag_names = ("waiver", "rolled_back", "previous_champion", "promoted")
+    tags: dict[str, Any] = {key: model_version.tags[key] for key in tag_names if key in model_version.tags}
     return {
-        **_summary(found, aliases),
-        **told,
+        **_summary(model_version, aliases),
+        **tags,
         "params": dict(run.data.params),
         "metrics": dict(run.data.metrics),
         "result": result,
@@ -270,9 +270,9 @@ def _nothing_trained(name: str) -> RenewalError:
 
 
 def _experiment(client: "MlflowClient", name: str, settings: Settings) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return found.experiment_id
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return experiment.experiment_id
     place = (settings.home.resolve() / "artifacts").as_uri()
     return client.create_experiment(name, artifact_location=place)
 
@@ -283,8 +283,8 @@ def _ensure_model(client: "MlflowClient", name: str) -> None:
 
 
 def _aliases(client: "MlflowClient", name: str) -> dict[str, str]:
-    found = client.search_registered_models(f"name='{name}'")
-    return {alias: str(version) for alias, version in found[0].aliases.items()} if found else {}
+    models = client.search_registered_models(f"name='{name}'")
+    return {alias: str(version) for alias, version in models[0].aliases.items()} if models else {}
 
 
 def _version(client: "MlflowClient", name: str, wanted: str | int) -> "ModelVersion":
@@ -303,22 +303,22 @@ def _folder(version: "ModelVersion", settings: Settings) -> Path:
     """Where a version's files are; a home that was moved as a whole is followed."""
     source = urlparse(version.source)
     if source.scheme in ("", "file"):
-        told = Path(unquote(source.path))
-        if told.is_dir():
-            return told
-        moved = settings.home.resolve() / "artifacts" / Path(*told.parts[-3:])
+        recorded = Path(unquote(source.path))
+        if recorded.is_dir():
+            return recorded
+        moved = settings.home.resolve() / "artifacts" / Path(*recorded.parts[-3:])
         if moved.is_dir():
             return moved
         raise RenewalError(
             expected=f"the files of {version.name} version {version.version}",
-            found=f"nothing at {told}",
+            found=f"nothing at {recorded}",
             do="Restore the folder `artifacts` of PERENNIAL_HOME, or train again.",
         )
     from mlflow.artifacts import download_artifacts
 
-    kept = settings.home / "downloads" / version.name / str(version.version)
-    kept.mkdir(parents=True, exist_ok=True)
-    return Path(download_artifacts(artifact_uri=version.source, dst_path=str(kept)))
+    download = settings.home / "downloads" / version.name / str(version.version)
+    download.mkdir(parents=True, exist_ok=True)
+    return Path(download_artifacts(artifact_uri=version.source, dst_path=str(download)))
 
 
 def _log(client: "MlflowClient", run_id: str, record: Record) -> None:

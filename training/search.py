@@ -86,8 +86,8 @@ class Rows:
         fitted = fit_logistic(
             self.E[some], self.y[some], self.weight[some], self.types, C=self.screen, sparse=True
         )
-        kept = np.unique([term.column for term in fitted.terms]).astype(int)
-        return kept if len(kept) else np.arange(self.E.shape[1])
+        columns = np.unique([term.column for term in fitted.terms]).astype(int)
+        return columns if len(columns) else np.arange(self.E.shape[1])
 
 
 @dataclass(frozen=True)
@@ -257,14 +257,14 @@ def _params(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _objective(rows: Rows, folds: list[Split], seed: int, threads: int) -> Callable[["optuna.Trial"], float]:
-    kept = [Split(_sample(fold.train, seed), _sample(fold.test, seed)) for fold in folds]
+    sampled = [Split(_sample(fold.train, seed), _sample(fold.test, seed)) for fold in folds]
     binned: dict[tuple[int, str], _Binned] = {}
     inner = threads_for(rows.E.size, threads)
 
     def curve(params: dict[str, Any], grown: int, number: int) -> np.ndarray:
         key = number, params["features"]
         if key not in binned:
-            binned[key] = _fold_matrices(rows, kept[number], params["features"], inner)
+            binned[key] = _fold_matrices(rows, sampled[number], params["features"], inner)
         directions = [rows.directions[column] for column in binned[key].columns]
         settings = booster_params(params, directions, seed=seed, threads=inner)
         return _curve(settings, binned[key].train, binned[key].test, least=grown)
@@ -274,13 +274,13 @@ def _objective(rows: Rows, folds: list[Split], seed: int, threads: int) -> Calla
 
         params = _suggest(trial, rows)
         curves: list[np.ndarray] = []
-        for first in range(0, len(kept), ABREAST):
-            pair = range(first, min(first + ABREAST, len(kept)))
+        for first in range(0, len(sampled), ABREAST):
+            pair = range(first, min(first + ABREAST, len(sampled)))
             grown = max(map(len, curves), default=0)
             with ThreadPoolExecutor(1 if inner > 1 else min(threads, ABREAST)) as pool:
                 curves += pool.map(partial(curve, params, grown), pair)
             trial.report(float(_mean_curve(curves).min()), first)
-            if pair[-1] + 1 < len(kept) and trial.should_prune():
+            if pair[-1] + 1 < len(sampled) and trial.should_prune():
                 raise optuna.TrialPruned
         mean = _mean_curve(curves)
         trial.set_user_attr("rounds", int(mean.argmin()) + 1)
@@ -322,17 +322,17 @@ def _curve(
     settings: dict[str, Any], train: xgb.QuantileDMatrix, test: xgb.QuantileDMatrix, least: int
 ) -> np.ndarray:
     """Log loss on the judged rows after each tree."""
-    seen: dict[str, dict[str, list[float]]] = {}
+    history: dict[str, dict[str, list[float]]] = {}
     xgb.train(
         settings,
         train,
         num_boost_round=MAX_TREES,
         evals=[(test, "judged")],
         callbacks=[_Stop(least)],
-        evals_result=seen,  # type: ignore[arg-type]
+        evals_result=history,  # type: ignore[arg-type]
         verbose_eval=False,
     )
-    return np.array(seen["judged"]["logloss"])
+    return np.array(history["judged"]["logloss"])
 
 
 def _mean_curve(curves: list[np.ndarray]) -> np.ndarray:

@@ -18,7 +18,7 @@ import pandas as pd
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
-from training.baselines import Predict, library_default, team_rule
+from training.baselines import Predict, heuristic_baseline, library_default
 from training.boosting import threads_for
 from training.calibrate import Calibration
 from training.candidates import Held, Recipe, choose_recipe, fit_recipe
@@ -32,7 +32,7 @@ from training.split import Split, blocked_folds, forward_folds, forward_split, g
 FOLDS = 5
 LEAST_FORWARD_FOLDS = 2
 BASE_RATE = "base rate"
-BASELINES = (BASE_RATE, "logistic regression", "team rule", "xgboost default")
+BASELINES = (BASE_RATE, "logistic regression", "heuristic baseline", "xgboost default")
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Selection:
         calibration: `none`, `platt` or `isotonic`.
         gap: AUC at random less AUC forward; None without dates.
         by_lead_time: figures of the later part for each whole lead time.
-        unseen_accounts: figures of the later part's accounts not learnt from; None where there are too few.
-        split: the rows learnt from and judged on; None without dates.
+        unseen_accounts: figures of the later part's accounts held out; None where there are too few.
+        split: the rows trained on and judged on; None without dates.
         recipe: what was chosen, enough to fit it again.
     """
 
@@ -145,8 +145,8 @@ def _forward(job: _Job, split: Split) -> Selection:
     later = ds.take(split.test)
     test = _judged(job, earlier, later, recipe, split.test)
     random = _random_figures(job, recipe)
-    said = to_logit(test["probability"].to_numpy()) - recipe.calibration.level
-    held = _with_test(recipe.held, split, to_probability(said))
+    log_odds = to_logit(test["probability"].to_numpy()) - recipe.calibration.level
+    held = _with_test(recipe.held, split, to_probability(log_odds))
     forward = figures(later.y, test["probability"].to_numpy())
     return Selection(
         model=_final(job, recipe, held),
@@ -248,7 +248,7 @@ def _judged(job: _Job, earlier: Dataset, later: Dataset, recipe: Recipe, rows: n
         "probability": model.probability,
         "base rate": lambda X: np.full(len(X), earlier.base_rate),
         "logistic regression": plain.probability,
-        "team rule": team_rule(earlier).probability,
+        "heuristic baseline": heuristic_baseline(earlier).probability,
         "xgboost default": library_default(earlier, seed, threads),
     }
     return pd.DataFrame({"row": rows, **{name: f(later.X) for name, f in predict.items()}})
@@ -267,7 +267,7 @@ def _random_figures(job: _Job, recipe: Recipe) -> dict[str, Any]:
 
 
 def _final(job: _Job, recipe: Recipe, held: Held) -> Model:
-    """The recipe fitted on all rows; level, intervals and bands come from rows predicted while not learnt
+    """The recipe fitted on all rows; level, intervals and bands come from rows predicted while not learned
     from.
     """
     ds = job.ds
@@ -328,7 +328,7 @@ def no_worse_than_base_rate(ds: Dataset, selection: Selection, settings: Setting
         cuts=(float(base.mean()), float(base.mean())),
         horizon_days=selection.model.horizon_days,
     )
-    told = selection.baselines[BASE_RATE]
+    base_figures = selection.baselines[BASE_RATE]
     return replace(
         selection,
         model=model,
@@ -339,8 +339,8 @@ def no_worse_than_base_rate(ds: Dataset, selection: Selection, settings: Setting
             f"the {selection.served} lost to the base rate on rows not learned from (log loss "
             f"{log_loss(y, served):.4f} against {log_loss(y, base):.4f}), so the base rate is served"
         ),
-        forward=told if selection.forward else None,
-        random=figures(ds.y, np.full(len(ds), ds.base_rate)) if selection.forward else told,
+        forward=base_figures if selection.forward else None,
+        random=figures(ds.y, np.full(len(ds), ds.base_rate)) if selection.forward else base_figures,
         test=test.assign(probability=base),
         gap=None if selection.gap is None else 0.0,
         by_lead_time=_base_rate_by_lead_time(ds, rows, base) if selection.by_lead_time else [],

@@ -1,6 +1,6 @@
-"""Which rows are learnt from and which are judged on: forward in time and purged, or whole groups at random.
+"""Which rows are trained on and which are judged on: forward in time and purged, or whole groups at random.
 
-Forward: out of time, accounts on both sides, as in life. A row may be learnt from only if its outcome was
+Forward: out of time, accounts on both sides, as in life. A row may be trained on only if its outcome was
 known (`matured_at`) when the first row judged was scored; the gap this leaves is the label's own horizon, as
 in scikit-lego's TimeGapSplit. Grouped: out of space, all snapshots of a contract (undated: equal rows) on one
 side.
@@ -58,8 +58,8 @@ def blocked_folds(ds: Dataset, n: int = 5) -> list[Split]:
     folds = []
     for at in np.unique(block):
         test = np.flatnonzero(block == at)
-        seen = np.isin(ds.subjects, ds.subjects[test])
-        folds.append(Split(np.flatnonzero((block != at) & ~seen), test))
+        shared = np.isin(ds.subjects, ds.subjects[test])
+        folds.append(Split(np.flatnonzero((block != at) & ~shared), test))
     return [fold for fold in folds if is_usable(ds, fold)]
 
 

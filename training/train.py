@@ -109,8 +109,8 @@ def train(
         record = _record(trained, crm, settings, result, trials)
         say("writing the card")
         card.write(folder, plain({**card.card(trained, result, crm, settings), "making": record.params}))
-        kept = {k: v for k, v in result.items() if k not in ("parity", "proxies")}
-        (folder / RESULT_FILE).write_text(json.dumps(kept))
+        stored = {k: v for k, v in result.items() if k not in ("parity", "proxies")}
+        (folder / RESULT_FILE).write_text(json.dumps(stored))
         save_parity(folder, result["parity"], result["proxies"])
         save_reference(folder, trained.ds, trained.selection.test, settings.seed)
         version = register(kind, folder, record, settings, lead=lead)
@@ -146,10 +146,10 @@ def learn(
     if horizon is not None:
         say(f"a deal counts as won if it is won within {horizon} days")
     ds = build(crm, kind, settings, say)
-    found = guard(ds, beside(crm, ds, settings), bar=bar, allow=allow)
-    for column, reason in found.barred.items():
+    guarded = guard(ds, beside(crm, ds, settings), bar=bar, allow=allow)
+    for column, reason in guarded.barred.items():
         say(f"barred {column}: {reason}")
-    clean = found.apply(ds)
+    clean = guarded.apply(ds)
     each = None if minutes is None else minutes / (2 if mitigate else 1)
     choose = partial(choice, settings=settings, trials=trials, minutes=each, horizon_days=horizon, say=say)
     selection = choose(clean)
@@ -160,15 +160,17 @@ def learn(
         clean, selection = mended.ds, mended.selection
         mitigation = {"before": option_row(case, None), "after": option_row(case, mended)}
     checks = parity_of_test(crm, clean, selection)
-    told = proxies(clean.X, clean.snapshots, segments_of(crm), seed=settings.seed, threads=settings.threads)
-    judged = gates(clean, selection.test, found, checks, waivers)
+    proxy_rows = proxies(
+        clean.X, clean.snapshots, segments_of(crm), seed=settings.seed, threads=settings.threads
+    )
+    judged = gates(clean, selection.test, guarded, checks, waivers)
     if mitigation is not None:
         judged["mitigation"] = Gate(True, in_words(mitigation))
     if rival is not None:
         judged["not worse than the champion"] = against_champion(ds, selection.test, rival)
     for name, gate in judged.items():
         say(f"{name}: {_PASSED[gate.passed]} ({gate.why})")
-    return Trained(kind, clean, found, selection, checks, judged, told, mitigation)
+    return Trained(kind, clean, guarded, selection, checks, judged, proxy_rows, mitigation)
 
 
 def choice(
@@ -194,10 +196,10 @@ _PASSED = {True: "passed", False: "failed", None: "unknown"}
 
 def parity_of_test(crm: "Crm", ds: Dataset, selection: Selection) -> list[dict[str, Any]]:
     """Parity of the test rows; none where the CRM has no segments."""
-    if (known := segments_of(crm)).empty:
+    if (all_segments := segments_of(crm)).empty:
         return []
     rows = selection.test["row"].to_numpy()
-    segments = segment_rows(ds.snapshots["account_id"].iloc[rows], known)
+    segments = segment_rows(ds.snapshots["account_id"].iloc[rows], all_segments)
     p, cut = selection.test["probability"].to_numpy(), threshold(selection.model)
     return parity(ds.y[rows], p, cut, segments, kind=ds.kind, subjects=ds.subjects[rows])
 
@@ -206,7 +208,7 @@ def summary(trained: Trained, crm: "Crm") -> dict[str, Any]:
     """What a training found, as JSON values."""
     ds, selection = trained.ds, trained.selection
     good, bad = ds.outcome_counts()
-    seen = ds.snapshots["as_of"].dropna()
+    dates = ds.snapshots["as_of"].dropna()
     return plain(
         {
             "kind": trained.kind,
@@ -215,7 +217,9 @@ def summary(trained: Trained, crm: "Crm") -> dict[str, Any]:
             "positives": good,
             "negatives": bad,
             "base_rate": ds.base_rate,
-            "period": {"from": str(seen.min().date()), "to": str(seen.max().date())} if len(seen) else None,
+            "period": {"from": str(dates.min().date()), "to": str(dates.max().date())}
+            if len(dates)
+            else None,
             "until": str(crm.until.date()),
             "horizon_days": selection.model.horizon_days,
             "forward": selection.forward,
@@ -242,39 +246,39 @@ def warnings(trained: Trained) -> list[str]:
     """What a reader of the figures should know before believing them."""
     ds, selection = trained.ds, trained.selection
     shown = selection.forward or selection.random
-    told = []
+    notes = []
     if selection.forward is None:
-        told.append("No usable dates: judged on grouped folds, not on later data; life may be harder.")
+        notes.append("No usable dates: judged on grouped folds, not on later data; life may be harder.")
     if shown["auc"] > PROUD_AUC:
-        told.append(f"AUC {shown['auc']:.2f} is unusually high: look for a column that knows the end.")
+        notes.append(f"AUC {shown['auc']:.2f} is unusually high: look for a column that knows the end.")
     if selection.served == "base rate":
-        told.append("No signal found: everybody gets the base rate.")
+        notes.append("No signal found: everybody gets the base rate.")
     elif selection.served == "logistic":
-        told.append("The boosted trees did not win; the regression is served.")
+        notes.append("The boosted trees did not win; the regression is served.")
     if selection.gap is not None and selection.gap > 0.05:
-        told.append(f"A random split would have promised an AUC higher by {selection.gap:.2f}.")
+        notes.append(f"A random split would have promised an AUC higher by {selection.gap:.2f}.")
     if (level := selection.model.calibration.level) != 0:
         side = "above" if level > 0 else "below"
-        told.append(
-            f"Outcomes of late lie {side} what models learnt from earlier ones said: all odds are moved by "
+        notes.append(
+            f"Outcomes of late lie {side} what models trained on earlier ones said: all probabilities are moved by "
             f"{level:+.2f} log-odds."
         )
     if min(ds.outcome_counts()) < FEW / 4 or len(np.unique(ds.subjects)) < FEW:
-        told.append("Little data: intervals are wide, and small differences mean nothing.")
+        notes.append("Little data: intervals are wide, and small differences mean nothing.")
     if trained.mitigation is not None:
-        told.append(f"Mitigation {in_words(trained.mitigation)}.")
+        notes.append(f"Mitigation {in_words(trained.mitigation)}.")
     if trained.guard.allowed:
-        told.append(f"Allowed by hand: {', '.join(trained.guard.allowed)}.")
-    return told
+        notes.append(f"Allowed by hand: {', '.join(trained.guard.allowed)}.")
+    return notes
 
 
 def _record(
     trained: Trained, crm: "Crm", settings: Settings, result: Mapping[str, Any], trials: int | None
 ) -> Record:
     code, lock = model_versions.code_version(), model_versions.lock_hash()
-    kept = {"seed": settings.seed, "trials": trials or TRIALS, "min_positives": settings.min_positives}
+    options = {"seed": settings.seed, "trials": trials or TRIALS, "min_positives": settings.min_positives}
     params = {
-        **kept,
+        **options,
         "data_fingerprint": crm.fingerprint,
         "dataset_fingerprint": trained.ds.fingerprint,
         "code_version": code,
@@ -292,7 +296,7 @@ def _record(
         params=params,
         metrics=_metrics(result),
         gates=result["gates"],
-        fingerprint=model_versions.fingerprint_of(trained.kind, trained.ds.fingerprint, code, lock, kept),
+        fingerprint=model_versions.fingerprint_of(trained.kind, trained.ds.fingerprint, code, lock, options),
         tags={
             "served": trained.selection.served,
             "data_fingerprint": crm.fingerprint,

@@ -58,40 +58,44 @@ def lookup(booster: xgb.Booster) -> Lookup | None:
     trees, _ = read_trees(booster)
     if not 0 < max(map(_depth, trees), default=0) <= MOST_DEPTH:
         return None
-    made = _assemble(trees)
+    table = _assemble(trees)
     probe = _probe(booster.num_features())
     says = booster.inplace_predict(np.ascontiguousarray(probe.T), predict_type="margin")
-    agreeing = (one for one in _started(made, booster) if np.array_equal(says, margins(one, probe)))
+    agreeing = (one for one in _started(table, booster) if np.array_equal(says, margins(one, probe)))
     return next(agreeing, None)
 
 
-def _started(made: Lookup, booster: xgb.Booster) -> Iterator[Lookup]:
+def _started(table: Lookup, booster: xgb.Booster) -> Iterator[Lookup]:
     """With a base as XGBoost takes it from the base score in float32, and with its neighbours: libraries'
     logarithms differ in the last bit.
     """
-    told = json.loads(booster.save_config())["learner"]["learner_model_param"]["base_score"]
+    base_score = json.loads(booster.save_config())["learner"]["learner_model_param"]["base_score"]
     one = np.float32(1)
-    base = np.float32(-np.log(float(one / np.float32(told.strip("[]")) - one)))
+    base = np.float32(-np.log(float(one / np.float32(base_score.strip("[]")) - one)))
     for toward in (base, np.float32(-np.inf), np.float32(np.inf)):
-        yield replace(made, base=float(np.nextafter(base, toward)))
+        yield replace(table, base=float(np.nextafter(base, toward)))
 
 
-def margins(made: Lookup, columns: np.ndarray) -> np.ndarray:
+def margins(table: Lookup, columns: np.ndarray) -> np.ndarray:
     """(n,) float32 log-odds of encoded rows given by column, (k, n) float32."""
     out = np.empty(columns.shape[1], dtype=np.float32)
     for at in range(0, len(out), BLOCK):
-        found = made.leaves[_leaf(made, _decided(made, columns[:, at : at + BLOCK]))]
-        found[0] += made.base
+        leaf_values = table.leaves[_leaf(table, _decided(table, columns[:, at : at + BLOCK]))]
+        leaf_values[0] += table.base
         # Tree by tree, as XGBoost adds; a single row's sum would be taken in another order.
-        total = found.sum(axis=0) if found.shape[1] > 1 else np.add.accumulate(found, axis=0)[-1]
+        total = (
+            leaf_values.sum(axis=0)
+            if leaf_values.shape[1] > 1
+            else np.add.accumulate(leaf_values, axis=0)[-1]
+        )
         out[at : at + BLOCK] = total
     return out
 
 
-def _decided(made: Lookup, columns: np.ndarray) -> np.ndarray:
+def _decided(table: Lookup, columns: np.ndarray) -> np.ndarray:
     """(splits, n) what each split says of each row."""
-    (below, under), (at_least, over) = made.below, made.at_least
-    coded = [np.take(says, _codes(columns[column], says), axis=1) for column, says in made.coded]
+    (below, under), (at_least, over) = table.below, table.at_least
+    coded = [np.take(says, _codes(columns[column], says), axis=1) for column, says in table.coded]
     return np.concatenate([columns[below] < under, columns[at_least] >= over, *coded])
 
 
@@ -100,9 +104,9 @@ def _codes(values: np.ndarray, says: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values), beyond + 1, np.minimum(values, beyond)).astype(np.intp)
 
 
-def _leaf(made: Lookup, decided: np.ndarray) -> np.ndarray:
+def _leaf(table: Lookup, decided: np.ndarray) -> np.ndarray:
     """(t, n) the place of the leaf in which each row ends in each tree."""
-    splits = list(made.split)
+    splits = list(table.split)
     way: list[np.ndarray] = []
     while splits:
         level = [np.take(decided, split, axis=0) for split in splits[: 2 ** len(way)]]
@@ -113,7 +117,7 @@ def _leaf(made: Lookup, decided: np.ndarray) -> np.ndarray:
     place: np.ndarray = way[0].view(np.uint8)
     for taken in way[1:]:
         place = (place << 1) | taken.view(np.uint8)
-    return place + made.first_leaf
+    return place + table.first_leaf
 
 
 def _depth(tree: Tree, at: int = 0) -> int:
@@ -162,8 +166,8 @@ def _kind(split: Split) -> int:
 
 def _in_order(trees: Iterable[Tree]) -> list[Split]:
     """Each different split once, by kind, then by column."""
-    found = {_split(node) for tree in trees for node in tree if node.feature >= 0}
-    return sorted(found, key=lambda split: (_kind(split), split[0], split[2], sorted(split[3] or ())))
+    splits = {_split(node) for tree in trees for node in tree if node.feature >= 0}
+    return sorted(splits, key=lambda split: (_kind(split), split[0], split[2], sorted(split[3] or ())))
 
 
 def _kinds(splits: list[Split]) -> tuple[Thresholds, Thresholds, tuple[tuple[int, np.ndarray], ...]]:

@@ -76,14 +76,14 @@ def tables(booster: xgb.Booster) -> Tables:
     return _assemble(parts, base, booster.num_features())
 
 
-def shap_values(made: Tables, E: np.ndarray, threads: int = 1) -> np.ndarray:
-    """(n, k) contributions in log-odds of encoded rows (n, k); with `made.base` they sum to the margin."""
+def shap_values(trees: Tables, E: np.ndarray, threads: int = 1) -> np.ndarray:
+    """(n, k) contributions in log-odds of encoded rows (n, k); with `trees.base` they sum to the margin."""
     out = np.zeros(E.shape)
-    if not len(made.offset):
+    if not len(trees.offset):
         return out
 
     def block(at: int) -> None:
-        out[at : at + BLOCK, made.targets] = _block(made, E[at : at + BLOCK]).T
+        out[at : at + BLOCK, trees.targets] = _block(trees, E[at : at + BLOCK]).T
 
     starts = range(0, len(E), BLOCK)
     if threads == 1 or len(starts) == 1:
@@ -95,23 +95,25 @@ def shap_values(made: Tables, E: np.ndarray, threads: int = 1) -> np.ndarray:
     return out
 
 
-def _block(made: Tables, rows: np.ndarray) -> np.ndarray:
+def _block(trees: Tables, rows: np.ndarray) -> np.ndarray:
     """(targets, n) contributions of a block of rows."""
-    sources = _sources(made, rows)
-    pattern = np.zeros((made.source.shape[1], len(rows)), dtype=np.int32)
-    pattern += made.offset
-    for bit, (source, threshold) in enumerate(zip(made.source, made.threshold, strict=True)):
+    sources = _sources(trees, rows)
+    pattern = np.zeros((trees.source.shape[1], len(rows)), dtype=np.int32)
+    pattern += trees.offset
+    for bit, (source, threshold) in enumerate(zip(trees.source, trees.threshold, strict=True)):
         pattern += (sources[source] < threshold).astype(np.int32) << bit
-    found = made.values[pattern].transpose(0, 2, 1).reshape(-1, len(rows))
-    return np.add.reduceat(found[made.order], made.starts, axis=0, dtype=np.float64)
+    values = trees.values[pattern].transpose(0, 2, 1).reshape(-1, len(rows))
+    return np.add.reduceat(values[trees.order], trees.starts, axis=0, dtype=np.float64)
 
 
-def _sources(made: Tables, rows: np.ndarray) -> np.ndarray:
+def _sources(trees: Tables, rows: np.ndarray) -> np.ndarray:
     plain = rows.T.astype(np.float32)
-    columns, missing_left, allowed = made.sets
-    asked = plain[columns]
-    codes = np.minimum(np.nan_to_num(asked, nan=0.0).astype(int), allowed.shape[1] - 1)
-    left = np.where(np.isnan(asked), missing_left[:, None], allowed[np.arange(len(columns))[:, None], codes])
+    columns, missing_left, allowed = trees.sets
+    compared = plain[columns]
+    codes = np.minimum(np.nan_to_num(compared, nan=0.0).astype(int), allowed.shape[1] - 1)
+    left = np.where(
+        np.isnan(compared), missing_left[:, None], allowed[np.arange(len(columns))[:, None], codes]
+    )
     sets = np.where(left, np.float32(-1), np.float32(1))
     return np.concatenate([plain, -plain, sets])
 
@@ -188,16 +190,16 @@ def _depth(tree: Tree, at: int) -> int:
 
 def _tabled(tree: Tree, root: int, above: list[tuple[int, bool]]) -> _Part:
     leaves = list(_leaves(tree, root, above))
-    asked = sorted({at for path, _ in leaves for at, _ in path})
-    features = sorted({tree[at].feature for at in asked})
-    bit_of = {at: bit for bit, at in enumerate(asked)}
-    bits = (np.arange(2 ** len(asked))[:, None] >> np.arange(len(asked))) & 1 == 1
+    nodes = sorted({at for path, _ in leaves for at, _ in path})
+    features = sorted({tree[at].feature for at in nodes})
+    bit_of = {at: bit for bit, at in enumerate(nodes)}
+    bits = (np.arange(2 ** len(nodes))[:, None] >> np.arange(len(nodes))) & 1 == 1
     table = np.zeros((len(bits), len(features)))
     for path, leaf in leaves:
-        own = sorted({tree[at].feature for at, _ in path})
-        zero, one = _fractions(tree, path, leaf, own, bits, bit_of)
-        table[:, [features.index(f) for f in own]] += tree[leaf].value * _shapley(zero, one)
-    return _Part([tree[at] for at in asked], features, table)
+        path_features = sorted({tree[at].feature for at, _ in path})
+        zero, one = _fractions(tree, path, leaf, path_features, bits, bit_of)
+        table[:, [features.index(f) for f in path_features]] += tree[leaf].value * _shapley(zero, one)
+    return _Part([tree[at] for at in nodes], features, table)
 
 
 def _leaves(tree: Tree, at: int, path: list[tuple[int, bool]]):
@@ -213,17 +215,17 @@ def _fractions(
     tree: Tree,
     path: list[tuple[int, bool]],
     leaf: int,
-    own: list[int],
+    path_features: list[int],
     bits: np.ndarray,
     bit_of: dict[int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
     """For each feature of a path: the share of training weight that follows it, and whether each pattern
     does.
     """
-    zero, one = np.ones(len(own)), np.ones((len(bits), len(own)), dtype=bool)
+    zero, one = np.ones(len(path_features)), np.ones((len(bits), len(path_features)), dtype=bool)
     below = [at for at, _ in path[1:]] + [leaf]
     for (at, is_left), child in zip(path, below, strict=True):
-        place = own.index(tree[at].feature)
+        place = path_features.index(tree[at].feature)
         total = tree[tree[at].left].cover + tree[tree[at].right].cover
         zero[place] *= tree[child].cover / total
         one[:, place] &= bits[:, bit_of[at]] == is_left
@@ -292,9 +294,9 @@ def _decision(
     return node.feature, node.threshold, False
 
 
-def _sets(asked: list[tuple[int, bool, frozenset[int]]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sets(splits: list[tuple[int, bool, frozenset[int]]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The category splits as arrays; the last code stands for all beyond, which XGBoost sends left."""
-    size = max((max(codes) for _, _, codes in asked if codes), default=0) + 2
-    allowed = np.array([[code not in codes for code in range(size)] for _, _, codes in asked], dtype=bool)
-    columns = np.array([column for column, _, _ in asked], dtype=int)
-    return columns, np.array([left for _, left, _ in asked], dtype=bool), allowed.reshape(len(asked), size)
+    size = max((max(codes) for _, _, codes in splits if codes), default=0) + 2
+    allowed = np.array([[code not in codes for code in range(size)] for _, _, codes in splits], dtype=bool)
+    columns = np.array([column for column, _, _ in splits], dtype=int)
+    return columns, np.array([left for _, left, _ in splits], dtype=bool), allowed.reshape(len(splits), size)

@@ -28,27 +28,32 @@ SUBSET = 200
 """Snapshots that Featuretools is asked for."""
 
 
-def peers(asked: argparse.Namespace, folder: Path) -> None:
+def peers(options: argparse.Namespace, folder: Path) -> None:
     """Everyone on the same events, answers compared with Perennial's."""
-    data.write(folder, events=asked.events, snapshots=asked.snapshots, accounts=asked.accounts, whole=False)
-    _head(asked, f"{len(names())} windowed features")
-    told: dict[str, tuple[Measured, str]] = {}
+    data.write(
+        folder, events=options.events, snapshots=options.snapshots, accounts=options.accounts, whole=False
+    )
+    _head(options, f"{len(names())} windowed features")
+    results: dict[str, tuple[Measured, str]] = {}
     for name in CONTENDERS:
-        if name == "Featuretools" or name in asked.without or not _present(name):
+        if name == "Featuretools" or name in options.without or not _present(name):
             continue
-        runs = [measure(name, folder, asked.threads, folder / f"{name}.npz") for _ in range(asked.repeats)]
+        runs = [
+            measure(name, folder, options.threads, folder / f"{name}.npz") for _ in range(options.repeats)
+        ]
         best = min(runs, key=lambda run: run.wall)
-        told[name] = best, "" if name == "scan + sort" else _agreement(folder, name)
-    ours, floor = told["Perennial"][0], told["scan + sort"][0]
+        results[name] = best, "" if name == "scan + sort" else _agreement(folder, name)
+    ours, floor = results["Perennial"][0], results["scan + sort"][0]
     print(f"{'':13}{'wall s':>8}{'CPU s':>8}{'peak MB':>9}{'× Perennial':>13}{'× scan+sort':>13}   answers")
-    for name, (run, agreement) in told.items():
+    for name, (run, agreement) in results.items():
         ratios = f"{run.wall / ours.wall:>13.2f}{run.wall / floor.wall:>13.2f}"
         print(f"{name:13}{run.wall:>8.2f}{run.cpu:>8.2f}{run.peak_mb:>9.0f}{ratios}   {agreement}")
     print(
-        "by CPU seconds:", ", ".join(f"{name} × {run.cpu / ours.cpu:.2f}" for name, (run, _) in told.items())
+        "by CPU seconds:",
+        ", ".join(f"{name} × {run.cpu / ours.cpu:.2f}" for name, (run, _) in results.items()),
     )
-    if "Featuretools" not in asked.without:
-        _featuretools(asked, folder, ours)
+    if "Featuretools" not in options.without:
+        _featuretools(options, folder, ours)
 
 
 def _present(name: str) -> bool:
@@ -60,9 +65,9 @@ def _present(name: str) -> bool:
 
 def _agreement(folder: Path, name: str) -> str:
     """How a contender's answers compare with Perennial's; raises `SystemExit` where they differ."""
-    reference, found = np.load(folder / "Perennial.npz"), np.load(folder / f"{name}.npz")
+    reference, answers = np.load(folder / "Perennial.npz"), np.load(folder / f"{name}.npz")
     for column in names():
-        left, right = reference[column].astype(float), found[column].astype(float)
+        left, right = reference[column].astype(float), answers[column].astype(float)
         if not np.allclose(left, right, rtol=0, atol=1e-9, equal_nan=True):
             rows = np.flatnonzero(~np.isclose(left, right, rtol=0, atol=1e-9, equal_nan=True))
             raise SystemExit(
@@ -74,9 +79,9 @@ def _agreement(folder: Path, name: str) -> str:
     )
 
 
-def _featuretools(asked: argparse.Namespace, folder: Path, ours: Measured) -> None:
+def _featuretools(options: argparse.Namespace, folder: Path, ours: Measured) -> None:
     """Featuretools on the first snapshots and their accounts' events alone."""
-    if not asked.featuretools:
+    if not options.featuretools:
         print(
             "Featuretools is left out: it does not run on pandas 3. Name the Python of an environment that "
             "has it (pip install featuretools 'pandas<3' pyarrow) with --featuretools PYTHON"
@@ -91,8 +96,8 @@ def _featuretools(asked: argparse.Namespace, folder: Path, ours: Measured) -> No
         mine = pc.is_in(rows["account_id"], snapshots["account_id"].combine_chunks().unique())
         pq.write_table(rows.filter(mine), small / f"{table}.parquet")
     measure("Perennial", small, 1, small / "Perennial.npz")
-    run = measure("Featuretools", small, asked.threads, small / "Featuretools.npz", asked.featuretools)
-    each, mine = run.wall / SUBSET, ours.wall / asked.snapshots
+    run = measure("Featuretools", small, options.threads, small / "Featuretools.npz", options.featuretools)
+    each, mine = run.wall / SUBSET, ours.wall / options.snapshots
     print(
         f"Featuretools, on {SUBSET} snapshots of {len(snapshots['account_id'].unique())} accounts alone: "
         f"{each * 1e3:.1f} ms a snapshot, × {each / mine:,.0f} Perennial's {mine * 1e3:.4f} ms; "
@@ -100,41 +105,41 @@ def _featuretools(asked: argparse.Namespace, folder: Path, ours: Measured) -> No
     )
 
 
-def scale(asked: argparse.Namespace, folder: Path) -> None:
+def scale(options: argparse.Namespace, folder: Path) -> None:
     """Perennial alone on the data, and on ten times as much."""
-    _head(asked, "and ten times that")
-    _side_by_side(folder, asked, {
-        "once": (asked.events, asked.snapshots, asked.accounts),
-        "ten times": (10 * asked.events, 10 * asked.snapshots, 10 * asked.accounts),
+    _head(options, "and ten times that")
+    _side_by_side(folder, options, {
+        "once": (options.events, options.snapshots, options.accounts),
+        "ten times": (10 * options.events, 10 * options.snapshots, 10 * options.accounts),
     })  # fmt: skip
 
 
-def dense(asked: argparse.Namespace, folder: Path) -> None:
+def dense(options: argparse.Namespace, folder: Path) -> None:
     """The same number of events and snapshots in accounts of 50 and of 1,000 events."""
-    snapshots = asked.events * 24 // 1_000
-    print(f"{asked.events:,} events and {snapshots:,} snapshots, {asked.threads} threads")
-    _side_by_side(folder, asked, {
-        "50 an account": (asked.events, snapshots, asked.events // 50),
-        "1,000 an account": (asked.events, snapshots, asked.events // 1_000),
+    snapshots = options.events * 24 // 1_000
+    print(f"{options.events:,} events and {snapshots:,} snapshots, {options.threads} threads")
+    _side_by_side(folder, options, {
+        "50 an account": (options.events, snapshots, options.events // 50),
+        "1,000 an account": (options.events, snapshots, options.events // 1_000),
     })  # fmt: skip
 
 
-def _side_by_side(folder: Path, asked: argparse.Namespace, sizes: dict[str, tuple[int, int, int]]) -> None:
-    told = {}
+def _side_by_side(folder: Path, options: argparse.Namespace, sizes: dict[str, tuple[int, int, int]]) -> None:
+    fastest = {}
     for name, (events, snapshots, accounts) in sizes.items():
         data.write(folder / name, events=events, snapshots=snapshots, accounts=accounts, whole=False)
-        runs = [measure("Perennial", folder / name, asked.threads) for _ in range(asked.repeats)]
-        told[name] = min(runs, key=lambda run: run.cpu)
-    first = next(iter(told.values()))
-    for name, run in told.items():
+        runs = [measure("Perennial", folder / name, options.threads) for _ in range(options.repeats)]
+        fastest[name] = min(runs, key=lambda run: run.cpu)
+    first = next(iter(fastest.values()))
+    for name, run in fastest.items():
         ratios = f"× {run.wall / first.wall:.2f} wall, × {run.cpu / first.cpu:.2f} CPU"
         print(f"{name:18}{run.wall:>8.2f} s{run.cpu:>8.2f} CPU s{run.peak_mb:>8.0f} MB   {ratios}")
 
 
-def _head(asked: argparse.Namespace, what: str) -> None:
+def _head(options: argparse.Namespace, what: str) -> None:
     print(
-        f"{asked.events:,} events, {asked.snapshots:,} snapshots, {asked.accounts:,} accounts, {what}; "
-        f"{asked.threads} threads on {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+        f"{options.events:,} events, {options.snapshots:,} snapshots, {options.accounts:,} accounts, {what}; "
+        f"{options.threads} threads on {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
         flush=True,
     )
 
@@ -159,9 +164,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1, help="runs of each, of which the best counts")
     parser.add_argument("--without", nargs="*", default=[], choices=list(CONTENDERS), metavar="NAME")
     parser.add_argument("--featuretools", metavar="PYTHON", help="a Python that has Featuretools")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="perennial-benchmark-") as folder:
-        WORKS[asked.work](asked, Path(folder))
+        WORKS[options.work](options, Path(folder))
 
 
 if __name__ == "__main__":

@@ -49,27 +49,29 @@ def polars(folder: Path, threads: int) -> Columns:
         for k, hit in of.items()
     ]
     events = events.select("account", "occurred_at", *running, *last).sort("occurred_at")
-    asked = pl.read_parquet(folder / "snapshots.parquet", columns=["row", "account", "as_of"]).sort("as_of")
+    snapshots = pl.read_parquet(folder / "snapshots.parquet", columns=["row", "account", "as_of"]).sort(
+        "as_of"
+    )
 
     def before(days: int, *columns: str) -> pl.DataFrame:
-        bound = asked.select("row", "account", at=pl.col("as_of") - pl.duration(days=days))
-        found = bound.join_asof(
+        bound = snapshots.select("row", "account", at=pl.col("as_of") - pl.duration(days=days))
+        matched = bound.join_asof(
             events.select("account", "occurred_at", *columns), left_on="at", right_on="occurred_at",
             by="account", strategy="backward", allow_exact_matches=False, check_sortedness=False,
         )  # fmt: skip
-        return found.sort("row")
+        return matched.sort("row")
 
     totals = [f"{kind}_{what}" for kind in KINDS for what in ("n", "s")]
     now = before(0, *totals, *(f"{kind}_last" for kind in KINDS))
-    made: Columns = {}
+    features: Columns = {}
     for days in WINDOWS:
         then = before(days, *totals)
         for total in totals:
-            made[f"{total}_{days}"] = (now[total].fill_null(0) - then[total].fill_null(0)).to_numpy()
+            features[f"{total}_{days}"] = (now[total].fill_null(0) - then[total].fill_null(0)).to_numpy()
     for kind in KINDS:
         gone = (now["at"] - now[f"{kind}_last"]).dt.total_microseconds() / DAY
-        made[f"{kind}_since"] = gone.fill_null(float("nan")).to_numpy()
-    return made
+        features[f"{kind}_since"] = gone.fill_null(float("nan")).to_numpy()
+    return features
 
 
 def pandas(folder: Path, threads: int) -> Columns:
@@ -91,28 +93,28 @@ def pandas(folder: Path, threads: int) -> Columns:
         place = np.maximum.accumulate(np.where(hit, np.arange(len(hit)), -1))
         made_of[f"{kind}_last"] = np.where(place >= first, moment[place], np.datetime64("NaT"))
     running = pd.DataFrame(made_of).sort_values("occurred_at", kind="stable", ignore_index=True)
-    asked = pd.read_parquet(folder / "snapshots.parquet", columns=["row", "account", "as_of"])
-    asked = asked.sort_values("as_of", kind="stable", ignore_index=True)
+    snapshots = pd.read_parquet(folder / "snapshots.parquet", columns=["row", "account", "as_of"])
+    snapshots = snapshots.sort_values("as_of", kind="stable", ignore_index=True)
 
-    def before(days: int, kept: list[str]) -> pd.DataFrame:
-        bound = asked[["row", "account"]].assign(at=asked["as_of"] - pd.Timedelta(days=days))
-        found = pd.merge_asof(
-            bound, running[["account", "occurred_at", *kept]], left_on="at", right_on="occurred_at",
+    def before(days: int, columns: list[str]) -> pd.DataFrame:
+        bound = snapshots[["row", "account"]].assign(at=snapshots["as_of"] - pd.Timedelta(days=days))
+        matched = pd.merge_asof(
+            bound, running[["account", "occurred_at", *columns]], left_on="at", right_on="occurred_at",
             by="account", allow_exact_matches=False,
         )  # fmt: skip
-        return found.sort_values("row")
+        return matched.sort_values("row")
 
     totals = [f"{kind}_{what}" for kind in KINDS for what in ("n", "s")]
     now = before(0, [*totals, *(f"{kind}_last" for kind in KINDS)])
-    made: Columns = {}
+    features: Columns = {}
     for days in WINDOWS:
         then = before(days, totals)
         for name in totals:
-            made[f"{name}_{days}"] = now[name].fillna(0).to_numpy() - then[name].fillna(0).to_numpy()
+            features[f"{name}_{days}"] = now[name].fillna(0).to_numpy() - then[name].fillna(0).to_numpy()
     for kind in KINDS:
         since = (now["at"] - now[f"{kind}_last"]).to_numpy("timedelta64[ns]")
-        made[f"{kind}_since"] = since / np.timedelta64(1, "D")
-    return made
+        features[f"{kind}_since"] = since / np.timedelta64(1, "D")
+    return features
 
 
 def duckdb(folder: Path, threads: int) -> Columns:
@@ -148,16 +150,16 @@ def duckdb(folder: Path, threads: int) -> Columns:
         FROM read_parquet('{folder}/snapshots.parquet') s LEFT JOIN pivoted USING (row) ORDER BY s.row"""
     with duckdb.connect() as connection:
         connection.execute(f"SET threads = {threads}")
-        found = connection.sql(query).fetchnumpy()
-    made = {}
+        result = connection.sql(query).fetchnumpy()
+    features = {}
     for name in names():
         if name.endswith("_since"):
-            last = np.ma.masked_invalid(found[name.replace("_since", "_last")]).astype("datetime64[us]")
-            gone = (found["as_of"].astype("datetime64[us]") - last).astype(np.int64) / DAY
-            made[name] = np.ma.filled(gone.astype(float), np.nan)
+            last = np.ma.masked_invalid(result[name.replace("_since", "_last")]).astype("datetime64[us]")
+            gone = (result["as_of"].astype("datetime64[us]") - last).astype(np.int64) / DAY
+            features[name] = np.ma.filled(gone.astype(float), np.nan)
         else:
-            made[name] = np.ma.filled(found[name], 0)
-    return made
+            features[name] = np.ma.filled(result[name], 0)
+    return features
 
 
 def featuretools(folder: Path, threads: int) -> Columns:
@@ -171,12 +173,12 @@ def featuretools(folder: Path, threads: int) -> Columns:
 
     columns = ["activity_id", "account", "occurred_at", "kind", "duration_seconds"]
     events = pd.read_parquet(folder / "activities.parquet", columns=columns)
-    asked = pd.read_parquet(folder / "snapshots.parquet", columns=["row", "account", "as_of"])
-    accounts = pd.DataFrame({"account": np.unique(np.append(events["account"], asked["account"]))})
+    snapshots = pd.read_parquet(folder / "snapshots.parquet", columns=["row", "account", "as_of"])
+    accounts = pd.DataFrame({"account": np.unique(np.append(events["account"], snapshots["account"]))})
     # A cutoff is inclusive: what happened at it is not known yet, so it is moved back by a microsecond.
-    moment = asked["as_of"] - pd.Timedelta(microseconds=1)
-    pair = asked.groupby(["account", "as_of"]).ngroup().to_numpy()  # it takes each pair once
-    cutoffs = pd.DataFrame({"account": asked["account"], "time": moment, "pair": pair}).drop_duplicates(
+    moment = snapshots["as_of"] - pd.Timedelta(microseconds=1)
+    pair = snapshots.groupby(["account", "as_of"]).ngroup().to_numpy()  # it takes each pair once
+    cutoffs = pd.DataFrame({"account": snapshots["account"], "time": moment, "pair": pair}).drop_duplicates(
         "pair"
     )
     entities = ft.EntitySet("crm")
@@ -187,7 +189,7 @@ def featuretools(folder: Path, threads: int) -> Columns:
     )  # fmt: skip
     entities.add_relationship("accounts", "account", "events", "account")
     entities.add_interesting_values(dataframe_name="events", values={"kind": list(KINDS)})
-    made: Columns = {}
+    features: Columns = {}
     for days in (*WINDOWS, None):
         matrix = ft.dfs(
             entityset=entities, target_dataframe_name="accounts", cutoff_time=cutoffs, max_depth=2,
@@ -198,12 +200,12 @@ def featuretools(folder: Path, threads: int) -> Columns:
         for kind in KINDS:
             if days is None:
                 since = matrix[f"TIME_SINCE_LAST(events.occurred_at WHERE kind = {kind})"].to_numpy(float)
-                made[f"{kind}_since"] = (since * 1e6 + 1) / DAY
+                features[f"{kind}_since"] = (since * 1e6 + 1) / DAY
             else:
-                made[f"{kind}_n_{days}"] = matrix[f"COUNT(events WHERE kind = {kind})"].to_numpy(float)
+                features[f"{kind}_n_{days}"] = matrix[f"COUNT(events WHERE kind = {kind})"].to_numpy(float)
                 summed = matrix[f"SUM(events.duration_seconds WHERE kind = {kind})"]
-                made[f"{kind}_s_{days}"] = summed.to_numpy(float)
-    return made
+                features[f"{kind}_s_{days}"] = summed.to_numpy(float)
+    return features
 
 
 def floor(folder: Path, threads: int) -> Columns:

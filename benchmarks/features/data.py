@@ -112,30 +112,30 @@ class Maker:
 
     def others(self, events: int) -> dict[str, pa.Table]:
         """Further events in proportion to the activities."""
-        made = {}
+        tables = {}
         draw, account, at = self.placed(events // 5, 1)
         rows = len(account)
-        made["usage"] = pa.table({
+        tables["usage"] = pa.table({
             "account_id": _named("a", account), "used_on": _moments(at // DAY * DAY + DAY - 1),
             "metric": _words(draw, ("logins", "reports"), rows), "value_milli": draw.integers(0, 10**6, rows),
         })  # fmt: skip
         draw, account, at = self.placed(events // 20, 2)
         rows = len(account)
-        made["cases"] = pa.table({
+        tables["cases"] = pa.table({
             "case_id": _named("s", np.arange(rows), 9), "account_id": _named("a", account),
             "opened_at": _moments(at), "closed_at": _moments(at + draw.integers(1, 9 * DAY, rows)),
             "priority": _words(draw, ("low", "high"), rows), "escalated": draw.random(rows) < 0.1,
             "csat": draw.integers(1, 6, rows).astype(float),
         })  # fmt: skip
         draw, account, at = self.placed(events // 20, 3)
-        made["surveys"] = pa.table({
+        tables["surveys"] = pa.table({
             "response_id": _named("r", np.arange(rows), 9), "account_id": _named("a", account),
             "kind": _words(draw, ("nps", "csat", "ces"), rows), "asked_at": _moments(at),
             "answered_at": _moments(at + draw.integers(1, 9 * DAY, rows)),
             "score": draw.integers(1, 11, rows).astype(float),
         })  # fmt: skip
         draw, account, at = self.placed(events // 20, 4)
-        made["invoices"] = pa.table({
+        tables["invoices"] = pa.table({
             "invoice_id": _named("i", np.arange(rows), 9), "account_id": _named("a", account),
             "issued_at": _moments(at), "due_at": _moments((at // DAY + 30) * DAY),
             "amount": draw.integers(1, 10**6, rows),
@@ -143,14 +143,14 @@ class Maker:
         })  # fmt: skip
         draw, account, at = self.placed(events // 20, 5)
         full = draw.integers(1_000, 10**6, rows)
-        made["quotes"] = pa.table({
+        tables["quotes"] = pa.table({
             "quote_id": _named("q", np.arange(rows), 9), "account_id": _named("a", account),
             "opportunity_id": _named("o", account), "quoted_at": _moments(at),
             "list_amount": full, "net_amount": full - full // draw.integers(2, 20, rows),
         })  # fmt: skip
         draw, account, at = self.placed(events // 10, 6)
         rows = len(account)
-        made["touches"] = pa.table({
+        tables["touches"] = pa.table({
             "touch_id": _named("t", np.arange(rows), 9), "account_id": _named("a", account),
             "sent_at": _moments(at), "campaign_id": _words(draw, ("spring", "autumn"), rows),
             "channel": _words(draw, ("mail", "event"), rows),
@@ -159,13 +159,13 @@ class Maker:
             ),
         })  # fmt: skip
         draw, account, at = self.placed(events // 20, 7)
-        made["stage_history"] = pa.table({
+        tables["stage_history"] = pa.table({
             "opportunity_id": _named("o", account), "account_id": _named("a", account),
             "changed_at": _moments(at), "stage": _words(draw, ("lead", "demo", "offer"), len(account)),
             "amount": draw.integers(1_000, 9_000, len(account)),
             "expected_close_date": _moments((at // DAY + draw.integers(1, 90, len(account))) * DAY),
         })  # fmt: skip
-        return made
+        return tables
 
     def snapshots(self, rows: int) -> pa.Table:
         """`rows` midnights of the last three years; `account` as a number, and `row`, for the peers."""

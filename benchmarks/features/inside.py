@@ -20,14 +20,16 @@ LIVE_EVENTS = 1_000
 Spent = defaultdict[str, float]
 
 
-def catalogue(asked: argparse.Namespace, folder: Path) -> None:
+def catalogue(options: argparse.Namespace, folder: Path) -> None:
     """Every feature of both models' plans, asked of proportional tables; where its CPU time goes."""
-    data.write(folder, events=asked.events, snapshots=asked.snapshots, accounts=asked.accounts, whole=True)
+    data.write(
+        folder, events=options.events, snapshots=options.snapshots, accounts=options.accounts, whole=True
+    )
     crm, snapshots = data.read(folder)
     rows = {table: pq.read_metadata(crm.path(table)).num_rows for table in crm.tables}
     columns = len(work_for(crm, "renewal").infos())
-    print(f"{columns} features, {len(snapshots):,} snapshots over {rows}, {asked.threads} threads")
-    run = measure("whole catalogue", folder, asked.threads)
+    print(f"{columns} features, {len(snapshots):,} snapshots over {rows}, {options.threads} threads")
+    run = measure("whole catalogue", folder, options.threads)
     cells = columns * len(snapshots)
     each = run.cpu / cells * 1e9
     print(f"{run.wall:.2f} s, {run.cpu:.2f} CPU s, {run.peak_mb:.0f} MB; {each:.0f} CPU ns a value")
@@ -47,22 +49,24 @@ def _timed(module: object, name: str, label: Callable[[tuple], str], spent: Spen
 
     def timed(*args: object) -> object:
         began = time.process_time()
-        found = plain(*args)
+        result = plain(*args)
         spent[label(args)] += time.process_time() - began
-        return found
+        return result
 
     setattr(module, name, timed)
 
 
-def spark(asked: argparse.Namespace, folder: Path) -> None:
+def spark(options: argparse.Namespace, folder: Path) -> None:
     """The whole catalogue in process and on Spark, on as many local cores; seconds on the clock."""
-    data.write(folder, events=asked.events, snapshots=asked.snapshots, accounts=asked.accounts, whole=True)
-    print(f"{asked.events:,} events, {asked.snapshots:,} snapshots, {asked.threads} cores")
-    local, shared = (measure(name, folder, asked.threads) for name in WHOLE)
+    data.write(
+        folder, events=options.events, snapshots=options.snapshots, accounts=options.accounts, whole=True
+    )
+    print(f"{options.events:,} events, {options.snapshots:,} snapshots, {options.threads} cores")
+    local, shared = (measure(name, folder, options.threads) for name in WHOLE)
     print(f"local {local.wall:.1f} s, Spark {shared.wall:.1f} s (× {shared.wall / local.wall:.2f})")
 
 
-def live(asked: argparse.Namespace, folder: Path) -> None:
+def live(options: argparse.Namespace, folder: Path) -> None:
     """Milliseconds for every feature of one account with a thousand events, for both models."""
     events = 2 * LIVE_EVENTS * 3 // 4  # two accounts; the other tables bring the rest
     data.write(folder, events=events, snapshots=1, accounts=2, whole=True)
@@ -75,7 +79,7 @@ def live(asked: argparse.Namespace, folder: Path) -> None:
         stored = sum(length(columns) for columns in ledger.tables.values())
         activities = ledger.tables["activities"]
 
-        def kept(ledger=ledger, work=work, one=one) -> None:
+        def from_ledger(ledger=ledger, work=work, one=one) -> None:
             evaluate.live_rows(work.plan, work.columns, ledger, one)
 
         def arrived(ledger=ledger, work=work, one=one, rows=activities) -> None:
@@ -88,7 +92,7 @@ def live(asked: argparse.Namespace, folder: Path) -> None:
 
         print(f"{kind}: {len(work.infos())} features, {stored:,} rows of one account")
         for name, once, times in (
-            ("kept ledger", kept, 300),
+            ("kept ledger", from_ledger, 300),
             ("an activity arrived", arrived, 300),
             ("from disk", cold, 30),
         ):

@@ -43,20 +43,22 @@ def measure(
     """
     environment = os.environ | {"POLARS_MAX_THREADS": str(threads), "OMP_NUM_THREADS": "1"}
     command = [python, "-m", "benchmarks.features.measured", work, str(folder), str(threads)]
-    told = subprocess.run(
+    completed = subprocess.run(
         [*command, str(out or "")], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
-    if told.returncode:
-        raise RuntimeError(f"{work}: {told.stderr.strip().splitlines()[-1] if told.stderr else 'failed'}")
-    return Measured(**json.loads(told.stdout.strip().splitlines()[-1]))
+    if completed.returncode:
+        raise RuntimeError(
+            f"{work}: {completed.stderr.strip().splitlines()[-1] if completed.stderr else 'failed'}"
+        )
+    return Measured(**json.loads(completed.stdout.strip().splitlines()[-1]))
 
 
 def _peak() -> float:
     """Peak MB of this process; `ru_maxrss` alone would count what its parent had when it was started."""
     status = Path("/proc/self/status")
     if status.exists():
-        told = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(told["VmHWM"].split()[0]) / 1024
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(fields["VmHWM"].split()[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -84,10 +86,10 @@ def main() -> None:
     _work(name, Path(folder) / "warm", int(threads))
     base, wall, cpu = _peak(), time.perf_counter(), time.process_time()
     columns = _work(name, Path(folder), int(threads))
-    told = Measured(time.perf_counter() - wall, time.process_time() - cpu, _peak(), base)
+    measured = Measured(time.perf_counter() - wall, time.process_time() - cpu, _peak(), base)
     if out:
         np.savez(out, **columns)
-    print(json.dumps(told.__dict__))
+    print(json.dumps(measured.__dict__))
 
 
 if __name__ == "__main__":

@@ -46,52 +46,55 @@ STATELESS = "Perennial, stateless, from rows"
 
 def main() -> None:
     """Read the arguments and run the parts."""
-    asked = argparse.ArgumentParser(prog="benchmarks.serving", description=__doc__.splitlines()[0])
-    asked.add_argument("parts", nargs="*", default=["single", "batch", "events"])
-    asked.add_argument("--accounts", type=int, default=5_000)
-    asked.add_argument("--keep", type=Path, help="keep the data here for the next run")
-    asked.add_argument("--seconds", type=float, default=3.0, help="of each measurement of single scores")
-    asked.add_argument("--rounds", type=int, default=3)
-    asked.add_argument("--events", type=int, default=300)
-    asked.add_argument("--overload-seconds", type=float, default=60.0)
-    asked.add_argument("--minutes", type=float, default=10.0, help="of the look at memory")
-    asked.add_argument("--mlserver", metavar="PYTHON", help="a Python that has mlserver and mlserver-xgboost")
-    asked.add_argument("--without", nargs="*", default=[], help="peers to leave out: mlflow, bentoml")
-    told = asked.parse_args()
-    told.parts = list(PARTS) if told.parts == ["all"] else told.parts
+    parser = argparse.ArgumentParser(prog="benchmarks.serving", description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=["single", "batch", "events"])
+    parser.add_argument("--accounts", type=int, default=5_000)
+    parser.add_argument("--keep", type=Path, help="keep the data here for the next run")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement of single scores")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--events", type=int, default=300)
+    parser.add_argument("--overload-seconds", type=float, default=60.0)
+    parser.add_argument("--minutes", type=float, default=10.0, help="of the look at memory")
+    parser.add_argument(
+        "--mlserver", metavar="PYTHON", help="a Python that has mlserver and mlserver-xgboost"
+    )
+    parser.add_argument("--without", nargs="*", default=[], help="peers to leave out: mlflow, bentoml")
+    options = parser.parse_args()
+    options.parts = list(PARTS) if options.parts == ["all"] else options.parts
     with tempfile.TemporaryDirectory() as work:
-        folder = told.keep or Path(work)
+        folder = options.keep or Path(work)
         folder.mkdir(parents=True, exist_ok=True)
-        settings = world.home(folder, told.accounts)
+        settings = world.home(folder, options.accounts)
         print(
-            f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {told.accounts:,} accounts", flush=True
+            f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {options.accounts:,} accounts",
+            flush=True,
         )
-        if "nightly" in told.parts:
+        if "nightly" in options.parts:
             nightly(settings)
         _scored(settings)
-        _served(told, folder, settings)
+        _served(options, folder, settings)
 
 
-def _served(told: argparse.Namespace, folder: Path, settings: Settings) -> None:
+def _served(options: argparse.Namespace, folder: Path, settings: Settings) -> None:
     """The parts that ask a running service."""
     ours = perennial(folder, settings)
     running = [ours]
     try:
-        if {"single", "batch"} & set(told.parts):
-            _start_peers(told, folder / "peers", running)
-        if "single" in told.parts:
-            single(running, told.seconds, told.rounds)
-        if "batch" in told.parts:
-            batch(running, told.rounds)
+        if {"single", "batch"} & set(options.parts):
+            _start_peers(options, folder / "peers", running)
+        if "single" in options.parts:
+            single(running, options.seconds, options.rounds)
+        if "batch" in options.parts:
+            batch(running, options.rounds)
         for peer in running[1:]:
             peer.stop()
         del running[1:]
-        if "events" in told.parts:
-            events(ours, settings, told.events)
-        if "overload" in told.parts:
-            overload(ours, told.overload_seconds)
-        if "memory" in told.parts:
-            memory(ours, settings, told.minutes)
+        if "events" in options.parts:
+            events(ours, settings, options.events)
+        if "overload" in options.parts:
+            overload(ours, options.overload_seconds)
+        if "memory" in options.parts:
+            memory(ours, settings, options.minutes)
     finally:
         for server in running:
             server.stop()
@@ -99,7 +102,7 @@ def _served(told: argparse.Namespace, folder: Path, settings: Settings) -> None:
 
 def _scored(settings: Settings) -> None:
     """Keep the scores of all open contracts, once."""
-    if not open_store(settings).scores("renewal", limit=1).rows:
+    if not open_store(settings).scores.page("renewal", limit=1).rows:
         with opened(settings) as crm:
             score("renewal", crm, settings)
 
@@ -128,8 +131,8 @@ def perennial(folder: Path, settings: Settings) -> Server:
 
 def _rows(at: Path, settings: Settings) -> pd.DataFrame:
     """Ten thousand feature rows, and the peers' model made of them; kept for the next run."""
-    kept = at / "rows.parquet"
-    if not kept.is_file():
+    file = at / "rows.parquet"
+    if not file.is_file():
         with opened(settings) as crm:
             snapshots = to_score(crm, "renewal", crm.until)
             X = features_of(crm, snapshots.iloc[:BATCH], "renewal", settings)
@@ -138,8 +141,8 @@ def _rows(at: Path, settings: Settings) -> pd.DataFrame:
         assert loaded is not None
         y = np.random.default_rng(0).random(len(X)) < loaded.model.probability(X)
         peers.write_model(at, loaded.model.encode(X), y, trees=300, depth=world.DEPTH)
-        X.to_parquet(kept)
-    return pd.read_parquet(kept)
+        X.to_parquet(file)
+    return pd.read_parquet(file)
 
 
 def _contracts(settings: Settings) -> list[dict]:
@@ -147,49 +150,49 @@ def _contracts(settings: Settings) -> list[dict]:
     store, cursor = open_store(settings), None
     rows: list[dict] = []
     while len(rows) < 5_000:
-        page = store.scores("renewal", limit=1_000, cursor=cursor)
+        page = store.scores.page("renewal", limit=1_000, cursor=cursor)
         rows += page.rows
         if (cursor := page.cursor) is None:
             break
     return rows
 
 
-def _start_peers(told: argparse.Namespace, at: Path, running: list[Server]) -> None:
+def _start_peers(options: argparse.Namespace, at: Path, running: list[Server]) -> None:
     """Start the peers one by one; those that run are added, so that they are stopped whatever happens."""
     running.append(peers.fastapi(at, PORT + 1))
-    if "bentoml" not in told.without:
+    if "bentoml" not in options.without:
         running.append(peers.bentoml(at, PORT + 2))
-    if "mlflow" not in told.without:
+    if "mlflow" not in options.without:
         running.append(peers.mlflow(at, PORT + 3))
-    if told.mlserver:
-        running.append(peers.mlserver(at, PORT + 4, told.mlserver))
+    if options.mlserver:
+        running.append(peers.mlserver(at, PORT + 4, options.mlserver))
 
 
 def single(servers: list[Server], seconds: float, rounds: int) -> None:
     """One score at a time, by 1 and by 16 clients."""
-    asked = [(server.name, server.port, server.one) for server in servers]
-    asked.insert(1, (STATELESS, servers[0].port, _stateless()))
+    targets = [(server.name, server.port, server.one) for server in servers]
+    targets.insert(1, (STATELESS, servers[0].port, _stateless()))
     print(f"\nsingle scores: medians of {rounds} rounds of {seconds:g} s")
     of_one, of_many = (
         f"{'p50 ms':>8}{'p99 ms':>8}{'p99/p50':>8}{'req/s':>8}",
         f"{'p50 ms':>8}{'p99 ms':>8}{'req/s':>8}",
     )
     print(f"{'clients':34}{'1':>8}{'':24}   {'16':>8}\n{'':34}{of_one}   {of_many}")
-    seen: dict[str, list[list[float]]] = {name: [] for name, _, _ in asked}
+    runs: dict[str, list[list[float]]] = {name: [] for name, _, _ in targets}
     for _ in range(rounds):
-        for name, port, one in asked:
+        for name, port, one in targets:
             figures = []
             for clients in (1, 16):
                 answers = closed(port, itertools.repeat(one).__next__, clients, seconds)
                 if name != STATELESS or clients == 1:  # cleaning a CRM is work for one request at a time
                     _fine(answers, name)
                 figures += [answers.at(0.5), answers.at(0.99), answers.statuses[200] / answers.seconds]
-            seen[name].append(figures)
-    median = {name: np.median(rows, axis=0) for name, rows in seen.items()}
+            runs[name].append(figures)
+    median = {name: np.median(rows, axis=0) for name, rows in runs.items()}
     for name, (p50, p99, rate, many50, many99, many) in median.items():
         row = f"{p50:8.2f}{p99:8.2f}{p99 / p50:8.1f}{rate:8.0f}   {many50:8.2f}{many99:8.2f}{many:8.0f}"
         print(f"{name:34}{row}")
-    ours = median[asked[0][0]]
+    ours = median[targets[0][0]]
     for name, theirs in list(median.items())[1:]:
         ratios = f"{ours[2] / theirs[2]:.2f} by 1 client, {ours[5] / theirs[5]:.2f} by 16"
         print(f"stored with reasons × {name}: {ratios}")
@@ -213,21 +216,21 @@ def _stateless() -> Request:
         "contracts": [{"contract_id": "C-1", "account_id": "A-1", **dates, "annual_value": 12000}],
         "activities": calls,
     }
-    told = {"model": "renewal", "crm": crm, "as_of": "2026-10-01T00:00:00"}
-    return post("/v1/score/records", json.dumps(told).encode())
+    body = {"model": "renewal", "crm": crm, "as_of": "2026-10-01T00:00:00"}
+    return post("/v1/score/records", json.dumps(body).encode())
 
 
 def batch(servers: list[Server], rounds: int) -> None:
     """Ten thousand feature rows in, scores out."""
     print(f"\n{BATCH:,} rows at once: medians of {2 * rounds + 1}")
-    seen: dict[tuple[str, str], list[float]] = {}
+    latencies: dict[tuple[str, str], list[float]] = {}
     for _ in range(2 * rounds + 1):
         for server in servers:
             for form, request in server.batches.items():
                 answers = closed(server.port, itertools.repeat(request).__next__, 1, 0.0001)
                 _fine(answers, f"{server.name} {form}")
-                seen.setdefault((server.name, form), []).append(answers.latencies[0])
-    median = {key: 1e3 * float(np.median(values)) for key, values in seen.items()}
+                latencies.setdefault((server.name, form), []).append(answers.latencies[0])
+    median = {key: 1e3 * float(np.median(values)) for key, values in latencies.items()}
     ours = servers[0].name
     for (name, form), taken in median.items():
         shown = "Perennial" if name == ours else name
@@ -238,15 +241,15 @@ def batch(servers: list[Server], rounds: int) -> None:
 def events(ours: Server, settings: Settings, count: int) -> None:
     """Event to new score, each for another account, at 20 a second."""
     process = psutil.Process(ours.process.pid)
-    asked = _calls(settings)
-    paced(ours.port, asked, EVENTS_A_SECOND, 2, 16)
+    calls = _calls(settings)
+    paced(ours.port, calls, EVENTS_A_SECOND, 2, 16)
     before = process.cpu_times()
-    answers = paced(ours.port, asked, EVENTS_A_SECOND, count / EVENTS_A_SECOND, 16)
+    answers = paced(ours.port, calls, EVENTS_A_SECOND, count / EVENTS_A_SECOND, 16)
     after = process.cpu_times()
     _fine(answers, "events")
-    told = json.loads(answers.body)
-    assert told["stored"] == 1, told
-    assert told["rows"], told
+    answer = json.loads(answers.body)
+    assert answer["stored"] == 1, answer
+    assert answer["rows"], answer
     spent = 1e3 * (after.user + after.system - before.user - before.system) / len(answers.latencies)
     times = f"p50 {answers.at(0.5):.1f}, p90 {answers.at(0.9):.1f}, p99 {answers.at(0.99):.1f} ms"
     print(f"\nevent to new score, {len(answers.latencies)} events at {EVENTS_A_SECOND}/s: {times}; ", end="")
@@ -277,13 +280,13 @@ def nightly(settings: Settings) -> None:
         as_of = contracts["end_date"] - pd.Timedelta(days=60)
         rows = contracts[contracts["start_date"] < as_of].assign(as_of=as_of)[["contract_id", "as_of"]]
         rows = rows[rows["as_of"] < crm.until].iloc[:NIGHTLY]
-        own = settings.model_copy(update={"home": settings.home, "threads": os.cpu_count() or 1})
+        all_cores = settings.model_copy(update={"home": settings.home, "threads": os.cpu_count() or 1})
         wall, cpu = time.perf_counter(), time.process_time()
-        made = score("renewal", crm, own, rows=rows)
+        scored = score("renewal", crm, all_cores, rows=rows)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    assert all(len(row) > 3 for row in made.loc[made["probability"].notna(), "reasons"])
+    assert all(len(row) > 3 for row in scored.loc[scored["probability"].notna(), "reasons"])
     print(
-        f"\nnightly: {made['probability'].notna().sum():,} contracts with reasons in {wall:.0f} s: "
+        f"\nnightly: {scored['probability'].notna().sum():,} contracts with reasons in {wall:.0f} s: "
         f"{len(rows) / wall:,.0f}/s; {1e3 * cpu / len(rows):.2f} ms of CPU each, "
         f"{len(rows) / cpu * (os.cpu_count() or 1):,.0f}/s were the cores its own"
     )
@@ -308,17 +311,17 @@ def overload(ours: Server, seconds: float) -> None:
 
 def memory(ours: Server, settings: Settings, minutes: float) -> None:
     """Resident memory under scores, events and batches."""
-    asked, seen = _calls(settings), []
+    calls, resident = _calls(settings), []
     until = time.monotonic() + 60 * minutes
     while time.monotonic() < until:
         _fine(closed(ours.port, lambda: ours.one, 4, 4), "scores")
-        _fine(paced(ours.port, asked, 10, 4, 8), "events")
+        _fine(paced(ours.port, calls, 10, 4, 8), "events")
         _fine(closed(ours.port, lambda: ours.batches["Arrow"], 1, 0.5), "batches")
-        seen.append(ours.resident_mb())
-    third = max(1, len(seen) // 3)
-    shown = ", ".join(f"{each:.0f}" for each in seen[:: max(1, len(seen) // 10)])
+        resident.append(ours.resident_mb())
+    third = max(1, len(resident) // 3)
+    shown = ", ".join(f"{each:.0f}" for each in resident[:: max(1, len(resident) // 10)])
     print(f"\nmemory over {minutes:g} minutes, MB: {shown}")
-    first, last = np.median(seen[third : 2 * third]), np.median(seen[-third:])
+    first, last = np.median(resident[third : 2 * third]), np.median(resident[-third:])
     print(f"middle third {first:.0f}, last third {last:.0f}: {last - first:+.0f} MB")
 
 

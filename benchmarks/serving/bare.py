@@ -29,8 +29,8 @@ def application(folder: Path) -> FastAPI:
 
     @app.post("/predict")
     async def predict(body: Rows) -> Response:
-        found = booster.inplace_predict(np.asarray(body.rows, dtype=np.float32))
-        return Response(to_json({"probability": found.tolist()}), media_type="application/json")
+        probability = booster.inplace_predict(np.asarray(body.rows, dtype=np.float32))
+        return Response(to_json({"probability": probability.tolist()}), media_type="application/json")
 
     @app.post("/arrow")
     async def arrow(request: Request) -> Response:

@@ -126,16 +126,16 @@ class _Line:
 
 def closed(port: int, requests: Callable[[], Request], clients: int, seconds: float) -> Answers:
     """`clients` that each send the next request when the last is answered, one at least."""
-    found = Answers()
+    answers = Answers()
 
     async def one(end: float) -> None:
         line = _Line(port)
         while True:
             sent = time.perf_counter()
             status, body = await line.ask(requests())
-            found.latencies.append(time.perf_counter() - sent)
-            found.statuses[status] += 1
-            found.body = body
+            answers.latencies.append(time.perf_counter() - sent)
+            answers.statuses[status] += 1
+            answers.body = body
             if time.perf_counter() >= end:
                 break
         line.close()
@@ -143,10 +143,10 @@ def closed(port: int, requests: Callable[[], Request], clients: int, seconds: fl
     async def run() -> None:
         began = time.perf_counter()
         await asyncio.gather(*(one(began + seconds) for _ in range(clients)))
-        found.seconds = time.perf_counter() - began
+        answers.seconds = time.perf_counter() - began
 
     _loop(run)
-    return found
+    return answers
 
 
 def paced(port: int, requests: Iterator[Request], rate: float, seconds: float, connections: int) -> Answers:
@@ -155,7 +155,7 @@ def paced(port: int, requests: Iterator[Request], rate: float, seconds: float, c
     A latency counts from the time a request was due, so that a service that keeps its callers waiting does
     not look better for it. Where all connections wait, requests queue here.
     """
-    found = Answers()
+    answers = Answers()
 
     async def run() -> None:
         began = time.perf_counter()
@@ -164,13 +164,13 @@ def paced(port: int, requests: Iterator[Request], rate: float, seconds: float, c
         async def one() -> None:
             line = _Line(port)
             while (item := await due.get()) is not None:
-                found.late.append(time.perf_counter() - item[0])
+                answers.late.append(time.perf_counter() - item[0])
                 status, body = await line.ask(item[1])
-                found.latencies.append(time.perf_counter() - item[0])
-                found.statuses[status] += 1
-                found.body = body
+                answers.latencies.append(time.perf_counter() - item[0])
+                answers.statuses[status] += 1
+                answers.body = body
                 if status == 200:
-                    found.good.append(found.latencies[-1])
+                    answers.good.append(answers.latencies[-1])
             line.close()
 
         workers = [asyncio.create_task(one()) for _ in range(connections)]
@@ -181,10 +181,10 @@ def paced(port: int, requests: Iterator[Request], rate: float, seconds: float, c
         for _ in workers:
             due.put_nowait(None)
         await asyncio.gather(*workers)
-        found.seconds = time.perf_counter() - began
+        answers.seconds = time.perf_counter() - began
 
     _loop(run)
-    return found
+    return answers
 
 
 def crowd(port: int, request: Request, rate: float, seconds: float, connections: int) -> Answers:
@@ -209,24 +209,24 @@ class _Flooding(_Connection):
     """Sends the next request that is due as soon as one was answered, without a task in between."""
 
     def __init__(
-        self, found: Answers, due: "deque[float]", idle: "list[_Flooding]", request: Request
+        self, answers: Answers, due: "deque[float]", idle: "list[_Flooding]", request: Request
     ) -> None:
         super().__init__()
-        self.found, self.due, self.idle, self.request = found, due, idle, request
+        self.answers, self.due, self.idle, self.request = answers, due, idle, request
         self.at = self.sent_at = 0.0
 
     def send(self) -> None:
         self.at, self.sent_at = self.due.popleft(), time.perf_counter()
-        self.found.late.append(self.sent_at - self.at)
+        self.answers.late.append(self.sent_at - self.at)
         self.transport.write(self.request)  # type: ignore[attr-defined]
 
     def _settle(self, status: int, body: bytes) -> None:
         self.read.clear()
         self.whole = -1
-        self.found.latencies.append(time.perf_counter() - self.at)
-        self.found.statuses[status] += 1
+        self.answers.latencies.append(time.perf_counter() - self.at)
+        self.answers.statuses[status] += 1
         if status == 200:
-            self.found.good.append(time.perf_counter() - self.sent_at)
+            self.answers.good.append(time.perf_counter() - self.sent_at)
         if status and self.due:
             self.send()
         elif status:
@@ -238,7 +238,7 @@ def _flood(port: int, request: Request, rate: float, seconds: float, connections
 
     What all connections were too busy to send in time was not brought, and is not counted.
     """
-    found = Answers()
+    answers = Answers()
 
     async def run() -> None:
         due: deque[float] = deque()
@@ -246,7 +246,7 @@ def _flood(port: int, request: Request, rate: float, seconds: float, connections
         loop = asyncio.get_running_loop()
         for _ in range(connections):
             _, line = await loop.create_connection(
-                lambda: _Flooding(found, due, idle, request), "127.0.0.1", port
+                lambda: _Flooding(answers, due, idle, request), "127.0.0.1", port
             )
             idle.append(line)
         began, called = time.perf_counter(), 0
@@ -259,13 +259,13 @@ def _flood(port: int, request: Request, rate: float, seconds: float, connections
             await asyncio.sleep(0.002)
         called -= len(due)
         due.clear()
-        while len(found.latencies) < called and time.perf_counter() < began + seconds + OVERDUE_SECONDS:
+        while len(answers.latencies) < called and time.perf_counter() < began + seconds + OVERDUE_SECONDS:
             await asyncio.sleep(0.002)
-        found.seconds = time.perf_counter() - began
-        found.statuses[0] += called - len(found.latencies)
+        answers.seconds = time.perf_counter() - began
+        answers.statuses[0] += called - len(answers.latencies)
 
     _loop(run)
-    return found
+    return answers
 
 
 def _loop(run: Callable) -> None:

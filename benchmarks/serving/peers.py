@@ -83,8 +83,10 @@ def write_model(folder: Path, E: np.ndarray, y: np.ndarray, trees: int, depth: i
     served = folder / "mlserver"
     served.mkdir(exist_ok=True)
     booster.save_model(served / "model.ubj")
-    told = {"name": "peer", "implementation": "mlserver_xgboost.XGBoostModel"}
-    (served / "model-settings.json").write_text(json.dumps({**told, "parameters": {"uri": "./model.ubj"}}))
+    model_settings = {"name": "peer", "implementation": "mlserver_xgboost.XGBoostModel"}
+    (served / "model-settings.json").write_text(
+        json.dumps({**model_settings, "parameters": {"uri": "./model.ubj"}})
+    )
 
 
 def fastapi(folder: Path, port: int) -> Server:
@@ -129,24 +131,31 @@ def mlflow(folder: Path, port: int) -> Server:
     ]
     rows = np.load(folder / "rows.npy")
 
-    def asked(some: np.ndarray) -> Request:
+    def request(some: np.ndarray) -> Request:
         return post("/invocations", json.dumps({"inputs": some.tolist()}).encode())
 
     process = start([*command, "--env-manager", "local", "-w", "1"], port, folder / f"{port}.log")
-    return Server("mlflow models serve", port, process, asked(rows[:1]), {"JSON": asked(rows)})
+    return Server("mlflow models serve", port, process, request(rows[:1]), {"JSON": request(rows)})
 
 
 def mlserver(folder: Path, port: int, python: str) -> Server:
     """MLServer with its XGBoost runtime, in the environment of another Python."""
     rows = np.load(folder / "rows.npy")
-    told = {"http_port": port, "grpc_port": port + 100, "metrics_port": port + 200, "host": "127.0.0.1"}
+    server_settings = {
+        "http_port": port,
+        "grpc_port": port + 100,
+        "metrics_port": port + 200,
+        "host": "127.0.0.1",
+    }
     served = folder / "mlserver"
-    (served / "settings.json").write_text(json.dumps({**told, "parallel_workers": 0, "debug": False}))
+    (served / "settings.json").write_text(
+        json.dumps({**server_settings, "parallel_workers": 0, "debug": False})
+    )
 
-    def asked(some: np.ndarray) -> Request:
+    def request(some: np.ndarray) -> Request:
         tensor = {"name": "x", "shape": some.shape, "datatype": "FP32", "data": some.ravel().tolist()}
         return post("/v2/models/peer/infer", json.dumps({"inputs": [tensor]}).encode())
 
     command = [str(Path(python).parent / "mlserver"), "start", str(served)]
     process = start(command, port, folder / f"{port}.log", PYTHONPATH="")
-    return Server("MLServer", port, process, asked(rows[:1]), {"JSON": asked(rows)})
+    return Server("MLServer", port, process, request(rows[:1]), {"JSON": request(rows)})

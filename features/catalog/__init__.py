@@ -94,22 +94,22 @@ def infos(kind: str | None = None) -> tuple[Info, ...]:
     """What every declared feature is, in the catalogue's order: what `perennial features list` and the
     docs print."""
     kinds = (kind,) if kind else tuple(SUBJECT_INFOS)
-    found = {info.name: info for one in kinds for info in SUBJECT_INFOS[one]}
+    info_by_name = {info.name: info for one in kinds for info in SUBJECT_INFOS[one]}
     for declared in CATALOG:
         shown = not isinstance(declared, Feature) or declared.shown
         if shown and set(kinds) & set(declared.kinds):
-            found[declared.name] = declared.info
-    return tuple(found.values())
+            info_by_name[declared.name] = declared.info
+    return tuple(info_by_name.values())
 
 
 def own_features(levels: Mapping[str, tuple[str, ...]]) -> tuple[Declared, ...]:
     """Features of a CRM's own measures of use and kinds of activity (as `Coded.plain` writes them)."""
-    found: list[Declared] = []
+    declarations: list[Declared] = []
     for name in levels.get("usage.metric", ()):
-        found += metric(name)
+        declarations += metric(name)
     for name in levels.get("activities.kind", ()):
-        found += other_kind(name)
-    return tuple(found)
+        declarations += other_kind(name)
+    return tuple(declarations)
 
 
 def known_levels(column: str) -> frozenset[str]:
@@ -129,7 +129,7 @@ def plan(schema: Schema, kind: str, levels: Mapping[str, tuple[str, ...]] | None
     have = {f"{table}.{column}" for table, columns in schema.items() for column in columns}
     names = set(ITSELF[kind])
     columns: dict[bool, set[str]] = {False: set(), True: set()}
-    kept: dict[bool, list[Feature]] = {False: [], True: []}
+    features: dict[bool, list[Feature]] = {False: [], True: []}
     derived: dict[bool, list[Derived]] = {False: [], True: []}
     for declared in (*CATALOG, *own_features(levels or {})):
         if kind not in declared.kinds or declared.name in names:
@@ -140,14 +140,14 @@ def plan(schema: Schema, kind: str, levels: Mapping[str, tuple[str, ...]] | None
                 derived[spans].append(declared)
                 names.add(declared.name)
         elif reads(declared, kind) <= have:
-            kept[spans].append(declared)
+            features[spans].append(declared)
             names.add(declared.name)
             columns[spans] |= reads(declared, kind) | (_optional(declared) & have)
     return Plan(
         kind,
-        tuple(kept[False]),
+        tuple(features[False]),
         tuple(derived[False]),
-        tuple(kept[True]),
+        tuple(features[True]),
         tuple(derived[True]),
         frozenset(columns[False]),
         frozenset(columns[True]),

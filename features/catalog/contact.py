@@ -182,21 +182,21 @@ _TIMING = flat(
 )  # fmt: skip
 
 _OWN = flat(
-    page.count("activities_{w}", ACTIVITIES, "activities {w}", windows=(30, 90, "ever"), own=True),
-    page.count("calls_{w}", CALLS, "calls {w}", windows=(30, "ever"), own=True, better=1),
-    page.count("meetings_{w}", MEETINGS, "meetings {w}", windows=(30, "ever"), own=True, better=1),
-    page.count("emails_ever", EMAILS, "mails so far", own=True),
-    page.count("inbound_ever", INBOUND, "contacts started by the customer", own=True),
-    page.since("days_since_activity", ACTIVITIES, "days since the last activity", own=True),
-    page.since("days_since_human", HUMAN, "days since the last call or meeting", own=True, better=-1),
-    page.gap("gap_days", ACTIVITIES, "usual days between activities", own=True),
+    page.count("activities_{w}", ACTIVITIES, "activities {w}", windows=(30, 90, "ever"), split=True),
+    page.count("calls_{w}", CALLS, "calls {w}", windows=(30, "ever"), split=True, better=1),
+    page.count("meetings_{w}", MEETINGS, "meetings {w}", windows=(30, "ever"), split=True, better=1),
+    page.count("emails_ever", EMAILS, "mails so far", split=True),
+    page.count("inbound_ever", INBOUND, "contacts started by the customer", split=True),
+    page.since("days_since_activity", ACTIVITIES, "days since the last activity", split=True),
+    page.since("days_since_human", HUMAN, "days since the last call or meeting", split=True, better=-1),
+    page.gap("gap_days", ACTIVITIES, "usual days between activities", split=True),
     page.distinct(
-        "contacts_reached_ever", ACTIVITIES, "contact_id", "different people reached", "people", own=True,
+        "contacts_reached_ever", ACTIVITIES, "contact_id", "different people reached", "people", split=True,
     ),
     page.derived(
         "inbound_share", "~inbound_ever ~activities_ever", share, "share of contacts the customer started",
         "share",
-        own=True,
+        split=True,
     ),
 )  # fmt: skip
 

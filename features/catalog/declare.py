@@ -177,7 +177,7 @@ class Options:
     """What most declarations leave as it is."""
 
     windows: tuple[Window, ...] = (EVER,)
-    own: bool = False
+    split: bool = False
     scope: Scope = "account"
     kinds: tuple[str, ...] = BOTH
     better: int = 0
@@ -194,7 +194,7 @@ class Page:
     """Writes the declarations of one touchpoint. Names may hold `{w}` for a window's ending, words for its
     phrase.
 
-    Keyword options of every method are those of `Options`: `own` makes one feature for contracts and one for
+    Keyword options of each method are those of `Options`: `split` makes one feature for contracts and one for
     opportunities, their names starting with `contract_` and `deal_`; `better` is the direction.
     """
 
@@ -265,7 +265,7 @@ class Page:
         options: dict
     ) -> tuple[Feature, ...]:  # fmt: skip
         opted = Options(**options)
-        made = []
+        features = []
         for window in opted.windows:
             for scope, kinds in _places(opted):
                 prefix, of = _OWN_NAMES.get(scope, ("", ""))
@@ -278,19 +278,19 @@ class Page:
                     group=prefix + (opted.group or name.replace("_{w}", "")),
                     direction=opted.better,
                 )
-                made.append(
+                features.append(
                     Feature(info, events, take, window, value, scope, kinds, opted.divide, opted.shown)
                 )
-        return tuple(made)
+        return tuple(features)
 
     def derived(
         self, name: str, needs: str, formula: Callable[..., NDArray[np.float64]], words: str, unit: str,
         **options: object
     ) -> tuple[Derived, ...]:  # fmt: skip
-        """Calculated from the features named in `needs`; if `own`, `~` there stands for the names'
+        """Calculated from the features named in `needs`; if `split`, `~` there stands for the names'
         beginning."""
         opted = Options(**options)  # type: ignore[arg-type]
-        made = []
+        derived_features = []
         for scope, kinds in _places(opted):
             prefix, of = _OWN_NAMES.get(scope, ("", ""))
             full = tuple(need.replace("~", prefix) for need in needs.split())
@@ -303,12 +303,12 @@ class Page:
                 group=prefix + (opted.group or name),
                 direction=opted.better,
             )
-            made.append(Derived(info, full, formula, scope, kinds))
-        return tuple(made)
+            derived_features.append(Derived(info, full, formula, scope, kinds))
+        return tuple(derived_features)
 
 
 def _places(opted: Options) -> list[tuple[Scope, tuple[str, ...]]]:
-    if not opted.own:
+    if not opted.split:
         return [(opted.scope, opted.kinds)]
     return [(OWN_SCOPE[kind], (kind,)) for kind in opted.kinds]
 

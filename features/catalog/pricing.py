@@ -36,21 +36,21 @@ _DISCOUNT = flat(
 )  # fmt: skip
 
 _OWN_DISCOUNT = flat(
-    quotes.count("quotes_ever", QUOTES, "quotes so far", own=True),
-    quotes.since("days_since_quote", QUOTES, "days since the last quote", own=True),
-    quotes.since_first("days_since_first_quote", QUOTES, "days since the first quote", own=True),
+    quotes.count("quotes_ever", QUOTES, "quotes so far", split=True),
+    quotes.since("days_since_quote", QUOTES, "days since the last quote", split=True),
+    quotes.since_first("days_since_first_quote", QUOTES, "days since the first quote", split=True),
     quotes.last(
-        "last_discount_pct", QUOTES, "discount_pct", "discount in the last quote", "per cent", own=True,
+        "last_discount_pct", QUOTES, "discount_pct", "discount in the last quote", "per cent", split=True,
     ),
     quotes.first(
-        "first_discount_pct", QUOTES, "discount_pct", "discount in the first quote", "per cent", own=True,
+        "first_discount_pct", QUOTES, "discount_pct", "discount in the first quote", "per cent", split=True,
     ),
     quotes.derived(
         "discount_change_pct", "~last_discount_pct ~first_discount_pct", difference,
-        "discount added since the first quote", "points", own=True,
+        "discount added since the first quote", "points", split=True,
     ),
     quotes.last(
-        "quoted_net", QUOTES, "net_amount", "net price in the last quote", "money", own=True, divide=100,
+        "quoted_net", QUOTES, "net_amount", "net price in the last quote", "money", split=True, divide=100,
     ),
 )  # fmt: skip
 
@@ -75,34 +75,34 @@ _PEERS = flat(
 
 
 _STAGES = flat(
-    deal.last("stage", STAGES, "stage", "stage", "stage", own=True, kinds=WIN),
-    deal.since("stage_age_days", MOVED, "days in this stage", own=True, kinds=WIN, better=-1),
-    deal.count("stage_moves", MOVED, "changes of stage so far", own=True, kinds=WIN),
+    deal.last("stage", STAGES, "stage", "stage", "stage", split=True, kinds=WIN),
+    deal.since("stage_age_days", MOVED, "days in this stage", split=True, kinds=WIN, better=-1),
+    deal.count("stage_moves", MOVED, "changes of stage so far", split=True, kinds=WIN),
     deal.count(
-        "stage_moves_{w}", MOVED, "changes of stage {w}", own=True, kinds=WIN, windows=(30,), better=1,
+        "stage_moves_{w}", MOVED, "changes of stage {w}", split=True, kinds=WIN, windows=(30,), better=1,
     ),
     deal.last(
-        "amount_now", STAGES, "amount", "amount as last noted", "money", own=True, kinds=WIN, divide=100,
+        "amount_now", STAGES, "amount", "amount as last noted", "money", split=True, kinds=WIN, divide=100,
     ),
     deal.first(
         "amount_first", STAGES, "amount", "amount as first noted", "money",
-        own=True, kinds=WIN, divide=100, shown=False,
+        split=True, kinds=WIN, divide=100, shown=False,
     ),
     deal.derived(
         "amount_change_pct", "~amount_now ~amount_first", change_pct,
-        "change of the amount since first noted", "per cent", own=True, kinds=WIN,
+        "change of the amount since first noted", "per cent", split=True, kinds=WIN,
     ),
-    deal.count("amount_cuts", CUT, "times the amount was cut", own=True, kinds=WIN, better=-1),
+    deal.count("amount_cuts", CUT, "times the amount was cut", split=True, kinds=WIN, better=-1),
     deal.until(
-        "days_to_expected_close", STAGES, "expected_close_date", "days to the expected close", own=True,
+        "days_to_expected_close", STAGES, "expected_close_date", "days to the expected close", split=True,
         kinds=WIN
     ),
     deal.count(
-        "close_date_pushes", PUSHED, "times the close date was pushed", own=True, kinds=WIN, better=-1,
+        "close_date_pushes", PUSHED, "times the close date was pushed", split=True, kinds=WIN, better=-1,
     ),
     deal.total(
         "close_date_pushed_days", PUSHED, "slip_days", "days the close date was pushed in all", "days",
-        own=True, kinds=WIN, better=-1,
+        split=True, kinds=WIN, better=-1,
     ),
 )  # fmt: skip
 

@@ -65,26 +65,29 @@ CASES = flat(
 
 
 def _survey(kind: str, better: int) -> tuple:
-    said = kind.upper()
-    asked, answered = ASKED.among("kind", SURVEY_WORDS[kind]), ANSWERED.among("kind", SURVEY_WORDS[kind])
+    name = kind.upper()
+    invitations, answered = (
+        ASKED.among("kind", SURVEY_WORDS[kind]),
+        ANSWERED.among("kind", SURVEY_WORDS[kind]),
+    )
     return flat(
-        surveys.last(f"{kind}_last", answered, "score", f"last {said} score", "score", better=better),
-        surveys.previous(f"{kind}_previous", answered, "score", f"{said} score before", "score", shown=False),
+        surveys.last(f"{kind}_last", answered, "score", f"last {name} score", "score", better=better),
+        surveys.previous(f"{kind}_previous", answered, "score", f"{name} score before", "score", shown=False),
         surveys.derived(
             f"{kind}_step", f"{kind}_last {kind}_previous", difference,
-            f"change from one {said} score to the next",
+            f"change from one {name} score to the next",
             "points", better=better,
         ),
         surveys.mean(
-            f"{kind}_{{w}}", answered, "score_milli", f"mean {said} score {{w}}", "score",
+            f"{kind}_{{w}}", answered, "score_milli", f"mean {name} score {{w}}", "score",
             windows=(365,), divide=1_000, better=better,
         ),
-        surveys.since(f"days_since_{kind}", answered, f"days since {said} was last answered"),
-        surveys.count(f"{kind}_asked", asked, f"times {said} was asked", shown=False),
-        surveys.count(f"{kind}_answered", answered, f"times {said} was answered", shown=False),
+        surveys.since(f"days_since_{kind}", answered, f"days since {name} was last answered"),
+        surveys.count(f"{kind}_asked", invitations, f"times {name} was asked", shown=False),
+        surveys.count(f"{kind}_answered", answered, f"times {name} was answered", shown=False),
         surveys.derived(
             f"{kind}_silent", f"{kind}_asked {kind}_answered", difference,
-            f"{said} surveys left unanswered", "count",
+            f"{name} surveys left unanswered", "count",
             better=-1,
         ),
     )  # fmt: skip

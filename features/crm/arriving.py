@@ -89,8 +89,8 @@ def _parts(text: str, decimals: int) -> int:
     fraction = fraction.rstrip("0")
     if len(fraction) > decimals:
         raise _OtherwiseError
-    found = int(whole + fraction.ljust(decimals, "0"))
-    return -found if text.startswith("-") else found
+    units = int(whole + fraction.ljust(decimals, "0"))
+    return -units if text.startswith("-") else units
 
 
 def _number(text: str) -> float:
@@ -178,7 +178,9 @@ class Reader:
             }
         )
         readings = [Reading(column, column.name, pa.string()) for column in columns]
-        faults = [told for told in (fault(each, i) for i, each in enumerate(readings)) if told]
+        faults = [
+            fault_text for fault_text in (fault(each, i) for i, each in enumerate(readings)) if fault_text
+        ]
         picked = [f"__v{i} AS {quoted(column.stored)}" for i, column in enumerate(columns)]
         picked.append(f"concat_ws('; ', {', '.join(faults)}) AS __fault" if faults else "'' AS __fault")
         query = f"SELECT {', '.join(picked)} FROM ({read_in_layers(readings, 'arrived')})"
@@ -186,4 +188,6 @@ class Reader:
             self._connection.register("arrived", raw)
             read = self._connection.sql(query).to_arrow_table()
             self._connection.unregister("arrived")
-        return read.drop_columns("__fault"), [told or None for told in read["__fault"].to_pylist()]
+        return read.drop_columns("__fault"), [
+            fault_text or None for fault_text in read["__fault"].to_pylist()
+        ]

@@ -25,12 +25,12 @@ def matched(table: Table, names: Iterable[str]) -> dict[str, str]:
     ways = {
         name: name if name in spelled else plain.get(name, bare.get(_bare(name))) for name in table.by_name
     }
-    return {name: found for name, found in ways.items() if found is not None}
+    return {name: source_name for name, source_name in ways.items() if source_name is not None}
 
 
 def run_together(columns: dict[str, str]) -> list[str]:
     """The source's columns that were matched only with their separators left out."""
-    return [found for name, found in columns.items() if plain_name(found) != name]
+    return [source_name for name, source_name in columns.items() if plain_name(source_name) != name]
 
 
 def nearest(wanted: str, names: Iterable[str]) -> str | None:
@@ -108,15 +108,15 @@ def _measures(i: int) -> dict[str, str]:
     }
 
 
-def _worded(seen: dict[str, float]) -> tuple[Kind, int]:
-    n = seen["n"]
+def _worded(counts: dict[str, float]) -> tuple[Kind, int]:
+    n = counts["n"]
     if n == 0:
         return Kind.CATEGORY, 0
-    if seen["flags"] == n:
+    if counts["flags"] == n:
         return Kind.FLAG, 0
-    if seen["numbers"] >= _ENOUGH * n and not seen["codes"]:
-        return (Kind.WHOLE if seen["wholes"] == n else Kind.NUMBER), int(n - seen["numbers"])
-    if seen["days"] + seen["moments"] >= _ENOUGH * n:
-        return (Kind.TIME if seen["moments"] else Kind.DATE), int(n - seen["days"] - seen["moments"])
-    nearly_all_distinct = n >= _FEW and seen["distinct"] > 0.9 * n
-    return (Kind.TEXT if seen["letters"] > _FREE_TEXT_LETTERS or nearly_all_distinct else Kind.CATEGORY), 0
+    if counts["numbers"] >= _ENOUGH * n and not counts["codes"]:
+        return (Kind.WHOLE if counts["wholes"] == n else Kind.NUMBER), int(n - counts["numbers"])
+    if counts["days"] + counts["moments"] >= _ENOUGH * n:
+        return (Kind.TIME if counts["moments"] else Kind.DATE), int(n - counts["days"] - counts["moments"])
+    nearly_all_distinct = n >= _FEW and counts["distinct"] > 0.9 * n
+    return (Kind.TEXT if counts["letters"] > _FREE_TEXT_LETTERS or nearly_all_distinct else Kind.CATEGORY), 0

@@ -100,14 +100,14 @@ class Crm:
 
     def write_manifest(self) -> None:
         """Say in the folder what is in it; a folder without this file is not a finished CRM."""
-        told = {
+        manifest = {
             "until": self.until.isoformat(),
             "tables": {table: list(columns) for table, columns in self.tables.items()},
             "carried": self.carried,
             "fingerprint": self.fingerprint,
             "quality": self.quality.as_dict(),
         }
-        (self.folder / MANIFEST).write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
+        (self.folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
 
 def read_crm(folder: Path) -> Crm:
@@ -117,7 +117,7 @@ def read_crm(folder: Path) -> Crm:
         RenewalError: there is none, or not a finished one.
     """
     try:
-        told = json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_text())
     except FileNotFoundError as error:
         raise RenewalError(
             expected=f"a cleaned CRM in {folder}",
@@ -126,12 +126,12 @@ def read_crm(folder: Path) -> Crm:
         ) from error
     return Crm(
         folder=folder,
-        until=pd.Timestamp(told["until"]).as_unit("us"),
-        tables={table: tuple(columns) for table, columns in told["tables"].items()},
+        until=pd.Timestamp(manifest["until"]).as_unit("us"),
+        tables={table: tuple(columns) for table, columns in manifest["tables"].items()},
         carried={
             table: {name: Kind(kind) for name, kind in kinds.items()}
-            for table, kinds in told["carried"].items()
+            for table, kinds in manifest["carried"].items()
         },
-        fingerprint=told["fingerprint"],
-        quality=Quality.from_dict(told["quality"]),
+        fingerprint=manifest["fingerprint"],
+        quality=Quality.from_dict(manifest["quality"]),
     )

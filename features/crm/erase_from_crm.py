@@ -35,8 +35,8 @@ def erase_account(account_id: str, settings: Settings) -> dict[str, int]:
     folder = current_folder(settings)
     if folder is None:
         return {}
-    kept = folder.parent
-    with tempfile.TemporaryDirectory(prefix=".load-", dir=kept) as work:
+    crm_home = folder.parent
+    with tempfile.TemporaryDirectory(prefix=".load-", dir=crm_home) as work:
         without = Path(work) / "crm"
         shutil.copytree(folder, without)
         removed = {}
@@ -47,12 +47,14 @@ def erase_account(account_id: str, settings: Settings) -> dict[str, int]:
                 removed[name] = count
         if not removed:
             return {}
-        told = json.loads((without / MANIFEST).read_text())
-        told["fingerprint"] = hashlib.sha256(f"{told['fingerprint']} less {account_id}".encode()).hexdigest()
-        told["quality"] = _without_examples(told["quality"])
-        (without / MANIFEST).write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
+        manifest = json.loads((without / MANIFEST).read_text())
+        manifest["fingerprint"] = hashlib.sha256(
+            f"{manifest['fingerprint']} less {account_id}".encode()
+        ).hexdigest()
+        manifest["quality"] = _without_examples(manifest["quality"])
+        (without / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
         place = make_current(without, settings)
-    for old in kept.iterdir():
+    for old in crm_home.iterdir():
         if old.is_dir() and old != place:
             shutil.rmtree(old, ignore_errors=True)
     shutil.rmtree(settings.home / "features", ignore_errors=True)  # feature rows that Spark left
@@ -66,8 +68,8 @@ def _ids_of(account_id: str, folder: Path) -> list[str]:
         path = folder / f"{table}.parquet"
         if path.is_file():
             rows = pq.read_table(path, columns=[key, "account_id"])
-            own = rows.filter(pc.fill_null(pc.equal(rows["account_id"], account_id), False))
-            ids += own[key].drop_null().to_pylist()
+            account_rows = rows.filter(pc.fill_null(pc.equal(rows["account_id"], account_id), False))
+            ids += account_rows[key].drop_null().to_pylist()
     return ids
 
 

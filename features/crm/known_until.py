@@ -55,8 +55,8 @@ def _begun(present: set[str]) -> list[str]:
     """Where nothing else has a date: contracts begun, and the outcomes of those decided."""
     begun = [value_of("start_date")] if "start_date" in present else []
     if {"end_date", "renewed"} <= present:
-        known = f"{value_of('end_date')} + INTERVAL {RENEWAL_KNOWN_AFTER_DAYS} DAYS"
-        begun.append(f"CASE WHEN {value_of('renewed')} IS NOT NULL THEN {known} END")
+        known_at = f"{value_of('end_date')} + INTERVAL {RENEWAL_KNOWN_AFTER_DAYS} DAYS"
+        begun.append(f"CASE WHEN {value_of('renewed')} IS NOT NULL THEN {known_at} END")
     return begun
 
 

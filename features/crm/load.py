@@ -90,17 +90,17 @@ def ingest(
     Raises:
         RenewalError: the source or its mapping is wrong.
     """
-    kept = settings.home / "crm"
-    kept.mkdir(parents=True, exist_ok=True)
-    _sweep(kept)
-    with tempfile.TemporaryDirectory(prefix=".load-", dir=kept, ignore_cleanup_errors=True) as work:
+    crm_home = settings.home / "crm"
+    crm_home.mkdir(parents=True, exist_ok=True)
+    _sweep(crm_home)
+    with tempfile.TemporaryDirectory(prefix=".load-", dir=crm_home, ignore_cleanup_errors=True) as work:
         crm = load(source, mapping=mapping, until=until, into=Path(work) / "crm", durable=True, say=say)
-        place = kept / crm.fingerprint
+        place = crm_home / crm.fingerprint
         if not (place / MANIFEST).is_file():
             _placed(crm, place)
-        _point_to(crm.fingerprint, kept)
+        _point_to(crm.fingerprint, crm_home)
     os.utime(place)
-    _prune(kept, crm.fingerprint)
+    _prune(crm_home, crm.fingerprint)
     return read_crm(place)
 
 
@@ -124,8 +124,8 @@ def opened(
     _sweep(settings.home)
     with tempfile.TemporaryDirectory(prefix=".load-", dir=settings.home, ignore_cleanup_errors=True) as work:
         if source is None:
-            kept = _current(settings)
-            source, mapping = kept.folder, mapping or _as_source(kept, Path(work) / "mapping.yaml")
+            current = _current(settings)
+            source, mapping = current.folder, mapping or _as_source(current, Path(work) / "mapping.yaml")
         yield load(source, mapping=mapping, until=until, into=Path(work) / "crm", say=say)
 
 
@@ -143,8 +143,8 @@ def _as_source(crm: Crm, file: Path) -> Path:
             if column.stored in crm.tables[name] and (column.kind in _PARTS or column.stored != column.name)
         ]
         out = f" EXCLUDE ({', '.join(stored for stored, _ in changed)})" if changed else ""
-        said = ", ".join([f"*{out}", *(read for _, read in changed)])
-        selects[name] = f"SELECT {said} FROM '{name}.parquet'"
+        selected = ", ".join([f"*{out}", *(read for _, read in changed)])
+        selects[name] = f"SELECT {selected} FROM '{name}.parquet'"
     file.write_text(json.dumps(selects), encoding="utf-8")  # JSON is YAML
     return file
 
@@ -275,20 +275,20 @@ def _moved(crm: Crm, place: Path, durable: bool) -> Crm:
     return Crm(place, crm.until, crm.tables, crm.carried, crm.fingerprint, crm.quality)
 
 
-def _point_to(name: str, kept: Path) -> None:
+def _point_to(name: str, crm_home: Path) -> None:
     """Make a kept CRM the current one, in one step."""
-    with tempfile.TemporaryDirectory(prefix=".load-", dir=kept, ignore_cleanup_errors=True) as work:
+    with tempfile.TemporaryDirectory(prefix=".load-", dir=crm_home, ignore_cleanup_errors=True) as work:
         pointer = Path(work) / _CURRENT
         pointer.write_text(name + "\n")
         _sync(pointer)
-        os.replace(pointer, kept / _CURRENT)
+        os.replace(pointer, crm_home / _CURRENT)
 
 
 def current_folder(settings: Settings) -> Path | None:
     """Where the ingested CRM is kept; None: nothing was ingested."""
-    kept = settings.home / "crm"
-    pointer = kept / _CURRENT
-    return kept / pointer.read_text().strip() if pointer.is_file() else None
+    crm_home = settings.home / "crm"
+    pointer = crm_home / _CURRENT
+    return crm_home / pointer.read_text().strip() if pointer.is_file() else None
 
 
 def make_current(folder: Path, settings: Settings) -> Path:
@@ -319,9 +319,9 @@ def _sync(path: Path) -> None:
 
 
 def _current(settings: Settings) -> Crm:
-    kept = settings.home / "crm"
+    crm_home = settings.home / "crm"
     try:
-        return read_crm(kept / (kept / _CURRENT).read_text().strip())
+        return read_crm(crm_home / (crm_home / _CURRENT).read_text().strip())
     except FileNotFoundError as error:
         raise RenewalError(
             expected=f"an ingested CRM in {settings.home}",
@@ -341,8 +341,8 @@ def _sweep(folder: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _prune(kept: Path, current: str) -> None:
-    places = [path for path in kept.iterdir() if (path / MANIFEST).is_file() and path.name != current]
+def _prune(crm_home: Path, current: str) -> None:
+    places = [path for path in crm_home.iterdir() if (path / MANIFEST).is_file() and path.name != current]
     places.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for place in places[_KEPT - 1 :]:
         shutil.rmtree(place, ignore_errors=True)

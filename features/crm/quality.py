@@ -49,10 +49,10 @@ class Quality:
 
     def reject(self, table: str, count: int, examples: list[str]) -> None:
         """Count lines that were no row at all: more or fewer values than the header, broken quotes."""
-        told = self.of(table)
-        told.rows += count
-        told.quarantined += count
-        told.reasons["not a row of the file"] = {"count": count, "examples": examples}
+        table_quality = self.of(table)
+        table_quality.rows += count
+        table_quality.quarantined += count
+        table_quality.reasons["not a row of the file"] = {"count": count, "examples": examples}
 
     @property
     def rows(self) -> int:
@@ -78,13 +78,13 @@ class Quality:
         }
 
     @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> "Quality":
+    def from_dict(cls, record: dict[str, Any]) -> "Quality":
         """The report that `as_dict` told."""
         tables = {
             name: TableQuality(**{key: value for key, value in table.items() if key != "orphan_share"})
-            for name, table in told["tables"].items()
+            for name, table in record["tables"].items()
         }
-        return cls(tables, list(told["warnings"]))
+        return cls(tables, list(record["warnings"]))
 
 
 FEWEST_ROWS = 10
@@ -99,13 +99,17 @@ def check_rows_left(quality: Quality) -> None:
     Raises:
         RenewalError: names the column, what it holds and what to do.
     """
-    for name, told in quality.tables.items():
-        if told.rows >= FEWEST_ROWS and told.quarantined >= told.rows and not told.orphans:
-            raise _refusal(name, told)
+    for name, table_quality in quality.tables.items():
+        if (
+            table_quality.rows >= FEWEST_ROWS
+            and table_quality.quarantined >= table_quality.rows
+            and not table_quality.orphans
+        ):
+            raise _refusal(name, table_quality)
 
 
-def _refusal(name: str, told: TableQuality) -> RenewalError:
-    reason, most = max(told.reasons.items(), key=lambda item: item[1]["count"])
+def _refusal(name: str, counts: TableQuality) -> RenewalError:
+    reason, most = max(counts.reasons.items(), key=lambda item: item[1]["count"])
     examples = [str(text) for text in most["examples"]]
     formats = formats_of(
         [(fault["column"], fault["value"]) for text in examples for fault in _FAULT.finditer(text)]
@@ -120,7 +124,7 @@ def _refusal(name: str, told: TableQuality) -> RenewalError:
         )
     return RenewalError(
         expected=f"rows of {name} that can be read",
-        found=f"all {told.rows:,} put aside, {most['count']:,} of them alike: {(examples or [reason])[0]}",
+        found=f"all {counts.rows:,} put aside, {most['count']:,} of them alike: {(examples or [reason])[0]}",
         do=do,
     )
 
@@ -133,21 +137,21 @@ def formats_of(faults: list[tuple[str, str]]) -> dict[str, str]:
             where no number is over 12, day before month, but after a slash month before day.
     """
     days = [(column, _DAY.fullmatch(value)) for column, value in faults]
-    found = [(column, day) for column, day in days if day and len(day[3]) <= 2]
-    signs = {day[2] for _, day in found}
-    if len(found) < len(days) or len(signs) != 1:
+    matches = [(column, day) for column, day in days if day and len(day[3]) <= 2]
+    signs = {day[2] for _, day in matches}
+    if len(matches) < len(days) or len(signs) != 1:
         return {}
     (sign,) = signs
-    if all(len(day[1]) == 4 for _, day in found):
+    if all(len(day[1]) == 4 for _, day in matches):
         if sign != ".":
             return {}  # as it should be: something else is wrong with them
         order = ["%Y", "%m", "%d"]
     else:
-        year = "%Y" if all(len(day[4]) == 4 for _, day in found) else "%y"
-        first, second = (max(int(day[part]) for _, day in found) for part in (1, 3))
+        year = "%Y" if all(len(day[4]) == 4 for _, day in matches) else "%y"
+        first, second = (max(int(day[part]) for _, day in matches) for part in (1, 3))
         month_first = second > 12 or (sign == "/" and first <= 12)
         order = ["%m", "%d", year] if month_first else ["%d", "%m", year]
-    return {column: sign.join(order) + _clock(day[5]) for column, day in found}
+    return {column: sign.join(order) + _clock(day[5]) for column, day in matches}
 
 
 def _clock(text: str | None) -> str:

@@ -42,8 +42,8 @@ class Draft:
     @property
     def stored(self) -> set[str]:
         """Their names in the clean table, made ids included."""
-        made = {"account_id", self.table.key} if self.table.name in _MADE_IDS else set()
-        return {column.stored for column in self.columns} | {name for name in made if name}
+        id_columns = {"account_id", self.table.key} if self.table.name in _MADE_IDS else set()
+        return {column.stored for column in self.columns} | {name for name in id_columns if name}
 
     @property
     def source(self) -> str:
@@ -74,14 +74,14 @@ def draft(
     # Two underscores begin what we add ourselves, and what pandas adds (`__index_level_0__`).
     types = {column.name: column.type for column in pq.read_schema(raw) if not column.name.startswith("__")}
     table = TABLES[name]
-    found = matched(table, types)
-    further = {column: type for column, type in types.items() if column not in found.values()}
-    _require(table, found, types, further)
-    for column in run_together(found):
-        meant = next(name for name, raw_name in found.items() if raw_name == column)
+    source_names = matched(table, types)
+    further = {column: type for column, type in types.items() if column not in source_names.values()}
+    _require(table, source_names, types, further)
+    for column in run_together(source_names):
+        meant = next(name for name, raw_name in source_names.items() if raw_name == column)
         quality.warn(f"{name}.{column} was read as {meant}")
     readings = [
-        Reading(table.by_name[column], raw_name, types[raw_name]) for column, raw_name in found.items()
+        Reading(table.by_name[column], raw_name, types[raw_name]) for column, raw_name in source_names.items()
     ]
     drafted = Draft(table, raw, list(types), readings)
     if further and table.carries:
@@ -92,10 +92,10 @@ def draft(
 
 
 def _require(
-    table: Table, found: dict[str, str], types: dict[str, pa.DataType], further: dict[str, pa.DataType]
+    table: Table, source_names: dict[str, str], types: dict[str, pa.DataType], further: dict[str, pa.DataType]
 ) -> None:
     """Raise `RenewalError` if a required column is missing, naming the one that is probably meant."""
-    missing = [column for column in table.required if column not in found]
+    missing = [column for column in table.required if column not in source_names]
     if not missing:
         return
     near = {column: name for column in missing if (name := nearest(column, further))}
@@ -151,7 +151,7 @@ def begin(connection: duckdb.DuckDBPyConnection, drafted: Draft, folder: Path) -
     values = {reading.column.stored: f"__v{i}" for i, reading in enumerate(drafted.readings)}
     values |= _lifted(drafted, values)
     values |= _made_ids(drafted, values)
-    faults = [told for i, reading in enumerate(drafted.readings) if (told := fault(reading, i))]
+    faults = [expression for i, reading in enumerate(drafted.readings) if (expression := fault(reading, i))]
     faults += _span_fault(drafted, values) + _table_fault(drafted, values)
     reason = f"nullif(concat_ws('; ', {', '.join(faults)}), '')" if faults else "CAST(NULL AS VARCHAR)"
     selected = ", ".join(f"{value} AS {value_of(column)}" for column, value in values.items())
@@ -184,8 +184,8 @@ def _made_ids(drafted: Draft, values: dict[str, str]) -> dict[str, str]:
     table = drafted.table
     if table.name not in _MADE_IDS or table.key is None:
         return {}
-    made = f"format('{_MADE_IDS[table.name]}-{{:06d}}', __row + 1)"
-    key = f"coalesce({values[table.key]}, {made})" if table.key in values else made
+    row_id = f"format('{_MADE_IDS[table.name]}-{{:06d}}', __row + 1)"
+    key = f"coalesce({values[table.key]}, {row_id})" if table.key in values else row_id
     account = values.get("account_id", "CAST(NULL AS VARCHAR)")
     if table.name == "contracts" or "contract_id" not in values:
         account = f"coalesce({account}, {key})"
@@ -197,16 +197,18 @@ def _span_fault(drafted: Draft, values: dict[str, str]) -> list[str]:
     if span is None or not set(span) <= set(values):
         return []
     start, end = (f"CAST({values[name]} AS DATE)" for name in span)
-    told = f"{literal(span[1] + ': ')} || chr(39) || {end} || chr(39) || {literal(f' is before {span[0]}')}"
-    return [f"CASE WHEN {end} < {start} THEN {told} END"]
+    message = (
+        f"{literal(span[1] + ': ')} || chr(39) || {end} || chr(39) || {literal(f' is before {span[0]}')}"
+    )
+    return [f"CASE WHEN {end} < {start} THEN {message} END"]
 
 
 def _table_fault(drafted: Draft, values: dict[str, str]) -> list[str]:
     if drafted.table.name != "history":
         return []
-    named, known = values["table"], ", ".join(literal(name) for name in TABLES)
-    told = f"'table: ' || chr(39) || {named} || chr(39) || ' is no table of the contract'"
-    return [f"CASE WHEN {named} NOT IN ({known}) THEN {told} END"]
+    named, table_names = values["table"], ", ".join(literal(name) for name in TABLES)
+    message = f"'table: ' || chr(39) || {named} || chr(39) || ' is no table of the contract'"
+    return [f"CASE WHEN {named} NOT IN ({table_names}) THEN {message} END"]
 
 
 NAMES_ACCOUNTS = ("contracts", "opportunities", "leads")
@@ -221,14 +223,14 @@ def put_duplicates_aside(connection: duckdb.DuckDBPyConnection, drafted: Draft, 
     if table.key is None:
         return
     name, key = table.name, value_of(table.key)
-    told = ", ".join(value_of(reading.column.stored) for reading in drafted.readings) or "1"
+    content = ", ".join(value_of(reading.column.stored) for reading in drafted.readings) or "1"
     query = f"""
         INSERT INTO bad_{name}
         SELECT __row, {literal(table.key + ": ")} || chr(39) || key || chr(39) || ' occurs again, '
             || CASE WHEN told = first THEN 'the same' ELSE 'differing' END || '; the first is kept'
         FROM (
-            SELECT __row, {key} AS key, hash({told}) AS told,
-                first_value(hash({told})) OVER same AS first, row_number() OVER same AS n
+            SELECT __row, {key} AS key, hash({content}) AS told,
+                first_value(hash({content})) OVER same AS first, row_number() OVER same AS n
             FROM draft_{name} ANTI JOIN bad_{name} USING (__row)
             SEMI JOIN (SELECT {key} AS twice FROM draft_{name} GROUP BY ALL HAVING count(*) > 1)
                 ON {key} = twice
@@ -324,11 +326,11 @@ def _orphans(drafts: dict[str, Draft], name: str) -> tuple[list[str], list[str]]
             continue
         value = value_of(column.stored)
         joins.append(f"LEFT JOIN ids_{column.refers} r{i} ON r{i}.id = {value}")
-        told = f"{literal(column.name + ': ')} || chr(39) || {value} || chr(39) || "
+        message = f"{literal(column.name + ': ')} || chr(39) || {value} || chr(39) || "
         absent = literal(f" is in no row of {column.refers}")
-        told_faults = f"WHEN {value} IS NOT NULL AND r{i}.id IS NULL THEN {told} {absent}"
+        told_faults = f"WHEN {value} IS NOT NULL AND r{i}.id IS NULL THEN {message} {absent}"
         if _hangs_on(column):
-            told_faults += f" WHEN NOT r{i}.kept THEN {told} ' is in quarantine itself'"
+            told_faults += f" WHEN NOT r{i}.kept THEN {message} ' is in quarantine itself'"
         faults.append(f"CASE {told_faults} END")
     return joins, faults
 
@@ -342,8 +344,8 @@ def _history_orphans(drafts: dict[str, Draft]) -> tuple[list[str], list[str]]:
     joins, faults = [], []
     for i, table in enumerate(name for name in (*SUBJECTS.values(), "leads", "accounts") if name in drafts):
         joins.append(f"LEFT JOIN ids_{table} r{i} ON r{i}.id = __id AND __table = {literal(table)}")
-        told = f"'id: ' || chr(39) || __id || chr(39) || ' is in no row of {table}'"
-        faults.append(f"CASE WHEN __table = {literal(table)} AND r{i}.id IS NULL THEN {told} END")
+        message = f"'id: ' || chr(39) || __id || chr(39) || ' is in no row of {table}'"
+        faults.append(f"CASE WHEN __table = {literal(table)} AND r{i}.id IS NULL THEN {message} END")
     return joins, faults
 
 

@@ -249,9 +249,9 @@ def fault(reading: Reading, i: int) -> str | None:
     faults = []
     name = reading.column.name
     if reading.can_fail:
-        told = f"{literal(name + ': ')} || chr(39) || left(CAST(__g{i} AS VARCHAR), 60) || chr(39)"
+        message = f"{literal(name + ': ')} || chr(39) || left(CAST(__g{i} AS VARCHAR), 60) || chr(39)"
         word = literal(f" is not {WORDS[reading.column.kind]}")
-        faults.append(f"WHEN __v{i} IS NULL AND __g{i} IS NOT NULL THEN {told} || {word}")
+        faults.append(f"WHEN __v{i} IS NULL AND __g{i} IS NOT NULL THEN {message} || {word}")
     if reading.column.required:
         faults.append(f"WHEN __v{i} IS NULL THEN {literal(name + ': is missing')}")
     return f"CASE {' '.join(faults)} END" if faults else None

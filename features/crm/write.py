@@ -53,7 +53,9 @@ def write_table(
             values[column] = f"CASE WHEN NOT {is_foreign} THEN {values[column]} END"
         values["account_id"] = account
     where = (
-        [f"({known} < {limit} OR {known} IS NULL)"] if (known := first_known(name, drafted.stored)) else []
+        [f"({known_at} < {limit} OR {known_at} IS NULL)"]
+        if (known_at := first_known(name, drafted.stored))
+        else []
     )
     if name == "stage_history":
         where.append(f"(to_opportunities.known_at < {limit} OR to_opportunities.known_at IS NULL)")
@@ -93,8 +95,8 @@ def _count_foreign(
     if not foreign:
         return
     counts = ", ".join(f"count(*) FILTER ({is_foreign})" for is_foreign in foreign.values())
-    found = connection.execute(f"SELECT {counts} FROM {rows}").fetchone() or ()
-    for column, count in zip(foreign, found, strict=True):
+    foreign_counts = connection.execute(f"SELECT {counts} FROM {rows}").fetchone() or ()
+    for column, count in zip(foreign, foreign_counts, strict=True):
         quality.of(name).foreign_links += count
         if count:
             quality.warn(
@@ -126,14 +128,14 @@ def write_derived(
         ]
         path = folder / f"{name}.parquet"
         there = name in tables
-        known = f" AND {key} NOT IN (SELECT {key} FROM read_parquet({literal(path)}))" if there else ""
+        exclusion = f" AND {key} NOT IN (SELECT {key} FROM read_parquet({literal(path)}))" if there else ""
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE derived AS SELECT DISTINCT {key} FROM"
             f" ({' UNION ALL '.join(parts) or f'SELECT CAST(NULL AS VARCHAR) AS {key}'})"
-            f" WHERE {key} IS NOT NULL{known}"
+            f" WHERE {key} IS NOT NULL{exclusion}"
         )
-        made = _count(connection, "derived")
-        if there and not made:
+        new = _count(connection, "derived")
+        if there and not new:
             continue
         rows = (
             f"SELECT * FROM read_parquet({literal(path)}) UNION ALL BY NAME FROM derived"
@@ -145,10 +147,10 @@ def write_derived(
         connection.execute(f"COPY ({rows} ORDER BY {order}) TO {literal(fresh)} ({_FORMAT})")
         fresh.replace(path)
         tables.setdefault(name, (key,))
-        quality.of(name).derived = made
+        quality.of(name).derived = new
         if there:
             quality.warn(
-                f"{name}: {made} that other tables refer to are not in it, and were added with their id alone"
+                f"{name}: {new} that other tables refer to are not in it, and were added with their id alone"
             )
 
 
@@ -167,16 +169,18 @@ def write_quarantine(
 ) -> None:
     """Write the rows put aside as they were read, with the reason, and count them."""
     name = drafted.table.name
-    told = quality.of(name)
-    told.rows = pq.read_metadata(drafted.raw).num_rows
-    told.quarantined = _count(connection, f"(SELECT DISTINCT __row FROM bad_{name})")
-    if not told.quarantined:
+    table_quality = quality.of(name)
+    table_quality.rows = pq.read_metadata(drafted.raw).num_rows
+    table_quality.quarantined = _count(connection, f"(SELECT DISTINCT __row FROM bad_{name})")
+    if not table_quality.quarantined:
         return
     reasons = connection.execute(
         "SELECT regexp_replace(reason, '''.*''', '…') AS what, count(*),"
         f" list(reason ORDER BY __row)[1:{_EXAMPLES}] FROM bad_{name} GROUP BY ALL ORDER BY 2 DESC, 1"
     ).fetchall()
-    told.reasons = {what: {"count": count, "examples": examples} for what, count, examples in reasons}
+    table_quality.reasons = {
+        what: {"count": count, "examples": examples} for what, count, examples in reasons
+    }
     (folder / "quarantine").mkdir(exist_ok=True)
     taken = [column for column in drafted.names if column.lower() == "reason"]
     renamed = "".join(f" RENAME ({quoted(column)} AS reason_given)" for column in taken)
@@ -191,20 +195,26 @@ def write_quarantine(
 def describe(folder: Path, tables: dict[str, tuple[str, ...]], quality: Quality) -> None:
     """Rows kept, shares of nulls, the first and last moment: from the Parquet files' own statistics."""
     for name, columns in tables.items():
-        told, file = quality.of(name), pq.ParquetFile(folder / f"{name}.parquet")
-        told.kept = file.metadata.num_rows
-        told.rows = told.rows or 0
-        told.left_out = max(told.rows + told.derived - told.quarantined - told.kept, 0)
+        table_quality, file = quality.of(name), pq.ParquetFile(folder / f"{name}.parquet")
+        table_quality.kept = file.metadata.num_rows
+        table_quality.rows = table_quality.rows or 0
+        table_quality.left_out = max(
+            table_quality.rows + table_quality.derived - table_quality.quarantined - table_quality.kept, 0
+        )
         groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
         time = TABLES[name].time
         for i, column in enumerate(columns):
-            found = [group.column(i).statistics for group in groups]
-            nulls = sum(statistics.null_count for statistics in found if statistics)
-            told.null_share[column] = round(nulls / told.kept, 6) if told.kept else 0.0
+            group_statistics = [group.column(i).statistics for group in groups]
+            nulls = sum(statistics.null_count for statistics in group_statistics if statistics)
+            table_quality.null_share[column] = (
+                round(nulls / table_quality.kept, 6) if table_quality.kept else 0.0
+            )
             if column == time:
-                ranged = [statistics for statistics in found if statistics and statistics.has_min_max]
-                told.first = str(min(statistics.min for statistics in ranged)) if ranged else None
-                told.last = str(max(statistics.max for statistics in ranged)) if ranged else None
+                ranged = [
+                    statistics for statistics in group_statistics if statistics and statistics.has_min_max
+                ]
+                table_quality.first = str(min(statistics.min for statistics in ranged)) if ranged else None
+                table_quality.last = str(max(statistics.max for statistics in ranged)) if ranged else None
 
 
 def fingerprint(
@@ -222,5 +232,5 @@ def fingerprint(
         for name, columns in sorted(tables.items())
     ]
     rows = connection.execute(" UNION ALL ".join(parts) + " ORDER BY name").fetchall()
-    told = {"rows": rows, "columns": tables, "carried": carried, "until": str(until)}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    content = {"rows": rows, "columns": tables, "carried": carried, "until": str(until)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

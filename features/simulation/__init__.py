@@ -71,17 +71,19 @@ def simulate(
     say("living through deals and contracts")
     everything = world(options)
     say("writing down what the CRM records")
-    kept = records(everything)
+    recorded = records(everything)
     written = {
-        table: write_csv(folder, table, known_before(table, kept.frames[table], last * DAY))
+        table: write_csv(folder, table, known_before(table, recorded.frames[table], last * DAY))
         for table in TABLES
     }
     truth = truth_of(everything.who, everything.leads, everything.deals, everything.terms, options)
-    truth |= {"rows": written, "win_horizon_days": horizon_days(everything, kept)}
+    truth |= {"rows": written, "win_horizon_days": horizon_days(everything, recorded)}
     truth["planted_faults"] = plant_faults(folder) if faults else []
     if draws:
         say("asking the oracle what could be known")
-        write_answers(folder / "truth_renewals.parquet", renewal_answers(everything, kept))
-        write_answers(folder / "truth_wins.parquet", win_answers(everything, kept, truth["win_horizon_days"]))
+        write_answers(folder / "truth_renewals.parquet", renewal_answers(everything, recorded))
+        write_answers(
+            folder / "truth_wins.parquet", win_answers(everything, recorded, truth["win_horizon_days"])
+        )
     (folder / "truth.json").write_text(json.dumps(truth, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return truth

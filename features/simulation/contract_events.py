@@ -71,8 +71,8 @@ def _owned(
 ) -> Frame:
     """Activities with what they belong to: contract, contact, owner, and the renewal's deal once open."""
     account = terms.account[row]
-    known = np.minimum(activity["occurred_at"], activity["recorded_at"])
-    within = managed(who, terms)[row] & (known >= (terms.end_day[row] - MANAGED_LEAD) * DAY)
+    known_at = np.minimum(activity["occurred_at"], activity["recorded_at"])
+    within = managed(who, terms)[row] & (known_at >= (terms.end_day[row] - MANAGED_LEAD) * DAY)
     return activity | {
         "account_id": ids("A", account),
         "opportunity_id": np.where(within, renewal_deal_keys(row), ""),
@@ -195,9 +195,9 @@ def survey_frame(terms: Contracts, cases: Frame, options: Options) -> Frame:
     """The table surveys: NPS of the worry, CSAT after cases, CES after the start; most stay unanswered."""
     rng = options.rng(45)
     row, cell = np.nonzero(terms.score > -2)
-    asked, got = step_day(terms, row, cell, rng), terms.score[row, cell]
+    asked_day, got = step_day(terms, row, cell, rng), terms.score[row, cell]
     score = np.where(got == 1, rng.integers(0, 7, row.size), rng.integers(7, 11, row.size)).astype(float)
-    nps = _survey("nps", "relationship", terms, row, asked, np.where(got >= 0, score, np.nan), rng)
+    nps = _survey("nps", "relationship", terms, row, asked_day, np.where(got >= 0, score, np.nan), rng)
     answered = rng.random(terms.size) < 0.5
     ces = np.where(answered, np.clip(np.round(rng.normal(5.2, 1.2, terms.size)), 1, 7), np.nan)
     first = np.arange(terms.size)
@@ -207,25 +207,25 @@ def survey_frame(terms: Contracts, cases: Frame, options: Options) -> Frame:
 
 def _after_cases(cases: Frame, rng: np.random.Generator) -> Frame:
     """CSAT asked when a case closes; the score is the one the case carries."""
-    asked = cases["closed_at"] + 300
+    asked_at = cases["closed_at"] + 300
     answered = np.isfinite(cases["csat"])
     return {
         "account_id": cases["account_id"],
-        "kind": np.full(asked.size, "csat"),
-        "asked_at": asked,
-        "answered_at": np.where(answered, asked + rng.integers(600, 2 * DAY, asked.size), -1),
+        "kind": np.full(asked_at.size, "csat"),
+        "asked_at": asked_at,
+        "answered_at": np.where(answered, asked_at + rng.integers(600, 2 * DAY, asked_at.size), -1),
         "score": cases["csat"],
-        "contact_id": np.full(asked.size, "", dtype="U7"),
-        "touchpoint": np.full(asked.size, "case"),
+        "contact_id": np.full(asked_at.size, "", dtype="U7"),
+        "touchpoint": np.full(asked_at.size, "case"),
     }
 
 
 def _survey(
-    kind: str, touchpoint: str, terms: Contracts, row: np.ndarray, asked: np.ndarray, score: np.ndarray,
+    kind: str, touchpoint: str, terms: Contracts, row: np.ndarray, asked_day: np.ndarray, score: np.ndarray,
     rng: np.random.Generator,
 ) -> Frame:  # fmt: skip
     account = terms.account[row]
-    asked_at = asked * DAY + 7 * 3600
+    asked_at = asked_day * DAY + 7 * 3600
     return {
         "account_id": ids("A", account),
         "kind": np.full(row.size, kind),

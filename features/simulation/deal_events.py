@@ -177,8 +177,8 @@ def seen_at(
     moment = np.full(deals.size, -1)
     moment[rows] = as_of
 
-    def count(deal: np.ndarray, known: np.ndarray) -> np.ndarray:
-        return np.bincount(deal[known < moment[deal]], minlength=deals.size)[rows]
+    def count(deal: np.ndarray, known_at: np.ndarray) -> np.ndarray:
+        return np.bincount(deal[known_at < moment[deal]], minlength=deals.size)[rows]
 
     calls, replies = marks["calls"], marks["replies"]
     return Seen(

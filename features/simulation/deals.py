@@ -57,7 +57,9 @@ class Deals:
     competitor: np.ndarray
     partner: np.ndarray
     amount: np.ndarray
-    known: np.ndarray  # log-odds above the usual of what is known when it is created, the profile left out
+    known_merit: (
+        np.ndarray
+    )  # log-odds above the usual of what is known when it is created, the profile left out
     merit: np.ndarray  # log-odds, all in
     effort: np.ndarray  # mean number of calls in the first 30 days
     calls: np.ndarray
@@ -103,13 +105,13 @@ def win_odds(
 
 
 def deal_discount(
-    known: np.ndarray, lean: np.ndarray, in_icp: np.ndarray, rng: np.random.Generator
+    known_merit: np.ndarray, lean: np.ndarray, in_icp: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """The discount of a first quote as a share, by the merit beyond the usual (`known`, log-odds).
+    """The discount of a first quote as a share, by the merit beyond the usual (`known_merit`, log-odds).
 
     Weak deals and soft owners get more, ideal customers ask for less.
     """
-    raw = 0.12 - 0.06 * known + lean - 0.06 * in_icp + 0.09 * rng.standard_normal(np.shape(known))
+    raw = 0.12 - 0.06 * known_merit + lean - 0.06 * in_icp + 0.09 * rng.standard_normal(np.shape(known_merit))
     return np.round(np.clip(raw, 0, 0.45), 2)
 
 
@@ -156,10 +158,12 @@ def _lead(
 ) -> Leads:
     n = account.size
     source = rng.choice(len(SOURCES), n, p=[0.32, 0.15, 0.18, 0.23, 0.12])
-    odds = lead_odds(who, account, source, options)
+    probability = lead_odds(who, account, source, options)
     if options.unfair and options.signal:
-        odds = odds * np.where(who.led_by_women[account], UNFAIR_FACTOR, 1.0)
-    return Leads(account, day, source, rng.random(n) < odds, day + rng.integers(1, 15, n), np.full(n, -1))
+        probability = probability * np.where(who.led_by_women[account], UNFAIR_FACTOR, 1.0)
+    return Leads(
+        account, day, source, rng.random(n) < probability, day + rng.integers(1, 15, n), np.full(n, -1)
+    )
 
 
 def _deals(
@@ -185,15 +189,15 @@ def _deals(
         + 0.8 * who.owner_skill[owner]
         + EXPANSION_EFFECT * (contract is not None)
     )
-    known = (merit - WIN_BASE) * options.signal
+    known_merit = (merit - WIN_BASE) * options.signal
     merit = merit + ICP_WIN * in_icp
-    effort = 3.6 * np.exp(-0.3 * known - 0.5 * in_icp)
+    effort = 3.6 * np.exp(-0.3 * known_merit - 0.5 * in_icp)
     length = pool[rng.integers(0, pool.size, n)]
     rate = rng.gamma(CALL_SHAPE, 1 / CALL_SHAPE, n) * effort
     quote_age = np.where(rng.random(n) < QUOTE_SHARE, rng.integers(QUOTE_FIRST, QUOTE_LAST + 1, n), -99)
     quote_age = np.where(quote_age < length, quote_age, -99)
-    discount = deal_discount(known, who.owner_discount[owner], in_icp, rng)
-    made = Deals(
+    discount = deal_discount(known_merit, who.owner_discount[owner], in_icp, rng)
+    deals = Deals(
         account=account,
         contract=np.full(n, -1) if contract is None else contract,
         created_day=day,
@@ -202,7 +206,7 @@ def _deals(
         competitor=competitor,
         partner=partner,
         amount=np.round(np.maximum(1500, who.employees[account] * rng.lognormal(4.4, 0.5, n)), 2),
-        known=known,
+        known_merit=known_merit,
         merit=merit,
         effort=effort,
         calls=rng.poisson(rate * np.minimum(length, CALL_DAYS) / CALL_DAYS),
@@ -213,9 +217,11 @@ def _deals(
         luck=rng.random(n),
         won=np.zeros(n),
     )
-    odds = win_odds(made.merit, made.calls, made.replies, made.slips, made.discount, options.signal)
-    made.won = (made.luck < odds).astype(np.int8)
-    return made
+    probability = win_odds(
+        deals.merit, deals.calls, deals.replies, deals.slips, deals.discount, options.signal
+    )
+    deals.won = (deals.luck < probability).astype(np.int8)
+    return deals
 
 
 def expansions(who: People, terms: Contracts, options: Options) -> Deals:

@@ -74,10 +74,10 @@ def renewal_probability(
     shape = (rows.size, options.draws)
     as_of = (terms.end_day[rows] - lead) * DAY
     contact = terms.contact_lead[rows]
-    seen = (contact > lead) & (logged_at[rows] < as_of)
-    mood, window, weight = _past(terms, rows, first, np.where(seen, contact, -99), shape, options, rng)
-    odds = _future(who, terms, rows, first, mood, window, options, rng)
-    return (odds * weight).sum(axis=1) / weight.sum(axis=1)
+    is_seen = (contact > lead) & (logged_at[rows] < as_of)
+    mood, window, weight = _past(terms, rows, first, np.where(is_seen, contact, -99), shape, options, rng)
+    probability = _future(who, terms, rows, first, mood, window, options, rng)
+    return (probability * weight).sum(axis=1) / weight.sum(axis=1)
 
 
 def _past(
@@ -110,14 +110,14 @@ def _past(
         state = worry.Mood(
             states[:, step, 0, None], states[:, step, 1, None], mood.hidden, mood.felt, options.hidden_share
         )
-        odds = worry.contact_odds(step, state.worry(), terms.habit[rows, None], weak) * np.ones(shape)
+        probability = worry.contact_odds(step, state.worry(), terms.habit[rows, None], weak) * np.ones(shape)
         middle = (worry.LEAD_START[step] + worry.LEAD_END[step] + 1) / 2
         here = (contact <= worry.LEAD_START[step]) & (contact > worry.LEAD_END[step])
-        late = alive * odds * unlogged(np.array(middle - worry.LEAD_START[first]))
+        late = alive * probability * unlogged(np.array(middle - worry.LEAD_START[first]))
         unseen = np.where((contact > 0)[:, None], 0.0, late)
         weight, window = _pick(weight, unseen, window, WINDOW_OF_LEAD[int(middle)], rng)
-        weight = np.where(here[:, None], alive * odds, weight)
-        alive = alive * (1 - odds)
+        weight = np.where(here[:, None], alive * probability, weight)
+        alive = alive * (1 - probability)
         hidden_felt = worry.MOOD_MEMORY * hidden_felt + (1 - worry.MOOD_MEMORY) * mood.hidden
         if options.hidden_share:
             mood.hidden = worry.ar(mood.hidden, worry.HIDDEN_MEMORY, rng)
@@ -132,7 +132,7 @@ def _past(
 def _pick(
     weight: np.ndarray, added: np.ndarray, window: np.ndarray, candidate: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reservoir sampling: replace the drawn window by the candidate with the odds of its weight."""
+    """Reservoir sampling: replace the drawn window by the candidate with the probability of its weight."""
     total = weight + added
     swap = (added > 0) & (rng.random(weight.shape) * total < added)
     return total, np.where(swap, candidate, window)
@@ -161,16 +161,16 @@ def _future(
     """P(renewed) in each draw (n, draws), having walked it from the start of step `first` to the decision."""
     shape, lead = window.shape, int(worry.LEAD_START[first])
     decided = decided_leads(np.full(shape, lead), rng)
-    known = np.isfinite(terms.discount[rows]) & (terms.quote_lead[rows] > lead)
-    discount = np.broadcast_to(np.where(known, terms.discount[rows], np.nan)[:, None], shape)
-    quote = np.where(known[:, None], -99, quote_leads(np.full(shape, lead), rng))
+    is_quoted = np.isfinite(terms.discount[rows]) & (terms.quote_lead[rows] > lead)
+    discount = np.broadcast_to(np.where(is_quoted, terms.discount[rows], np.nan)[:, None], shape)
+    quote = np.where(is_quoted[:, None], -99, quote_leads(np.full(shape, lead), rng))
     lean, habit = who.owner_discount[who.owner[terms.account[rows]]][:, None], terms.habit[rows, None]
     felt = mood.felt
     for step in range(first, worry.STEPS):
         high, low = int(worry.LEAD_START[step]), int(worry.LEAD_END[step])
         at = rng.integers(low + 1, high + 1, shape)
-        odds = worry.contact_odds(step, mood.worry(), habit, terms.weakness[rows, None])
-        met = (window == NONE) & (rng.random(shape, dtype=np.float32) < odds) & (at > decided)
+        probability = worry.contact_odds(step, mood.worry(), habit, terms.weakness[rows, None])
+        met = (window == NONE) & (rng.random(shape, dtype=np.float32) < probability) & (at > decided)
         window = np.where(met, WINDOW_OF_LEAD[high], window)
         quoted = (quote <= high) & (quote > low) & (quote > decided)
         if quoted.any():
@@ -186,7 +186,7 @@ def _future(
 
 
 def win_probability(
-    who: People, deals: Deals, rows: np.ndarray, age: int, seen: Seen, horizon: int, options: Options
+    who: People, deals: Deals, rows: np.ndarray, age: int, visible: Seen, horizon: int, options: Options
 ) -> tuple[np.ndarray, np.ndarray]:
     """(P(won within `horizon` days), P(ever won)) given what is visible `age` days after creation, each (n,).
 
@@ -200,13 +200,13 @@ def win_probability(
         pool = lengths(expansion, options)
         start = np.searchsorted(pool, age, side="left" if age else "right")
         length[mine] = pool[rng.integers(start, pool.size, (mine.sum(), options.draws))]
-    calls = seen.calls[:, None] + _calls_to_come(deals, rows, age, seen.calls, length, rng)
+    calls = visible.calls[:, None] + _calls_to_come(deals, rows, age, visible.calls, length, rng)
     reply_room = np.clip(np.minimum(length, REPLY_DAYS) - age, 0, None)
-    replies = seen.replies[:, None] + rng.poisson(REPLY_MEAN * reply_room / REPLY_DAYS)
-    slips = seen.slips[:, None] + rng.poisson(SLIPS_A_DAY * np.maximum(length - age, 0))
+    replies = visible.replies[:, None] + rng.poisson(REPLY_MEAN * reply_room / REPLY_DAYS)
+    slips = visible.slips[:, None] + rng.poisson(SLIPS_A_DAY * np.maximum(length - age, 0))
     discount = _discount_to_come(who, deals, rows, age, length, options, rng)
-    odds = win_odds(deals.merit[rows, None], calls, replies, slips, discount, options.signal)
-    return (odds * (length <= age + horizon)).mean(axis=1), odds.mean(axis=1)
+    probability = win_odds(deals.merit[rows, None], calls, replies, slips, discount, options.signal)
+    return (probability * (length <= age + horizon)).mean(axis=1), probability.mean(axis=1)
 
 
 def _calls_to_come(
@@ -236,11 +236,11 @@ def _discount_to_come(
     quoted = (deals.quote_age[rows] >= 0) & (deals.quote_age[rows] < age)
     span = QUOTE_LAST - QUOTE_FIRST + 1
     left = np.clip((QUOTE_LAST - max(age, QUOTE_FIRST) + 1) / span, 0, 1)
-    odds = QUOTE_SHARE * left / (QUOTE_SHARE * left + 1 - QUOTE_SHARE)
+    probability = QUOTE_SHARE * left / (QUOTE_SHARE * left + 1 - QUOTE_SHARE)
     at = rng.integers(max(age, QUOTE_FIRST), max(age, QUOTE_LAST) + 1, length.shape)
-    comes = (rng.random(length.shape) < odds) & (at < length)
+    comes = (rng.random(length.shape) < probability) & (at < length)
     account = deals.account[rows]
     lean, ideal = who.owner_discount[who.owner[account]], who.in_icp[account] & options.has_icp
-    known = np.broadcast_to(deals.known[rows, None], length.shape)
-    draw = deal_discount(known, lean[:, None], ideal[:, None], rng)
+    known_merit = np.broadcast_to(deals.known_merit[rows, None], length.shape)
+    draw = deal_discount(known_merit, lean[:, None], ideal[:, None], rng)
     return np.where(quoted[:, None], deals.discount[rows, None], np.where(comes, draw, np.nan))

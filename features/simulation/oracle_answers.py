@@ -15,7 +15,7 @@ from features.simulation.renewal_deals import MANAGED_LEAD, managed, renewal_dea
 from features.simulation.renewals import decided_leads
 
 
-def renewal_answers(of: World, kept: Records) -> Frame:
+def renewal_answers(of: World, recorded: Records) -> Frame:
     """P(renewed | visible) of every contract at each lead time at which it ran undecided, until `until`."""
     terms, parts = of.terms, []
     for lead in LEADS:
@@ -24,35 +24,35 @@ def renewal_answers(of: World, kept: Records) -> Frame:
         rows = np.flatnonzero(open_then)
         parts.append(
             {
-                "contract_id": kept.frames["contracts"]["contract_id"][rows],
+                "contract_id": recorded.frames["contracts"]["contract_id"][rows],
                 "lead_days": np.full(rows.size, lead),
                 "as_of": as_of[rows] * DAY,
-                "oracle": renewal_probability(of.who, terms, rows, lead, kept.logged_at, of.options),
+                "oracle": renewal_probability(of.who, terms, rows, lead, recorded.logged_at, of.options),
                 "label": terms.renewed[rows].astype(np.float64),
             }
         )
     return stack(parts)
 
 
-def horizon_days(of: World, kept: Records) -> int:
+def horizon_days(of: World, recorded: Records) -> int:
     """The 90th percentile of won deals' length as the CRM shows it, rounded up to 30 days."""
-    deals = kept.frames["opportunities"]
+    deals = recorded.frames["opportunities"]
     won = (deals["is_won"] == 1) & (deals["closed_at"] < of.options.until_day * DAY)
     length = (deals["closed_at"] - deals["created_at"])[won] / DAY
     return int(np.ceil(np.quantile(length, 0.9) / 30) * 30) if length.size else 90
 
 
-def win_answers(of: World, kept: Records, horizon: int) -> Frame:
+def win_answers(of: World, recorded: Records, horizon: int) -> Frame:
     """P(won within the horizon | visible) and P(ever won | visible) of every deal at every age, while open.
 
     Renewal opportunities have answers at the ages that are a renewal's lead times too.
     """
-    deals, parts = of.deals, [_renewal_deals(of, kept, horizon)]
+    deals, parts = of.deals, [_renewal_deals(of, recorded, horizon)]
     for age in AGES:
         as_of = of.created + age * DAY
         rows = np.flatnonzero((deals.length > age) & (as_of <= of.options.until_day * DAY))
-        seen = deal_events.seen_at(deals, rows, as_of[rows], kept.marks, kept.slips)
-        within, ever = win_probability(of.who, deals, rows, age, seen, horizon, of.options)
+        visible = deal_events.seen_at(deals, rows, as_of[rows], recorded.marks, recorded.slips)
+        within, ever = win_probability(of.who, deals, rows, age, visible, horizon, of.options)
         won = deals.won[rows] == 1
         parts.append(
             {
@@ -68,15 +68,15 @@ def win_answers(of: World, kept: Records, horizon: int) -> Frame:
     return stack(parts)
 
 
-def _renewal_deals(of: World, kept: Records, horizon: int) -> Frame:
+def _renewal_deals(of: World, recorded: Records, horizon: int) -> Frame:
     terms, parts = of.terms, []
-    decided_at = kept.frames["contracts"]["decided_at"]
+    decided_at = recorded.frames["contracts"]["decided_at"]
     for lead in (lead for lead in LEADS if lead <= MANAGED_LEAD and MANAGED_LEAD - lead in AGES):
         as_of = (terms.end_day - lead) * DAY
         rows = np.flatnonzero(
             managed(of.who, terms) & (terms.decided_lead <= lead) & (as_of <= of.options.until_day * DAY)
         )
-        ever = renewal_probability(of.who, terms, rows, lead, kept.logged_at, of.options)
+        ever = renewal_probability(of.who, terms, rows, lead, recorded.logged_at, of.options)
         closing = decided_leads(np.full(100_000, lead), of.options.rng(400 + lead))
         renewed = terms.renewed[rows] == 1
         parts.append(

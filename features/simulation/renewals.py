@@ -99,19 +99,19 @@ def decided_leads(upper: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw leads of decisions that fall at or below `upper` days before the end."""
     last = np.minimum(upper, EARLY_LAST)
     reach = np.clip((last - EARLY_FIRST + 1) / (EARLY_LAST - EARLY_FIRST + 1), 0, 1)
-    odds = EARLY_SHARE * reach / (EARLY_SHARE * reach + 1 - EARLY_SHARE)
+    probability = EARLY_SHARE * reach / (EARLY_SHARE * reach + 1 - EARLY_SHARE)
     early = EARLY_FIRST + (rng.random(np.shape(upper)) * (last - EARLY_FIRST + 1)).astype(np.int64)
     late = rng.integers(LATE_FIRST, LATE_LAST + 1, np.shape(upper))
-    return np.where(rng.random(np.shape(upper)) < odds, early, late)
+    return np.where(rng.random(np.shape(upper)) < probability, early, late)
 
 
 def quote_leads(upper: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw leads of quotes that fall at or below `upper`; -99 where there will be none."""
     last = np.minimum(upper, QUOTE_LAST)
     reach = np.clip((last - QUOTE_FIRST + 1) / (QUOTE_LAST - QUOTE_FIRST + 1), 0, 1)
-    odds = QUOTE_SHARE * reach / (QUOTE_SHARE * reach + 1 - QUOTE_SHARE)
+    probability = QUOTE_SHARE * reach / (QUOTE_SHARE * reach + 1 - QUOTE_SHARE)
     lead = QUOTE_FIRST + (rng.random(np.shape(upper)) * (last - QUOTE_FIRST + 1)).astype(np.int64)
-    return np.where(rng.random(np.shape(upper)) < odds, lead, -99)
+    return np.where(rng.random(np.shape(upper)) < probability, lead, -99)
 
 
 def contracts(who: People, account: np.ndarray, start_day: np.ndarray, options: Options) -> Contracts:
@@ -163,7 +163,7 @@ def _terms(
     list_value = np.round(seats * np.array([220.0, 340.0, 560.0])[product], 2)
     paid = np.round(list_value * (1 - np.clip(rng.normal(0.08, 0.07, n), 0, 0.4)), 2)
     grid, zeros = (n, WIDTH), np.zeros(n)
-    made = Contracts(
+    terms = Contracts(
         account=account,
         previous=np.full(n, -1),
         term=term,
@@ -193,83 +193,87 @@ def _terms(
         score=np.full(grid, -2, dtype=np.int8),
         overdue=np.zeros(grid, dtype=np.int8),
     )
-    made.fixed, made.habit = _fixed(who, made, options), _habit(who, made)
-    made.weakness = np.clip(RENEWAL_BASE - made.fixed, -2, 2)
-    _live(who, made, before, options, rng)
-    odds = renewal_odds(made.fixed, made.felt, timing_of(who, made, options), made.discount, options.signal)
-    made.renewed = (made.luck < odds).astype(np.int8)
-    return made
+    terms.fixed, terms.habit = _fixed(who, terms, options), _habit(who, terms)
+    terms.weakness = np.clip(RENEWAL_BASE - terms.fixed, -2, 2)
+    _live(who, terms, before, options, rng)
+    probability = renewal_odds(
+        terms.fixed, terms.felt, timing_of(who, terms, options), terms.discount, options.signal
+    )
+    terms.renewed = (terms.luck < probability).astype(np.int8)
+    return terms
 
 
-def _fixed(who: People, made: Contracts, options: Options) -> np.ndarray:
-    account = made.account
+def _fixed(who: People, terms: Contracts, options: Options) -> np.ndarray:
+    account = terms.account
     return (
         RENEWAL_BASE
         + RENEWAL_INDUSTRY[who.industry[account]]
         + RENEWAL_REGION[who.region[account]]
         + RENEWAL_TIER[who.tier[account]]
-        + RENEWAL_PRODUCT[made.product]
+        + RENEWAL_PRODUCT[terms.product]
         + 0.15 * who.size[account]
-        + 0.55 * (made.auto_renew - 0.35)
-        - 0.4 * (made.monthly - 0.4)
-        + 0.15 * np.minimum(made.term, 3)
+        + 0.55 * (terms.auto_renew - 0.35)
+        - 0.4 * (terms.monthly - 0.4)
+        + 0.15 * np.minimum(terms.term, 3)
         + who.owner_skill[who.owner[account]]
         + ICP_RENEWAL * options.has_icp * who.in_icp[account]
     )
 
 
-def _habit(who: People, made: Contracts) -> np.ndarray:
-    skill = who.owner_skill[who.owner[made.account]]
-    return 0.25 * (who.tier[made.account] - 1) + 0.8 * skill - 0.3 * made.auto_renew
+def _habit(who: People, terms: Contracts) -> np.ndarray:
+    skill = who.owner_skill[who.owner[terms.account]]
+    return 0.25 * (who.tier[terms.account] - 1) + 0.8 * skill - 0.3 * terms.auto_renew
 
 
-def timing_of(who: People, made: Contracts, options: Options, window: np.ndarray | None = None) -> np.ndarray:
+def timing_of(
+    who: People, terms: Contracts, options: Options, window: np.ndarray | None = None
+) -> np.ndarray:
     """Planted log-odds of each contract's window of first contact, or of another one (n,)."""
-    inside = (who.in_icp[made.account] & options.has_icp).astype(np.int64)
+    inside = (who.in_icp[terms.account] & options.has_icp).astype(np.int64)
     return timing_table(options)[
-        who.industry[made.account], inside, made.window if window is None else window
+        who.industry[terms.account], inside, terms.window if window is None else window
     ]
 
 
 def _live(
     who: People,
-    made: Contracts,
+    terms: Contracts,
     before: tuple[Contracts, np.ndarray] | None,
     options: Options,
     rng: np.random.Generator,
 ) -> None:
     """Walk every contract from its start to its end, in place: worry, first contact, quote."""
-    mood = worry.fresh((made.size,), options.hidden_share, rng)
+    mood = worry.fresh((terms.size,), options.hidden_share, rng)
     if before:
         last, rows = before
         mood.usage, mood.marks, mood.hidden, mood.felt = (last.mood[rows, -1, i].copy() for i in range(4))
-    lean = who.owner_discount[who.owner[made.account]]
+    lean = who.owner_discount[who.owner[terms.account]]
     for step in range(-worry.STEPS_BACK, worry.STEPS):
         column = step + worry.STEPS_BACK
         if step >= 0:
-            _meet(made, mood, step, lean, rng)
+            _meet(terms, mood, step, lean, rng)
         held = (mood.usage, mood.marks, mood.hidden, mood.felt)
         shocks = worry.advance(mood, step, rng)
-        live = step >= made.first_step
+        live = step >= terms.first_step
         mood.usage, mood.marks, mood.hidden, mood.felt = (
             np.where(live, new, old)
             for new, old in zip((mood.usage, mood.marks, mood.hidden, mood.felt), held, strict=True)
         )
-        made.usage[:, column], made.visible[:, column] = mood.usage, mood.visible()
-        made.case[:, column] = np.where(live, shocks.case, 0)
-        made.score[:, column] = np.where(live, shocks.score, -2)
-        made.overdue[:, column] = np.where(live, shocks.overdue, 0)
+        terms.usage[:, column], terms.visible[:, column] = mood.usage, mood.visible()
+        terms.case[:, column] = np.where(live, shocks.case, 0)
+        terms.score[:, column] = np.where(live, shocks.score, -2)
+        terms.overdue[:, column] = np.where(live, shocks.overdue, 0)
 
 
-def _meet(made: Contracts, mood: worry.Mood, step: int, lean: np.ndarray, rng: np.random.Generator) -> None:
+def _meet(terms: Contracts, mood: worry.Mood, step: int, lean: np.ndarray, rng: np.random.Generator) -> None:
     """The first contact, the quote and the decision of those contracts for which they fall in this step."""
-    made.mood[:, step] = np.stack([mood.usage, mood.marks, mood.hidden, mood.felt], axis=1)
+    terms.mood[:, step] = np.stack([mood.usage, mood.marks, mood.hidden, mood.felt], axis=1)
     high, low = worry.LEAD_START[step], worry.LEAD_END[step]
-    lead = rng.integers(low + 1, high + 1, made.size)
-    odds = worry.contact_odds(step, mood.worry(), made.habit, made.weakness)
-    met = (made.contact_lead < 0) & (rng.random(made.size) < odds) & (lead > made.decided_lead)
-    made.contact_lead = np.where(met, lead, made.contact_lead)
-    quoted = (made.quote_lead <= high) & (made.quote_lead > low) & (made.quote_lead > made.decided_lead)
-    made.discount = np.where(quoted, discount_given(mood.visible(), lean, rng), made.discount)
-    deciding = (made.decided_lead <= high) & ((made.decided_lead > low) | (step == worry.STEPS - 1))
-    made.felt = np.where(deciding, mood.felt, made.felt)
+    lead = rng.integers(low + 1, high + 1, terms.size)
+    probability = worry.contact_odds(step, mood.worry(), terms.habit, terms.weakness)
+    met = (terms.contact_lead < 0) & (rng.random(terms.size) < probability) & (lead > terms.decided_lead)
+    terms.contact_lead = np.where(met, lead, terms.contact_lead)
+    quoted = (terms.quote_lead <= high) & (terms.quote_lead > low) & (terms.quote_lead > terms.decided_lead)
+    terms.discount = np.where(quoted, discount_given(mood.visible(), lean, rng), terms.discount)
+    deciding = (terms.decided_lead <= high) & ((terms.decided_lead > low) | (step == worry.STEPS - 1))
+    terms.felt = np.where(deciding, mood.felt, terms.felt)

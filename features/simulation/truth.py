@@ -46,8 +46,8 @@ def truth_of(who: People, leads: Leads, deals: Deals, terms: Contracts, options:
 
 
 def _by_group(values: np.ndarray, groups: np.ndarray, names: tuple[str, ...]) -> dict[str, float]:
-    found = {name: values[groups == code] for code, name in enumerate(names)}
-    return {name: round(float(part.mean()), 5) for name, part in found.items() if part.size}
+    values_by_name = {name: values[groups == code] for code, name in enumerate(names)}
+    return {name: round(float(part.mean()), 5) for name, part in values_by_name.items() if part.size}
 
 
 def _timing(who: People, terms: Contracts, options: Options) -> dict:
@@ -57,10 +57,12 @@ def _timing(who: People, terms: Contracts, options: Options) -> dict:
     rates: dict[str, dict[str, float]] = {}
     for code, name in enumerate(WINDOWS):
         forced, mine = forced_contact(who, terms, code, options), terms.window == code
-        found = _groups(forced, industry, region)
-        rates[name] = {"all": float(forced.mean()), **found["industry"], **found["region"]}
+        by_group = _groups(forced, industry, region)
+        rates[name] = {"all": float(forced.mean()), **by_group["industry"], **by_group["region"]}
         in_time = _renewed_if(who, terms, np.full(terms.size, code), options)
-        arms[name] = _arm(forced, terms.renewed[mine], mine.mean()) | found | {"if_undecided": _mean(in_time)}
+        arms[name] = (
+            _arm(forced, terms.renewed[mine], mine.mean()) | by_group | {"if_undecided": _mean(in_time)}
+        )
     planted = options.signal and options.timing != "none"
 
     def best(group: str) -> str | None:
@@ -113,7 +115,7 @@ def _calls(who: People, deals: Deals, options: Options) -> dict:
     account = deals.account[rows]
     curve, rates = {}, {}
     for code, (name, calls) in enumerate(zip(CALLS, CALL_POINTS, strict=True)):
-        odds = win_odds(
+        probability = win_odds(
             deals.merit,
             np.full(deals.size, calls),
             deals.replies,
@@ -122,27 +124,27 @@ def _calls(who: People, deals: Deals, options: Options) -> dict:
             options.signal,
         )[rows]
         mine = bucket(deals.calls[rows], CALL_EDGES) == code
-        rates[name] = float(odds.mean())
-        curve[name] = _arm(odds, deals.won[rows][mine], mine.mean())
-        curve[name] |= _groups(odds, who.industry[account], who.region[account])
+        rates[name] = float(probability.mean())
+        curve[name] = _arm(probability, deals.won[rows][mine], mine.mean())
+        curve[name] |= _groups(probability, who.industry[account], who.region[account])
     return {"buckets": curve, "best": _best(rates) if options.signal else None}
 
 
 def _discounts(who: People, deals: Deals, terms: Contracts, options: Options) -> dict:
     """P(won) and P(renewed) by the first quote's discount, among those quoted."""
     quoted, offered = np.isfinite(deals.discount), np.isfinite(terms.discount)
-    found: dict[str, dict] = {"win": {}, "renewal": {}}
+    arms: dict[str, dict] = {"win": {}, "renewal": {}}
     timing = timing_of(who, terms, options)
     for code, (name, share) in enumerate(zip(DISCOUNTS, DISCOUNT_POINTS, strict=True)):
         won = win_odds(
             deals.merit, deals.calls, deals.replies, deals.slips, np.full(deals.size, share), options.signal
         )
-        kept = renewal_odds(terms.fixed, terms.felt, timing, np.full(terms.size, share), options.signal)
+        renewed = renewal_odds(terms.fixed, terms.felt, timing, np.full(terms.size, share), options.signal)
         mine = quoted & (bucket(deals.discount, DISCOUNT_EDGES) == code)
         theirs = offered & (bucket(terms.discount, DISCOUNT_EDGES) == code)
-        found["win"][name] = _arm(won[quoted], deals.won[mine], mine.sum() / quoted.sum())
-        found["renewal"][name] = _arm(kept[offered], terms.renewed[theirs], theirs.sum() / offered.sum())
-    return found
+        arms["win"][name] = _arm(won[quoted], deals.won[mine], mine.sum() / quoted.sum())
+        arms["renewal"][name] = _arm(renewed[offered], terms.renewed[theirs], theirs.sum() / offered.sum())
+    return arms
 
 
 def _arm(forced: np.ndarray, raw: np.ndarray, share: float) -> dict:
@@ -155,10 +157,10 @@ def _icp(who: People, deals: Deals, terms: Contracts, options: Options) -> dict 
         return None
     none = np.full(terms.size, NONE)
     bare = renewal_odds(terms.fixed, terms.felt, timing_of(who, terms, options, none), terms.discount, True)
-    found = {}
+    outcomes = {}
     for name, inside in (("inside", who.in_icp), ("outside", ~who.in_icp)):
         mine = inside[deals.account] & (deals.contract < 0)
-        found[name] = {
+        outcomes[name] = {
             "accounts": int(inside.sum()),
             "win": float(deals.won[mine].mean()),
             "calls_30d": float(deals.calls[mine].mean()),
@@ -167,7 +169,7 @@ def _icp(who: People, deals: Deals, terms: Contracts, options: Options) -> dict 
         }
     return {
         "conditions": {"industry": ["software"], "employees": [50, 999], "region": ["north", "west"]},
-        **found,
+        **outcomes,
     }
 
 

@@ -56,8 +56,8 @@ def area_segments(crm: "Crm", by: str) -> Joined:
     shares = _shares(crm)
     accounts = crm.frame("accounts", ["account_id", column])
     key = accounts[column].map(lambda value: area_key(value, by))
-    known = _areas(shares["area"], by)
-    accounts = accounts.assign(area=key.map(known))
+    area_by_key = _areas(shares["area"], by)
+    accounts = accounts.assign(area=key.map(area_by_key))
     unmatched = accounts[accounts["area"].isna()]
     if len(unmatched) == len(accounts):
         examples = ", ".join(map(str, accounts[column].dropna().unique()[:3])) or "nothing filled in"
@@ -81,14 +81,14 @@ _COLUMNS = ["account_id", "attribute", "value", "share", "source"]
 
 
 def _column(crm: "Crm", by: str) -> str:
-    found = next((name for name in COLUMNS[by] if crm.has("accounts", name)), None)
-    if found is None:
+    column = next((name for name in COLUMNS[by] if crm.has("accounts", name)), None)
+    if column is None:
         raise RenewalError(
             expected=f"accounts with a column {' or '.join(COLUMNS[by])}",
             found="none of them",
             do="Add it to accounts, or join by another area.",
         )
-    return found
+    return column
 
 
 def _shares(crm: "Crm") -> pd.DataFrame:
@@ -125,23 +125,25 @@ def _areas(areas: pd.Series, by: str) -> dict[str, str]:
 
     A county is known by its code, by name and state, and by its bare name where that is one area's alone.
     """
-    known: dict[str, str] = {}
+    area_by_key: dict[str, str] = {}
     bare: dict[str, set[str]] = {}
     for area in areas.unique():
         if (key := area_key(area, by)) is not None:
-            known[key] = area
+            area_by_key[key] = area
         name = area_key(re.sub(r"^\d{5}\s+", "", area), by) if by == "county" else None
         if name:
-            known[name] = area
+            area_by_key[name] = area
             bare.setdefault(name.split(",")[0], set()).add(area)
-    return {name: next(iter(found)) for name, found in bare.items() if len(found) == 1} | known
+    return {
+        name: next(iter(candidates)) for name, candidates in bare.items() if len(candidates) == 1
+    } | area_by_key
 
 
 def _with_own(crm: "Crm", rows: pd.DataFrame) -> pd.DataFrame:
     """What the CRM knows itself goes before an area's share."""
     if not crm.has("segments"):
         return rows
-    own = crm.frame("segments").reindex(columns=_COLUMNS)
-    told = pd.MultiIndex.from_frame(own[["account_id", "attribute"]].astype(object))
-    new = ~pd.MultiIndex.from_frame(rows[["account_id", "attribute"]].astype(object)).isin(told)
-    return pd.concat([own, rows[new]], ignore_index=True)
+    own_segments = crm.frame("segments").reindex(columns=_COLUMNS)
+    own_pairs = pd.MultiIndex.from_frame(own_segments[["account_id", "attribute"]].astype(object))
+    new = ~pd.MultiIndex.from_frame(rows[["account_id", "attribute"]].astype(object)).isin(own_pairs)
+    return pd.concat([own_segments, rows[new]], ignore_index=True)

@@ -112,14 +112,14 @@ def population(
     wanted = _wanted(attributes)
     place = _place(by, states)
     variables = sorted({each for values in wanted.values() for sums in values.values() for each in sums})
-    found: dict[str, dict[str, Any]] = {}
+    counts_by_area: dict[str, dict[str, Any]] = {}
     for start in range(0, len(variables), MOST_VARIABLES - 1):
         part = variables[start : start + MOST_VARIABLES - 1]
         query = {"get": ",".join(["NAME", *part]), **place}
         for row in _records(_answer(settings, f"{year}/acs/acs5", query, refresh, say, wait)):
-            found.setdefault(_area(row, by), {}).update(row)
-    rows, withheld = _rows(found, wanted)
-    return Population(rows, len(found), withheld, f"ACS five years to {year}, by {by}")
+            counts_by_area.setdefault(_area(row, by), {}).update(row)
+    rows, withheld = _rows(counts_by_area, wanted)
+    return Population(rows, len(counts_by_area), withheld, f"ACS five years to {year}, by {by}")
 
 
 def _wanted(attributes: Sequence[str]) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -155,10 +155,10 @@ def _area(row: dict[str, Any], by: str) -> str:
 
 
 def _rows(
-    found: dict[str, dict[str, Any]], wanted: dict[str, dict[str, tuple[str, ...]]]
+    counts_by_area: dict[str, dict[str, Any]], wanted: dict[str, dict[str, tuple[str, ...]]]
 ) -> tuple[list[dict[str, Any]], int]:
     rows, withheld = [], 0
-    for area, counts in sorted(found.items()):
+    for area, counts in sorted(counts_by_area.items()):
         for attribute, values in wanted.items():
             for value, variables in values.items():
                 people = _sum(counts.get(name) for name in variables)
@@ -192,9 +192,9 @@ def _answer(
     wait: Callable[[float], None],
 ) -> list[list[Any]]:
     """A query's table, from the disk if it was asked before; the key is never kept."""
-    asked = f"{settings.census_url.rstrip('/')}/{dataset}?{urlencode(query, quote_via=quote, safe=',:*')}"
-    kept = settings.home / "census" / f"{hashlib.sha256(asked.encode()).hexdigest()[:24]}.json"
-    if not refresh and (table := _kept(kept, asked)) is not None:
+    address = f"{settings.census_url.rstrip('/')}/{dataset}?{urlencode(query, quote_via=quote, safe=',:*')}"
+    path = settings.home / "census" / f"{hashlib.sha256(address.encode()).hexdigest()[:24]}.json"
+    if not refresh and (table := _kept(path, address)) is not None:
         return table
     if not settings.census_key:
         raise RenewalError(
@@ -202,31 +202,31 @@ def _answer(
             found="none",
             do=f"Ask for one at {SIGN_UP}; it is free.",
         )
-    say(f"asking {asked}")
-    table = _table(_fetch(f"{asked}&key={quote(settings.census_key)}", asked, wait), asked)
-    _keep(kept, {"asked": asked, "table": table})
+    say(f"asking {address}")
+    table = _table(_fetch(f"{address}&key={quote(settings.census_key)}", address, wait), address)
+    _keep(path, {"asked": address, "table": table})
     return table
 
 
-def _kept(path: Path, asked: str) -> list[list[Any]] | None:
+def _kept(path: Path, address: str) -> list[list[Any]] | None:
     """The answer on disk, None if there is none or it is damaged."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return told["table"] if isinstance(told, dict) and told.get("asked") == asked else None
+    return stored["table"] if isinstance(stored, dict) and stored.get("asked") == address else None
 
 
-def _keep(path: Path, told: dict[str, Any]) -> None:
+def _keep(path: Path, content: dict[str, Any]) -> None:
     """Write a file so that a reader finds it whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(told, file)
+        json.dump(content, file)
     os.replace(part, path)
 
 
-def _fetch(url: str, asked: str, wait: Callable[[float], None]) -> tuple[int, str]:
+def _fetch(url: str, address: str, wait: Callable[[float], None]) -> tuple[int, str]:
     """Status and text of an answer; what may pass is tried again, twice as late each time."""
     for attempt in range(ATTEMPTS):
         after = None
@@ -243,7 +243,7 @@ def _fetch(url: str, asked: str, wait: Callable[[float], None]) -> tuple[int, st
         if attempt + 1 < ATTEMPTS:
             wait(_pause(attempt, after))
     raise RenewalError(
-        expected=f"an answer from {asked}",
+        expected=f"an answer from {address}",
         found=f"{trouble}, {ATTEMPTS} times",
         do="Try again later; what was fetched before is kept.",
     )
@@ -256,7 +256,7 @@ def _pause(attempt: int, after: str | None) -> float:
     return min(2.0**attempt, LONGEST_WAIT_SECONDS) * (0.5 + random.random() / 2)
 
 
-def _table(answer: tuple[int, str], asked: str) -> list[list[Any]]:
+def _table(answer: tuple[int, str], address: str) -> list[list[Any]]:
     """The array of arrays, or what the API complains of in one line."""
     status, text = answer
     title = re.search(r"<title>\s*(.*?)\s*</title>", text, re.IGNORECASE | re.DOTALL)
@@ -268,21 +268,23 @@ def _table(answer: tuple[int, str], asked: str) -> list[list[Any]]:
         )
     if status == 204 or (status == 200 and not text.strip()):
         raise RenewalError(
-            expected=f"data for {asked}", found="none (204)", do="Ask for another area or year."
+            expected=f"data for {address}", found="none (204)", do="Ask for another area or year."
         )
     if status == 404:
         raise RenewalError(
             expected="a year whose five-year ACS is published",
-            found=f"404 for {asked}",
+            found=f"404 for {address}",
             do="Ask for an earlier --year; each is published the December after.",
         )
     if status != 200:
-        told = " ".join(re.sub(r"<[^>]*>", " ", text).split())[:200]
-        raise RenewalError(expected=f"data for {asked}", found=f"{status}: {told}", do="Change the question.")
-    return _read(text, asked)
+        complaint = " ".join(re.sub(r"<[^>]*>", " ", text).split())[:200]
+        raise RenewalError(
+            expected=f"data for {address}", found=f"{status}: {complaint}", do="Change the question."
+        )
+    return _read(text, address)
 
 
-def _read(text: str, asked: str) -> list[list[Any]]:
+def _read(text: str, address: str) -> list[list[Any]]:
     try:
         table = json.loads(text)
         is_table = {(type(row), len(row)) for row in table} == {(list, len(table[0]))}
@@ -290,6 +292,6 @@ def _read(text: str, asked: str) -> list[list[Any]]:
         is_table = False
     if not is_table:
         raise RenewalError(
-            expected=f"an array of arrays from {asked}", found=repr(text[:80]), do="Try again later."
+            expected=f"an array of arrays from {address}", found=repr(text[:80]), do="Try again later."
         )
     return table

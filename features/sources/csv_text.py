@@ -61,12 +61,12 @@ _LOOKED_AT = 10_000_000
 
 def fault_of(path: Path, delimiter: str, error: duckdb.Error) -> str:
     """The reason, with its line where DuckDB or the file's quotes tell it."""
-    told = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if line := _LINE.search(told[0]):
-        reason = next((text for text in told[1:] if not text.startswith("Original Line")), told[0])
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if line := _LINE.search(lines[0]):
+        reason = next((text for text in lines[1:] if not text.startswith("Original Line")), lines[0])
         return f"in line {line.group(1)}: {reason[:200]}"
-    if "sniffing" not in told[0]:
-        return told[0][:300]
+    if "sniffing" not in lines[0]:
+        return lines[0][:300]
     return _broken_quote(path, delimiter) or "rows that do not have as many values as the header"
 
 

@@ -42,8 +42,8 @@ def read_folder(
         RenewalError: no folder, no table in it, an empty or unreadable file, a wrong mapping.
     """
     if not folder.is_dir():
-        found = "a file" if folder.exists() else "no such folder"
-        raise RenewalError(expected=f"a folder of CRM data at {folder}", found=found, do="Check the path.")
+        actual = "a file" if folder.exists() else "no such folder"
+        raise RenewalError(expected=f"a folder of CRM data at {folder}", found=actual, do="Check the path.")
     beside = folder / MAPPING
     selects = read_mapping(mapping or beside) if mapping or beside.is_file() else {}
     raw = Raw()
@@ -68,8 +68,8 @@ def read_folder(
 
 def drop_foreign(name: str, called: str, raw: Raw) -> None:
     """Beside a mapping, a file that only happens to bear a contract table's name is not taken for it."""
-    found = matched(TABLES[name], pq.read_schema(raw.tables[name]).names)
-    missing = [column for column in TABLES[name].required if column not in found]
+    source_names = matched(TABLES[name], pq.read_schema(raw.tables[name]).names)
+    missing = [column for column in TABLES[name].required if column not in source_names]
     if missing:
         raw.warnings.append(
             f"{called} lacks {', '.join(missing)} and is ignored: the mapping does not say how to read it"

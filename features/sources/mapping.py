@@ -24,28 +24,28 @@ def read_mapping(path: Path) -> dict[str, str]:
         RenewalError: no such file, not YAML of that form, or a table that is not in the contract.
     """
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        mapping = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise RenewalError(
             expected=f"a mapping at {path}", found="no such file", do="Check --mapping."
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        found = " ".join(str(error).split())[:200]
-        raise RenewalError(expected=f"{path.name} to be YAML", found=found, do="Correct it.") from error
-    if not isinstance(told, dict) or not all(isinstance(select, str) for select in told.values()):
+        message = " ".join(str(error).split())[:200]
+        raise RenewalError(expected=f"{path.name} to be YAML", found=message, do="Correct it.") from error
+    if not isinstance(mapping, dict) or not all(isinstance(select, str) for select in mapping.values()):
         raise RenewalError(
             expected=f"{path.name} to map table names to SELECT statements",
-            found=type(told).__name__ if not isinstance(told, dict) else "an entry that is no text",
+            found=type(mapping).__name__ if not isinstance(mapping, dict) else "an entry that is no text",
             do="Write lines such as `accounts: SELECT id AS account_id FROM 'companies.csv'`.",
         )
-    unknown = sorted(set(map(str, told)) - set(TABLES))
+    unknown = sorted(set(map(str, mapping)) - set(TABLES))
     if unknown:
         raise RenewalError(
             expected=f"{path.name} to name tables of the contract ({', '.join(TABLES)})",
             found=", ".join(unknown),
             do="Correct the name, or remove the entry.",
         )
-    return {str(name): select.strip().rstrip(";") for name, select in told.items()}
+    return {str(name): select.strip().rstrip(";") for name, select in mapping.items()}
 
 
 def checked_select(connection: duckdb.DuckDBPyConnection, table: str, select: str) -> str:
@@ -68,9 +68,9 @@ def checked_select(connection: duckdb.DuckDBPyConnection, table: str, select: st
 
 def broken(table: str, error: Exception) -> RenewalError:
     """What to say of a SELECT that does not run."""
-    found = " ".join(str(error).split())[:300]
+    message = " ".join(str(error).split())[:300]
     return RenewalError(
-        expected=f"the SELECT for {table} to run", found=found, do=f"Correct {table} in the mapping."
+        expected=f"the SELECT for {table} to run", found=message, do=f"Correct {table} in the mapping."
     )
 
 
@@ -88,9 +88,9 @@ def run_mapping(selects: dict[str, str], folder: Path, files: list[Path], stagin
         connection.execute(f"SET allowed_directories = [{literal(f'{folder}/')}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
-        told = " ".join(selects.values()).lower()
+        sql_text = " ".join(selects.values()).lower()
         for path in files:
-            _add_views(connection, path.resolve(), told)
+            _add_views(connection, path.resolve(), sql_text)
         for table, select in selects.items():
             statement = _absolute(checked_select(connection, table, select), folder)
             try:
@@ -101,10 +101,10 @@ def run_mapping(selects: dict[str, str], folder: Path, files: list[Path], stagin
             raw.tables[table] = staging / f"{table}.parquet"
 
 
-def _add_views(connection: duckdb.DuckDBPyConnection, path: Path, told: str) -> None:
+def _add_views(connection: duckdb.DuckDBPyConnection, path: Path, sql_text: str) -> None:
     """Let a mapping name the file, typed as DuckDB finds it after reading all of it."""
     name = path.name.split(".")[0]
-    if name.lower() not in told:
+    if name.lower() not in sql_text:
         return
     parquet = path.name.lower().endswith(".parquet")
     parts = f"{path}/**/*.parquet" if path.is_dir() else str(path)

@@ -66,24 +66,24 @@ def read_database(url: str, mapping: Path | None, until: pd.Timestamp | None, st
     return raw
 
 
-def _select(table: str, found: _Found, until: pd.Timestamp | None) -> str:
+def _select(table: str, relation: _Found, until: pd.Timestamp | None) -> str:
     """The SELECT for a table that bears a contract table's name."""
     contract = TABLES[table]
-    named = matched(contract, found.columns).values()
-    columns = [name for name in found.columns if contract.carries or name in named]
-    query = f"SELECT {', '.join(map(quoted, columns)) or '*'} FROM {found.name}"
-    where = _before(table, found, until) if until is not None else None
+    named = matched(contract, relation.columns).values()
+    columns = [name for name in relation.columns if contract.carries or name in named]
+    query = f"SELECT {', '.join(map(quoted, columns)) or '*'} FROM {relation.name}"
+    where = _before(table, relation, until) if until is not None else None
     return f"{query} WHERE {where}" if where else query
 
 
-def _before(table: str, found: _Found, until: pd.Timestamp) -> str | None:
+def _before(table: str, relation: _Found, until: pd.Timestamp) -> str | None:
     """What surely was not known before `until` stays out; the exact cut is made when the rows are cleaned."""
     names = ["recorded_at", "occurred_at"] if table == "activities" else [TABLES[table].time]
-    spelled = matched(TABLES[table], found.columns)
+    spelled = matched(TABLES[table], relation.columns)
     present = [spelled[name] for name in names if name in spelled]
     if table in _REFERRED_TO or not present:
         return None
-    if any(not found.columns[name].lower().startswith(_COMPARABLE) for name in present):
+    if any(not relation.columns[name].lower().startswith(_COMPARABLE) for name in present):
         return None
     # A day's grace, whatever the session's time zone makes of a moment without one.
     limit = literal(f"{until + pd.Timedelta(days=1)}")
@@ -94,21 +94,21 @@ def _before(table: str, found: _Found, until: pd.Timestamp) -> str | None:
 def _read_duckdb(url: str, selects: dict[str, str], until: pd.Timestamp | None, staging: Path) -> Raw:
     raw = Raw()
     with _opened_duckdb(url) as connection:
-        found: dict[str, _Found] = {}
+        relations: dict[str, _Found] = {}
         rows = connection.execute(
             "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns"
             " WHERE table_catalog = current_database() ORDER BY table_schema = 'main', ordinal_position"
         ).fetchall()
         for schema, name, column, type in rows:
             place = f"{quoted(schema)}.{quoted(name)}"
-            if name.lower() not in found or found[name.lower()].name != place:
-                found[name.lower()] = _Found(place, {})
-            found[name.lower()].columns[column] = type
+            if name.lower() not in relations or relations[name.lower()].name != place:
+                relations[name.lower()] = _Found(place, {})
+            relations[name.lower()].columns[column] = type
         for table in TABLES:
-            if table not in selects and table not in found:
+            if table not in selects and table not in relations:
                 continue
             select = checked_select(
-                connection, table, selects.get(table) or _select(table, found[table], until)
+                connection, table, selects.get(table) or _select(table, relations[table], until)
             )
             try:
                 reader = connection.sql(select).to_arrow_reader(BATCH_ROWS)
@@ -129,8 +129,10 @@ def _opened_duckdb(url: str) -> duckdb.DuckDBPyConnection:
     try:
         connection = duckdb.connect(str(path), read_only=True)
     except duckdb.Error as error:
-        told = " ".join(str(error).split())[:200]
-        raise RenewalError(expected=f"{path.name} to be a DuckDB file", found=told, do="Check it.") from error
+        message = " ".join(str(error).split())[:200]
+        raise RenewalError(
+            expected=f"{path.name} to be a DuckDB file", found=message, do="Check it."
+        ) from error
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -150,10 +152,10 @@ def _read_postgres(url: str, selects: dict[str, str], until: pd.Timestamp | None
     try:
         connection = psycopg.connect(plain, connect_timeout=20, application_name="perennial")
     except psycopg.Error as error:
-        found = " ".join(str(error).split())[:200]
+        message = " ".join(str(error).split())[:200]
         raise RenewalError(
             expected="to reach the PostgreSQL database",
-            found=found,
+            found=message,
             do="Check its address, user and password.",
         ) from error
     with connection, connect(staging / "spill") as local:
@@ -178,13 +180,13 @@ def _postgres_tables(connection) -> dict[str, _Found]:  # type: ignore[no-untype
         " WHERE table_schema = ANY (current_schemas(false))"
         " ORDER BY array_position(current_schemas(false), table_schema::name) DESC, ordinal_position"
     ).fetchall()
-    found: dict[str, _Found] = {}
+    relations: dict[str, _Found] = {}
     for schema, name, column, type in rows:
         place = f"{quoted(schema)}.{quoted(name)}"
-        if name.lower() not in found or found[name.lower()].name != place:
-            found[name.lower()] = _Found(place, {})
-        found[name.lower()].columns[column] = type
-    return found
+        if name.lower() not in relations or relations[name.lower()].name != place:
+            relations[name.lower()] = _Found(place, {})
+        relations[name.lower()].columns[column] = type
+    return relations
 
 
 def _copy_out(  # type: ignore[no-untyped-def]

@@ -162,14 +162,14 @@ class PeopleLog:
         """All actions taken, oldest first."""
         return self._listed(actions, kind)
 
-    def audit(
+    def record(
         self, actor: str, action: str, subject: str | None = None, details: dict[str, Any] | None = None
     ) -> None:
         """Note who did what."""
         with writing(self.engine) as connection:
             _note(connection, actor, action, subject, details)
 
-    def audit_log(self, limit: int = 1_000) -> list[dict[str, Any]]:
+    def read(self, limit: int = 1_000) -> list[dict[str, Any]]:
         """The newest audit entries, newest first."""
         with self.engine.connect() as connection:
             query = select(audit).order_by(audit.c.audit_id.desc()).limit(limit)
@@ -182,8 +182,8 @@ class PeopleLog:
     def _listed(self, table: Table, kind: str) -> pd.DataFrame:
         query = select(table).where(table.c.kind == kind).order_by(*table.primary_key)
         with self.engine.connect() as connection:
-            found = connection.execute(query)
-            return pd.DataFrame(found.fetchall(), columns=list(found.keys()))
+            result = connection.execute(query)
+            return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
 
 
 def _note(

@@ -36,7 +36,7 @@ class AlertLog:
 
     engine: Engine
 
-    def open_alert(
+    def open(
         self,
         dedupe_key: str,
         *,
@@ -95,14 +95,14 @@ class AlertLog:
                 _offer(connection, alert_id, channels, is_again=bool(joined))
         return Opened(alert_id, is_new, joined)
 
-    def was_told(self, dedupe_key: str, topics: Sequence[str]) -> bool:
+    def was_sent(self, dedupe_key: str, topics: Sequence[str]) -> bool:
         """Whether alerts of this cause, closed ones included, were about each of these already."""
         query = select(alerts.c.topics).where(alerts.c.dedupe_key == dedupe_key)
         with self.engine.connect() as connection:
-            known = {topic for told in connection.execute(query).scalars() for topic in told or ()}
-        return known.issuperset(topics)
+            known_topics = {topic for noted in connection.execute(query).scalars() for topic in noted or ()}
+        return known_topics.issuperset(topics)
 
-    def acknowledge_alert(self, alert_id: str, by: str, *, owner: str | None = None) -> None:
+    def acknowledge(self, alert_id: str, by: str, *, owner: str | None = None) -> None:
         """Somebody has seen it and takes it (or hands it to `owner`)."""
         with writing(self.engine) as connection:
             _require(connection, alert_id)
@@ -115,7 +115,7 @@ class AlertLog:
             is_open = and_(alerts.c.alert_id == alert_id, alerts.c.state == "open")
             connection.execute(update(alerts).where(is_open).values(**values))
 
-    def close_alert(self, alert_id: str, by: str, because: str = "") -> None:
+    def close(self, alert_id: str, by: str, because: str = "") -> None:
         """Somebody closes it; a closed one stays as it was closed first."""
         with writing(self.engine) as connection:
             _require(connection, alert_id)
@@ -129,7 +129,7 @@ class AlertLog:
         with writing(self.engine) as connection:
             return _close(connection, and_(*gone), "perennial", because)
 
-    def alerts(
+    def read(
         self, *, state: str | None = None, kind: str | None = None, limit: int = 1_000
     ) -> list[dict[str, Any]]:
         """Alerts, newest first; `hours_to_close` is set on closed ones.
@@ -149,7 +149,7 @@ class AlertLog:
         with self.engine.connect() as connection:
             return [_shown(dict(row)) for row in connection.execute(query).mappings()]
 
-    def alert_id(self, beginning: str) -> str:
+    def id_of(self, beginning: str) -> str:
         """The id that begins so.
 
         Raises:
@@ -157,14 +157,14 @@ class AlertLog:
         """
         like = alerts.c.alert_id.startswith(beginning.strip(), autoescape=True)
         with self.engine.connect() as connection:
-            found = list(connection.execute(select(alerts.c.alert_id).where(like).limit(2)).scalars())
-        if len(found) != 1 or not beginning.strip():
+            matches = list(connection.execute(select(alerts.c.alert_id).where(like).limit(2)).scalars())
+        if len(matches) != 1 or not beginning.strip():
             raise RenewalError(
                 expected="the id of an alert, or how one and no other begins",
-                found=f"{beginning!r}, which fits {'several' if found else 'none'}",
+                found=f"{beginning!r}, which fits {'several' if matches else 'none'}",
                 do="Take it from `perennial alerts list --state all`.",
             )
-        return found[0]
+        return matches[0]
 
     def claim_send(
         self, *, lease: timedelta = timedelta(minutes=10), attempts: int = 5
@@ -206,7 +206,7 @@ class AlertLog:
         with writing(self.engine) as connection:
             connection.execute(update(alert_sends).where(here).values(**values))
 
-    def alert_figures(self, kind: str | None = None) -> dict[str, Any]:
+    def figures(self, kind: str | None = None) -> dict[str, Any]:
         """How many alerts are `open`, `acknowledged`, `closed`; median hours to acknowledge and to close.
 
         `oldest_hours`: how long the oldest standing one has stood. None where there is none of a sort.
@@ -243,14 +243,14 @@ def _require(connection: Connection, alert_id: str) -> None:
 
 def _join(connection: Connection, alert_id: str, topics: Sequence[str]) -> tuple[str, ...]:
     """The topics that are new to a standing alert, noted with it under the number of their telling."""
-    kept = select(alerts.c.topics).where(alerts.c.alert_id == alert_id)
-    known = connection.execute(kept).scalar_one()
-    if known is None:  # opened before topics were kept: what it was about is not known
-        known = dict.fromkeys(topics, 0)
-    joined = tuple(topic for topic in dict.fromkeys(topics) if topic not in known)
+    query = select(alerts.c.topics).where(alerts.c.alert_id == alert_id)
+    known_topics = connection.execute(query).scalar_one()
+    if known_topics is None:  # opened before topics were kept: what it was about is not known
+        known_topics = dict.fromkeys(topics, 0)
+    joined = tuple(topic for topic in dict.fromkeys(topics) if topic not in known_topics)
     if topics:
-        told = max(known.values(), default=0)
-        values = {"topics": known | dict.fromkeys(joined, told + 1)}
+        latest = max(known_topics.values(), default=0)
+        values = {"topics": known_topics | dict.fromkeys(joined, latest + 1)}
         connection.execute(update(alerts).where(alerts.c.alert_id == alert_id).values(**values))
     return joined
 

@@ -64,11 +64,11 @@ def migrate(engine: Engine) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     with writing(engine) as connection:
         schema = _lock_for_migration(connection)
-        found = _read_version(connection)
-        if found is not None and found > HEAD:
+        version = _read_version(connection)
+        if version is not None and version > HEAD:
             raise RenewalError(
                 expected=f"a store of schema {HEAD} or older",
-                found=f"schema {found}",
+                found=f"schema {version}",
                 do="Upgrade Perennial to the version that wrote it.",
             )
         config.attributes.update(connection=connection, schema=schema)

@@ -57,8 +57,8 @@ def erase_account(engine: Engine, account_id: str) -> dict[str, int]:
         counts["audit"] = _unname(connection, [account_id, *subjects])
         moment = now()
         if any(counts.values()):
-            told = {"run_id": f"{ERASED}-{uuid.uuid4().hex}", "what": ERASED, "finished_at": moment}
-            connection.execute(insert(connection, runs).values(**told, summary=counts))
+            entry = {"run_id": f"{ERASED}-{uuid.uuid4().hex}", "what": ERASED, "finished_at": moment}
+            connection.execute(insert(connection, runs).values(**entry, summary=counts))
         note = {"at": moment, "actor": "perennial", "action": "account erased", "subject": hashed(account_id)}
         connection.execute(insert(connection, audit).values(**note, details=counts))
     if engine.dialect.name == "sqlite":
@@ -74,11 +74,11 @@ def hashed(one: str) -> str:
 
 def _subjects(connection: Connection, account_id: str) -> list[str]:
     """The contracts and deals of an account."""
-    found: set[str] = set()
+    subject_ids: set[str] = set()
     for table in (scores, prediction_log):
         query = select(table.c.subject_id).where(table.c.account_id == account_id).distinct()
-        found |= set(connection.execute(query).scalars())
-    return sorted(found)
+        subject_ids |= set(connection.execute(query).scalars())
+    return sorted(subject_ids)
 
 
 def _rows(connection: Connection, table: Any, account_id: str, subjects: list[str]) -> int:

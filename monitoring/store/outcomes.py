@@ -23,7 +23,7 @@ class OutcomeLog:
 
     engine: Engine
 
-    def record_outcomes(self, frame: pd.DataFrame) -> dict[str, Any]:
+    def record(self, frame: pd.DataFrame) -> dict[str, Any]:
         """Keep outcomes; sending them again changes nothing.
 
         Args:
@@ -43,32 +43,32 @@ class OutcomeLog:
         fresh: list[dict[str, Any]] = []
         conflicts: list[str] = []
         with writing(self.engine) as connection:
-            kept = _kept(connection, [(row["kind"], row["subject_id"]) for row in sent])
+            stored = _kept(connection, [(row["kind"], row["subject_id"]) for row in sent])
             accounts = _accounts(connection, [row["subject_id"] for row in sent])
             for row in sent:
                 key = row["kind"], row["subject_id"]
-                verdict = _compare(kept.get(key), row)
+                verdict = _compare(stored.get(key), row)
                 counts[verdict] += 1
                 if verdict == "conflicting":
-                    conflicts.append(f"{key[1]}: {_told(kept[key])} is kept, {_told(row)} was sent")
+                    conflicts.append(f"{key[1]}: {_told(stored[key])} is kept, {_told(row)} was sent")
                 if verdict == "new":
-                    kept[key] = row
+                    stored[key] = row
                     counts["unknown"] += key not in accounts
                     fresh.append({**row, "account_id": accounts.get(key), "recorded_at": now()})
             put(connection, insert(connection, outcomes), fresh)
         return {**counts, "conflicts": conflicts}
 
-    def outcomes(self, kind: str) -> pd.DataFrame:
+    def read(self, kind: str) -> pd.DataFrame:
         """The outcomes kept: `subject_id`, `account_id`, `outcome` (1 renewed or won), `decided_at`."""
         query = select(outcomes).where(outcomes.c.kind == kind).order_by(outcomes.c.subject_id)
         with self.engine.connect() as connection:
-            found = connection.execute(query)
-            frame = pd.DataFrame(found.fetchall(), columns=list(found.keys()))
+            result = connection.execute(query)
+            frame = pd.DataFrame(result.fetchall(), columns=list(result.keys()))
         for name in ("decided_at", "recorded_at"):
             frame[name] = pd.to_datetime(frame[name]).astype("datetime64[us]")
         return frame
 
-    def record_events(
+    def record(
         self, table: str, rows: Sequence[dict[str, Any]], key: str, connection: Connection | None = None
     ) -> dict[str, int]:
         """Keep CRM rows that arrived live; (table, id) is kept once.
@@ -97,7 +97,7 @@ class OutcomeLog:
                 counts[_arrive(open_one, table, str(row[key]), row)] += 1
         return counts
 
-    def events(
+    def read(
         self,
         table: str | None = None,
         *,
@@ -141,8 +141,8 @@ def _arrive(connection: Connection, table: str, row_id: str, row: dict[str, Any]
     statement = insert(connection, events).on_conflict_do_nothing(index_elements=["crm_table", "row_id"])
     if connection.execute(statement.returning(events.c.event_id), fresh).first():
         return "new"
-    kept = select(events.c.payload).where(events.c.crm_table == table, events.c.row_id == row_id)
-    return "repeated" if connection.execute(kept).scalar_one() == row else "conflicting"
+    query = select(events.c.payload).where(events.c.crm_table == table, events.c.row_id == row_id)
+    return "repeated" if connection.execute(query).scalar_one() == row else "conflicting"
 
 
 def _sent(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -199,12 +199,12 @@ def _decided_at(value: Any, number: int) -> Any:
     return (moment.tz_convert("UTC").tz_localize(None) if moment.tz else moment).to_pydatetime()
 
 
-def _compare(kept: dict[str, Any] | None, row: dict[str, Any]) -> str:
-    if kept is None:
+def _compare(stored: dict[str, Any] | None, row: dict[str, Any]) -> str:
+    if stored is None:
         return "new"
-    days = kept["decided_at"], row["decided_at"]
+    days = stored["decided_at"], row["decided_at"]
     moved = None not in days and days[0] != days[1]
-    return "conflicting" if moved or kept["outcome"] != row["outcome"] else "repeated"
+    return "conflicting" if moved or stored["outcome"] != row["outcome"] else "repeated"
 
 
 _WORDS = {"renewal": ("not renewed", "renewed"), "win": ("lost", "won")}
@@ -217,20 +217,22 @@ def _told(row: dict[str, Any]) -> str:
 
 def _kept(connection: Connection, keys: list[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
     ids = sorted({subject for _, subject in keys})
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    stored: dict[tuple[str, str], dict[str, Any]] = {}
     for start in range(0, len(ids), _IDS_AT_ONCE):
         query = select(outcomes).where(outcomes.c.subject_id.in_(ids[start : start + _IDS_AT_ONCE]))
-        found |= {(row["kind"], row["subject_id"]): dict(row) for row in connection.execute(query).mappings()}
-    return found
+        stored |= {
+            (row["kind"], row["subject_id"]): dict(row) for row in connection.execute(query).mappings()
+        }
+    return stored
 
 
 def _accounts(connection: Connection, subjects: list[str]) -> dict[tuple[str, str], str | None]:
     """Of the subjects ever scored, the account."""
     ids = sorted(set(subjects))
     log = prediction_log.c
-    found: dict[tuple[str, str], str | None] = {}
+    accounts: dict[tuple[str, str], str | None] = {}
     for start in range(0, len(ids), _IDS_AT_ONCE):
         some = log.subject_id.in_(ids[start : start + _IDS_AT_ONCE])
         query = select(log.kind, log.subject_id, log.account_id).where(some).distinct()
-        found |= {(kind, subject): account for kind, subject, account in connection.execute(query)}
-    return found
+        accounts |= {(kind, subject): account for kind, subject, account in connection.execute(query)}
+    return accounts

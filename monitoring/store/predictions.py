@@ -43,7 +43,7 @@ class PredictionLog:
 
     engine: Engine
 
-    def score_history(self, kind: str, subject_id: str) -> list[dict[str, Any]]:
+    def history(self, kind: str, subject_id: str) -> list[dict[str, Any]]:
         """All logged predictions of one subject, oldest `as_of` first."""
         log = prediction_log.c
         query = select(prediction_log).where(log.kind == kind, log.subject_id == subject_id)
@@ -51,15 +51,15 @@ class PredictionLog:
             rows = connection.execute(query.order_by(log.as_of_key, log.prediction_id)).mappings()
             return [dict(row) for row in rows]
 
-    def predictions(self, kind: str, since: Any = None) -> pd.DataFrame:
+    def read(self, kind: str, since: Any = None) -> pd.DataFrame:
         """The prediction log; with `since`, predictions of an `as_of` (undated: scored) at or after it."""
         log = prediction_log.c
         query = select(prediction_log).where(log.kind == kind).order_by(log.prediction_id)
         if since is not None:
             query = query.where(func.coalesce(log.as_of, log.scored_at) >= moment(since))
         with self.engine.connect() as connection:
-            found = connection.execute(query)
-            frame = pd.DataFrame(found.fetchall(), columns=list(found.keys()))
+            result = connection.execute(query)
+            frame = pd.DataFrame(result.fetchall(), columns=list(result.keys()))
         for name in ("as_of", "scored_at", "end_date"):
             frame[name] = pd.to_datetime(frame[name]).astype("datetime64[us]")
         numbers = ["probability", "low", "high", "lead_days", "amount", "at_risk", "expected", "forecast"]
@@ -70,12 +70,12 @@ class PredictionLog:
         log = shadow_log.c
         query = select(shadow_log).where(log.kind == kind, log.model_version == version)
         with self.engine.connect() as connection:
-            found = connection.execute(query.order_by(log.as_of_key, log.subject_id))
-            frame = pd.DataFrame(found.fetchall(), columns=list(found.keys()))
+            result = connection.execute(query.order_by(log.as_of_key, log.subject_id))
+            frame = pd.DataFrame(result.fetchall(), columns=list(result.keys()))
         frame["as_of"] = pd.to_datetime(frame["as_of"]).astype("datetime64[us]")
         return frame.astype({"probability": float})
 
-    def logged_features(self, kind: str, since: Any = None) -> pd.DataFrame:
+    def features(self, kind: str, since: Any = None) -> pd.DataFrame:
         """Feature rows logged by runs: the columns `ABOUT`, then the features.
 
         A feature that one run lacks is missing in its rows; categories are pandas categories.
@@ -163,9 +163,11 @@ def log_features(
     about["lead_days"] = rows["lead_days"].to_numpy(float) if "lead_days" in rows else float("nan")
     about["run_id"] = run_id
     about["model_version"] = version
-    seen = features.reset_index(drop=True)
-    blank: dict[str, Any] = {str(name): None for name in seen if seen[name].isna().all()}
-    table = pa.Table.from_pandas(pd.concat([about, seen.assign(**blank)], axis=1), preserve_index=False)
+    feature_rows = features.reset_index(drop=True)
+    blank: dict[str, Any] = {str(name): None for name in feature_rows if feature_rows[name].isna().all()}
+    table = pa.Table.from_pandas(
+        pd.concat([about, feature_rows.assign(**blank)], axis=1), preserve_index=False
+    )
     _log_batch(connection, kind, run_id, version, table, logged_at)
 
 

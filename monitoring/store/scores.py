@@ -53,7 +53,7 @@ class Page:
 class ScoreLog(PredictionLog):
     """The part of the store that keeps scores."""
 
-    def write_scores(
+    def write(
         self,
         kind: str,
         rows: pd.DataFrame,
@@ -119,7 +119,7 @@ class ScoreLog(PredictionLog):
             log_feature_table(open_one, kind, ready, features)
             return _write(open_one, kind, ready, run_id, scored_at, complete=False, current=True)
 
-    def scores(
+    def page(
         self,
         kind: str,
         *,
@@ -167,26 +167,26 @@ class ScoreLog(PredictionLog):
         query = select(scores, key.label("_key")).where(*wanted).limit(limit + 1)
         query = query.order_by(key.desc() if descending else key.asc(), scores.c.subject_id)
         with self.engine.connect() as connection:
-            found = [dict(row) for row in connection.execute(query).mappings()]
-        keys = [row.pop("_key") for row in found]
-        more = len(found) > limit
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        keys = [row.pop("_key") for row in rows]
+        more = len(rows) > limit
         return Page(
-            [_shown(row) for row in found[:limit]],
-            _cursor(order, keys[limit - 1], found[limit - 1]["subject_id"]) if more else None,
+            [_shown(row) for row in rows[:limit]],
+            _cursor(order, keys[limit - 1], rows[limit - 1]["subject_id"]) if more else None,
         )
 
     def _by_ids(
         self, wanted: list[Any], ids: Sequence[str], connection: Connection | None
     ) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
         with reading(self.engine, connection) as open_one:
             for start in range(0, len(ids), _IDS_AT_ONCE):
                 some = scores.c.subject_id.in_(list(ids[start : start + _IDS_AT_ONCE]))
-                found += map(dict, open_one.execute(select(scores).where(*wanted, some)).mappings())
+                rows += map(dict, open_one.execute(select(scores).where(*wanted, some)).mappings())
         place = {subject: number for number, subject in enumerate(ids)}
-        return sorted(map(_shown, found), key=lambda row: place[row["subject_id"]])
+        return sorted(map(_shown, rows), key=lambda row: place[row["subject_id"]])
 
-    def score_totals(
+    def totals(
         self,
         kind: str,
         *,
@@ -261,8 +261,8 @@ def _upsert_scores(dialect: str, complete: bool) -> Any:
     """Replaces a subject's score; the one of an earlier `as_of` is remembered as the previous one."""
     statement = insert_in(dialect, scores)
     fresh, old = statement.excluded, scores.c
-    kept = ("kind", "subject_id", "previous_probability", "previous_as_of")
-    changed: dict[str, Any] = {name: fresh[name] for name in _CURRENT if name not in kept}
+    unchanged = ("kind", "subject_id", "previous_probability", "previous_as_of")
+    changed: dict[str, Any] = {name: fresh[name] for name in _CURRENT if name not in unchanged}
     repeated = old.as_of_key == fresh.as_of_key
     changed["previous_probability"] = case((repeated, old.previous_probability), else_=old.probability)
     changed["previous_as_of"] = case((repeated, old.previous_as_of), else_=old.as_of)

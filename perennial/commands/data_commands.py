@@ -34,14 +34,14 @@ def population_census(
     from features.sources.census import population
 
     settings = Settings.from_env()
-    found = population(
+    result = population(
         settings, year=year, by=by, attributes=attribute or (), states=state or (), refresh=refresh, say=say
     )
     return {
-        "rows": found.rows,
-        "areas": found.areas,
-        "withheld": found.withheld,
-        "source": found.source,
+        "rows": result.rows,
+        "areas": result.areas,
+        "withheld": result.withheld,
+        "source": result.source,
     }
 
 
@@ -54,13 +54,13 @@ def population_join(data: Any, settings: Settings, by: Area = "county") -> Resul
     """Give accounts the shares of their county or postcode, as the table segments."""
     from features.sources.area_segments import CAVEAT, area_segments
 
-    found = area_segments(data, by)
+    result = area_segments(data, by)
     return {
-        "rows": found.rows,
-        "column": found.column,
-        "matched": found.matched,
-        "unmatched": found.unmatched,
-        "not_found": ", ".join(found.examples),
+        "rows": result.rows,
+        "column": result.column,
+        "matched": result.matched,
+        "unmatched": result.unmatched,
+        "not_found": ", ".join(result.examples),
         "caveat": CAVEAT,
     }
 

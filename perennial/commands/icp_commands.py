@@ -24,7 +24,7 @@ Weighed = Annotated[
 @prints("profiles.profiles")
 @reads_crm
 def icp_profiles(data: Any, settings: Settings, weights: Weighed = None) -> Result:
-    """Profiles of the customers that win with little effort and discount, and renew by themselves."""
+    """Profiles of the customers that win with little effort and discount, and renew without contact."""
     from training.icp import profiles
     from training.icp.weights import read_weights
 

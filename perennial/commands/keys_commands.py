@@ -24,7 +24,7 @@ def keys_create(
     from monitoring.store import open_store
 
     store = open_store(Settings.from_env())
-    plaintext, key = store.create_key(role, label=label, owner_id=owner, region=region)
+    plaintext, key = store.access.create_key(role, label=label, owner_id=owner, region=region)
     return {"key": plaintext, "prefix": key.prefix, "role": key.role, "owner": owner, "region": region}
 
 
@@ -36,7 +36,7 @@ def keys_revoke(
     """Make a key worthless from now on."""
     from monitoring.store import open_store
 
-    open_store(Settings.from_env()).revoke_key(prefix)
+    open_store(Settings.from_env()).access.revoke_key(prefix)
     return {"revoked": prefix}
 
 
@@ -46,4 +46,4 @@ def keys_list() -> Result:
     """List the keys, without their secrets."""
     from monitoring.store import open_store
 
-    return {"keys": open_store(Settings.from_env()).keys()}
+    return {"keys": open_store(Settings.from_env()).access.keys()}

@@ -55,13 +55,13 @@ def models_compare(kind: Kind, first: Version, second: Version) -> Result:
     from training.registry import compare
 
     settings = Settings.from_env()
-    told = compare(kind, first, second, settings)
+    comparison = compare(kind, first, second, settings)
     try:
         with opened(settings) as crm:
-            found = on_outcomes(kind, first, second, crm, settings)
+            outcomes = on_outcomes(kind, first, second, crm, settings)
     except RenewalError:  # nothing was ingested: only outcomes told to the store are known
-        found = on_outcomes(kind, first, second, None, settings)
-    return {**told, "on_outcomes": found}
+        outcomes = on_outcomes(kind, first, second, None, settings)
+    return {**comparison, "on_outcomes": outcomes}
 
 
 @app.command("promote", epilog='Example: perennial models promote renewal 3 --reason "parity waived by …"')

@@ -42,8 +42,8 @@ def _alerts_list(
     from monitoring.store import open_store
 
     store = open_store(Settings.from_env())
-    found = store.alerts(state=None if state == "all" else state, kind=kind)
-    return {"alerts": found, "figures": store.alert_figures(kind)}
+    alert_rows = store.alerts.read(state=None if state == "all" else state, kind=kind)
+    return {"alerts": alert_rows, "figures": store.alerts.figures(kind)}
 
 
 alerts_app.command("list", epilog="Example: perennial alerts list --state all")(_alerts_list)
@@ -71,9 +71,9 @@ def alerts_ack(
     from monitoring.store import open_store
 
     store, who = open_store(Settings.from_env()), by or getpass.getuser()
-    alert_id = store.alert_id(alert)
-    store.acknowledge_alert(alert_id, who, owner=owner)
-    store.audit(who, "alert acknowledged", alert_id, {"owner": owner or who})
+    alert_id = store.alerts.id_of(alert)
+    store.alerts.acknowledge(alert_id, who, owner=owner)
+    store.audit.record(who, "alert acknowledged", alert_id, {"owner": owner or who})
     return {"alert": alert_id, "state": "acknowledged", "owner": owner or who}
 
 
@@ -88,9 +88,9 @@ def alerts_close(
     from monitoring.store import open_store
 
     store, who = open_store(Settings.from_env()), by or getpass.getuser()
-    alert_id = store.alert_id(alert)
-    store.close_alert(alert_id, who, because)
-    store.audit(who, "alert closed", alert_id, {"because": because})
+    alert_id = store.alerts.id_of(alert)
+    store.alerts.close(alert_id, who, because)
+    store.audit.record(who, "alert closed", alert_id, {"because": because})
     return {"alert": alert_id, "state": "closed", "because": because}
 
 
@@ -118,10 +118,10 @@ def losses(data: Any, settings: Settings, kind: Kind, by: By = None) -> Result:
     return losses(kind, data, settings, by=by)
 
 
-def _nothing_logged(settings: Settings, asked: dict[str, Any]) -> bool:
+def _nothing_logged(settings: Settings, arguments: dict[str, Any]) -> bool:
     from monitoring.report import nothing_logged
 
-    return nothing_logged(settings, asked["kind"])
+    return nothing_logged(settings, arguments["kind"])
 
 
 @app.command(epilog="Example: perennial monitor renewal --since 2025-06-01")
@@ -174,7 +174,7 @@ def outcomes(
     from monitoring.store import open_store
     from monitoring.store.outcomes import read_outcomes
 
-    return open_store(Settings.from_env()).record_outcomes(read_outcomes(file))
+    return open_store(Settings.from_env()).outcomes.record(read_outcomes(file))
 
 
 parity_app = group("Whether a model treats segments of customers alike.")

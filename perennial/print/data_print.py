@@ -45,9 +45,9 @@ def quality(result: Result) -> None:
         )
     )
     for name, table in tables.items():
-        for reason, found in table["reasons"].items():
-            example = f", e.g. {found['examples'][0]}" if found["examples"] else ""
-            out.print(f"  {name}: {found['count']} × {reason}{example}", markup=False)
+        for reason, faults in table["reasons"].items():
+            example = f", e.g. {faults['examples'][0]}" if faults["examples"] else ""
+            out.print(f"  {name}: {faults['count']} × {reason}{example}", markup=False)
     for warning in result["warnings"]:
         out.print(f"[yellow]note[/] {escape(warning)}")
     out.print(f"{result['rows']} rows read, {result['quarantined']} put aside; nothing was dropped silently.")
@@ -116,11 +116,11 @@ def facts(result: Result) -> None:
 
 def _fact_lines(result: Result, indent: str = "") -> Iterable[str]:
     for name, value in result.items():
-        told = name.replace("_", " ")
+        label = name.replace("_", " ")
         if isinstance(value, dict) and value:
-            yield f"{indent}{told}:"
+            yield f"{indent}{label}:"
             yield from _fact_lines(value, indent + "  ")
         elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
-            yield f"{indent}{told}: {len(value)} rows; --json tells them"
+            yield f"{indent}{label}: {len(value)} rows; --json tells them"
         elif value not in (None, {}, []):
-            yield f"{indent}{told}: {short(value)}"
+            yield f"{indent}{label}: {short(value)}"

@@ -36,13 +36,13 @@ def monitored(result: Result) -> None:
         figures = ", ".join(f"{check['name'].split(': ')[1]} {number(check['value'])}" for check in guessed)
         if guessed:
             out.print(f"Before outcomes ({kind}): {figures}: {guessed[0]['why']}.")
-    told = result["alerts"]
-    for alert in told["opened"]:
+    alert_facts = result["alerts"]
+    for alert in alert_facts["opened"]:
         out.print(f"[bold]New alert[/] {alert['alert_id'][:8]} {escape(alert['title'])}")
-    for alert in told["grown"]:
+    for alert in alert_facts["grown"]:
         told_again = f"{alert['title']}: {', '.join(alert['joined'])}"
         out.print(f"[bold]More on[/] {alert['alert_id'][:8]} {escape(told_again)}")
-    out.print(f"Alerts: {alert_line(told['figures'])}.")
+    out.print(f"Alerts: {alert_line(alert_facts['figures'])}.")
     if result.get("html"):
         out.print(f"Report: {result['html']}")
 
@@ -70,18 +70,18 @@ def alert_line(figures: Result) -> str:
     """How many alerts there are and how long they take, in one line."""
     counts = f"{figures['open']} open, {figures['acknowledged']} taken on, {figures['closed']} closed"
     hours = [("to close", "median_hours_to_close"), ("to be taken on", "median_hours_to_acknowledge")]
-    told = [f"{figures[name]:.1f} h {word} (median)" for word, name in hours if figures[name] is not None]
-    return "; ".join([counts, *told])
+    delays = [f"{figures[name]:.1f} h {word} (median)" for word, name in hours if figures[name] is not None]
+    return "; ".join([counts, *delays])
 
 
 def compared(result: Result) -> None:
     """Two versions: who was closer to how things ended, then their figures side by side."""
     out = terminal()
     one, other = (f"version {v}" for v in result["versions"])
-    found = result["on_outcomes"]
+    outcome = result["on_outcomes"]
     out.print(f"{result['model']}, {one} beside {other}")
     out.print(
-        f"On outcomes of what both scored, closer: [bold]{found['closer']}[/] ({escape(found['why'])})."
+        f"On outcomes of what both scored, closer: [bold]{outcome['closer']}[/] ({escape(outcome['why'])})."
     )
     shown = {name: row for name, row in result["metrics"].items() if not name.startswith("baseline.")}
     rows = (
@@ -129,12 +129,12 @@ def judged(result: Result) -> None:
     if result["categories"]:
         heads: tuple[str, ...] = ("kind", "forecast", ">rows", ">came true", ">model said", "known")
         out.print(grid("Forecasts in words", heads, words))
-    said = ((r["kind"], r["rows_of"], r["rows"], percent(r["said"], 1), percent(r["turned_out"], 1),
+    calibration = ((r["kind"], r["rows_of"], r["rows"], percent(r["said"], 1), percent(r["turned_out"], 1),
              "–" if r["low"] is None else f"{r['gap']:+.3f} ({r['low']:+.3f} to {r['high']:+.3f})")
             for r in result["calibration"])  # fmt: skip
     if result["calibration"]:
         heads = ("kind", "of", ">rows", ">scores said", ">turned out well", ">gap")
-        out.print(grid("Calibration, by what was done about the scores", heads, said))
+        out.print(grid("Calibration, by what was done about the scores", heads, calibration))
     for note in result["notes"]:
         out.print(f"[yellow]note[/] {note}")
 
@@ -165,9 +165,9 @@ def journey(result: Result) -> None:
     _costs(result["costs"])
     first: set[str] = set()
     for gap in result["gaps"]:
-        told = "Gap" if gap["attribute"] in first else "The gap opens here"
+        opening = "Gap" if gap["attribute"] in first else "The gap opens here"
         first.add(gap["attribute"])
-        out.print(f"[bold]{told}[/] {escape(gap['why'])}")
+        out.print(f"[bold]{opening}[/] {escape(gap['why'])}")
     if not result["gaps"]:
         out.print("No gap that chance could not explain.")
 
@@ -183,7 +183,7 @@ def _costs(costs: list[Result]) -> None:
         for row in costs
     )
     if costs:
-        columns = ("attribute", "segment", ">campaign cost", ">accounts won", ">cost a win")
+        columns = ("attribute", "segment", ">campaign cost", ">accounts won", ">CAC")
         terminal().print(grid("Cost of acquisition", columns, rows))
 
 

@@ -19,8 +19,8 @@ def profiles(result: Result) -> None:
             interval = f"{number(part['low'], 2)} to {number(part['high'], 2)}"
             values = f"{number(part['value'], 2)} against {number(part['everyone'], 2)}"
             lift = f"lift {number(part['lift'], 2)} ({interval})"
-            told = "too few seen" if absent(part["lift"]) else f"{values}, {lift}"
-            out.print(f"   {name}: {told}")
+            text = "too few seen" if absent(part["lift"]) else f"{values}, {lift}"
+            out.print(f"   {name}: {text}")
     for note in result.get("notes", ()):
         out.print(f"[yellow]note[/] {escape(note)}")
 
@@ -45,8 +45,8 @@ def personas(result: Result) -> None:
             f"[bold]{place}. {escape(one['rule'])}[/] ({one['accounts']} accounts, {percent(one['share'])})"
         )
         for name, words in CARD:
-            told = "; ".join(f"{f['words']} {f['inside']} (everyone {f['everyone']})" for f in one[name])
-            out.print(f"   {words}: {escape(told) or 'too little is known'}")
+            figures = "; ".join(f"{f['words']} {f['inside']} (everyone {f['everyone']})" for f in one[name])
+            out.print(f"   {words}: {escape(figures) or 'too little is known'}")
     for note in result.get("notes", ()):
         out.print(f"[yellow]note[/] {escape(note)}")
 
@@ -68,7 +68,16 @@ def targets(result: Result) -> None:
         )
         for row in rows
     )
-    columns = ("id", "name", "kind", ">fit", ">value an hour", ">expected value", ">hours", "profile, or why")
+    columns = (
+        "id",
+        "name",
+        "kind",
+        ">fit",
+        ">value per rep hour",
+        ">expected value",
+        ">hours",
+        "profile, or why",
+    )
     out.print(grid(f"Targets: first {len(rows)} of {len(result['rows'])}", columns, lines))
     if not absent(result.get("conversions_caught")):
         out.print(

@@ -27,7 +27,7 @@ def scored(result: Result) -> None:
     columns = (
         ident,
         "account",
-        ">odds",
+        ">probability",
         ">90 % interval",
         "band",
         ">amount",

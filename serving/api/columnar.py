@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from features.arrays import Column, columns_of
 from serving.api.problems import ProblemError
 from serving.api.routes import ERRORS, Scorer, answer
+from serving.state import running_of
 from training.explain import judged
 from training.model import Model
 from training.registry import Loaded
@@ -52,7 +53,7 @@ async def score_features(
     further ones are ignored. A column `id` comes back with the scores. The body is an Arrow stream, a Parquet
     file or JSON (`{"columns": {name: [values]}}`); the answer is what `Accept` asks for, else as the body.
     """
-    running = request.app.state.running
+    running = running_of(request)
     loaded = running.models.need(model)
     kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     accepted = request.headers.get("accept", "")
@@ -112,7 +113,7 @@ def read_table(kind: str, body: bytes) -> pa.Table:
 
 
 def scores_of(loaded: Loaded, table: pa.Table, reasons: bool) -> pa.Table:
-    """The scores of feature rows: `id` where it is there, odds, interval and band; reasons where wanted.
+    """The scores of feature rows: `id` where it is there, probability, interval and band; reasons where wanted.
 
     Raises:
         ProblemError: 422 where a column holds neither numbers nor texts.
@@ -124,8 +125,8 @@ def scores_of(loaded: Loaded, table: pa.Table, reasons: bool) -> pa.Table:
     columns: dict[str, Any] = {ID: table[ID]} if ID in table.column_names else {}
     columns |= {"probability": probability, "low": low, "high": high, "band": _bands(model, probability)}
     if why is not None:
-        told = [[{**one, "value": _text(one["value"])} for one in row] for row in why]
-        columns["reasons"] = pa.array(told, REASONS)
+        reason_rows = [[{**one, "value": _text(one["value"])} for one in row] for row in why]
+        columns["reasons"] = pa.array(reason_rows, REASONS)
     columns["model_version"] = pa.repeat(pa.scalar(str(loaded.version)), table.num_rows)
     return pa.table(columns)
 
@@ -155,11 +156,11 @@ def _bands(model: Model, probability: np.ndarray) -> pa.Array:
 
 def _features(model: Model, table: pa.Table) -> Mapping[str, Column]:
     """The model's columns: texts coded, all else as float64, NaN where missing."""
-    columns, found = columns_of(table), {}
+    columns, features = columns_of(table), {}
     for name in model.features:
         if name in columns:
-            found[name] = columns[name] if name in model.encoding.levels else _numbers(name, table[name])
-    return found
+            features[name] = columns[name] if name in model.encoding.levels else _numbers(name, table[name])
+    return features
 
 
 def _numbers(name: str, values: pa.ChunkedArray) -> Column:

@@ -12,6 +12,7 @@ from monitoring.experiment_steps import every
 from serving.api.problems import ProblemError
 from serving.api.routes import ERRORS, allow, answer
 from serving.security.auth import ALL_ROLES, Principal
+from serving.state import Running, running_of
 
 router = APIRouter(responses=ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
 
@@ -45,10 +46,10 @@ class ExperimentsShown(BaseModel):
 @router.get("/v1/experiments", response_model=ExperimentsShown, tags=["plan"])
 async def experiments(request: Request, principal: Annotated[Principal, allow(*ALL_ROLES)]) -> Response:
     """Experiments of advice against usual practice, as they stood when last looked at; for whole teams."""
-    return answer(await run_in_threadpool(seen_by, request.app.state.running, principal))
+    return answer(await run_in_threadpool(seen_by, running_of(request), principal))
 
 
-def seen_by(running: Any, principal: Principal) -> dict[str, Any]:
+def seen_by(running: Running, principal: Principal) -> dict[str, Any]:
     """All experiments.
 
     Raises:

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from serving.api.list_filters import amounts, freshness
 from serving.api.routes import ERRORS, Owner, Region, Seller, answer, narrow
 from serving.scoring.retention import outlook
+from serving.state import Running, running_of
 
 MONTHS_SHOWN = 12
 FEWEST_BEFORE = 20
@@ -25,9 +26,11 @@ class Sum(BaseModel):
     """Renewal money that is up, what of it is expected, and what the owners expect; amounts in units."""
 
     contracts: int = Field(examples=[37])
-    up: float = Field(description="Annual value that is up for renewal.", examples=[1_410_000.0])
+    up: float = Field(description="Annual value that is due for renewal.", examples=[1_410_000.0])
     decided: float = Field(description="Of it, renewed already.", examples=[216_714.0])
-    expected: float = Field(description="`decided`, and value × odds of the rest.", examples=[1_260_000.0])
+    expected: float = Field(
+        description="`decided`, and value × probability of the rest.", examples=[1_260_000.0]
+    )
     low: float = Field(description="Lower end of the 90 % interval.", examples=[1_070_000.0])
     high: float = Field(examples=[1_380_000.0])
     gross: float | None = Field(description="expected ÷ up: gross retention.", examples=[0.89])
@@ -39,7 +42,7 @@ class Sum(BaseModel):
     net: float | None = Field(None, description="Net retention.", examples=[0.9])
     net_low: float | None = Field(None, examples=[0.77])
     net_high: float | None = Field(None, examples=[0.99])
-    own: float = Field(description="What the owners expect of those they gave odds for.", examples=[1.08e6])
+    own: float = Field(description="What the owners expect of those they forecast.", examples=[1.08e6])
     own_of: float = Field(description="The value of those contracts.", examples=[1_180_000.0])
     model_same: float = Field(description="What the model expects of the same.", examples=[1_040_000.0])
 
@@ -103,19 +106,21 @@ async def forecast(
     region: Region = None,
 ) -> Response:
     """Renewal money by month, gross and net retention with 90 % intervals, beside what the owners expect."""
-    running = request.app.state.running
+    running = running_of(request)
     wanted = narrow(principal, {"owner": owner, "region": region})
-    told = await run_in_threadpool(worked, running, wanted)
+    result = await run_in_threadpool(worked, running, wanted)
     fresh = await run_in_threadpool(freshness, running.store, "renewal") or {}
-    made = {"as_of": _iso(fresh.get("as_of")), "model_version": fresh.get("model_version")}
-    return answer(Forecast.model_validate({**told, **made, "why": told["why"] or None}).model_dump())
+    model_facts = {"as_of": _iso(fresh.get("as_of")), "model_version": fresh.get("model_version")}
+    return answer(
+        Forecast.model_validate({**result, **model_facts, "why": result["why"] or None}).model_dump()
+    )
 
 
 def _iso(moment: Any) -> str | None:
     return None if moment is None else moment.isoformat()
 
 
-def worked(running: Any, wanted: dict[str, Any]) -> dict[str, Any]:
+def worked(running: Running, wanted: dict[str, Any]) -> dict[str, Any]:
     """The forecast within these filters.
 
     Returns:
@@ -123,9 +128,9 @@ def worked(running: Any, wanted: dict[str, Any]) -> dict[str, Any]:
         the CRM), `before` (earlier scores against what happened), `why` there is no past yet, whether it
         `comes`, counts of contracts `undated` and `unvalued`, `has_expansion`.
     """
-    kept = running.worked_out.ask("retention")
+    retention = running.worked_out.ask("retention")
     nothing = dict.fromkeys(("past", "decided", "closes", "before", "has_expansion"), ())
-    before = {**nothing, **(kept.value or {})}
+    before = {**nothing, **(retention.value or {})}
     renewals = _open_renewals(running.store, wanted)
     dated = renewals[renewals["end_date"].notna()]
     decided = _decided(before["decided"], wanted, dated)
@@ -137,29 +142,33 @@ def worked(running: Any, wanted: dict[str, Any]) -> dict[str, Any]:
         "owners": _by_owner(dated, seed),
         "past": _past(before["past"], wanted),
         "before": _before(before["before"], wanted, seed),
-        "why": kept.why,
-        "comes": kept.comes,
+        "why": retention.why,
+        "comes": retention.comes,
         "undated": len(renewals) - len(dated),
         "unvalued": int(dated["unvalued"].sum()),
         "has_expansion": expansions is not None,
     }
 
 
-def _open_renewals(store: Any, wanted: dict[str, Any]) -> pd.DataFrame:
-    """Running contracts with the odds to reckon with and the owner's own.
+def _open_renewals(store: Store, wanted: dict[str, Any]) -> pd.DataFrame:
+    """Running contracts with the probability to reckon with and the owner's own.
 
-    Customers held out count with the mean odds of the others, so that nobody reads theirs from a sum. The
-    newest override stands for the owner's own odds, else the CRM's forecast.
+    Customers held out count with the mean probability of the others, so that nobody reads theirs from a sum. The
+    newest override stands for the owner's own estimate, else the CRM's forecast.
     """
     rows = amounts(store, "renewal", wanted)
     hidden = rows["held_out"].fillna(False).astype(bool) | rows["probability"].isna()
-    known = rows[~hidden]
+    visible = rows[~hidden]
     for name in ("probability", "low", "high"):
-        rows.loc[hidden, name] = known[name].mean() if len(known) else 0.5
-    made = store.overrides("renewal").drop_duplicates("subject_id", keep="last").set_index("subject_id")
-    noted = rows["subject_id"].map(made["probability"].astype(float)) if len(made) else np.nan
-    own = pd.Series(noted, rows.index, dtype=float).fillna(rows["forecast"])
-    return rows.assign(own=own, unvalued=rows["amount"].isna(), amount=rows["amount"].fillna(0.0))
+        rows.loc[hidden, name] = visible[name].mean() if len(visible) else 0.5
+    overrides = (
+        store.judgements.overrides("renewal")
+        .drop_duplicates("subject_id", keep="last")
+        .set_index("subject_id")
+    )
+    noted = rows["subject_id"].map(overrides["probability"].astype(float)) if len(overrides) else np.nan
+    own_probability = pd.Series(noted, rows.index, dtype=float).fillna(rows["forecast"])
+    return rows.assign(own=own_probability, unvalued=rows["amount"].isna(), amount=rows["amount"].fillna(0.0))
 
 
 def _decided(rows: list[dict[str, Any]], wanted: dict[str, Any], still_open: pd.DataFrame) -> pd.DataFrame:
@@ -171,7 +180,7 @@ def _decided(rows: list[dict[str, Any]], wanted: dict[str, Any], still_open: pd.
     return frame.assign(month=month)[(month <= last).to_numpy(bool) if last is not None else slice(0)]
 
 
-def _expansions(running: Any, wanted: dict[str, Any], closes: dict[str, str]) -> pd.DataFrame:
+def _expansions(running: Running, wanted: dict[str, Any], closes: dict[str, str]) -> pd.DataFrame:
     """Open expansion deals in the month they are expected to close: as the CRM says, else mid-horizon."""
     deals = amounts(running.store, "win", wanted)
     deals = deals[deals["deal_kind"].str.lower().eq("expansion") & deals["probability"].notna()]
@@ -203,11 +212,11 @@ def _before(rows: list[dict[str, Any]], wanted: dict[str, Any], seed: int) -> di
     if len(inside) < FEWEST_BEFORE:
         return None
     nobody = pd.DataFrame(columns=["whole", "amount", "renewed"])
-    told = outlook(inside.assign(whole="before", own=np.nan), nobody, None, "whole", seed)[-1]
-    kept = float((inside["amount"] * inside["renewed"]).sum() / told["up"]) if told["up"] else None
+    total = outlook(inside.assign(whole="before", own=np.nan), nobody, None, "whole", seed)[-1]
+    kept_share = float((inside["amount"] * inside["renewed"]).sum() / total["up"]) if total["up"] else None
     first, last = (_label(pd.Period(month, "M")) for month in (min(inside["month"]), max(inside["month"])))
-    is_off = kept is not None and not told["gross_low"] <= kept <= told["gross_high"]
-    return {**told, "kept": kept, "from": first, "to": last, "is_off": is_off}
+    is_off = kept_share is not None and not total["gross_low"] <= kept_share <= total["gross_high"]
+    return {**total, "kept": kept_share, "from": first, "to": last, "is_off": is_off}
 
 
 def _past(rows: list[dict[str, Any]], wanted: dict[str, Any]) -> list[dict[str, Any]]:
@@ -216,14 +225,14 @@ def _past(rows: list[dict[str, Any]], wanted: dict[str, Any]) -> list[dict[str, 
     if inside.empty:
         return []
     names = [name for name in ("contracts", "up", "kept", "undecided", "expansion") if name in inside]
-    told = inside.groupby("month")[names].sum().tail(MONTHS_SHOWN).reset_index().to_dict("records")
-    for row in told:
+    months = inside.groupby("month")[names].sum().tail(MONTHS_SHOWN).reset_index().to_dict("records")
+    for row in months:
         row["label"] = _label(pd.Period(row["month"], "M"))
         row["gross"] = row["kept"] / row["up"] if row["up"] else None
         row["net"] = (
             (row["kept"] + row["expansion"]) / row["up"] if row["up"] and "expansion" in row else None
         )
-    return [{str(name): value for name, value in row.items()} for row in told]
+    return [{str(name): value for name, value in row.items()} for row in months]
 
 
 def _within(rows: list[dict[str, Any]], wanted: dict[str, Any]) -> list[dict[str, Any]]:

@@ -27,10 +27,10 @@ def choices(store: Store, kind: str, scope: dict[str, Any]) -> dict[str, list[tu
     regions = select(scores.c.region).where(*_within(kind, scope), scores.c.region.is_not(None)).distinct()
     kinds = select(scores.c.details["deal_kind"].as_string()).where(*_within(kind, scope)).distinct()
     with store.engine.connect() as connection:
-        found = connection.execute(owners.group_by(scores.c.owner_id)).fetchall()
+        owner_rows = connection.execute(owners.group_by(scores.c.owner_id)).fetchall()
         places = connection.execute(regions).scalars().all()
         deals = connection.execute(kinds).scalars().all() if kind == "win" else []
-    named = [(owner, shown or owner) for owner, shown in found]
+    named = [(owner, shown or owner) for owner, shown in owner_rows]
     return {
         "owners": sorted(named, key=lambda pair: pair[1].casefold()),
         "regions": [(place, place) for place in sorted(places)],
@@ -73,7 +73,7 @@ def freshness(store: Store, kind: str) -> dict[str, Any] | None:
 
 
 def histories(store: Store, kind: str, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
-    """Subject → its dated odds, oldest first: one a moment, the last given; held-out: none."""
+    """Subject → its dated probabilities, oldest first: one a moment, the last given; held-out: none."""
     log = prediction_log.c
     shown = (log.subject_id, log.as_of, log.probability, log.low, log.high, log.model_version)
     query = select(*shown).where(
@@ -84,11 +84,11 @@ def histories(store: Store, kind: str, ids: list[str]) -> dict[str, list[dict[st
     with store.engine.connect() as connection:
         for row in connection.execute(query.order_by(log.as_of, log.prediction_id)).mappings():
             points.setdefault(row["subject_id"], {})[row["as_of"]] = dict(row)
-    return {subject: list(found.values()) for subject, found in points.items()}
+    return {subject: list(by_moment.values()) for subject, by_moment in points.items()}
 
 
 def amounts(store: Store, kind: str, wanted: dict[str, Any]) -> pd.DataFrame:
-    """What is open, without reasons: money, odds with limits, the owner's own odds, and whose it is."""
+    """What is open, without reasons: money, probability with limits, the owner's own estimate, and whose it is."""
     details, names = scores.c.details, ("forecast",)
     columns = [
         scores.c[name]
@@ -100,8 +100,8 @@ def amounts(store: Store, kind: str, wanted: dict[str, Any]) -> pd.DataFrame:
     columns += [details[name].as_float().label(name) for name in names]
     columns += [details[name].as_string().label(name) for name in ("owner_name", "deal_kind")]
     with store.engine.connect() as connection:
-        found = connection.execute(select(*columns).where(*_within(kind, wanted)))
-        frame = pd.DataFrame(found.fetchall(), columns=list(found.keys()))
+        result = connection.execute(select(*columns).where(*_within(kind, wanted)))
+        frame = pd.DataFrame(result.fetchall(), columns=list(result.keys()))
     numbers = ["amount", "probability", "low", "high", "forecast"]
     frame = frame.astype(dict.fromkeys(numbers, float))
     return frame.astype(dict.fromkeys(("as_of", "end_date"), "datetime64[us]"))
@@ -125,9 +125,9 @@ def of_account(store: Store, account_id: str) -> list[dict[str, Any]]:
         scores.c.account_id == account_id, scores.c.gone_at.is_(None)
     )
     with store.engine.connect() as connection:
-        found = connection.execute(query.order_by(scores.c.kind, scores.c.end_date)).fetchall()
+        result = connection.execute(query.order_by(scores.c.kind, scores.c.end_date)).fetchall()
     rows = []
     for kind in ("renewal", "win"):
-        ids = [subject for of, subject in found if of == kind]
-        rows += store.scores(kind, ids=ids).rows if ids else []
+        ids = [subject for of, subject in result if of == kind]
+        rows += store.scores.page(kind, ids=ids).rows if ids else []
     return rows

@@ -1,4 +1,4 @@
-"""What is asked to plan by: what a change would do to a renewal, when to make contact, and whom to go for.
+"""What is asked to plan by: what a change would do to a renewal, when to make contact, and the target account list.
 
 What if we acted otherwise: what the score would say; the estimated effect is another figure.
 
@@ -28,6 +28,7 @@ from serving.live.account_features import Ground, Restate, Seen, with_rows
 from serving.live.events import Arrivals
 from serving.scoring.batch import HELD_OUT
 from serving.security.auth import Principal, list_for, profiles_for
+from serving.state import Running, running_of
 from serving.studies import contract_facts, for_contracts, untold, window_curve
 from training.effects.enrolment import TIMING
 from training.effects.what_if import effect_of
@@ -59,13 +60,17 @@ def score_said(
     Returns:
         `now`, `changed`, `difference` (None where it can't be told), `moved` features, version, `why`.
     """
-    with arrivals.standing("renewal", row["account_id"]) as stood:
-        subject, seen = (None, None) if stood is None else _only(stood[0], stood[1], row["contract_id"])
-        if stood is None or subject is None or seen is None or subject["end_date"] is None:
+    with arrivals.standing("renewal", row["account_id"]) as context:
+        subject, account_subjects = (
+            (None, None) if context is None else _only(context[0], context[1], row["contract_id"])
+        )
+        if context is None or subject is None or account_subjects is None or subject["end_date"] is None:
             return unsaid("the contract has no end date, or does not run any more")
-        ground, _, arrived = stood
-        X = ground.features(seen, arrived)
-        otherwise = ground.features(seen, arrived, _restated(subject, seen.as_of, changes, reader))
+        ground, _, arrived = context
+        X = ground.features(account_subjects, arrived)
+        otherwise = ground.features(
+            account_subjects, arrived, _restated(subject, account_subjects.as_of, changes, reader)
+        )
     moved = [name for name in loaded.model.features if name in X and not _same(X[name], otherwise[name])]
     now, changed = (float(loaded.model.probability(rows)[0]) for rows in (X, otherwise))
     return {
@@ -83,11 +88,15 @@ def unsaid(why: str) -> dict[str, Any]:
     return {**dict.fromkeys(("now", "changed", "difference")), "moved": [], "model_version": None, "why": why}
 
 
-def _only(ground: Ground, seen: Seen, contract_id: str) -> tuple[dict[str, Any] | None, Seen | None]:
+def _only(
+    ground: Ground, account_subjects: Seen, contract_id: str
+) -> tuple[dict[str, Any] | None, Seen | None]:
     """One contract among those seen."""
-    for at, place in enumerate(seen.places.tolist()):
+    for at, place in enumerate(account_subjects.places.tolist()):
         if ground.subjects[place]["contract_id"] == contract_id:
-            alone = seen._replace(places=seen.places[[at]], lead_days=seen.lead_days[[at]])
+            alone = account_subjects._replace(
+                places=account_subjects.places[[at]], lead_days=account_subjects.lead_days[[at]]
+            )
             return ground.subjects[place], alone
     return None, None
 
@@ -161,14 +170,14 @@ def _links(subject: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _read(table: str, key: str, rows: list[dict[str, Any]], reader: Reader) -> pa.Table:
-    told = [
+    prepared = [
         {
             key: f"what-if-{i}",
             **{k: v.isoformat() if isinstance(v, pd.Timestamp) else v for k, v in row.items()},
         }
         for i, row in enumerate(rows)
     ]
-    return reader.read(table, told)[0]
+    return reader.read(table, prepared)[0]
 
 
 MARKETERS = ("marketing", "admin")
@@ -192,51 +201,51 @@ Marketer = Annotated[Principal, allow(*MARKETERS)]
 @router.post("/v1/what_if", response_model=WhatIf, tags=["plan"])
 async def what_if(body: WhatIfAsked, request: Request, principal: Seller) -> Response:
     """What the model's score would say of a change, and, apart from it, what its estimated effect is."""
-    return answer(await run_in_threadpool(what_if_told, request.app.state.running, body, principal))
+    return answer(await run_in_threadpool(what_if_told, running_of(request), body, principal))
 
 
-def what_if_told(running: Any, body: WhatIfAsked, principal: Principal) -> dict[str, Any]:
+def what_if_told(running: Running, body: WhatIfAsked, principal: Principal) -> dict[str, Any]:
     """The answer of `POST /v1/what_if`, for programs and for the page of one customer.
 
     Raises:
         ProblemError: 404 where the contract is not among those the visitor may see.
     """
     loaded = running.models.need("renewal")
-    found = running.store.scores("renewal", ids=[body.contract_id]).rows
-    if not found or not principal.sees(found[0]):
+    matches = running.store.scores.page("renewal", ids=[body.contract_id]).rows
+    if not matches or not principal.sees(matches[0]):
         raise ProblemError(404, f"There is no contract {body.contract_id!r} among those that run.")
     changes = body.changes.given()
-    if found[0].get("held_out"):
+    if matches[0].get("held_out"):
         score = unsaid(HELD_OUT)
     else:
-        score = score_said(running.live.arrivals, Reader(), loaded, found[0], changes)
+        score = score_said(running.live.arrivals, Reader(), loaded, matches[0], changes)
     effects = running.worked_out.ask("effects")
     return {
         "contract_id": body.contract_id,
         "changes": changes,
         "score": score,
-        "effect": None if effects.value is None else _effect(running, effects.value, found[0], changes),
+        "effect": None if effects.value is None else _effect(running, effects.value, matches[0], changes),
         "why": effects.why or None,
     }
 
 
 def _effect(
-    running: Any, effects: dict[str, Any], row: dict[str, Any], changes: dict[str, float]
+    running: Running, effects: dict[str, Any], row: dict[str, Any], changes: dict[str, float]
 ) -> dict[str, dict[str, Any]]:
     """The estimated effect of each change, from what was worked out for the ingested CRM."""
-    told = for_contracts(effects)
+    contract_effects = for_contracts(effects)
     contract = contract_facts(effects, row, _arrived(running, row))
-    found = {name: effect_of(told, contract, name, at) for name, at in changes.items()}
+    found = {name: effect_of(contract_effects, contract, name, at) for name, at in changes.items()}
     return effects_shown(running.store, row["account_id"], found)
 
 
-def _arrived(running: Any, row: dict[str, Any]) -> list[dict[str, Any]]:
+def _arrived(running: Running, row: dict[str, Any]) -> list[dict[str, Any]]:
     """What has arrived of a contract's account since the CRM was ingested."""
-    live: list[dict[str, Any]] = running.store.events("activities", account_id=row["account_id"])
+    live: list[dict[str, Any]] = running.store.events.read("activities", account_id=row["account_id"])
     return live
 
 
-def contact_window(running: Any, row: dict[str, Any]) -> dict[str, Any]:
+def contact_window(running: Running, row: dict[str, Any]) -> dict[str, Any]:
     """When to make first contact with one contract before it ends; looked up, never estimated at a request.
 
     Args:
@@ -269,9 +278,9 @@ def contact_window(running: Any, row: dict[str, Any]) -> dict[str, Any]:
 @router.post("/v1/icp/fit", response_model=Fitted, tags=["plan"])
 async def icp_fit(body: FitAsked, request: Request, principal: Marketer) -> Response:
     """Rate prospects: money won and renewed for each hour of effort, as a share of accounts they exceed."""
-    running = request.app.state.running
-    told = await run_in_threadpool(worked_out, running, "icp")
-    rows = await run_in_threadpool(fit_rows, Fit.from_dict(told["fit"]), body.accounts)
+    running = running_of(request)
+    study = await run_in_threadpool(worked_out, running, "icp")
+    rows = await run_in_threadpool(fit_rows, Fit.from_dict(study["fit"]), body.accounts)
     _audit(running, principal, "icp fit", {"rows": len(rows)})
     return answer({"rows": rows})
 
@@ -280,14 +289,14 @@ async def icp_fit(body: FitAsked, request: Request, principal: Marketer) -> Resp
 async def icp_profiles(
     request: Request, principal: Marketer, weights: Annotated[str | None, WEIGHTS] = None
 ) -> Response:
-    """Kinds of customers that win with little effort and discount and renew by themselves, best first."""
-    running = request.app.state.running
-    asked = weights_of(weights)
-    told = await run_in_threadpool(worked_out, running, "icp")
-    found = profiles_for(principal, told["profiles"])
-    if asked is not None:
-        found["profiles"] = reordered(found["profiles"], asked)
-    return answer({**found, "personas": told["personas"]})
+    """Kinds of customers that win with little effort and discount and renew without contact, best first."""
+    running = running_of(request)
+    chosen_weights = weights_of(weights)
+    study = await run_in_threadpool(worked_out, running, "icp")
+    visible = profiles_for(principal, study["profiles"])
+    if chosen_weights is not None:
+        visible["profiles"] = reordered(visible["profiles"], chosen_weights)
+    return answer({**visible, "personas": study["personas"]})
 
 
 @router.get("/v1/icp/list", response_model=Targets, tags=["plan"])
@@ -298,9 +307,9 @@ async def icp_list(
     kind: Annotated[Candidate | None, OF_KIND] = None,
 ) -> Response:
     """Leads, prospects and accounts, those worth most for each hour of effort, as weighted, first."""
-    told = await run_in_threadpool(target_list, request.app.state.running, principal, weights, kind)
-    _audit(request.app.state.running, principal, "icp list", {"rows": len(told["rows"])})
-    return answer(told)
+    targets = await run_in_threadpool(target_list, running_of(request), principal, weights, kind)
+    _audit(running_of(request), principal, "icp list", {"rows": len(targets["rows"])})
+    return answer(targets)
 
 
 @router.get("/v1/icp/list.{ending}", tags=["plan"], response_class=Response)
@@ -312,26 +321,26 @@ async def icp_list_file(
     kind: Annotated[Candidate | None, OF_KIND] = None,
 ) -> Response:
     """The targeting list as a file."""
-    return await run_in_threadpool(save_list, request.app.state.running, principal, ending, weights, kind)
+    return await run_in_threadpool(save_list, running_of(request), principal, ending, weights, kind)
 
 
 def save_list(
-    running: Any, principal: Principal, ending: str, weights: str | None = None, kind: str | None = None
+    running: Running, principal: Principal, ending: str, weights: str | None = None, kind: str | None = None
 ) -> Response:
     """The targeting list as a file to save; that it was taken is noted in the audit."""
     from serving.pages.spreadsheet import attachment, plain_sheet
 
     rows = target_list(running, principal, weights, kind)["rows"]
-    told = [
+    export_rows = [
         {**row, **{f"reason_{at}": reason["words"] for at, reason in enumerate(row["reasons"][:3], start=1)}}
         for row in rows
     ]
     _audit(running, principal, "export", {"rows": len(rows), "as": ending})
-    return attachment(plain_sheet(pd.DataFrame(told), COLUMNS), "targets", ending)
+    return attachment(plain_sheet(pd.DataFrame(export_rows), COLUMNS), "targets", ending)
 
 
 def target_list(
-    running: Any, principal: Principal, weights: str | None = None, kind: str | None = None
+    running: Running, principal: Principal, weights: str | None = None, kind: str | None = None
 ) -> dict[str, Any]:
     """The targeting list, put in another order where weights are given; of one kind where that is.
 
@@ -341,11 +350,11 @@ def target_list(
     """
     if principal.is_scoped:
         raise ProblemError(403, "The targeting list spans all owners and regions; this key sees one only.")
-    asked = weights_of(weights)
-    told = worked_out(running, "icp")
-    listed = list_for(principal, told["list"])
-    if asked is not None:
-        listed = reweighted(listed, Fit.from_dict(told["fit"]), asked)
+    chosen_weights = weights_of(weights)
+    study = worked_out(running, "icp")
+    listed = list_for(principal, study["list"])
+    if chosen_weights is not None:
+        listed = reweighted(listed, Fit.from_dict(study["fit"]), chosen_weights)
     return {**listed, "rows": of_kind(listed["rows"], kind)}
 
 
@@ -362,19 +371,19 @@ def weights_of(text: str | None) -> dict[str, float] | None:
         raise ProblemError(422, str(error)) from error
 
 
-def worked_out(running: Any, name: str) -> dict[str, Any]:
+def worked_out(running: Running, name: str) -> dict[str, Any]:
     """A long answer.
 
     Raises:
         ProblemError: 503 while it is being worked out, 409 where the data don't give it.
     """
-    told = running.worked_out.ask(name)
-    if told.value is not None:
-        return dict(told.value)
-    if told.comes:
-        raise ProblemError(503, told.why, headers={"Retry-After": "10"})
-    raise ProblemError(409, told.why)
+    result = running.worked_out.ask(name)
+    if result.value is not None:
+        return dict(result.value)
+    if result.comes:
+        raise ProblemError(503, result.why, headers={"Retry-After": "10"})
+    raise ProblemError(409, result.why)
 
 
-def _audit(running: Any, principal: Principal, what: str, details: dict[str, Any]) -> None:
-    running.store.audit(principal.label or principal.key_id, what, "icp", details)
+def _audit(running: Running, principal: Principal, what: str, details: dict[str, Any]) -> None:
+    running.store.audit.record(principal.label or principal.key_id, what, "icp", details)

@@ -99,7 +99,7 @@ def install(app: FastAPI, page: ErrorPage) -> Callable[[Request, Exception], Res
 
 
 def _handlers(say: Said) -> dict[type[Exception], Any]:
-    async def told(request: Request, error: ProblemError) -> Response:
+    async def problem(request: Request, error: ProblemError) -> Response:
         return say(request, error.status, error.detail, headers=error.headers, **error.extra)
 
     async def http(request: Request, error: HTTPException) -> Response:
@@ -118,7 +118,7 @@ def _handlers(say: Said) -> dict[type[Exception], Any]:
         return say(request, 422, "A text holds characters that are none (a NUL, or half a surrogate pair).")
 
     return {
-        ProblemError: told,
+        ProblemError: problem,
         HTTPException: http,
         RequestValidationError: misfit,
         RenewalError: users_mistake,

@@ -23,6 +23,7 @@ from serving.api.shapes import (
 from serving.api.shapes import Problem as ProblemShape
 from serving.scoring.batch import hide_held_out
 from serving.security.auth import ALL_ROLES, Principal
+from serving.state import running_of
 
 SELLERS = ("sales", "admin")
 SCORERS = ("sales", "mlops", "admin")
@@ -45,10 +46,10 @@ def allow(*roles: str) -> Any:
     """A dependency that lets these roles in and gives the handler its principal."""
 
     async def principal(request: Request) -> Principal:
-        found = request.app.state.running.door.admit(request)
-        if found.role not in roles:
-            raise ProblemError(403, f"A {found.role} key may not do this; it takes {' or '.join(roles)}.")
-        return found
+        admitted = running_of(request).door.admit(request)
+        if admitted.role not in roles:
+            raise ProblemError(403, f"A {admitted.role} key may not do this; it takes {' or '.join(roles)}.")
+        return admitted
 
     principal.roles = roles  # type: ignore[attr-defined]  # the documentation tells who may
     return Depends(principal)
@@ -74,7 +75,7 @@ async def livez() -> dict[str, str]:
 @router.get("/readyz", tags=["health"])
 async def readyz(request: Request) -> Response:
     """Whether models and store are open; which model versions are held."""
-    running = request.app.state.running
+    running = running_of(request)
     return answer({"status": "ready", "models": running.models.versions()})
 
 
@@ -87,9 +88,9 @@ async def description(request: Request, principal: Anybody) -> Response:
 @router.get("/metrics", tags=["health"], response_class=PlainTextResponse)
 async def metrics(request: Request, principal: Keeper) -> Response:
     """Counts and times, and what monitoring found last, in Prometheus' text format."""
-    running = request.app.state.running
-    found = await run_in_threadpool(exposition, running.store)
-    return Response(running.metrics.text() + found, media_type="text/plain; version=0.0.4")
+    running = running_of(request)
+    store_metrics = await run_in_threadpool(exposition, running.store)
+    return Response(running.metrics.text() + store_metrics, media_type="text/plain; version=0.0.4")
 
 
 @router.post("/v1/renewals/score", response_model=Answer, tags=["score"])
@@ -105,7 +106,7 @@ async def score_opportunities(body: OpportunitiesAsked, request: Request, princi
 
 
 async def _score(request: Request, principal: Principal, kind: str, ids: list[str], as_of: Any) -> Response:
-    running = request.app.state.running
+    running = running_of(request)
     if len(ids) <= _INLINE_ROWS and as_of is None:
         rows = running.live.stored(kind, ids, principal)
     else:
@@ -119,7 +120,7 @@ async def _score(request: Request, principal: Principal, kind: str, ids: list[st
 @router.post("/v1/score/records", response_model=Answer, tags=["score"])
 async def score_records(body: RecordsAsked, request: Request, principal: Scorer) -> Response:
     """Score the caller's own rows; nothing is stored."""
-    running = request.app.state.running
+    running = running_of(request)
     rows = await run_in_threadpool(running.live.records, body.model, body.crm, body.as_of)
     held = running.models.need(body.model)
     running.metrics.scored.labels(body.model, held.version).inc(len(rows))
@@ -129,11 +130,11 @@ async def score_records(body: RecordsAsked, request: Request, principal: Scorer)
 @router.post("/v1/events", response_model=Taken, tags=["events"])
 async def take_events(body: EventsSent, request: Request, principal: Seller) -> Response:
     """Store what just happened, once, and score the accounts concerned anew before answering."""
-    running = request.app.state.running
-    told = await run_in_threadpool(running.live.arrivals.take, body.table, body.rows, principal)
-    if told["alerts"]:
+    running = running_of(request)
+    result = await run_in_threadpool(running.live.arrivals.take, body.table, body.rows, principal)
+    if result["alerts"]:
         running.deliveries.wake()
-    return answer(told)
+    return answer(result)
 
 
 @router.get("/v1/renewals", response_model=Listed, tags=["lists"])
@@ -183,7 +184,7 @@ async def _listed(
     limit: int,
     cursor: str | None,
 ) -> Response:
-    store = request.app.state.running.store
+    store = running_of(request).store
     narrowed = narrow(principal, wanted)
     page = await run_in_threadpool(store.scores, kind, **narrowed, order=order, limit=limit, cursor=cursor)
     totals = await run_in_threadpool(store.score_totals, kind, **narrowed)
@@ -198,10 +199,10 @@ def narrow(principal: Principal, wanted: dict[str, Any]) -> dict[str, Any]:
         ProblemError: 403 where another owner's or region's rows are asked for.
     """
     narrowed = {name: value for name, value in wanted.items() if value}
-    for name, own in (("owner", principal.owner_id), ("region", principal.region)):
-        if own is None:
+    for name, scope_value in (("owner", principal.owner_id), ("region", principal.region)):
+        if scope_value is None:
             continue
-        if narrowed.get(name, own) != own:
-            raise ProblemError(403, f"This key sees {name} {own!r} only.")
-        narrowed[name] = own
+        if narrowed.get(name, scope_value) != scope_value:
+            raise ProblemError(403, f"This key sees {name} {scope_value!r} only.")
+        narrowed[name] = scope_value
     return narrowed

@@ -13,6 +13,7 @@ from serving.api.routes import ERRORS, answer
 from serving.api.shapes import Body
 from serving.live.asking import request_of
 from serving.security.auth import Principal
+from serving.state import Running, running_of
 
 CUSTOMER = Principal("survey", "sales", "a customer")
 """Who an answer is stored as: the signed link says for which account it may be."""
@@ -30,12 +31,12 @@ class SurveyAnswer(Body):
 @router.post("/v1/surveys/answer", tags=["events"])
 async def survey_answer(body: SurveyAnswer, request: Request) -> Response:
     """Take a customer's answer, by the link it was sent; the first answer stays. No key is asked for."""
-    running = request.app.state.running
+    running = running_of(request)
     running.door.pace_address(request)
     return answer(await run_in_threadpool(taken, running, body.token, body.score))
 
 
-def asked_by(running: Any, token: str) -> dict[str, Any]:
+def asked_by(running: Running, token: str) -> dict[str, Any]:
     """The request a token was made for.
 
     Raises:
@@ -48,7 +49,7 @@ def asked_by(running: Any, token: str) -> dict[str, Any]:
     return dict(row)
 
 
-def taken(running: Any, token: str, score: float) -> dict[str, Any]:
+def taken(running: Running, token: str, score: float) -> dict[str, Any]:
     """Store an answer and score the customer anew; said twice, it is stored once, as it was said first.
 
     Returns:

@@ -13,6 +13,7 @@ from serving.api.problems import ProblemError
 from serving.api.routes import ERRORS, Seller, answer
 from serving.api.shapes import Body
 from serving.security.auth import Principal
+from serving.state import Running, running_of
 
 router = APIRouter(responses=ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
 
@@ -57,7 +58,7 @@ class TaskMoved(BaseModel):
 @router.get("/v1/tasks", response_model=TasksShown, tags=["plan"])
 async def tasks(request: Request, principal: Seller) -> Response:
     """Open tasks within the caller's scope."""
-    return answer({"tasks": await run_in_threadpool(seen_tasks, request.app.state.running, principal)})
+    return answer({"tasks": await run_in_threadpool(seen_tasks, running_of(request), principal)})
 
 
 @router.post("/v1/tasks/{task_id}/{step}", response_model=TaskMoved, tags=["plan"])
@@ -69,11 +70,11 @@ async def move_task(
     step: Annotated[Literal["start", "done", "drop"], Path(description="start, done or drop.")],
 ) -> Response:
     """Take a task up, say what came of it, or drop it; the next step opens by itself."""
-    running = request.app.state.running
+    running = running_of(request)
     return answer(await run_in_threadpool(moved, running, principal, task_id, step, body.result))
 
 
-def seen_tasks(running: Any, principal: Principal) -> list[dict[str, Any]]:
+def seen_tasks(running: Running, principal: Principal) -> list[dict[str, Any]]:
     """Open tasks about accounts that the visitor may see."""
     rows = running.store.tasks(is_open=True)
     shown = list(TaskShown.model_fields)
@@ -84,7 +85,7 @@ def seen_tasks(running: Any, principal: Principal) -> list[dict[str, Any]]:
     ]
 
 
-def moved(running: Any, principal: Principal, task_id: str, step: str, result: str) -> dict[str, Any]:
+def moved(running: Running, principal: Principal, task_id: str, step: str, result: str) -> dict[str, Any]:
     """A task one step on.
 
     Raises:
@@ -99,5 +100,5 @@ def moved(running: Any, principal: Principal, task_id: str, step: str, result: s
         return {"task_id": task_id, "state": "started", "next": None}
     dropped = step == "drop"
     following = finish_task(running.store, running.settings, task_id, who, result, is_dropped=dropped)
-    running.store.audit(who, f"task {step}", task_id, {"playbook": rows[0]["playbook"]})
+    running.store.audit.record(who, f"task {step}", task_id, {"playbook": rows[0]["playbook"]})
     return {"task_id": task_id, "state": "dropped" if dropped else "done", "next": following}

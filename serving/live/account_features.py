@@ -57,19 +57,19 @@ class Ground:
         """Work out what the first answer would wait for."""
         if len(self.subjects):
             first = self.subjects[0]["account_id"]
-            self.features(self.seen(first, self.crm.until), {})
+            self.features(self.subjects_at(first, self.crm.until), {})
 
     @cached_property
     def open_subjects(self) -> pd.DataFrame:
         """Snapshots of what runs at the end of the data, sorted by account."""
-        found = to_score(self.crm, self.kind, self.crm.until)
-        return found.sort_values("account_id", kind="stable", ignore_index=True)
+        snapshots = to_score(self.crm, self.kind, self.crm.until)
+        return snapshots.sort_values("account_id", kind="stable", ignore_index=True)
 
     @cached_property
     def subjects(self) -> list[dict[str, Any]]:
         """The same as rows that lack but their scores, with names people know."""
-        known = about(self.crm, self.kind, self.open_subjects)
-        return records(subject_rows(self.open_subjects, known, self.kind))
+        details = about(self.crm, self.kind, self.open_subjects)
+        return records(subject_rows(self.open_subjects, details, self.kind))
 
     @cached_property
     def _accounts(self) -> np.ndarray:
@@ -84,7 +84,7 @@ class Ground:
         created = frame.drop_duplicates("opportunity_id").set_index("opportunity_id")["created_at"]
         return created.reindex(self.open_subjects["opportunity_id"]).to_numpy("datetime64[us]")
 
-    def seen(self, account_id: str, as_of: pd.Timestamp) -> Seen:
+    def subjects_at(self, account_id: str, as_of: pd.Timestamp) -> Seen:
         """An account's open subjects at `as_of`, which is not before the end of the data."""
         low, high = np.searchsorted(self._accounts, [account_id, account_id + "\0"])
         places = np.arange(low, high)
@@ -96,22 +96,22 @@ class Ground:
         return Seen(account_id, places, as_of, days)
 
     def features(
-        self, seen: Seen, arrived: Mapping[str, pa.Table], restate: Restate | None = None
+        self, account_subjects: Seen, arrived: Mapping[str, pa.Table], restate: Restate | None = None
     ) -> Columns:
         """Feature rows of one account's subjects, with what arrived since the load.
 
         Args:
-            seen: the subjects, m.
+            account_subjects: the subjects, m.
             arrived: table → clean rows of that account.
             restate: table → what makes of its rows those of an imagined past (arrived ones among them).
         """
         restate = restate or {}
-        tables = self.stored.rows(seen.account_id)
+        tables = self.stored.rows(account_subjects.account_id)
         for table in {*arrived, *restate} & set(tables):
             rows = _with_arrivals(tables[table], arrived.get(table), TABLES[table].key)
             tables[table] = restate[table](rows) if table in restate else rows
-        ledger = ledger_of(tables, self.work, [seen.account_id])
-        return live_rows(self.work.plan, self.work.columns, ledger, self._asked(seen))
+        ledger = ledger_of(tables, self.work, [account_subjects.account_id])
+        return live_rows(self.work.plan, self.work.columns, ledger, self._asked(account_subjects))
 
     @cached_property
     def _snapshots(self) -> pa.Table:
@@ -126,19 +126,21 @@ class Ground:
     @cached_property
     def _industries(self) -> pa.Table:
         """The subjects' industries, if the CRM tells them: a table of one column, or of none."""
-        found = {} if self._peers is None else self._peers.industries(columns_of(self._snapshots))
-        named = found.get("industry")
+        columns = {} if self._peers is None else self._peers.industries(columns_of(self._snapshots))
+        named = columns.get("industry")
         return pa.table({"industry": pa.array(texts(named), pa.string())} if isinstance(named, Coded) else {})
 
-    def _asked(self, seen: Seen) -> Columns:
+    def _asked(self, account_subjects: Seen) -> Columns:
         """The subjects as the kernel takes them, with what spans accounts."""
-        own = pa.array(seen.places)
-        asked: dict[str, Column] = dict(columns_of(self._snapshots.take(own)))
+        places = pa.array(account_subjects.places)
+        snapshots: dict[str, Column] = dict(columns_of(self._snapshots.take(places)))
         if self._industries.num_columns:
-            asked |= columns_of(self._industries.take(own))
-        asked["as_of"] = np.full(len(own), seen.as_of.as_unit("us").value // 1_000, np.int64)
-        asked["lead_days"] = seen.lead_days
-        return asked if self._peers is None else {**asked, **self._peers.rows(asked)}
+            snapshots |= columns_of(self._industries.take(places))
+        snapshots["as_of"] = np.full(
+            len(places), account_subjects.as_of.as_unit("us").value // 1_000, np.int64
+        )
+        snapshots["lead_days"] = account_subjects.lead_days
+        return snapshots if self._peers is None else {**snapshots, **self._peers.rows(snapshots)}
 
 
 def grounds(crm: Crm) -> dict[str, Ground]:

@@ -86,7 +86,7 @@ def _event_id(table: str, row: Mapping[str, Any]) -> str:
 
 def _arrived(store: Store, connection: Connection, account: str) -> list[dict[str, Any]]:
     """Contacts of an account that arrived live: whoever opted out since the CRM was read is asked no more."""
-    events = store.events("contacts", account_id=account, connection=connection)
+    events = store.events.read("contacts", account_id=account, connection=connection)
     return [event["payload"] for event in events]
 
 

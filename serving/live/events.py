@@ -70,11 +70,11 @@ class People:
 
     def unwelcome(self, account: str | None, principal: Principal) -> str | None:
         """Why a row about an account is refused, None where it is not."""
-        known = self.accounts.get(account or "")
-        if known is not None and principal.sees(known):
+        account_row = self.accounts.get(account or "")
+        if account_row is not None and principal.sees(account_row):
             return None
-        told = f"there is no account {account!r} in the CRM" if account else "is missing"
-        return f"account_id: {told}"
+        reason = f"there is no account {account!r} in the CRM" if account else "is missing"
+        return f"account_id: {reason}"
 
 
 def people_of(crm: Crm, settings: Settings) -> People:
@@ -98,12 +98,14 @@ def contacts_of(crm: Crm) -> dict[str, list[dict[str, Any]]]:
 
 def account_of(crm: Crm) -> dict[str, dict[str, str]]:
     """For contracts, opportunities and leads: id → account."""
-    found = {}
+    accounts_by_column = {}
     for column, table in OWNERS.items():
         if crm.has(table, column, "account_id"):
             rows = crm.arrow(table, [column, "account_id"])
-            found[column] = dict(zip(rows[column].to_pylist(), rows["account_id"].to_pylist(), strict=True))
-    return found
+            accounts_by_column[column] = dict(
+                zip(rows[column].to_pylist(), rows["account_id"].to_pylist(), strict=True)
+            )
+    return accounts_by_column
 
 
 KEYLESS = "_row"
@@ -134,8 +136,8 @@ NOTHING = Arrived(frozenset(), {})
 class Arrivals:
     """Takes events in, one request at a time; the CRM they are added to is the one that was ingested last."""
 
-    def __init__(self, settings: Settings, store: Store, models: HeldModels, kept: KeptScores) -> None:
-        self.settings, self.store, self.models, self.kept = settings, store, models, kept
+    def __init__(self, settings: Settings, store: Store, models: HeldModels, score_cache: KeptScores) -> None:
+        self.settings, self.store, self.models, self.score_cache = settings, store, models, score_cache
         self._reader = Reader()
         self._stands = Standing(None, pd.Timestamp(0), {})
         self._rules = rules_of(settings)
@@ -160,28 +162,32 @@ class Arrivals:
         people = self._people_now()
         self._grounds_now()
         with self._turn:
-            own = [{**row, "account_id": people.account(row)} for row in rows]
-            read, faults = self._reader.read(table, own)
+            event_rows = [{**row, "account_id": people.account(row)} for row in rows]
+            read, faults = self._reader.read(table, event_rows)
             refused = [
                 {"row": at, "why": why}
-                for at, row in enumerate(own)
+                for at, row in enumerate(event_rows)
                 if (why := faults[at] or people.unwelcome(row["account_id"], principal))
             ]
             no = {one["row"] for one in refused}
-            places = [at for at in range(len(own)) if at not in no]
-            accounts = list(dict.fromkeys(own[at]["account_id"] for at in places))
+            places = [at for at in range(len(event_rows)) if at not in no]
+            accounts = list(dict.fromkeys(event_rows[at]["account_id"] for at in places))
             try:
                 with writing(self.store.engine) as connection:
-                    counts, conflicts = self._store(connection, table, [own[at] for at in places], places)
+                    counts, conflicts = self._store(
+                        connection, table, [event_rows[at] for at in places], places
+                    )
                     fresh = [row for account in accounts for row in self._score(connection, account)]
                     stays = no | {one["row"] for one in conflicts}
-                    happened = [own[at] for at in range(len(own)) if at not in stays]
+                    happened = [event_rows[at] for at in range(len(event_rows)) if at not in stays]
                     requests_for(self.store, connection, self._rules, table, happened, people.contacts)
             except BaseException:
                 self._arrived.clear()  # it may hold events that are not stored after all
                 raise
             for kind in SUBJECTS:
-                self.kept.forget_subjects(kind, [row["subject_id"] for row in fresh if row["kind"] == kind])
+                self.score_cache.forget_subjects(
+                    kind, [row["subject_id"] for row in fresh if row["kind"] == kind]
+                )
             alerts = self._alerts(people, table, read, places, fresh)
             if alerts:
                 begin_tasks(self.store, self.settings)
@@ -212,7 +218,7 @@ class Arrivals:
                 yield None
                 return
             arrived = self._live_events(connection, account_id)
-            yield ground, ground.seen(account_id, self._as_of(arrived)), arrived.tables
+            yield ground, ground.subjects_at(account_id, self._as_of(arrived)), arrived.tables
 
     def look(self) -> None:
         """Make the CRM that was ingested last ready, if it is another; the one before answers meanwhile.
@@ -225,11 +231,11 @@ class Arrivals:
             return
         with self._preparing, opened(self.settings) as crm:
             if crm.folder != self._stands.folder:
-                made = grounds(crm)
-                for ground in made.values():
+                new_grounds = grounds(crm)
+                for ground in new_grounds.values():
                     ground.warm()
                 with self._turn:
-                    self._stands = Standing(crm.folder, crm.until, made)
+                    self._stands = Standing(crm.folder, crm.until, new_grounds)
                     self._arrived.clear()
 
     def _grounds_now(self) -> None:
@@ -256,12 +262,12 @@ class Arrivals:
         counts, conflicts = {"stored": 0, "repeated": 0}, []
         for at, row in zip(places, rows, strict=True):
             named = row if key != KEYLESS else {**row, KEYLESS: _digest(row)}
-            told = self.store.record_events(
+            result = self.store.events.record(
                 table, [json.loads(json.dumps(named, default=str))], key, connection
             )
-            counts["stored"] += told["new"]
-            counts["repeated"] += told["repeated"]
-            if told["conflicting"]:
+            counts["stored"] += result["new"]
+            counts["repeated"] += result["repeated"]
+            if result["conflicting"]:
                 conflicts.append(
                     {"row": at, "why": f"{key}: {row[key]!r} is stored with other content, and stays"}
                 )
@@ -270,20 +276,22 @@ class Arrivals:
     def _score(self, connection: Connection, account_id: str) -> list[dict[str, Any]]:
         arrived = self._live_events(connection, account_id)
         as_of = self._as_of(arrived)
-        told = {"as_of": as_of.to_pydatetime(), "held_out": account_id in self._people.held_out}
+        shared = {"as_of": as_of.to_pydatetime(), "held_out": account_id in self._people.held_out}
         fresh: list[dict[str, Any]] = []
         for kind, ground in self._stands.grounds.items():
             loaded = self.models.get(kind)
-            seen = ground.seen(account_id, as_of)
-            if loaded is None or not len(seen.places):
+            account_subjects = ground.subjects_at(account_id, as_of)
+            if loaded is None or not len(account_subjects.places):
                 continue
-            X = ground.features(seen, arrived.tables)
+            X = ground.features(account_subjects, arrived.tables)
             subjects = [
-                {**ground.subjects[place], **told, "lead_days": None if np.isnan(days) else days}
-                for place, days in zip(seen.places.tolist(), seen.lead_days.tolist(), strict=True)
+                {**ground.subjects[place], **shared, "lead_days": None if np.isnan(days) else days}
+                for place, days in zip(
+                    account_subjects.places.tolist(), account_subjects.lead_days.tolist(), strict=True
+                )
             ]
             rows = scored_rows(loaded, subjects, X)
-            self.store.write_rows(
+            self.store.scores.write_rows(
                 kind,
                 rows,
                 feature_table(X, loaded.model.features, len(rows)),
@@ -292,27 +300,27 @@ class Arrivals:
                 connection=connection,
             )
             ids = [row["subject_id"] for row in rows]
-            fresh += self.store.scores(kind, ids=ids, connection=connection).rows
+            fresh += self.store.scores.page(kind, ids=ids, connection=connection).rows
         return fresh
 
     def _live_events(self, connection: Connection, account_id: str) -> Arrived:
         """What arrived live about an account; what was read before is not read again."""
-        found = self._arrived.pop(account_id, NOTHING)
+        arrived = self._arrived.pop(account_id, NOTHING)
         by_table: dict[str, list[dict[str, Any]]] = {}
-        events = self.store.events(account_id=account_id, connection=connection)
+        events = self.store.events.read(account_id=account_id, connection=connection)
         for event in events:
-            if event["event_id"] not in found.numbers:
+            if event["event_id"] not in arrived.numbers:
                 by_table.setdefault(event["crm_table"], []).append(event["payload"])
-        tables = dict(found.tables)
+        tables = dict(arrived.tables)
         for table, rows in by_table.items():
             read = self._reader.read(table, rows)[0]
             both = [tables[table], read] if table in tables else [read]
             tables[table] = pa.concat_tables(both, promote_options="default")
-        found = Arrived(frozenset(event["event_id"] for event in events), tables)
-        self._arrived[account_id] = found
+        arrived = Arrived(frozenset(event["event_id"] for event in events), tables)
+        self._arrived[account_id] = arrived
         while len(self._arrived) > MOST_ACCOUNTS:
             self._arrived.popitem(last=False)
-        return found
+        return arrived
 
     def _as_of(self, arrived: Arrived) -> pd.Timestamp:
         """Just after the newest thing known: the end of the data, or a live event that has happened."""
@@ -336,8 +344,8 @@ class Arrivals:
             answers = [{**owner, **row} for owner, row in zip(owners, rows, strict=True)]
             opened_now += survey_alerts(self.store, self.settings, answers)
         for kind in SUBJECTS:
-            own = [row for row in fresh if row["kind"] == kind]
-            opened_now += risk_alerts(self.store, self.settings, kind, own)
+            kind_rows = [row for row in fresh if row["kind"] == kind]
+            opened_now += risk_alerts(self.store, self.settings, kind, kind_rows)
         return opened_now
 
 
@@ -347,8 +355,8 @@ def feature_table(X: Columns, names: Sequence[str], rows: int) -> pa.Table:
     for name in names:
         values = X.get(name)
         given = [None] * rows if values is None else texts(values) if isinstance(values, Coded) else values
-        made = pa.array(given, from_pandas=True)
-        columns[name] = pa.nulls(rows) if made.null_count == rows else made
+        array = pa.array(given, from_pandas=True)
+        columns[name] = pa.nulls(rows) if array.null_count == rows else array
     return pa.table(columns)
 
 

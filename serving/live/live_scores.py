@@ -12,7 +12,7 @@ from features.crm.contract import SUBJECTS
 from features.crm.load import from_rows, opened
 from features.errors import RenewalError
 from features.settings import Settings
-from features.snapshots import asked, impossible, to_score
+from features.snapshots import impossible, snapshots_for, to_score
 from monitoring.store import Store
 from monitoring.store.database import records as plain_rows
 from serving.api.problems import ProblemError
@@ -33,13 +33,13 @@ class Live:
 
     def __init__(self, settings: Settings, store: Store, models: HeldModels) -> None:
         self.settings, self.store, self.models = settings, store, models
-        self.kept = KeptScores(store)
-        self.arrivals = Arrivals(settings, store, models, self.kept)
+        self.score_cache = KeptScores(store)
+        self.arrivals = Arrivals(settings, store, models, self.score_cache)
         self.look()
 
     def look(self) -> None:
         """Notice what another process has done: a run that wrote scores, a CRM that was ingested."""
-        self.kept.look()
+        self.score_cache.look()
         try:
             self.arrivals.look()
         except Exception:  # replaced or erased while it was read, perhaps: told, and looked at again
@@ -61,13 +61,13 @@ class Live:
         """
         loaded = self.models.need(kind)
         if as_of is None:
-            found = self.kept.ready(kind, ids, loaded)
+            rows_by_id = self.score_cache.ready(kind, ids, loaded)
         else:
-            found = self._as_they_stood(kind, ids, _naive(as_of), loaded)
+            rows_by_id = self._as_they_stood(kind, ids, _naive(as_of), loaded)
         then = "" if as_of is None else " at that moment, at which it must have begun and be undecided"
         return [
-            found[one].body
-            if one in found and principal.sees(found[one]._asdict())
+            rows_by_id[one].body
+            if one in rows_by_id and principal.sees(rows_by_id[one]._asdict())
             else _unknown(kind, one, then)
             for one in ids
         ]
@@ -78,7 +78,7 @@ class Live:
         with opened(self.settings) as crm:
             wanted = pd.DataFrame({ID_COLUMNS[kind]: list(dict.fromkeys(ids))})
             wanted["as_of"] = pd.Series([as_of] * len(wanted), dtype="datetime64[us]")
-            snapshots = asked(crm, kind, wanted)
+            snapshots = snapshots_for(crm, kind, wanted)
             snapshots = snapshots[snapshots["problem"].isna()]
             rows = self._scored(kind, crm, snapshots[impossible(crm, kind, snapshots).isna()], loaded)
         return {row[ID_COLUMNS[kind]]: ready(row) for row in rows}

@@ -86,4 +86,6 @@ def _written(settings: Settings) -> object:
     if not settings.mlflow_url.startswith("sqlite:") or not path:
         return None
     files = (Path(path), Path(f"{path}-wal"))
-    return [(told.st_mtime_ns, told.st_size) for file in files if file.is_file() and (told := file.stat())]
+    return [
+        (status.st_mtime_ns, status.st_size) for file in files if file.is_file() and (status := file.stat())
+    ]

@@ -43,30 +43,32 @@ class KeptScores:
 
     def ready(self, kind: str, ids: Sequence[str], loaded: Loaded) -> dict[str, Ready]:
         """The rows of these subjects by id, scored by `loaded`; those not in the list are left out."""
-        kept = self._rows.get((kind, str(loaded.version)), OrderedDict[str, Ready]())
-        found = {one: row for one in ids if (row := kept.get(one)) is not None}
-        if len(found) < len(ids):
-            found |= self._read(kind, [one for one in dict.fromkeys(ids) if one not in found], loaded)
-        return found
+        cached = self._rows.get((kind, str(loaded.version)), OrderedDict[str, Ready]())
+        ready_rows = {one: row for one in ids if (row := cached.get(one)) is not None}
+        if len(ready_rows) < len(ids):
+            ready_rows |= self._read(
+                kind, [one for one in dict.fromkeys(ids) if one not in ready_rows], loaded
+            )
+        return ready_rows
 
     def _read(self, kind: str, ids: list[str], loaded: Loaded) -> dict[str, Ready]:
         changes = self._changes
-        rows = self.store.scores(kind, ids=ids).rows if ids else []
+        rows = self.store.scores.page(kind, ids=ids).rows if ids else []
         stale = [row for row in rows if row["model_version"] != str(loaded.version)]
         if stale:
             fresh = {row[ID_COLUMNS[kind]]: row for row in self._scored_anew(kind, stale, loaded)}
             rows = [fresh.get(row[ID_COLUMNS[kind]], row) for row in rows]
-        made = {row[ID_COLUMNS[kind]]: ready(row) for row in rows}
+        ready_by_id = {row[ID_COLUMNS[kind]]: ready(row) for row in rows}
         with self._turn:
             if changes == self._changes:  # else these may be from before what was written meanwhile
                 mine = kind, str(loaded.version)
                 for other in [key for key in self._rows if key[0] == kind and key != mine]:
                     del self._rows[other]  # of a model that serves no more
-                kept = self._rows.setdefault(mine, OrderedDict())
-                kept.update(made)
-                while len(kept) > MOST_ROWS:
-                    kept.popitem(last=False)
-        return made
+                cached = self._rows.setdefault(mine, OrderedDict())
+                cached.update(ready_by_id)
+                while len(cached) > MOST_ROWS:
+                    cached.popitem(last=False)
+        return ready_by_id
 
     def _scored_anew(self, kind: str, rows: list[dict[str, Any]], loaded: Loaded) -> list[dict[str, Any]]:
         features = self._logged(kind)
@@ -79,7 +81,7 @@ class KeptScores:
     def _logged(self, kind: str) -> pd.DataFrame:
         """The last logged feature row of each subject."""
         if kind not in self._features:
-            logged = self.store.logged_features(kind)
+            logged = self.store.predictions.features(kind)
             newest = logged.sort_values("as_of", kind="stable").drop_duplicates("subject_id", keep="last")
             self._features[kind] = newest.set_index("subject_id")
         return self._features[kind]
@@ -89,9 +91,9 @@ class KeptScores:
         with self._turn:
             self._changes += 1
             for one in subjects:
-                for (of, _), kept in self._rows.items():
+                for (of, _), cached in self._rows.items():
                     if of == kind:
-                        kept.pop(one, None)
+                        cached.pop(one, None)
 
     def look(self) -> None:
         """Forget everything once a run has written or erased since the last look; live ones tell us."""

@@ -1,4 +1,4 @@
-"""One customer: odds over time, reasons, what would change them, customers like it, and what happened.
+"""One customer: probability over time, reasons, what would change them, customers like it, and what happened.
 
 What if we acted otherwise: a form of actions on a customer's page, and the answer as a piece of it.
 
@@ -28,6 +28,7 @@ from serving.precompute import similar_of
 from serving.scoring.batch import ID_COLUMNS, hide_held_out
 from serving.scoring.similar_contracts import Past, how_they_went, nearest, place_of
 from serving.security.auth import Principal
+from serving.state import Running, running_of
 
 LEVERS: tuple[dict[str, Any], ...] = (
     {"name": "contact_days_before", "words": "First contact, days before the end", "unit": " days",
@@ -50,14 +51,18 @@ def levers(row: dict[str, Any]) -> list[dict[str, Any]]:
     return [{**lever, "most": min(lever["most"], limits.get(lever["name"], 180))} for lever in LEVERS]
 
 
-def asked(running: Any, row: dict[str, Any], request: Request, principal: Principal) -> dict[str, Any] | None:
+def requested_what_if(
+    running: Running, row: dict[str, Any], request: Request, principal: Principal
+) -> dict[str, Any] | None:
     """The answer to the form in the address, where it is about this contract; else None."""
     if request.query_params.get("what_if") != row["subject_id"]:
         return None
-    return told(running, row["subject_id"], request, principal)
+    return what_if_result(running, row["subject_id"], request, principal)
 
 
-def told(running: Any, contract_id: str, request: Request, principal: Principal) -> dict[str, Any] | None:
+def what_if_result(
+    running: Running, contract_id: str, request: Request, principal: Principal
+) -> dict[str, Any] | None:
     """What the score would say and what the estimated effects are; None where nothing was changed.
 
     Raises:
@@ -79,15 +84,15 @@ def told(running: Any, contract_id: str, request: Request, principal: Principal)
 @router.get("/what-if/{contract_id:path}")
 async def piece(contract_id: str, request: Request, principal: Seller) -> Response:
     """The answer alone, for the script that moves the sliders."""
-    running = request.app.state.running
-    answer = await run_in_threadpool(told, running, contract_id, request, principal)
+    running = running_of(request)
+    answer = await run_in_threadpool(what_if_result, running, contract_id, request, principal)
     return render(request, "what_if.html", supposed=answer)
 
 
 _WHOSE = ("owner_id", "region")
 
 
-def alike(running: Any, row: dict[str, Any], principal: Principal) -> dict[str, Any]:
+def alike(running: Running, row: dict[str, Any], principal: Principal) -> dict[str, Any]:
     """The decided contracts most like a running one, and how they went.
 
     Args:
@@ -102,39 +107,39 @@ def alike(running: Any, row: dict[str, Any], principal: Principal) -> dict[str, 
     loaded = running.models.get("renewal")
     if loaded is None or row.get("held_out"):
         return {"why": "This contract is left unscored.", "comes": False}
-    told = running.worked_out.ask(similar_of(str(loaded.version)))
-    if told.value is None:
-        return {"why": told.why, "comes": told.comes}
-    past: Past = told.value
+    result = running.worked_out.ask(similar_of(str(loaded.version)))
+    if result.value is None:
+        return {"why": result.why, "comes": result.comes}
+    past: Past = result.value
     if past.version != str(loaded.version):
         return {"why": "The model has just changed; ask again in a minute.", "comes": True}
     at = _place(running, row)
     if at is None:
         return {"why": "The contract has no end date, or does not run any more.", "comes": False}
-    seen = np.ones(len(past.known), bool)
+    may_see = np.ones(len(past.contracts), bool)
     if principal.is_scoped:
-        seen = np.array(
+        may_see = np.array(
             [
                 principal.sees({str(name): one[name] for name in _WHOSE})
-                for one in past.known.to_dict("records")
+                for one in past.contracts.to_dict("records")
             ],
             bool,
         )
-    rows = nearest(past, at, float(row.get("lead_days") or np.nan), seen, str(row["account_id"]))
+    rows = nearest(past, at, float(row.get("lead_days") or np.nan), may_see, str(row["account_id"]))
     return {"rows": rows.to_dict("records"), **how_they_went(rows)}
 
 
-def _place(running: Any, row: dict[str, Any]) -> np.ndarray | None:
+def _place(running: Running, row: dict[str, Any]) -> np.ndarray | None:
     """(k,) where the contract lies as it stands now, live events included."""
     try:
-        with running.live.arrivals.standing("renewal", row["account_id"]) as stood:
-            if stood is None:
+        with running.live.arrivals.standing("renewal", row["account_id"]) as context:
+            if context is None:
                 return None
-            ground, seen, arrived = stood
-            ids = [ground.subjects[place]["contract_id"] for place in seen.places.tolist()]
+            ground, account_subjects, arrived = context
+            ids = [ground.subjects[place]["contract_id"] for place in account_subjects.places.tolist()]
             if row["contract_id"] not in ids:
                 return None
-            X = ground.features(seen, arrived)
+            X = ground.features(account_subjects, arrived)
     except RenewalError:  # scored straight from a folder: nothing was ingested to stand on
         return None
     return place_of(running.models.need("renewal").model, X)[ids.index(row["contract_id"])]
@@ -150,10 +155,10 @@ async def account(account_id: str, request: Request, principal: Seller) -> Respo
 
 
 def _page(account_id: str, request: Request, principal: Principal) -> Response:
-    running = request.app.state.running
+    running = running_of(request)
     rows = [hide_held_out(row) for row in of_account(running.store, account_id) if principal.sees(row)]
-    known, events = _from_crm(running, account_id)
-    if not rows and (known is None or not principal.sees(known)):
+    customer_row, events = _from_crm(running, account_id)
+    if not rows and (customer_row is None or not principal.sees(customer_row)):
         raise ProblemError(404, f"There is no customer {account_id!r}.")
     name = next((row["account_name"] for row in rows if row.get("account_name")), None)
     as_of = max((row["as_of"] for row in rows if row["as_of"]), default=None)
@@ -162,47 +167,47 @@ def _page(account_id: str, request: Request, principal: Principal) -> Response:
         request,
         "account.html",
         account_id=account_id,
-        name=name or (known or {}).get("name") or account_id,
-        known=known or {},
+        name=name or (customer_row or {}).get("name") or account_id,
+        known=customer_row or {},
         subjects=[_subject(running, row, request, principal) for row in rows],
         events=events,
         as_of=as_of,
         actions=ACTIONS,
         done=_done(store, {row["subject_id"] for row in rows}),
-        alerts=[each for each in store.alerts(state="standing") if each["account_id"] == account_id],
+        alerts=[each for each in store.alerts.read(state="standing") if each["account_id"] == account_id],
         noted=request.query_params.get("noted"),
     )
 
 
-def _subject(running: Any, row: dict[str, Any], request: Request, principal: Principal) -> dict[str, Any]:
+def _subject(running: Running, row: dict[str, Any], request: Request, principal: Principal) -> dict[str, Any]:
     """A contract or deal with all that is told of it; what-if and likeness are told of contracts."""
     kind, subject = row["kind"], row["subject_id"]
     history = histories(running.store, kind, [subject]).get(subject, [])
-    told = {
+    facts = {
         **row,
         "history": [] if row.get("held_out") else history,
         "own": _own(running.store, kind, subject),
     }
     if kind != "renewal" or row.get("problem"):
-        return told
+        return facts
     return {
-        **told,
+        **facts,
         "window": contact_window(running, row),
         "levers": levers(row),
-        "supposed": asked(running, row, request, principal),
+        "supposed": requested_what_if(running, row, request, principal),
         "alike": alike(running, row, principal),
     }
 
 
-def _own(store: Any, kind: str, subject: str) -> list[dict[str, Any]]:
-    """The team's own odds, newest first."""
-    made = store.overrides(kind)
-    return made[made["subject_id"] == subject].iloc[::-1].to_dict("records")
+def _own(store: Store, kind: str, subject: str) -> list[dict[str, Any]]:
+    """The team's overrides, newest first."""
+    overrides = store.judgements.overrides(kind)
+    return overrides[overrides["subject_id"] == subject].iloc[::-1].to_dict("records")
 
 
-def _from_crm(running: Any, account_id: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+def _from_crm(running: Running, account_id: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     """The customer as the ingested CRM has it, and what happened; nothing where none was ingested."""
-    live = running.store.events(account_id=account_id)
+    live = running.store.events.read(account_id=account_id)
     try:
         with opened(running.settings) as crm:
             return customer(crm, account_id), happened(crm, account_id, live)
@@ -210,8 +215,8 @@ def _from_crm(running: Any, account_id: str) -> tuple[dict[str, Any] | None, lis
         return None, happened(None, account_id, live)
 
 
-def _done(store: Any, subjects: set[str]) -> list[dict[str, Any]]:
-    taken = store.actions("renewal"), store.actions("win")
+def _done(store: Store, subjects: set[str]) -> list[dict[str, Any]]:
+    taken = store.judgements.actions("renewal"), store.judgements.actions("win")
     rows = [row for frame in taken for row in frame.to_dict("records") if row["subject_id"] in subjects]
     return sorted(rows, key=lambda row: row["taken_at"], reverse=True)
 
@@ -220,15 +225,15 @@ def _done(store: Any, subjects: set[str]) -> list[dict[str, Any]]:
 async def act(kind: str, subject_id: str, request: Request, principal: Seller) -> Response:
     """Note what the team did: scores change what people do, and monitoring has to know."""
     fields = await checked_form(request)
-    store = request.app.state.running.store
-    rows = store.scores(kind, ids=[subject_id]).rows if kind in ID_COLUMNS else []
+    store = running_of(request).store
+    rows = store.scores.page(kind, ids=[subject_id]).rows if kind in ID_COLUMNS else []
     if not rows or not principal.sees(rows[0]):
         raise ProblemError(404, f"There is no {subject_id!r} among what runs.")
     if fields.get("action") not in ACTIONS:
         raise ProblemError(422, f"The action should be one of {', '.join(ACTIONS)}.")
     who, account_id = principal.label or principal.key_id, rows[0]["account_id"]
     details = {"note": fields.get("note", "").strip()[:2_000]} if fields.get("note", "").strip() else None
-    store.record_action(
+    store.judgements.record_action(
         kind, subject_id, fields["action"], account_id=account_id, taken_by=who, details=details
     )
     return RedirectResponse(url(f"/accounts/{account_id}", noted=1), 303)

@@ -34,13 +34,13 @@ async def docs(request: Request, principal: Anybody) -> Response:
     roles = {(route.path, method): who for route, method, who in _admitted(request.app.routes)}
     base = str(request.base_url).rstrip("/")
     routes = [
-        _route(base, path, method, told, shapes, roles.get((path, method), ()))
+        _route(base, path, method, operation, shapes, roles.get((path, method), ()))
         for path, methods in description["paths"].items()
-        for method, told in methods.items()
+        for method, operation in methods.items()
     ]
-    known = [tag for tag in TAGS if any(route["tag"] == tag for route in routes)]
+    known_tags = [tag for tag in TAGS if any(route["tag"] == tag for route in routes)]
     others = sorted({route["tag"] for route in routes} - set(TAGS))
-    tags = {tag: TAGS.get(tag, tag.capitalize()) for tag in [*known, *others]}
+    tags = {tag: TAGS.get(tag, tag.capitalize()) for tag in [*known_tags, *others]}
     return render(request, "docs.html", routes=routes, tags=tags, base=base)
 
 
@@ -51,8 +51,8 @@ def _admitted(routes: Sequence[BaseRoute]) -> Iterator[tuple[APIRoute, str, tupl
         if included is not None:
             yield from _admitted(included.routes)
         elif isinstance(route, APIRoute):
-            asked = (getattr(one.call, "roles", ()) for one in route.dependant.dependencies)
-            who = next((roles for roles in asked if roles), ())
+            role_lists = (getattr(one.call, "roles", ()) for one in route.dependant.dependencies)
+            who = next((roles for roles in role_lists if roles), ())
             for method in route.methods or ():
                 yield route, method.lower(), who
 
@@ -61,22 +61,24 @@ def _route(
     base: str,
     path: str,
     method: str,
-    told: Mapping[str, Any],
+    operation: Mapping[str, Any],
     shapes: Mapping[str, Any],
     roles: tuple[str, ...],
 ) -> dict[str, Any]:
-    bodies = told.get("requestBody", {}).get("content", {})
+    bodies = operation.get("requestBody", {}).get("content", {})
     body = bodies.get("application/json", {}).get("schema")
-    fine = told["responses"].get("200", {}).get("content", {}).get("application/json", {}).get("schema")
+    fine = operation["responses"].get("200", {}).get("content", {}).get("application/json", {}).get("schema")
     return {
         "id": re.sub(r"\W+", "-", f"{method}{path}").strip("-"),
         "path": path,
         "method": method.upper(),
-        "tag": told.get("tags", ["other"])[0],
-        "words": [_marked(part) for part in told.get("description", "").split("\n\n")],
+        "tag": operation.get("tags", ["other"])[0],
+        "words": [_marked(part) for part in operation.get("description", "").split("\n\n")],
         "roles": roles,
-        "parameters": [_parameter(each) for each in told.get("parameters", [])],
-        "curl": _curl(base + _filled(path, told), method, _shown(body, shapes), list(bodies), bool(roles)),
+        "parameters": [_parameter(each) for each in operation.get("parameters", [])],
+        "curl": _curl(
+            base + _filled(path, operation), method, _shown(body, shapes), list(bodies), bool(roles)
+        ),
         "answer": _shown(fine, shapes),
     }
 
@@ -93,10 +95,10 @@ def _curl(address: str, method: str, body: str, kinds: list[str], is_keyed: bool
     return " \\\n  ".join(parts)
 
 
-def _filled(path: str, told: Mapping[str, Any]) -> str:
+def _filled(path: str, operation: Mapping[str, Any]) -> str:
     """The address with the examples of its parameters."""
     query = {}
-    for each in told.get("parameters", []):
+    for each in operation.get("parameters", []):
         examples = each.get("schema", {}).get("examples") or each.get("examples") or []
         if each["in"] == "path" and examples:
             path = path.replace(f"{{{each['name']}}}", quote(str(examples[0])))
@@ -114,16 +116,16 @@ def _marked(text: str) -> Markup:
     return Markup("").join(marked)
 
 
-def _parameter(told: dict[str, Any]) -> dict[str, Any]:
-    schema = told.get("schema", {})
+def _parameter(parameter: dict[str, Any]) -> dict[str, Any]:
+    schema = parameter.get("schema", {})
     choices: list[str] = next(
         (one["enum"] for one in [schema, *schema.get("anyOf", [])] if "enum" in one), []
     )
     one_of = "One of " + ", ".join(f"`{choice}`" for choice in choices) + "." if choices else ""
     default = schema.get("default")
     return {
-        "name": told["name"],
-        "words": _marked(" ".join(filter(None, [told.get("description", ""), one_of]))),
+        "name": parameter["name"],
+        "words": _marked(" ".join(filter(None, [parameter.get("description", ""), one_of]))),
         "default": ""
         if default is None
         else json.dumps(default)

@@ -19,18 +19,18 @@ DOT = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}"><title>{}</title
 BOX = Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>')
 
 
-def chart(parts: Sequence[Markup], title: str, told: str, height: int = HEIGHT) -> Markup:
+def chart(parts: Sequence[Markup], title: str, description: str, height: int = HEIGHT) -> Markup:
     """Parts as one picture with a name and a description that are read aloud."""
     drawn = Markup("").join(parts)
-    name = f"c{zlib.crc32(f'{title}{told}{drawn}'.encode()):08x}"
+    name = f"c{zlib.crc32(f'{title}{description}{drawn}'.encode()):08x}"
     return Markup(
         '<svg class="chart" viewBox="0 0 {0} {1}" role="img" aria-labelledby="{2}t {2}d">'
         '<title id="{2}t">{3}</title><desc id="{2}d">{4}</desc>{5}</svg>'
-    ).format(WIDTH, height, name, title, told, drawn)
+    ).format(WIDTH, height, name, title, description, drawn)
 
 
 def odds_over_time(points: Sequence[Mapping[str, Any]]) -> Markup:
-    """Odds with their interval at each moment scored.
+    """Probabilities with their intervals at each moment scored.
 
     Args:
         points: `as_of`, `probability`, `low`, `high`; oldest first, each dated.
@@ -48,8 +48,10 @@ def odds_over_time(points: Sequence[Mapping[str, Any]]) -> Markup:
         for (px, py), point in zip(middle, points, strict=True)
     ]
     first, last = points[0], points[-1]
-    told = "; ".join(f"{_day(point['as_of'])}: {_odds(point, 'probability')}" for point in (first, last))
-    return chart(parts, "Odds over time with their 90 % interval", told)
+    description = "; ".join(
+        f"{_day(point['as_of'])}: {_odds(point, 'probability')}" for point in (first, last)
+    )
+    return chart(parts, "Probability over time with their 90 % interval", description)
 
 
 def buckets(rows: Sequence[Mapping[str, Any]], title: str, axis: str) -> Markup:
@@ -60,8 +62,10 @@ def buckets(rows: Sequence[Mapping[str, Any]], title: str, axis: str) -> Markup:
         title: name of the chart.
         axis: what the buckets are.
     """
-    known = [value for row in rows for value in (row["low"], row["high"], row["raw"]) if value is not None]
-    first, last = limits_of(known)
+    known_values = [
+        value for row in rows for value in (row["low"], row["high"], row["raw"]) if value is not None
+    ]
+    first, last = limits_of(known_values)
     y, step = scaled(first, last), (WIDTH - LEFT - RIGHT) / max(len(rows), 1)
     parts = [share_grid(y, first, last)]
     for place, row in enumerate(rows):
@@ -77,15 +81,15 @@ def buckets(rows: Sequence[Mapping[str, Any]], title: str, axis: str) -> Markup:
         words = f"{row['bucket']}: {_odds(row, 'estimate')}"
         parts.append(DOT.format(shape, px, y(row["estimate"]), 5.5, words))
     parts.append(TEXT.format("faint minor", (LEFT + WIDTH) / 2, HEIGHT, "middle", axis))
-    told = "; ".join(
+    description = "; ".join(
         f"{row['bucket']}: {'can’t tell' if row['estimate'] is None else _odds(row, 'estimate')}"
         for row in rows
     )
-    return chart(parts, title, f"{told}.")
+    return chart(parts, title, f"{description}.")
 
 
 def curve(points: Sequence[Mapping[str, Any]], title: str, axis: str, now: float | None = None) -> Markup:
-    """Odds along a quantity with their interval, as a broken line.
+    """Probabilities along a quantity with their interval, as a broken line.
 
     Args:
         points: `at` (the quantity), `estimate`, `low`, `high`; None where it can't be told.
@@ -93,8 +97,8 @@ def curve(points: Sequence[Mapping[str, Any]], title: str, axis: str, now: float
         axis: what the quantity is.
         now: where things stand, marked.
     """
-    known = [point for point in points if point["estimate"] is not None]
-    first, last = limits_of([point[name] for point in known for name in ("low", "high")])
+    known_points = [point for point in points if point["estimate"] is not None]
+    first, last = limits_of([point[name] for point in known_points for name in ("low", "high")])
     spots = [point["at"] for point in points]
     low, high = min(spots), max(spots)
     y, wide = scaled(first, last), (high - low) or 1.0
@@ -103,21 +107,23 @@ def curve(points: Sequence[Mapping[str, Any]], title: str, axis: str, now: float
         return LEFT + (WIDTH - LEFT - RIGHT) * (high - value) / wide
 
     parts = [share_grid(y, first, last)]
-    upper = [(x(point["at"]), y(point["high"])) for point in known]
-    lower = [(x(point["at"]), y(point["low"])) for point in known]
+    upper = [(x(point["at"]), y(point["high"])) for point in known_points]
+    lower = [(x(point["at"]), y(point["low"])) for point in known_points]
     parts.append(Markup('<polygon class="area" points="{}"/>').format(path_of([*upper, *reversed(lower)])))
-    middle = [(x(point["at"]), y(point["estimate"])) for point in known]
+    middle = [(x(point["at"]), y(point["estimate"])) for point in known_points]
     parts.append(Markup('<polyline class="curve" points="{}"/>').format(path_of(middle)))
     parts += [
         DOT.format("at", px, py, 4.5, f"{point['at']:g}: {_odds(point, 'estimate')}")
-        for (px, py), point in zip(middle, known, strict=True)
+        for (px, py), point in zip(middle, known_points, strict=True)
     ]
     parts += [TEXT.format("", x(spot), HEIGHT - 14, "middle", f"{spot:g}") for spot in spots]
     if now is not None and low <= now <= high:
         parts.append(LINE.format("now", x(now), x(now), TOP, HEIGHT - BOTTOM))
         parts.append(TEXT.format("", x(now) + 4, TOP + 10, "start", "now"))
     parts.append(TEXT.format("faint", (LEFT + WIDTH) / 2, HEIGHT, "middle", axis))
-    return chart(parts, title, "; ".join(f"{point['at']:g}: {_odds(point, 'estimate')}" for point in known))
+    return chart(
+        parts, title, "; ".join(f"{point['at']:g}: {_odds(point, 'estimate')}" for point in known_points)
+    )
 
 
 def lines_over_time(series: Sequence[Mapping[str, Any]], title: str, limit: float | None = None) -> Markup:
@@ -135,7 +141,7 @@ def lines_over_time(series: Sequence[Mapping[str, Any]], title: str, limit: floa
     parts = [share_grid(y, first, last), _time_axis(moments, x)]
     if limit is not None:
         parts.append(LINE.format("limit", LEFT, WIDTH - RIGHT, y(limit), y(limit)))
-    told = []
+    descriptions = []
     for each in series:
         spots = [(x(moment.timestamp()), y(value)) for moment, value in each["points"]]
         parts.append(Markup('<polyline class="curve {}" points="{}"/>').format(each["css"], path_of(spots)))
@@ -143,8 +149,8 @@ def lines_over_time(series: Sequence[Mapping[str, Any]], title: str, limit: floa
             DOT.format(f"at {each['css']}", px, py, 4, f"{each['name']}, {_day(moment)}: {100 * value:.1f} %")
             for (px, py), (moment, value) in zip(spots, each["points"], strict=True)
         ]
-        told.append(f"{each['name']}: last {100 * each['points'][-1][1]:.1f} per cent")
-    return chart(parts, title, "; ".join(told))
+        descriptions.append(f"{each['name']}: last {100 * each['points'][-1][1]:.1f} per cent")
+    return chart(parts, title, "; ".join(descriptions))
 
 
 def _times(moments: Sequence[datetime]) -> Scale:

@@ -2,7 +2,7 @@
 
 Charts of effects as SVG: adjusted beside raw rates with their band, and calls until won.
 
-Charts of months: money that is up for renewal, and the rate at which it is kept.
+Charts of months: money that is due for renewal, and the rate at which it is kept.
 """
 
 import math
@@ -110,8 +110,10 @@ def incidence(rows: Sequence[Mapping[str, Any]], title: str) -> Markup:
     parts += [_text("", x[calls], BAND_HEIGHT - BAND_BOTTOM + 18, str(calls)) for calls in shown]
     parts.append(_text("faint", (BAND_LEFT + BAND_WIDTH) / 2, BAND_HEIGHT - 22, "calls made"))
     end = rows[-1]
-    told = f"after {end['calls']} calls {_percent(end['won'])} were won and {_percent(end['lost'])} lost"
-    return _drawing(parts, title, told)
+    description = (
+        f"after {end['calls']} calls {_percent(end['won'])} were won and {_percent(end['lost'])} lost"
+    )
+    return _drawing(parts, title, description)
 
 
 def _band(spots: Sequence[tuple[float, Mapping[str, Any]]], limits: Limits) -> list[Markup]:
@@ -169,13 +171,13 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _drawing(parts: Sequence[Markup], title: str, told: str) -> Markup:
+def _drawing(parts: Sequence[Markup], title: str, description: str) -> Markup:
     shape = Markup('<svg class="chart bands" viewBox="0 0 {} {}" role="img" aria-label="{}: {}">{}</svg>')
-    return shape.format(BAND_WIDTH, BAND_HEIGHT, title, told, Markup("").join(parts))
+    return shape.format(BAND_WIDTH, BAND_HEIGHT, title, description, Markup("").join(parts))
 
 
 def bars_by_month(rows: Sequence[Mapping[str, Any]], title: str, money: Callable[[float], str]) -> Markup:
-    """Money by month: up for renewal as a pale bar, kept and expected inside it, the interval as a whisker.
+    """Money by month: due for renewal as a pale bar, kept and expected inside it, the interval as a whisker.
 
     Args:
         rows: `label`, `up`, `decided` (kept already), `expected`, `low`, `high` (None in the past), `own`
@@ -192,8 +194,8 @@ def bars_by_month(rows: Sequence[Mapping[str, Any]], title: str, money: Callable
         px = LEFT + step * (place + 0.5)
         parts += _month_bar(row, px, bar, y, money)
         parts.append(_month(row["label"], px, place, len(rows)))
-    told = "; ".join(f"{row['label']}: {money(row['expected'])} of {money(row['up'])}" for row in rows)
-    return chart(parts, title, told)
+    description = "; ".join(f"{row['label']}: {money(row['expected'])} of {money(row['up'])}" for row in rows)
+    return chart(parts, title, description)
 
 
 def _month_bar(
@@ -204,8 +206,8 @@ def _month_bar(
     parts = [BOX.format("up", left, y(row["up"]), bar, ground - y(row["up"]), words)]
     parts.append(BOX.format("expected", left, y(row["expected"]), bar, ground - y(row["expected"]), words))
     if row["decided"]:
-        kept = f"{row['label']}: {money(row['decided'])} kept already"
-        parts.append(BOX.format("decided", left, y(row["decided"]), bar, ground - y(row["decided"]), kept))
+        tooltip = f"{row['label']}: {money(row['decided'])} kept already"
+        parts.append(BOX.format("decided", left, y(row["decided"]), bar, ground - y(row["decided"]), tooltip))
     if row["low"] is not None:
         parts.append(LINE.format("whisker dark", px, px, y(row["low"]), y(row["high"])))
     if row["own"] is not None:
@@ -233,10 +235,10 @@ def rates_by_month(rows: Sequence[Mapping[str, Any]], title: str) -> Markup:
     if today is not None:
         parts.append(LINE.format("now", today, today, 10, HEIGHT - BOTTOM))
     for name, css in (("net", "net"), ("gross", "")):
-        known = [(px, row) for px, row in zip(at, rows, strict=True) if row[name] is not None]
-        spots = [(px, y(row[name])) for px, row in known]
+        known_points = [(px, row) for px, row in zip(at, rows, strict=True) if row[name] is not None]
+        spots = [(px, y(row[name])) for px, row in known_points]
         parts.append(Markup('<polyline class="curve {}" points="{}"/>').format(css, path_of(spots)))
-        for px, row in known:
+        for px, row in known_points:
             if name == "gross" and row["gross_low"] is not None:
                 parts.append(LINE.format("whisker", px, px, y(row["gross_low"]), y(row["gross_high"])))
             words = f"{row['label']}: {name} {100 * row[name]:.0f} %"
@@ -244,8 +246,8 @@ def rates_by_month(rows: Sequence[Mapping[str, Any]], title: str) -> Markup:
     for place, (px, row) in enumerate(zip(at, rows, strict=True)):
         parts.append(_month(row["label"], px, place, len(rows)))
     known_rows = [row for row in rows if row["gross"] is not None]
-    told = "; ".join(f"{row['label']}: {100 * row['gross']:.0f} per cent gross" for row in known_rows)
-    return chart(parts, title, told)
+    description = "; ".join(f"{row['label']}: {100 * row['gross']:.0f} per cent gross" for row in known_rows)
+    return chart(parts, title, description)
 
 
 def _month(label: str, px: float, place: int, months: int) -> Markup:
@@ -277,18 +279,18 @@ __all__ = [
 
 
 def odds_bar(probability: float | None, low: float | None, high: float | None) -> Markup:
-    """Odds on a track from 0 to 100 %: the interval as a broad bar, the estimate as a dot."""
+    """Probability on a track from 0 to 100 %: the interval as a broad bar, the estimate as a dot."""
     if probability is None:
         return Markup("")
     low, high = (probability if limit is None else limit for limit in (low, high))
-    told = f"{100 * probability:.0f} per cent, interval {100 * low:.0f} to {100 * high:.0f}"
+    description = f"{100 * probability:.0f} per cent, interval {100 * low:.0f} to {100 * high:.0f}"
     return Markup(
-        '<svg class="odds" height="16" role="img" aria-label="{told}">'
+        '<svg class="odds" height="16" role="img" aria-label="{description}">'
         '<rect class="track" x="0" y="6.5" width="100%" height="3" rx="1.5"/>'
         '<line class="tick" x1="50%" x2="50%" y1="4" y2="12"/>'
         '<rect class="range" x="{x:.2f}%" y="4" width="{width:.2f}%" height="8" rx="4"/>'
         '<circle class="point" cx="{at:.2f}%" cy="8" r="5"/></svg>'
-    ).format(told=told, x=100 * low, width=max(100 * (high - low), 0.5), at=100 * probability)
+    ).format(description=description, x=100 * low, width=max(100 * (high - low), 0.5), at=100 * probability)
 
 
 def stack_bar(parts: Sequence[tuple[str, float, str]], of_what: str) -> Markup:
@@ -296,7 +298,7 @@ def stack_bar(parts: Sequence[tuple[str, float, str]], of_what: str) -> Markup:
     total = sum(value for _, value, _ in parts)
     if total <= 0:
         return Markup("")
-    told = ", ".join(f"{name} {100 * value / total:.0f} per cent" for name, value, _ in parts)
+    description = ", ".join(f"{name} {100 * value / total:.0f} per cent" for name, value, _ in parts)
     drawn, x = [], 0.0
     for _name, value, css in parts:
         width = 100 * value / total
@@ -308,7 +310,7 @@ def stack_bar(parts: Sequence[tuple[str, float, str]], of_what: str) -> Markup:
             )
         x += width
     return Markup('<svg class="stackbar" role="img" aria-label="{}: {}">{}</svg>').format(
-        of_what, told, Markup("").join(drawn)
+        of_what, description, Markup("").join(drawn)
     )
 
 
@@ -337,7 +339,7 @@ def span_bar(value: float, low: float, high: float, limits: tuple[float, float],
 
 
 def force_bar(log_odds: float, largest: float) -> Markup:
-    """A contribution to the left (lowers the odds) or right (raises them) of a zero line."""
+    """A contribution to the left (lowers the probability) or right (raises them) of a zero line."""
     width = 50 * min(abs(log_odds) / largest, 1) if largest > 0 else 0
     x = 50 - width if log_odds < 0 else 50
     return Markup(
@@ -357,7 +359,7 @@ def weight_bar(size: float, largest: float) -> Markup:
 
 
 def spark(points: Sequence[Mapping[str, Any]]) -> Markup:
-    """A subject's odds over time, the size of a word; from 0 to 100 % like every bar of odds."""
+    """A subject's probability over time, the size of a word; from 0 to 100 % like every bar of probability."""
     first, last = points[0], points[-1]
     spread = (last["as_of"] - first["as_of"]).total_seconds() or 1.0
     share = [(point["as_of"] - first["as_of"]).total_seconds() / spread for point in points]
@@ -366,8 +368,8 @@ def spark(points: Sequence[Mapping[str, Any]]) -> Markup:
         for at, point in zip(share, points, strict=True)
     )
     begun, now = (f"{100 * point['probability']:.0f}" for point in (first, last))
-    told = f"{len(points)} scores, from {begun} to {now} per cent"
+    description = f"{len(points)} scores, from {begun} to {now} per cent"
     return Markup(
         '<svg class="spark" viewBox="0 0 64 20" width="64" height="20" role="img" aria-label="{}">'
         '<polyline points="{}"/></svg>'
-    ).format(told, line)
+    ).format(description, line)

@@ -16,6 +16,7 @@ from serving.pages.charts import band_limits_of
 from serving.pages.spreadsheet import TYPES, attachment, plain_sheet
 from serving.pages.view import SELLERS, Planner, Seller, render
 from serving.security.auth import Principal
+from serving.state import Running, running_of
 from serving.studies import ATTRIBUTES, contract_facts
 from training.effects.answer import ALL
 from training.effects.policy_value import enough_calls, worth
@@ -56,22 +57,28 @@ async def effects(request: Request, principal: Planner) -> Response:
 
 
 def _page(request: Request, principal: Principal) -> Response:
-    running = request.app.state.running
+    running = running_of(request)
     what = request.query_params.get("what", "plan")
     what = what if what in SECTIONS else "plan"
-    told = running.worked_out.ask("effects")
-    shared = {"what": what, "sections": SECTIONS, "found": told.value, "why": told.why, "comes": told.comes}
-    found = told.value
-    if found is None:
+    result = running.worked_out.ask("effects")
+    shared = {
+        "what": what,
+        "sections": SECTIONS,
+        "found": result.value,
+        "why": result.why,
+        "comes": result.comes,
+    }
+    all_effects = result.value
+    if all_effects is None:
         part: dict[str, Any] = {}
     elif what == "plan":
-        part = the_plan(running, found, principal)
+        part = the_plan(running, all_effects, principal)
     else:
-        part = the_curves(found[what], what, request.query_params.get("by", ALL), principal)
+        part = the_curves(all_effects[what], what, request.query_params.get("by", ALL), principal)
     return render(request, "effects.html", **{**shared, **part})
 
 
-def the_plan(running: Any, effects: Mapping[str, Any], principal: Principal) -> dict[str, Any]:
+def the_plan(running: Running, effects: Mapping[str, Any], principal: Principal) -> dict[str, Any]:
     """What following the advice is worth within the visitor's scope, the policy, and whom to contact next."""
     plan = effects["plan"]
     if "why" in plan:
@@ -82,14 +89,14 @@ def the_plan(running: Any, effects: Mapping[str, Any], principal: Principal) -> 
     timing = effects["timing"][plan["by"] or ALL]
     check = effects["experiment"]
     is_design = "window" in check
-    told = worth(rows, curves(timing), work)
+    benefit = worth(rows, curves(timing), work)
     advised = [row for row in rows if row["window"] is not None]
     sells = principal.role in SELLERS
     return {
         "plan": plan,
-        "worth": told,
-        "lines": [line for line in told["rows"] if line["window"] is not None],
-        "untold": [line for line in told["rows"] if line["window"] is None],
+        "worth": benefit,
+        "lines": [line for line in benefit["rows"] if line["window"] is not None],
+        "untold": [line for line in benefit["rows"] if line["window"] is None],
         "coming": len(rows),
         "met": sum(row["contacted_on"] is not None for row in rows),
         "next": list(_next(running, effects, urgent(advised, plan["as_of"]))) if sells else None,
@@ -108,13 +115,13 @@ def urgent(advised: Sequence[Mapping[str, Any]], as_of: str) -> list[Mapping[str
     return sorted(soon, key=lambda row: -(row["worth"] or 0.0)) + dated[len(soon) :]
 
 
-def _next(running: Any, effects: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
+def _next(running: Running, effects: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
     """The first few of them, those contacted since the data were read left out."""
     shown = 0
     for row in rows:
         if shown == NEXT_SHOWN:
             return
-        live = running.store.events("activities", account_id=row["account_id"])
+        live = running.store.events.read("activities", account_id=row["account_id"])
         if contract_facts(effects, row, live)["contacted_on"] is None:
             shown += 1
             yield row
@@ -127,7 +134,7 @@ async def plan_file(ending: str, request: Request, principal: Seller) -> Respons
 
 
 def _plan_file(ending: str, request: Request, principal: Principal) -> Response:
-    running = request.app.state.running
+    running = running_of(request)
     if ending not in TYPES:
         raise ProblemError(404, f"The plan comes as {', '.join(TYPES)}, not {ending!r}.")
     plan = worked_out(running, "effects")["plan"]
@@ -135,17 +142,17 @@ def _plan_file(ending: str, request: Request, principal: Principal) -> Response:
         raise ProblemError(409, plan["why"])
     rows = plan_rows(running.store, (row for row in plan["rows"] if principal.sees(row)))
     who, details = principal.label or principal.key_id, {"rows": len(rows), "as": ending}
-    running.store.audit(who, "export", "contact plan", details)
+    running.store.audit.record(who, "export", "contact plan", details)
     return attachment(plain_sheet(pd.DataFrame(rows), COLUMNS), "contact-plan", ending)
 
 
-def the_curves(told: Mapping[str, Any], what: str, by: str, principal: Principal) -> dict[str, Any]:
+def the_curves(by_attribute: Mapping[str, Any], what: str, by: str, principal: Principal) -> dict[str, Any]:
     """One question's curves by group, with what supports them and what they can't tell."""
-    if "why" in told:
-        return {"panels": [], "why": told["why"], "by": ALL, "choices": {}}
-    choices = [name for name in (ALL, *ATTRIBUTES) if name in told and _may_see(name, principal)]
+    if "why" in by_attribute:
+        return {"panels": [], "why": by_attribute["why"], "by": ALL, "choices": {}}
+    choices = [name for name in (ALL, *ATTRIBUTES) if name in by_attribute and _may_see(name, principal)]
     by = by if by in choices else ALL
-    answer = told[by]
+    answer = by_attribute[by]
     rows = [row for row in answer["rows"] if _is_shown(row["group"], by, principal)]
     return {
         "by": by,
@@ -171,8 +178,8 @@ def _may_see(by: str, principal: Principal) -> bool:
 def _is_shown(group: str, by: str, principal: Principal) -> bool:
     if by == ALL:
         return True
-    own = by != "region" or principal.region is None or group == principal.region
-    return own and group != ALL
+    is_own = by != "region" or principal.region is None or group == principal.region
+    return is_own and group != ALL
 
 
 def _panel(
@@ -182,7 +189,7 @@ def _panel(
     named = f"{outcome}: {group}"
     key = named if named in answer["best"] else group
     best, alike = answer["best"].get(key), answer["indistinguishable"].get(key, [])
-    own = [row for row in rows if (row["outcome"], row["group"]) == (outcome, group)]
+    group_rows = [row for row in rows if (row["outcome"], row["group"]) == (outcome, group)]
     shown = [
         {
             **row,
@@ -190,19 +197,21 @@ def _panel(
             "is_best": row["bucket"] == best,
             "is_alike": row["bucket"] in alike,
         }
-        for row in own
+        for row in group_rows
     ]
-    told = [row["bucket"] for row in own if row["estimate"] is not None and row["bucket"] in alike]
+    alike_buckets = [
+        row["bucket"] for row in group_rows if row["estimate"] is not None and row["bucket"] in alike
+    ]
     return {
         "outcome": outcome,
         "group": group,
         "rows": shown[::-1] if what == "timing" else shown,
         "limits": band_limits_of([row for row in rows if row["outcome"] == outcome]),
         "best": best,
-        "alike": [bucket for bucket in told if bucket != best],
+        "alike": [bucket for bucket in alike_buckets if bucket != best],
         "enough": answer.get("enough", {}).get(key) if best is not None else None,
-        "n": sum(row["n"] for row in own),
-        "is_told": any(row["estimate"] is not None for row in own),
+        "n": sum(row["n"] for row in group_rows),
+        "is_told": any(row["estimate"] is not None for row in group_rows),
     }
 
 
@@ -218,7 +227,7 @@ def _incidence(answer: Mapping[str, Any], by: str, principal: Principal) -> list
 def _sensitivity(answer: Mapping[str, Any], what: str) -> list[dict[str, Any]]:
     """How strong an unseen confounder would have to be, and how far off the estimates would be with one."""
     leads = answer["sensitivity"] if what == "discount" else {None: answer["sensitivity"]}
-    found = []
+    result = []
     for outcome, lead in leads.items():
         margins = [
             row["margin"]
@@ -226,8 +235,8 @@ def _sensitivity(answer: Mapping[str, Any], what: str) -> list[dict[str, Any]]:
             if row["margin"] is not None and outcome in (None, row["outcome"])
         ]
         if lead is not None and _stands_out(answer, outcome):
-            found.append({**lead, "outcome": outcome, "margin": max(margins, default=None)})
-    return found
+            result.append({**lead, "outcome": outcome, "margin": max(margins, default=None)})
+    return result
 
 
 def _stands_out(answer: Mapping[str, Any], outcome: str | None) -> bool:

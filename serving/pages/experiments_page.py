@@ -13,6 +13,7 @@ from serving.api.experiments_api import seen_by
 from serving.pages.chart_axes import HEIGHT, LEFT, LINE, RIGHT, TEXT, WIDTH, chart, path_of, scaled
 from serving.pages.view import Anybody, render
 from serving.security.auth import Principal
+from serving.state import running_of
 
 router = APIRouter()
 WIDEST = 0.5
@@ -26,7 +27,7 @@ async def experiments(request: Request, principal: Anybody) -> Response:
 
 
 def _page(request: Request, principal: Principal) -> Response:
-    listed = seen_by(request.app.state.running, principal)["experiments"]
+    listed = seen_by(running_of(request), principal)["experiments"]
     listed = sorted(listed, key=lambda one: one["state"] != "open")
     return render(request, "experiments.html", experiments=listed, over_time=effect_over_time)
 

@@ -15,6 +15,7 @@ from serving.pages.spreadsheet import TYPES, attachment, plain_sheet
 from serving.pages.view import Seller, render, url
 from serving.pages.worklist import filters_of
 from serving.security.auth import Principal
+from serving.state import running_of
 
 FILTERS = ("owner", "region")
 COLUMNS = (
@@ -32,21 +33,21 @@ async def forecast(request: Request, principal: Seller) -> Response:
 
 
 def _page(request: Request, principal: Principal) -> Response:
-    running = request.app.state.running
-    asked = filters_of(request, FILTERS)
+    running = running_of(request)
+    filters = filters_of(request, FILTERS)
     scope = narrow(principal, {})
-    told = worked(running, narrow(principal, asked))
+    result = worked(running, narrow(principal, filters))
     return render(
         request,
         "forecast.html",
-        told=told,
-        bars=_bars(told),
-        rates=_rates(told),
-        wanted=asked,
+        told=result,
+        bars=_bars(result),
+        rates=_rates(result),
+        wanted=filters,
         scope=scope,
         choices=choices(running.store, "renewal", scope),
         fresh=freshness(running.store, "renewal"),
-        export=lambda ending: url(f"/forecast/export.{ending}", asked),
+        export=lambda ending: url(f"/forecast/export.{ending}", filters),
     )
 
 
@@ -59,22 +60,22 @@ async def export(ending: str, request: Request, principal: Seller) -> Response:
 
 
 def _file(ending: str, request: Request, principal: Principal) -> Response:
-    running = request.app.state.running
+    running = running_of(request)
     wanted = narrow(principal, filters_of(request, FILTERS))
     rows = worked(running, wanted)["months"]
     who = principal.label or principal.key_id
-    running.store.audit(who, "export", "forecast", {**wanted, "rows": len(rows), "as": ending})
+    running.store.audit.record(who, "export", "forecast", {**wanted, "rows": len(rows), "as": ending})
     sheet = plain_sheet(pd.DataFrame(rows), COLUMNS)
     digits = {name: 4 if name.startswith(("gross", "net")) else 2 for name in COLUMNS}
     return attachment(sheet.round(digits), "forecast", ending)
 
 
-def _bars(told: dict[str, Any]) -> list[dict[str, Any]]:
+def _bars(result: dict[str, Any]) -> list[dict[str, Any]]:
     """The months as the chart of money takes them: half a year of the past, then what is to come."""
     past = [
         {"label": row["label"], "up": row["up"], "decided": row["kept"], "expected": row["kept"]}
         | dict.fromkeys(("low", "high", "own"))
-        for row in told["past"][-6:]
+        for row in result["past"][-6:]
     ]
     coming = [
         {name: row[name] for name in ("label", "up", "decided", "expected", "low", "high")}
@@ -83,12 +84,12 @@ def _bars(told: dict[str, Any]) -> list[dict[str, Any]]:
             if row["own_of"] > 0.95 * (row["up"] - row["decided"]) > 0
             else None
         }
-        for row in told["months"][:-1]
+        for row in result["months"][:-1]
     ]
     return past + coming
 
 
-def _rates(told: dict[str, Any]) -> list[dict[str, Any]]:
+def _rates(result: dict[str, Any]) -> list[dict[str, Any]]:
     """Gross and net retention by month as the chart of rates takes them."""
-    past = [{**row, "gross_low": None, "gross_high": None} for row in told["past"]]
-    return [*past, *told["months"][:-1]]
+    past = [{**row, "gross_low": None, "gross_high": None} for row in result["past"]]
+    return [*past, *result["months"][:-1]]

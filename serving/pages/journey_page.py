@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from serving.pages.view import Watcher, render
 from serving.security.auth import Principal, sees_segments
+from serving.state import running_of
 
 router = APIRouter()
 
@@ -19,28 +20,28 @@ async def journey(request: Request, principal: Watcher) -> Response:
 
 
 def _page(request: Request, principal: Principal) -> Response:
-    running = request.app.state.running
-    told = running.worked_out.ask("journey")
-    if told.value is None:
-        return render(request, "journey.html", found=None, why=told.why, comes=told.comes)
-    found = seen(told.value, principal)
+    running = running_of(request)
+    result = running.worked_out.ask("journey")
+    if result.value is None:
+        return render(request, "journey.html", found=None, why=result.why, comes=result.comes)
+    visible = visible_journey(result.value, principal)
     attributes: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for row in found["rows"]:
+    for row in visible["rows"]:
         attributes.setdefault(row["attribute"], {}).setdefault(row["stage"], []).append(row)
     targets = running.worked_out.ask("icp") if sees_segments(principal) else None
-    return render(request, "journey.html", found=found, attributes=attributes, top=_top, targets=targets)
+    return render(request, "journey.html", found=visible, attributes=attributes, top=_top, targets=targets)
 
 
-def seen(told: dict[str, Any], principal: Principal) -> dict[str, Any]:
+def visible_journey(full_journey: dict[str, Any], principal: Principal) -> dict[str, Any]:
     """The journey without the table `segments` for roles that may not see it."""
     if sees_segments(principal):
-        return told
-    hidden = set(told["from_segments"])
-    kept = {
-        name: [row for row in told[name] if row["attribute"] not in hidden]
+        return full_journey
+    hidden = set(full_journey["from_segments"])
+    shown_rows = {
+        name: [row for row in full_journey[name] if row["attribute"] not in hidden]
         for name in ("rows", "gaps", "costs")
     }
-    return {**told, **kept}
+    return {**full_journey, **shown_rows}
 
 
 def _top(rows: list[dict[str, Any]]) -> float:

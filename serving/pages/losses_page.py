@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from serving.pages.view import Anybody, render
 from serving.precompute import losses_of
 from serving.security.auth import Principal
+from serving.state import running_of
 from training.loss_drivers import FEWEST
 
 KINDS = {"renewal": "Renewals", "win": "Deals"}
@@ -24,20 +25,22 @@ async def losses(request: Request, principal: Anybody) -> Response:
 
 
 def _page(request: Request, principal: Principal) -> Response:
-    running = request.app.state.running
+    running = running_of(request)
     kind = request.query_params.get("kind", "renewal")
     kind = kind if kind in KINDS else "renewal"
-    told = running.worked_out.ask(losses_of(running.models.versions()))
-    found = None if told.value is None else told.value[kind]
-    groups = {} if found is None or "why" in found else seen(found["by"], principal)
+    result = running.worked_out.ask(losses_of(running.models.versions()))
+    kind_losses = None if result.value is None else result.value[kind]
+    groups = (
+        {} if kind_losses is None or "why" in kind_losses else visible_groups(kind_losses["by"], principal)
+    )
     by = request.query_params.get("by", "")
     by = by if by in groups else next(iter(groups), "")
     return render(
         request,
         "losses.html",
-        found=found,
-        why=told.why if found is None else found.get("why", ""),
-        comes=told.comes,
+        found=kind_losses,
+        why=result.why if kind_losses is None else kind_losses.get("why", ""),
+        comes=result.comes,
         kind=kind,
         kinds=KINDS,
         by=by,
@@ -48,14 +51,16 @@ def _page(request: Request, principal: Principal) -> Response:
     )
 
 
-def seen(by: dict[str, list[dict[str, Any]]], principal: Principal) -> dict[str, list[dict[str, Any]]]:
+def visible_groups(
+    by: dict[str, list[dict[str, Any]]], principal: Principal
+) -> dict[str, list[dict[str, Any]]]:
     """The groups within the visitor's scope: an owner's or a region's own; for both at once there is none."""
     if not principal.is_scoped:
         return {name: rows for name, rows in by.items() if rows}
     if principal.owner_id is not None and principal.region is not None:
         return {}
-    name, own = (
+    name, own_group = (
         ("owner", principal.owner_id) if principal.owner_id is not None else ("region", principal.region)
     )
-    rows = [row for row in by.get(name, []) if row["group"] == own]
+    rows = [row for row in by.get(name, []) if row["group"] == own_group]
     return {name: rows} if rows else {}

@@ -17,6 +17,7 @@ from serving.live.model_cache import KINDS
 from serving.pages.sign_in_page import checked_form
 from serving.pages.view import Keeper, render, url
 from serving.security.auth import Principal
+from serving.state import Running, running_of
 from training.registry import compare, listing, promote, rollback, show
 
 _URGENCY = ("alert", "unknown", "ok")
@@ -44,8 +45,8 @@ async def models(request: Request, principal: Keeper) -> Response:
 
 
 def _page(request: Request, principal: Principal) -> Response:
-    running = request.app.state.running
-    standing = running.store.alerts(state="standing", limit=100)
+    running = running_of(request)
+    standing = running.store.alerts.read(state="standing", limit=100)
     right, versions = running.worked_out.ask("right"), listing(running.settings)
     return render(
         request,
@@ -53,7 +54,7 @@ def _page(request: Request, principal: Principal) -> Response:
         kinds=[_kind(running, kind, versions) for kind in KINDS],
         alerts=[alert for alert in standing if _is_theirs(running.store, alert, principal)],
         quality=_quality(running),
-        noted_odds={kind: len(running.store.overrides(kind)) for kind in KINDS},
+        noted_odds={kind: len(running.store.judgements.overrides(kind)) for kind in KINDS},
         right=right.value,
         right_why=right.why,
         right_comes=right.comes,
@@ -61,7 +62,7 @@ def _page(request: Request, principal: Principal) -> Response:
     )
 
 
-def _kind(running: Any, kind: str, versions: list[dict[str, Any]]) -> dict[str, Any]:
+def _kind(running: Running, kind: str, versions: list[dict[str, Any]]) -> dict[str, Any]:
     """What is told of one model: figures, versions, the looks at it, and the champion before."""
     held = running.models.get(kind)
     looks = running.store.runs("monitor", kind, limit=MOST_LOOKS)
@@ -81,21 +82,21 @@ def _kind(running: Any, kind: str, versions: list[dict[str, Any]]) -> dict[str, 
     }
 
 
-def _against_former(running: Any, kind: str, shown: dict[str, Any]) -> dict[str, Any] | None:
+def _against_former(running: Running, kind: str, shown: dict[str, Any]) -> dict[str, Any] | None:
     """The champion beside the one before it, on their own later data; None where there was none."""
     before = shown.get("previous_champion")
     if not before or str(before) == str(shown["version"]):
         return None
-    told = compare(kind, before, shown["version"], running.settings)
+    comparison = compare(kind, before, shown["version"], running.settings)
     shared = {
         name: row
-        for name, row in told["metrics"].items()
+        for name, row in comparison["metrics"].items()
         if name.startswith("forward") and row["change"] is not None
     }
-    return {**told, "metrics": shared}
+    return {**comparison, "metrics": shared}
 
 
-def _quality(running: Any) -> dict[str, Any] | None:
+def _quality(running: Running) -> dict[str, Any] | None:
     """Data quality of the ingested CRM; None without one."""
     try:
         with opened(running.settings) as crm:
@@ -106,15 +107,15 @@ def _quality(running: Any) -> dict[str, Any] | None:
 
 def families(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Checks by what they look at (the words before the colon), those with alerts first."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    checks_by_family: dict[str, list[dict[str, Any]]] = {}
     for check in checks:
-        found.setdefault(check["name"].partition(":")[0].partition(" (")[0], []).append(check)
-    told = [
+        checks_by_family.setdefault(check["name"].partition(":")[0].partition(" (")[0], []).append(check)
+    result = [
         {"name": name, "checks": sorted(rows, key=lambda row: _URGENCY.index(row["verdict"]))}
         | {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in _URGENCY}
-        for name, rows in found.items()
+        for name, rows in checks_by_family.items()
     ]
-    return sorted(told, key=lambda family: -family["alert"])
+    return sorted(result, key=lambda family: -family["alert"])
 
 
 def trends(looks: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -123,24 +124,24 @@ def trends(looks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     Args:
         looks: runs of `monitor`, newest first.
     """
-    told = []
+    result = []
     for name, words in WATCHED.items():
-        found = [
+        observations = [
             (look["finished_at"], check["value"], check["threshold"])
             for look in reversed(looks)
             for check in (look["summary"] or {}).get("checks", [])
             if check["name"] == name and not check["segment"] and check["value"] is not None
         ]
-        if len(found) > 1:
-            points = [(moment, value) for moment, value, _ in found]
-            told.append({"name": words, "points": points, "css": "", "limit": found[-1][2]})
-    return told
+        if len(observations) > 1:
+            points = [(moment, value) for moment, value, _ in observations]
+            result.append({"name": words, "points": points, "css": "", "limit": observations[-1][2]})
+    return result
 
 
 @router.get("/models/{kind}/report")
 async def report(kind: str, request: Request, principal: Keeper) -> Response:
     """The drift report of the last look; it may run its own scripts, shut off from this site."""
-    store = request.app.state.running.store
+    store = running_of(request).store
     looks = await run_in_threadpool(store.runs, "monitor", kind, 1)
     path = Path(((looks[0]["summary"] or {}).get("reports") or {}).get("html", "")) if looks else Path()
     if not path.is_file():
@@ -153,8 +154,8 @@ async def report(kind: str, request: Request, principal: Keeper) -> Response:
 @router.get("/models/{kind}/{version}/card")
 async def card(kind: str, version: str, request: Request, principal: Keeper) -> Response:
     """A version's model card, as it was written when it was trained."""
-    told = await run_in_threadpool(show, kind, request.app.state.running.settings, version)
-    path = Path(told["folder"]) / "card.html"
+    details = await run_in_threadpool(show, kind, running_of(request).settings, version)
+    path = Path(details["folder"]) / "card.html"
     if not path.is_file():
         raise ProblemError(404, f"Version {version} of {kind} has no card.")
     return Response(
@@ -166,7 +167,7 @@ async def card(kind: str, version: str, request: Request, principal: Keeper) -> 
 async def make_champion(kind: str, request: Request, principal: Keeper) -> Response:
     """Make a version the champion; the service holds it when the call returns."""
     fields = await checked_form(request)
-    running, version = request.app.state.running, fields.get("version", "")
+    running, version = running_of(request), fields.get("version", "")
     reason = fields.get("reason", "").strip()
     await run_in_threadpool(promote, kind, version, running.settings, reason=reason)
     return await _moved(running, principal, kind, "promoted", version, reason)
@@ -176,15 +177,17 @@ async def make_champion(kind: str, request: Request, principal: Keeper) -> Respo
 async def former_champion(kind: str, request: Request, principal: Keeper) -> Response:
     """Make the former champion the champion again."""
     fields = await checked_form(request)
-    running, reason = request.app.state.running, fields.get("reason", "").strip()
-    told = await run_in_threadpool(rollback, kind, running.settings, reason=reason)
-    return await _moved(running, principal, kind, "rolled back", told["version"], reason)
+    running, reason = running_of(request), fields.get("reason", "").strip()
+    result = await run_in_threadpool(rollback, kind, running.settings, reason=reason)
+    return await _moved(running, principal, kind, "rolled back", result["version"], reason)
 
 
-async def _moved(running: Any, principal: Any, kind: str, what: str, version: str, reason: str) -> Response:
+async def _moved(
+    running: Running, principal: Any, kind: str, what: str, version: str, reason: str
+) -> Response:
     await run_in_threadpool(running.models.refresh)
     details = {"version": version, "reason": reason}
-    running.store.audit(principal.label or principal.key_id, f"model {what}", kind, details)
+    running.store.audit.record(principal.label or principal.key_id, f"model {what}", kind, details)
     return RedirectResponse(url("/models", noted=f"{kind} version {version} serves now."), 303)
 
 
@@ -199,9 +202,9 @@ def _is_theirs(store: Store, alert: Mapping[str, Any], principal: Principal) -> 
 async def settle(alert_id: str, step: str, request: Request, principal: Keeper) -> Response:
     """Take an alert, or close it."""
     fields = await checked_form(request)
-    store, who = request.app.state.running.store, principal.label or principal.key_id
-    known = [alert for alert in store.alerts() if alert["alert_id"] == alert_id]
-    if principal.is_scoped and not (known and _is_theirs(store, known[0], principal)):
+    store, who = running_of(request).store, principal.label or principal.key_id
+    matches = [alert for alert in store.alerts.read() if alert["alert_id"] == alert_id]
+    if principal.is_scoped and not (matches and _is_theirs(store, matches[0], principal)):
         raise ProblemError(404, f"There is no alert {alert_id!r}.")
     if step == "acknowledge":
         await run_in_threadpool(store.acknowledge_alert, alert_id, who)

@@ -1,4 +1,4 @@
-"""The pipeline page: open deals by expected money, the model's odds beside the owner's own, calls made."""
+"""The pipeline page: open deals by expected money, the model's probability beside the owner's own, calls made."""
 
 from typing import Any
 
@@ -15,6 +15,7 @@ from features.crm.load import opened
 from features.errors import RenewalError
 from serving.pages.view import Seller
 from serving.pages.worklist import WorkList
+from serving.state import Running
 from training.effects.contacts import plain
 from training.effects.deal_questions import calls_within
 
@@ -23,7 +24,7 @@ PIPELINE = WorkList(
     path="/pipeline",
     money="expected",
     bands=("hot", "warm", "cold"),
-    orders={"expected": "Expected money", "amount": "Amount", "probability": "Lowest odds"},
+    orders={"expected": "Expected money", "amount": "Amount", "probability": "Lowest probability"},
     filters=("owner", "region", "band", "deal_kind"),
 )
 
@@ -42,27 +43,27 @@ async def export(ending: str, request: Request, principal: Seller) -> Response:
     return await PIPELINE.export(request, principal, ending)
 
 
-def _calls(running: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _calls(running: Running, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """What calls do for a win, as far as that can be told, and the calls each of these deals has had."""
-    told = running.worked_out.ask("calls")
-    made = _calls_made(running, rows)
-    return {"calls": told.value, "calls_why": told.why, "calls_come": told.comes, "made": made}
+    result = running.worked_out.ask("calls")
+    counts = _calls_made(running, rows)
+    return {"calls": result.value, "calls_why": result.why, "calls_come": result.comes, "made": counts}
 
 
-def _calls_made(running: Any, rows: list[dict[str, Any]]) -> dict[str, int]:
+def _calls_made(running: Running, rows: list[dict[str, Any]]) -> dict[str, int]:
     """Deal → our calls in its first 30 days, counted as the estimate counts them; empty: not recorded."""
     try:
         with opened(running.settings) as crm:
-            made = _calls_of(crm, sorted({row["account_id"] for row in rows})) if rows else None
-    except RenewalError:  # scored straight from a folder: there are odds to show, but no activities
-        made = None
-    if made is None:
+            calls = _calls_of(crm, sorted({row["account_id"] for row in rows})) if rows else None
+    except RenewalError:  # scored straight from a folder: there are probabilities to show, but no activities
+        calls = None
+    if calls is None:
         return {}
     begun = [row for row in rows if row.get("created_at")]
     created = pd.to_datetime(pd.Series([row["created_at"] for row in begun]))
     ids = [row["subject_id"] for row in begun]
     deals = pd.DataFrame({"opportunity_id": ids, "created": created.to_numpy("datetime64[us]").astype(int)})
-    return dict(zip(ids, calls_within(deals, made, "opportunity_id").tolist(), strict=True))
+    return dict(zip(ids, calls_within(deals, calls, "opportunity_id").tolist(), strict=True))
 
 
 def _calls_of(crm: Crm, accounts: list[str]) -> pd.DataFrame | None:
@@ -72,8 +73,8 @@ def _calls_of(crm: Crm, accounts: list[str]) -> pd.DataFrame | None:
         return None
     columns = [name for name in wanted if crm.has("activities", name)]
     where = pc.field("account_id").isin(pa.array(accounts))
-    made = pq.read_table(crm.path("activities"), columns=columns, filters=where).to_pandas()
-    kept = plain(made["kind"]).isin(CALL_WORDS)
-    if "direction" in made:
-        kept &= ~plain(made["direction"]).isin(INBOUND_WORDS)
-    return made[kept.to_numpy(bool)]
+    activities = pq.read_table(crm.path("activities"), columns=columns, filters=where).to_pandas()
+    is_call = plain(activities["kind"]).isin(CALL_WORDS)
+    if "direction" in activities:
+        is_call &= ~plain(activities["direction"]).isin(INBOUND_WORDS)
+    return activities[is_call.to_numpy(bool)]

@@ -13,6 +13,7 @@ from serving.api.problems import ProblemError
 from serving.pages.spreadsheet import TYPES
 from serving.pages.view import Marketer, number, percent, render, url
 from serving.security.auth import list_for, profiles_for
+from serving.state import running_of
 from training.icp.fit_score import Fit
 from training.icp.prospect_outcomes import DEFAULT_WEIGHTS
 from training.icp.weights import PARTS, reordered, reweighted
@@ -22,7 +23,7 @@ OUTCOMES = {
     "win": "Wins",
     "effort": "Hours of effort",
     "discount": "Discount",
-    "renews by itself": "Renews by itself",
+    "renews without contact": "Renews by itself",
 }
 LESS_IS_BETTER = ("effort", "discount")
 SLIDERS = {
@@ -50,17 +51,17 @@ async def profiles(request: Request, principal: Marketer) -> Response:
 
 
 def _page(request: Request, principal: Any) -> Response:
-    asked = _asked(request.query_params)
-    weights = weights_of(asked)
-    told = request.app.state.running.worked_out.ask("icp")
-    if told.value is None:
-        return render(request, "profiles.html", found=None, why=told.why, comes=told.comes)
-    found = profiles_for(principal, told.value["profiles"])
-    listed = list_for(principal, told.value["list"])
-    shown = found["profiles"] if weights is None else reordered(found["profiles"], weights)
+    weights_text = _asked(request.query_params)
+    weights = weights_of(weights_text)
+    result = running_of(request).worked_out.ask("icp")
+    if result.value is None:
+        return render(request, "profiles.html", found=None, why=result.why, comes=result.comes)
+    visible = profiles_for(principal, result.value["profiles"])
+    listed = list_for(principal, result.value["list"])
+    shown = visible["profiles"] if weights is None else reordered(visible["profiles"], weights)
     if weights is not None:
-        listed = reweighted(listed, Fit.from_dict(told.value["fit"]), weights)
-    cards = {card["rule"]: card for card in told.value["personas"]}
+        listed = reweighted(listed, Fit.from_dict(result.value["fit"]), weights)
+    cards = {card["rule"]: card for card in result.value["personas"]}
     counts = Counter(row["kind"] for row in listed["rows"])
     kind = request.query_params.get("kind", "")
     kind = kind if kind in counts else ""
@@ -68,25 +69,25 @@ def _page(request: Request, principal: Any) -> Response:
     return render(
         request,
         "profiles.html",
-        found=found,
+        found=visible,
         shown=shown,
         cards=cards,
         card_parts=CARD,
         outcomes=OUTCOMES,
         less_is_better=LESS_IS_BETTER,
-        limits=_limits(found["profiles"]),
+        limits=_limits(visible["profiles"]),
         sliders=_sliders(weights or DEFAULT_WEIGHTS),
         is_weighed=weights is not None,
-        places=[_drawn(place) for place in found["places"]],
+        places=[_drawn(place) for place in visible["places"]],
         listed=None if principal.is_scoped else listed,
         rows=rows[:PAGE_ROWS],
         count=len(rows),
         kind=kind,
         kinds={"": len(listed["rows"]), **counts},
-        asked={"weights": asked},
+        asked={"weights": weights_text},
         figure=_figure,
         beyond=_beyond,
-        export=lambda ending: url(f"/profiles/targets.{ending}", {"weights": asked, "kind": kind}),
+        export=lambda ending: url(f"/profiles/targets.{ending}", {"weights": weights_text, "kind": kind}),
     )
 
 
@@ -104,8 +105,8 @@ def _beyond(outcome: str, each: Mapping[str, Any]) -> str:
 
 def _asked(query: Mapping[str, str]) -> str | None:
     """The sliders as weights in words; None where none was sent."""
-    told = [f"{part}={query[part]}" for part in PARTS if query.get(part)]
-    return ",".join(told) or query.get("weights") or None
+    terms = [f"{part}={query[part]}" for part in PARTS if query.get(part)]
+    return ",".join(terms) or query.get("weights") or None
 
 
 def _sliders(weights: Mapping[str, float]) -> list[tuple[str, str, int]]:
@@ -120,11 +121,11 @@ def _drawn(place: dict[str, Any]) -> dict[str, Any]:
     return {**place, "limits": (low, high if high > low else low + 1)}
 
 
-def _limits(told: list[dict[str, Any]]) -> tuple[float, float]:
-    """From nought to the highest upper limit of any lift, and at least to 1.5: one scale for all bars."""
+def _limits(profile_rows: list[dict[str, Any]]) -> tuple[float, float]:
+    """From zero to the highest upper limit of any lift, and at least to 1.5: one scale for all bars."""
     highs = [
         outcome["high"]
-        for profile in told
+        for profile in profile_rows
         for outcome in profile["outcomes"].values()
         if outcome["high"] is not None
     ]
@@ -137,4 +138,4 @@ async def targets(ending: str, request: Request, principal: Marketer) -> Respons
     if ending not in TYPES:
         raise ProblemError(404, f"The list comes as {', '.join(TYPES)}, not {ending!r}.")
     weights, kind = _asked(request.query_params), request.query_params.get("kind")
-    return await run_in_threadpool(save_list, request.app.state.running, principal, ending, weights, kind)
+    return await run_in_threadpool(save_list, running_of(request), principal, ending, weights, kind)

@@ -10,6 +10,7 @@ from serving.api.problems import ProblemError
 from serving.pages.sign_in_page import checked_form
 from serving.pages.view import Seller, url
 from serving.pages.worklist import WorkList
+from serving.state import running_of
 
 RENEWALS = WorkList(
     kind="renewal",
@@ -18,7 +19,7 @@ RENEWALS = WorkList(
     bands=("at risk", "watch", "safe"),
     orders={
         "at_risk": "Money at risk",
-        "probability": "Lowest odds",
+        "probability": "Lowest probability",
         "end_date": "Ends soonest",
         "amount": "Annual value",
     },
@@ -37,12 +38,12 @@ async def renewals(request: Request, principal: Seller) -> Response:
     )
 
 
-def _judgements(store: Any, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _judgements(store: Store, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The newest override of each of these contracts."""
     ids = [row["subject_id"] for row in rows]
-    made = store.overrides("renewal")
-    made = made[made["subject_id"].isin(ids)].drop_duplicates("subject_id", keep="last")
-    return {row["subject_id"]: row for row in made.to_dict("records")}
+    overrides = store.judgements.overrides("renewal")
+    overrides = overrides[overrides["subject_id"].isin(ids)].drop_duplicates("subject_id", keep="last")
+    return {row["subject_id"]: row for row in overrides.to_dict("records")}
 
 
 @router.get("/renewals/export.{ending}")
@@ -53,32 +54,32 @@ async def export(ending: str, request: Request, principal: Seller) -> Response:
 
 @router.post("/renewals/{contract_id}/override")
 async def override(contract_id: str, request: Request, principal: Seller) -> Response:
-    """Note the team's own odds beside the score, which stays."""
+    """Note the team's own estimates beside the score, which stays."""
     fields = await checked_form(request)
-    store = request.app.state.running.store
-    found = store.scores("renewal", ids=[contract_id]).rows
-    if not found or not principal.sees(found[0]):
+    store = running_of(request).store
+    matches = store.scores.page("renewal", ids=[contract_id]).rows
+    if not matches or not principal.sees(matches[0]):
         raise ProblemError(404, f"There is no contract {contract_id!r} among those that run.")
-    odds = _odds(fields.get("odds", ""))
+    probability = _odds(fields.get("probability", ""))
     who = principal.label or principal.key_id
-    store.override(
+    store.judgements.override(
         "renewal",
         contract_id,
-        account_id=found[0]["account_id"],
-        probability=odds,
+        account_id=matches[0]["account_id"],
+        probability=probability,
         reason=fields.get("reason", "").strip()[:2_000] or None,
         made_by=who,
     )
-    store.audit(who, "override", contract_id, {"probability": odds})
-    return RedirectResponse(_back(fields.get("back", ""), found[0]["account_id"]), 303)
+    store.audit.record(who, "override", contract_id, {"probability": probability})
+    return RedirectResponse(_back(fields.get("back", ""), matches[0]["account_id"]), 303)
 
 
-def _back(asked: str, account_id: str) -> str:
+def _back(path: str, account_id: str) -> str:
     """Where the note was made: the list as it was filtered, or the customer's page."""
-    if asked.startswith("/accounts/"):
+    if path.startswith("/accounts/"):
         return url(f"/accounts/{quote(account_id, safe='')}", noted=1)
-    if asked.startswith("/renewals?"):
-        return asked if "noted=1" in asked else f"{asked}&noted=1"
+    if path.startswith("/renewals?"):
+        return path if "noted=1" in path else f"{path}&noted=1"
     return "/renewals?noted=1"
 
 
@@ -89,9 +90,9 @@ def _odds(text: str) -> float:
         ProblemError: 422 where it is no number from 0 to 100.
     """
     try:
-        odds = float(text.replace("%", "").replace(",", ".").strip()) / 100
+        probability = float(text.replace("%", "").replace(",", ".").strip()) / 100
     except ValueError as error:
-        raise ProblemError(422, f"Your odds should be a number from 0 to 100, not {text!r}.") from error
-    if not 0 <= odds <= 1:
-        raise ProblemError(422, f"Your odds should be from 0 to 100 per cent, not {text}.")
-    return odds
+        raise ProblemError(422, f"Your estimate should be a number from 0 to 100, not {text!r}.") from error
+    if not 0 <= probability <= 1:
+        raise ProblemError(422, f"Your estimate should be from 0 to 100 per cent, not {text}.")
+    return probability

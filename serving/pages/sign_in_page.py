@@ -12,6 +12,7 @@ from serving.pages.view import Anybody, render
 from serving.security.auth import SESSION_SECONDS, cookie_name, session_cookie
 from serving.security.rate_limit import network
 from serving.security.request_origin import refuse_foreign
+from serving.state import running_of
 
 router = APIRouter()
 
@@ -38,7 +39,7 @@ async def checked_form(request: Request) -> dict[str, str]:
         ProblemError: 403 where the token is missing or another's.
     """
     fields = await form_of(request)
-    if not request.app.state.running.door.is_own_form(request, fields.get("csrf", "")):
+    if not running_of(request).door.is_own_form(request, fields.get("csrf", "")):
         raise ProblemError(403, "This form is out of date. Go back, reload the page and send it again.")
     return fields
 
@@ -46,7 +47,7 @@ async def checked_form(request: Request) -> dict[str, str]:
 @router.get("/sign-in")
 async def ask(request: Request, next: str = "/") -> Response:
     """The form that takes a key."""
-    request.app.state.running.door.pace_address(request)
+    running_of(request).door.pace_address(request)
     return render(request, "sign_in.html", next=_local(next), wrong="")
 
 
@@ -56,7 +57,7 @@ async def sign_in(request: Request) -> Response:
     refuse_foreign(request)
     fields = await form_of(request)
     caller = network(request.client.host if request.client else "")
-    running = request.app.state.running
+    running = running_of(request)
     if not running.door.may_try(caller):
         raise ProblemError(429, "Too many wrong keys. Wait a minute.", headers={"Retry-After": "60"})
     cookie = await run_in_threadpool(running.door.sign_in, fields.get("key", "").strip())
@@ -77,7 +78,7 @@ async def sign_out(request: Request, principal: Anybody) -> Response:
     """End the session, for every copy of its cookie."""
     await checked_form(request)
     if cookie := session_cookie(request):
-        await run_in_threadpool(request.app.state.running.door.sign_out, cookie, principal)
+        await run_in_threadpool(running_of(request).door.sign_out, cookie, principal)
     answer = RedirectResponse("/sign-in", 303)
     is_https = request.url.scheme == "https"
     answer.delete_cookie(cookie_name(request), httponly=True, samesite="lax", secure=is_https)

@@ -31,7 +31,7 @@ _OWN = {
     "renewal": ("forecast", "own_odds", "own_reason", "own_by", "own_at"),
     "win": (),
 }
-"""The owner's forecast in the CRM, and the odds the team noted last beside the score."""
+"""The owner's forecast in the CRM, and the probability the team noted last beside the score."""
 
 _MOMENTS = ("as_of", "created_at", "end_date", "own_at")
 _NUMBERS = ("probability", "low", "high", "amount", "at_risk", "expected", "forecast", "own_odds")
@@ -64,11 +64,11 @@ def download(store: Store, kind: str, wanted: dict[str, Any], ending: str, princ
     """
     if ending not in TYPES:
         raise ProblemError(404, f"Lists come as {', '.join(TYPES)}, not {ending!r}.")
-    rows = [hide_held_out(row) for row in store.scores(kind, **wanted, limit=MOST_ROWS).rows]
-    own = newest_overrides(store, kind)
-    rows = [{**row, **own.get(row["subject_id"], {})} for row in rows]
+    rows = [hide_held_out(row) for row in store.scores.page(kind, **wanted, limit=MOST_ROWS).rows]
+    overrides = newest_overrides(store, kind)
+    rows = [{**row, **overrides.get(row["subject_id"], {})} for row in rows]
     noted = {name: str(value) for name, value in wanted.items()}
-    store.audit(
+    store.audit.record(
         principal.label or principal.key_id, "export", kind, {**noted, "rows": len(rows), "as": ending}
     )
     name = "renewals" if ID_COLUMNS[kind] == "contract_id" else "pipeline"
@@ -77,9 +77,9 @@ def download(store: Store, kind: str, wanted: dict[str, Any], ending: str, princ
 
 def newest_overrides(store: Store, kind: str) -> dict[str, dict[str, Any]]:
     """Subject → `own_odds`, `own_reason`, `own_by`, `own_at` of what the team noted last."""
-    made = store.overrides(kind).drop_duplicates("subject_id", keep="last")
+    overrides = store.judgements.overrides(kind).drop_duplicates("subject_id", keep="last")
     names = {"probability": "own_odds", "reason": "own_reason", "made_by": "own_by", "made_at": "own_at"}
-    rows = made[["subject_id", *names]].rename(columns=names).to_dict("records")
+    rows = overrides[["subject_id", *names]].rename(columns=names).to_dict("records")
     return {
         row["subject_id"]: {str(name): value for name, value in row.items() if name != "subject_id"}
         for row in rows

@@ -9,6 +9,7 @@ from serving.api.problems import ProblemError
 from serving.api.survey_answers import asked_by, taken
 from serving.pages.sign_in_page import form_of
 from serving.pages.view import render
+from serving.state import running_of
 
 QUESTIONS = {
     "nps": "How likely are you to recommend us?",
@@ -27,7 +28,7 @@ router = APIRouter()
 @router.get("/surveys/{token}")
 async def survey(token: str, request: Request) -> Response:
     """The question."""
-    running = request.app.state.running
+    running = running_of(request)
     running.door.pace_address(request)
     survey_request = await run_in_threadpool(asked_by, running, token)
     low, high = SCALES[survey_request["kind"]]
@@ -45,7 +46,7 @@ async def survey(token: str, request: Request) -> Response:
 @router.post("/surveys/{token}")
 async def answered(token: str, request: Request) -> Response:
     """Take the click; the signed link is what lets it in, so the form needs no token of a session."""
-    running = request.app.state.running
+    running = running_of(request)
     running.door.pace_address(request)
     fields = await form_of(request)
     try:

@@ -27,14 +27,14 @@ def customer(crm: Crm, account_id: str) -> dict[str, Any] | None:
 def happened(crm: Crm | None, account_id: str, live: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Events of an account, newest first, at most 80: `at`, `known_at`, `words`, `table`, `is_live`.
 
-    An event counts for odds made after `known_at`: when it had happened and was recorded.
+    An event counts for probability made after `known_at`: when it had happened and was recorded.
     """
-    found = []
+    events = []
     for table in _SOURCES if crm is not None else ():
         if crm is not None and table in crm.tables:
-            found += [_event(table, row, False) for row in _rows(crm, table, account_id)]
-    found += [_event(each["crm_table"], each["payload"], True) for each in live]
-    dated = [event for event in found if event is not None]
+            events += [_event(table, row, False) for row in _rows(crm, table, account_id)]
+    events += [_event(each["crm_table"], each["payload"], True) for each in live]
+    dated = [event for event in events if event is not None]
     return sorted(dated, key=lambda event: event["at"], reverse=True)[:MOST]
 
 
@@ -55,8 +55,11 @@ def _event(table: str, row: Mapping[str, Any], is_live: bool) -> dict[str, Any] 
     words = _WORDS[table](row) if table in _WORDS else table.replace("_", " ")
     written: Any = row.get("recorded_at")
     recorded: Any = pd.to_datetime(written, errors="coerce", utc=True)
-    known = at if pd.isna(recorded) else max(at, recorded)
-    plain = {"at": at.tz_localize(None).to_pydatetime(), "known_at": known.tz_localize(None).to_pydatetime()}
+    known_at = at if pd.isna(recorded) else max(at, recorded)
+    plain = {
+        "at": at.tz_localize(None).to_pydatetime(),
+        "known_at": known_at.tz_localize(None).to_pydatetime(),
+    }
     return {**plain, "words": words, "table": table, "is_live": is_live}
 
 

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from serving.api.problems import ProblemError
 from serving.pages import charts
 from serving.security.auth import Principal
+from serving.state import running_of
 
 SELLERS = ("sales", "admin")
 KEEPERS = ("mlops", "admin")
@@ -100,13 +101,13 @@ def visitor(*roles: str) -> Any:
     """
 
     async def principal(request: Request) -> Principal:
-        found = request.app.state.running.door.admit(request)
-        request.state.principal = found
-        if found.role not in roles:
+        admitted = running_of(request).door.admit(request)
+        request.state.principal = admitted
+        if admitted.role not in roles:
             raise ProblemError(
-                403, f"This page is for {' and '.join(roles)}; you are signed in as {found.role}."
+                403, f"This page is for {' and '.join(roles)}; you are signed in as {admitted.role}."
             )
-        return found
+        return admitted
 
     return Depends(principal)
 
@@ -140,7 +141,7 @@ def _here(request: Request) -> str:
 
 
 def tone(band: str | None) -> str:
-    """The CSS class of a band: low, middle or high odds."""
+    """The CSS class of a band: low, middle or high probability."""
     return TONES.get(band or "", "is-none")
 
 
@@ -151,7 +152,7 @@ def band_parts(bands: Sequence[str], totals: Mapping[str, Any], value: str) -> l
 
 def failed_gates(gates: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The names of the gates a version did not pass."""
-    return [name for name, told in gates.items() if told.get("passed") is False]
+    return [name for name, gate in gates.items() if gate.get("passed") is False]
 
 
 def url(path: str, params: Mapping[str, Any] | None = None, **changes: Any) -> str:

@@ -7,6 +7,7 @@ from starlette.concurrency import run_in_threadpool
 from serving.api.problems import ProblemError
 from serving.pages.view import Anybody, render
 from serving.security.auth import Principal
+from serving.state import running_of
 
 BY = {
     "all": "Everybody",
@@ -29,7 +30,7 @@ async def voice(request: Request, principal: Anybody) -> Response:
 def _page(request: Request, principal: Principal) -> Response:
     if principal.is_scoped:
         raise ProblemError(403, "These figures span all owners and regions; this key sees one only.")
-    answer = request.app.state.running.worked_out.ask("voice")
+    answer = running_of(request).worked_out.ask("voice")
     rows = answer.value["rows"] if answer.value else []
     choices = [name for name in BY if any(row["dimension"] == name for row in rows)]
     by = request.query_params.get("by", "all")

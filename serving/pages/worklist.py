@@ -15,6 +15,7 @@ from serving.pages.spreadsheet import download
 from serving.pages.view import render, url
 from serving.scoring.batch import hide_held_out
 from serving.security.auth import Principal
+from serving.state import running_of
 
 PAGE_ROWS = 25
 
@@ -49,29 +50,29 @@ class WorkList:
         return await run_in_threadpool(self._page, request, principal, further)
 
     def _page(self, request: Request, principal: Principal, further: Callable[..., Any]) -> Response:
-        running = request.app.state.running
-        store, asked = running.store, filters_of(request, self.filters)
-        wanted, scope = narrow(principal, asked), narrow(principal, {})
+        running = running_of(request)
+        store, filters = running.store, filters_of(request, self.filters)
+        wanted, scope = narrow(principal, filters), narrow(principal, {})
         order = request.query_params.get("order", "")
         order = order if order in self.orders else next(iter(self.orders))
         text, cursor = request.query_params.get("q", "").strip(), request.query_params.get("cursor") or None
         if text:
             ids = found_by_name(store, self.kind, text, wanted)
-            rows, next_cursor = store.scores(self.kind, ids=ids, **wanted).rows, None
+            rows, next_cursor = store.scores.page(self.kind, ids=ids, **wanted).rows, None
         else:
-            found = store.scores(self.kind, **wanted, order=order, limit=PAGE_ROWS, cursor=cursor)
-            rows, next_cursor = found.rows, found.cursor
+            result = store.scores.page(self.kind, **wanted, order=order, limit=PAGE_ROWS, cursor=cursor)
+            rows, next_cursor = result.rows, result.cursor
         totals = band_totals(store, self.kind, {**wanted, "band": None})
-        params = {**asked, "order": order, "q": text}
+        params = {**filters, "order": order, "q": text}
         rows = [hide_held_out(row) for row in rows]
         return render(
             request,
             f"{self.path.strip('/')}.html",
-            **self._figures(totals, asked),
+            **self._figures(totals, filters),
             worklist=self,
             rows=rows,
             trends=histories(store, self.kind, [row["subject_id"] for row in rows]),
-            wanted=asked,
+            wanted=filters,
             order=order,
             text=text,
             choices=choices(store, self.kind, scope),
@@ -79,23 +80,23 @@ class WorkList:
             fresh=freshness(store, self.kind),
             next_page=url(self.path, params, cursor=next_cursor) if next_cursor else None,
             first_page=url(self.path, params) if cursor else None,
-            export=lambda ending: url(f"{self.path}/export.{ending}", asked),
+            export=lambda ending: url(f"{self.path}/export.{ending}", filters),
             back=url(self.path, params, cursor=cursor),
             **further(running, rows),
         )
 
-    def _figures(self, totals: dict[str, dict[str, Any]], asked: dict[str, Any]) -> dict[str, Any]:
+    def _figures(self, totals: dict[str, dict[str, Any]], filters: dict[str, Any]) -> dict[str, Any]:
         """Sums over the whole list, bands by band, and how many of them the chosen band leaves."""
         names = ("rows", "amount", self.money)
         sums = {name: sum(total[name] for total in totals.values()) for name in names}
-        band = asked.get("band")
+        band = filters.get("band")
         listed = totals.get(band, {}).get("rows", 0) if band else sums["rows"]
         return {"totals": totals, "sums": sums, "listed": listed}
 
     async def export(self, request: Request, principal: Principal, ending: str) -> Response:
         """The filtered list as a file."""
         wanted = narrow(principal, filters_of(request, self.filters))
-        store = request.app.state.running.store
+        store = running_of(request).store
         return await run_in_threadpool(download, store, self.kind, wanted, ending, principal)
 
 

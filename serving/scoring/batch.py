@@ -16,7 +16,7 @@ from features.errors import NothingDoneError, RenewalError
 from features.holdout import held_out
 from features.progress import Say, silent
 from features.settings import Settings
-from features.snapshots import asked, impossible, to_score
+from features.snapshots import impossible, snapshots_for, to_score
 from monitoring.store import open_store
 from monitoring.store.predictions import Shadow
 from training.encode import Rows
@@ -85,7 +85,7 @@ def score(
 
 def _asked_for(crm: Crm, kind: str, rows: pd.DataFrame) -> pd.DataFrame:
     """The snapshots asked for; with a problem too where nobody could have asked at that moment."""
-    snapshots = asked(crm, kind, rows)
+    snapshots = snapshots_for(crm, kind, rows)
     why = impossible(crm, kind, snapshots)
     return snapshots.assign(problem=snapshots["problem"].where(snapshots["problem"].notna(), why))
 
@@ -105,7 +105,7 @@ def _shadow(kind: str, loaded: Loaded, features: pd.DataFrame, settings: Setting
 
 
 def _need_features(loaded: Loaded, absent: list[str]) -> None:
-    """Scores of a model that sees hardly anything it has learnt from are one number for everybody."""
+    """Scores of a model that sees hardly anything it has trained on are one number for everybody."""
     used = len(loaded.model.features)
     if loaded.model.served != "base rate" and len(absent) >= MOST_ABSENT * used:
         raise RenewalError(
@@ -129,7 +129,7 @@ def scored(
     loaded: Loaded,
     snapshots: pd.DataFrame,
     features: pd.DataFrame,
-    known: pd.DataFrame,
+    details: pd.DataFrame,
     settings: Settings,
     say: Say = silent,
 ) -> pd.DataFrame:
@@ -139,21 +139,21 @@ def scored(
         loaded: the model, its version and alias.
         snapshots: (n) rows of `features.snapshots`; `problem` where a row cannot be looked at.
         features: (m, k) feature rows of those without a problem, by the same index.
-        known: (n) further columns of the subjects (names, dates), same index.
+        details: (n) further columns of the subjects (names, dates), same index.
         settings: the share held out.
         say: told of each ten thousand rows.
 
     Returns:
-        (n) rows: ids, `as_of`, `lead_days`, the score's columns in units of money, then `known`.
+        (n) rows: ids, `as_of`, `lead_days`, the score's columns in units of money, then `details`.
     """
-    frame = subject_rows(snapshots, known, loaded.model.kind)
+    frame = subject_rows(snapshots, details, loaded.model.kind)
     starts = range(0, max(len(features), 1), ROWS_AT_ONCE)
     with ThreadPoolExecutor(settings.threads) as pool:
         parts = pool.map(
             lambda at: _scored_part(loaded.model, features.iloc[at : at + ROWS_AT_ONCE], at, say), starts
         )
         frame = frame.join(pd.concat(parts))
-    frame["reasons"] = [found if isinstance(found, list) else [] for found in frame["reasons"]]
+    frame["reasons"] = [reasons if isinstance(reasons, list) else [] for reasons in frame["reasons"]]
     frame["band"] = frame["band"].astype(object).where(frame["band"].notna(), None)
     good = frame["probability"]
     name, share = ("at_risk", 1 - good) if loaded.model.kind == "renewal" else ("expected", good)
@@ -163,9 +163,9 @@ def scored(
     return frame
 
 
-def subject_rows(snapshots: pd.DataFrame, known: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """Rows that lack but their scores: what snapshots and `known` say, `amount` in units of money."""
-    frame = snapshots[_kept_columns(snapshots)].join(known)
+def subject_rows(snapshots: pd.DataFrame, details: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Rows that lack but their scores: what snapshots and `details` say, `amount` in units of money."""
+    frame = snapshots[_kept_columns(snapshots)].join(details)
     frame["amount"] = snapshots["amount"].astype("Float64").to_numpy(float, na_value=np.nan) / 100
     frame[ID_COLUMNS[kind]] = frame["subject_id"]
     if "problem" not in frame:
@@ -194,13 +194,14 @@ def scored_rows(loaded: Loaded, rows: list[dict[str, Any]], X: Rows) -> list[dic
         rows: (n) with `amount` in units.
         X: (n, k) their feature rows, same order.
     """
-    found = _score_columns(loaded.model, X)
+    score_columns = _score_columns(loaded.model, X)
     amount = np.array([row["amount"] for row in rows], dtype=float)
-    good = found["probability"]
+    good = score_columns["probability"]
     name, share = ("at_risk", 1 - good) if loaded.model.kind == "renewal" else ("expected", good)
     money = [None if np.isnan(value) else value for value in np.round(share * amount, 2).tolist()]
     columns = {
-        key: values.tolist() if isinstance(values, np.ndarray) else values for key, values in found.items()
+        key: values.tolist() if isinstance(values, np.ndarray) else values
+        for key, values in score_columns.items()
     }
     fixed = {"model_version": str(loaded.version), "alias": loaded.alias}
     parts = zip(*columns.values(), money, strict=True)
@@ -227,17 +228,21 @@ def shown(frame: pd.DataFrame, kind: str, ranked: bool) -> pd.DataFrame:
     """The rows as a caller gets them: held-out ones without a score, most money first where `ranked`."""
     value = "at_risk" if kind == "renewal" else "expected"
     hidden = frame["held_out"].to_numpy(bool)
-    seen = frame.copy()
+    result = frame.copy()
     if hidden.any():
-        seen.loc[hidden, ["probability", "low", "high", value]] = np.nan
-        seen.loc[hidden, "band"] = None
-        seen.loc[hidden, "problem"] = HELD_OUT
-        seen["reasons"] = [[] if gone else found for gone, found in zip(hidden, seen["reasons"], strict=True)]
+        result.loc[hidden, ["probability", "low", "high", value]] = np.nan
+        result.loc[hidden, "band"] = None
+        result.loc[hidden, "problem"] = HELD_OUT
+        result["reasons"] = [
+            [] if gone else reasons for gone, reasons in zip(hidden, result["reasons"], strict=True)
+        ]
     if ranked:
-        seen = seen.sort_values([value, ID_COLUMNS[kind]], ascending=[False, True], na_position="last")
+        result = result.sort_values([value, ID_COLUMNS[kind]], ascending=[False, True], na_position="last")
     first = [ID_COLUMNS[kind], "account_id", "as_of", "probability", "low", "high", "band", "amount", value]
     first += ["reasons", "model_version", "alias", "problem"]
-    return seen[first + [name for name in seen if name not in {*first, *_INTERNAL}]].reset_index(drop=True)
+    return result[first + [name for name in result if name not in {*first, *_INTERNAL}]].reset_index(
+        drop=True
+    )
 
 
 _INTERNAL = ("subject_id", "held_out")
@@ -250,7 +255,7 @@ def about(crm: Crm, kind: str, snapshots: pd.DataFrame) -> pd.DataFrame:
         `end_date`, `region`, `account_name`, `owner_name`, `forecast` (the owner's), for renewals `product`,
         for deals `deal_kind` and `created_at`. Index as `snapshots`.
     """
-    known = snapshots[["ends_at"]].rename(columns={"ends_at": "end_date"})
+    details = snapshots[["ends_at"]].rename(columns={"ends_at": "end_date"})
     accounts = _looked_up(
         crm, "accounts", "account_id", snapshots["account_id"], {"region": "region", "name": "account_name"}
     )
@@ -261,9 +266,9 @@ def about(crm: Crm, kind: str, snapshots: pd.DataFrame) -> pd.DataFrame:
         else {"kind": "deal_kind", "created_at": "created_at", "forecast": "forecast"}
     )
     subjects = _looked_up(crm, SUBJECTS[kind], ID_COLUMNS[kind], snapshots["subject_id"], columns)
-    for found in (accounts, owners, subjects):
-        known = known.join(found)
-    return known
+    for joined in (accounts, owners, subjects):
+        details = details.join(joined)
+    return details
 
 
 def _looked_up(crm: Crm, table: str, key: str, wanted: pd.Series, columns: dict[str, str]) -> pd.DataFrame:
@@ -280,8 +285,8 @@ def run_id(
 ) -> str:
     """The name of a run: equal for equal work, so that a repeated run replaces itself."""
     asked_for = "" if wanted is None else hashlib.sha256(wanted.to_csv(index=False).encode()).hexdigest()
-    told = f"score {kind} {loaded.version} {as_of} {crm.fingerprint} {asked_for}"
-    return f"score-{kind}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    content = f"score {kind} {loaded.version} {as_of} {crm.fingerprint} {asked_for}"
+    return f"score-{kind}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
 def _kept_columns(snapshots: pd.DataFrame) -> list[str]:
@@ -310,11 +315,11 @@ def _keep(
 ) -> None:
     """Write a run to the store; a subject asked for at several moments makes a part for each."""
     store = open_store(settings)
-    known = frame[ID_COLUMNS[kind]].notna() & frame["account_id"].notna() & frame["problem"].isna()
-    turn = frame[known].groupby("subject_id").cumcount()
+    is_known = frame[ID_COLUMNS[kind]].notna() & frame["account_id"].notna() & frame["problem"].isna()
+    turn = frame[is_known].groupby("subject_id").cumcount()
     for number in sorted(turn.unique()):
-        part = frame[known][turn == number]
-        store.write_scores(
+        part = frame[is_known][turn == number]
+        store.scores.write(
             kind,
             part,
             features.loc[part.index].reindex(columns=list(loaded.model.features)),
@@ -332,12 +337,12 @@ def require_some(frame: pd.DataFrame, kind: str) -> None:
     Raises:
         NothingDoneError: with the rows to show, and the first problem in its words.
     """
-    told = frame["problem"]
-    if len(frame) and (told.notna() & (told != HELD_OUT)).all():
+    problems = frame["problem"]
+    if len(frame) and (problems.notna() & (problems != HELD_OUT)).all():
         raise NothingDoneError(
             {"kind": kind, "rows": frame.to_dict("records")},
             expected="at least one row that can be scored",
-            found=f"a problem in each of {len(frame)}, such as: {told.iloc[0]}",
+            found=f"a problem in each of {len(frame)}, such as: {problems.iloc[0]}",
             do="Correct the file.",
         )
 

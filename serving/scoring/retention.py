@@ -1,11 +1,11 @@
 """Renewal money by month: what was kept, what is expected to be kept, and how sure that is.
 
-Gross retention of a month is the annual value kept of what was up for renewal in it. Net retention adds
+Gross retention of a month is the annual value kept of what was due for renewal in it. Net retention adds
 expansion money won in that month (in the past) or expected to be (deals of kind
 `expansion` that are open now).
 
-The expected value is exact: decided money, plus the sum of amount × odds. The 90 % interval comes from
-simulated outcomes of all contracts together: in each draw the odds move, all in one direction, within their
+The expected value is exact: decided money, plus the sum of amount × probability. The 90 % interval comes from
+simulated outcomes of all contracts together: in each draw the probabilities move, all in one direction, within their
 own 90 % intervals on the log-odds scale (what calibration does not know), and then each customer renews or
 not (a Poisson-binomial sum weighted by money). Contracts of one customer share their luck. Moving together
 and sharing luck make the interval rather too wide than too narrow.
@@ -18,14 +18,14 @@ import pandas as pd
 from scipy.stats import norm
 
 from features.crm.crm import Crm
-from features.snapshots import asked
+from features.snapshots import snapshots_for
 from monitoring.store import Store
 from training.metrics import to_logit, to_probability
 
 MONTHS_BACK = 18
 MOST_BEFORE = 5_000
 DRAWS = 2_000
-"""Fewer for tens of thousands of contracts, whose luck evens out; how the odds move is spread evenly."""
+"""Fewer for tens of thousands of contracts, whose luck evens out; how the probabilities move is spread evenly."""
 
 Z_OF_LIMIT = 1.6449
 """The limits of a 90 % interval lie so many standard deviations from the middle."""
@@ -44,26 +44,26 @@ def history(crm: Crm) -> dict[str, Any]:
         month or later and is decided already); `closes` (open expansion deal → the day it is expected to
         close); `has_expansion`.
     """
-    told = {"until": crm.until.isoformat(), "past": [], "decided": [], "closes": {}, "has_expansion": False}
+    result = {"until": crm.until.isoformat(), "past": [], "decided": [], "closes": {}, "has_expansion": False}
     if not crm.has("contracts", "contract_id") or not crm.dated("renewal"):
-        return told
+        return result
     contracts = _contracts(crm)
     present = crm.until.to_period("M")
     past = contracts[(contracts["month"] < present) & (contracts["month"] >= present - MONTHS_BACK)]
     parts = [_kept(past)]
     expansion = _expansion(crm)
     if expansion is not None:
-        told["has_expansion"] = True
+        result["has_expansion"] = True
         won = expansion[expansion["is_won"] == 1].rename(columns={"amount": "expansion"})
         won = won[(won["month"] < present) & (won["month"] >= present - MONTHS_BACK)]
         parts.append(won[["month", "owner_id", "region", "expansion"]])
-        told["closes"] = _closes(crm, expansion[expansion["is_won"].isna()])
+        result["closes"] = _closes(crm, expansion[expansion["is_won"].isna()])
     summed = pd.concat(parts).groupby(["month", "owner_id", "region"], dropna=False).sum().reset_index()
     coming = contracts[(contracts["month"] >= present) & contracts["label"].notna()]
     names = ["contract_id", "owner_id", "region", "month", "amount", "label"]
-    told["past"] = _plain(summed)
-    told["decided"] = _plain(coming[names].rename(columns={"label": "renewed"}))
-    return told
+    result["past"] = _plain(summed)
+    result["decided"] = _plain(coming[names].rename(columns={"label": "renewed"}))
+    return result
 
 
 def said_before(crm: Crm, store: Store) -> list[dict[str, Any]]:
@@ -77,9 +77,9 @@ def said_before(crm: Crm, store: Store) -> list[dict[str, Any]]:
     """
     if not crm.has("contracts", "contract_id") or not crm.dated("renewal"):
         return []
-    log = store.predictions("renewal")
+    log = store.predictions.read("renewal")
     first = log[log["as_of"].notna()].sort_values("as_of", kind="stable").drop_duplicates("subject_id")
-    every = asked(crm, "renewal", crm.frame("contracts", ["contract_id"]))
+    every = snapshots_for(crm, "renewal", crm.frame("contracts", ["contract_id"]))
     over = every[every["label"].notna() & (every["matured_at"] <= crm.until)].set_index("subject_id")
     rows = first[first["subject_id"].isin(over.index) & first["amount"].notna()]
     ends = rows["subject_id"].map(over["ends_at"])
@@ -91,7 +91,7 @@ def said_before(crm: Crm, store: Store) -> list[dict[str, Any]]:
 
 def _contracts(crm: Crm) -> pd.DataFrame:
     """Every contract as it stands at the end of the data: outcome, amount in units, month of its end."""
-    every = asked(crm, "renewal", crm.frame("contracts", ["contract_id"]))
+    every = snapshots_for(crm, "renewal", crm.frame("contracts", ["contract_id"]))
     every = every[every["ends_at"].notna()]
     amount = every["amount"].astype("Float64").to_numpy(float, na_value=0.0) / 100
     return _placed(crm, every.assign(amount=amount, month=every["ends_at"].dt.to_period("M")))
@@ -108,11 +108,11 @@ def _placed(crm: Crm, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _kept(contracts: pd.DataFrame) -> pd.DataFrame:
-    known = contracts["label"].notna()
-    amount = contracts["amount"].where(known, 0.0)
+    is_decided = contracts["label"].notna()
+    amount = contracts["amount"].where(is_decided, 0.0)
     return contracts[["month", "owner_id", "region"]].assign(
-        contracts=known.astype(int),
-        undecided=(~known).astype(int),
+        contracts=is_decided.astype(int),
+        undecided=(~is_decided).astype(int),
         up=amount,
         kept=amount * contracts["label"].fillna(0.0),
     )
@@ -158,11 +158,11 @@ def outlook(
     by: str = "month",
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """The money that is up for renewal by month (or owner), what is expected of it, and the 90 % interval.
+    """The money that is due for renewal by month (or owner), what is expected of it, and the 90 % interval.
 
     Args:
         renewals: undecided contracts: `by`, `account_id`, `amount` (units), `probability`, `low`, `high`,
-            `own` (the owner's own odds, NaN: none given).
+            `own` (the owner's own estimate, NaN: none given).
         decided: contracts decided already: `by`, `amount`, `renewed` (0/1).
         expansions: open expansion deals as `renewals`; None: the data have none, so there is no net figure.
         by: `month` (periods) or another column all three have.
@@ -171,30 +171,30 @@ def outlook(
     Returns:
         A row each group and one for `all`: `contracts`, `up`, `decided`, `expected`, `low`, `high`, `gross`,
         `gross_low`, `gross_high`; `expansion`, `net`, `net_low`, `net_high` (None without expansions); `own`
-        (money the owners expect), `own_of` (the value of the contracts they gave odds for) and `model_same`
+        (money the owners expect), `own_of` (the value of the contracts they forecast) and `model_same`
         (what the model expects of those).
     """
     groups = sorted({*renewals[by], *decided[by]})
     place = {group: at for at, group in enumerate(groups)}
     draws = int(np.clip(_MOST_CELLS // max(len(renewals), 1), _FEWEST_DRAWS, DRAWS))
-    kept = _simulated(renewals, by, place, np.random.default_rng(seed), draws)
-    kept += _summed(decided, by, place, decided["amount"] * decided["renewed"])
+    kept_money = _simulated(renewals, by, place, np.random.default_rng(seed), draws)
+    kept_money += _summed(decided, by, place, decided["amount"] * decided["renewed"])
     more = None
     if expansions is not None:
         inside = expansions[expansions[by].isin(groups)]
         more = _simulated(inside, by, place, np.random.default_rng(seed + 1), draws)
         added = _summed(inside, by, place, inside["amount"] * inside["probability"])
-    told = _exact(renewals, decided, by, place)
+    figures = _exact(renewals, decided, by, place)
     rows = []
     for at, group in enumerate([*groups, "all"]):
         one = slice(None) if group == "all" else slice(at, at + 1)
-        row = {name: float(values[one].sum()) for name, values in told.items()}
-        row |= {"low": _limit(kept, one, 0.05), "high": _limit(kept, one, 0.95)}
+        row = {name: float(values[one].sum()) for name, values in figures.items()}
+        row |= {"low": _limit(kept_money, one, 0.05), "high": _limit(kept_money, one, 0.95)}
         if more is not None:
             row |= {"expansion": float(added[one].sum())}
             row |= {
-                "net_money_low": _limit(kept + more, one, 0.05),
-                "net_money_high": _limit(kept + more, one, 0.95),
+                "net_money_low": _limit(kept_money + more, one, 0.05),
+                "net_money_high": _limit(kept_money + more, one, 0.95),
             }
         rows.append({by: group, **_rates(row)})
     return rows
@@ -218,10 +218,10 @@ def _simulated(
     at_once = max(_CELLS_AT_ONCE // len(rows), 1)
     for start in range(0, draws, at_once):
         z = moves[start : start + at_once, None]
-        odds = to_probability(middle + np.where(z > 0, z * up, z * down))
+        probability = to_probability(middle + np.where(z > 0, z * up, z * down))
         luck = rng.random((len(z), customer.max() + 1))[:, customer]
-        kept = (luck < odds) * amount
-        out[start : start + at_once, present] = np.add.reduceat(kept, first, axis=1)
+        kept_money = (luck < probability) * amount
+        out[start : start + at_once, present] = np.add.reduceat(kept_money, first, axis=1)
     return out
 
 
@@ -237,15 +237,15 @@ def _exact(
 ) -> dict[str, np.ndarray]:
     """(groups,) each: counts and money that need no simulation."""
     stated = renewals[renewals["own"].notna()]
-    known = _summed(decided, by, place, decided["amount"] * decided["renewed"])
+    decided_money = _summed(decided, by, place, decided["amount"] * decided["renewed"])
     expected = _summed(renewals, by, place, renewals["amount"] * renewals["probability"])
     return {
         "contracts": _summed(renewals, by, place, pd.Series(1.0, renewals.index))
         + _summed(decided, by, place, pd.Series(1.0, decided.index)),
         "up": _summed(renewals, by, place, renewals["amount"])
         + _summed(decided, by, place, decided["amount"]),
-        "decided": known,
-        "expected": known + expected,
+        "decided": decided_money,
+        "expected": decided_money + expected,
         "own": _summed(stated, by, place, stated["amount"] * stated["own"]),
         "own_of": _summed(stated, by, place, stated["amount"]),
         "model_same": _summed(stated, by, place, stated["amount"] * stated["probability"]),

@@ -2,7 +2,7 @@
 
 Each contract is a point whose coordinates are the exact contributions of the model's groups of features, in
 log-odds. Two contracts are near if the model has the same reasons for both, so what does not matter to the
-odds does not count. Contracts are compared at like times before their end.
+probability does not count. Contracts are compared at like times before their end.
 """
 
 from collections.abc import Mapping
@@ -37,25 +37,25 @@ class Past:
     """Decided contracts as the model saw them.
 
     Attributes:
-        known: n rows: `contract_id`, `account_id`, names, `end_date`, `amount` (units), `lead_days`,
+        contracts: n rows: `contract_id`, `account_id`, names, `end_date`, `amount` (units), `lead_days`,
             `renewed`.
         space: (n, k) contributions of the k groups.
         near: the median distance of two of them; what lies farther off is not called similar.
         version: of the model.
     """
 
-    known: pd.DataFrame
+    contracts: pd.DataFrame
     space: np.ndarray
     near: float
     version: str
 
     @staticmethod
-    def read(told: Mapping[str, Any]) -> "Past":
+    def read(stored: Mapping[str, Any]) -> "Past":
         """The past as `past_contracts` told it."""
-        known = pd.DataFrame(told["known"])
-        width = len(told["space"][0]) if told["space"] else 0
-        space = np.array(told["space"], dtype=np.float32).reshape(len(known), width)
-        return Past(known, space, told["near"], told["version"])
+        contracts = pd.DataFrame(stored["known"])
+        width = len(stored["space"][0]) if stored["space"] else 0
+        space = np.array(stored["space"], dtype=np.float32).reshape(len(contracts), width)
+        return Past(contracts, space, stored["near"], stored["version"])
 
 
 def past_contracts(crm: Crm, settings: Settings) -> dict[str, Any]:
@@ -79,10 +79,10 @@ def past_contracts(crm: Crm, settings: Settings) -> dict[str, Any]:
             found=f"{len(snapshots)} of them, all alike",
             do="Give data of a longer period.",
         )
-    known = snapshots.join(about(crm, "renewal", snapshots))
-    amount = known["amount"].astype("Float64").to_numpy(float, na_value=np.nan) / 100
-    known = known.assign(amount=amount, end_date=known["ends_at"].dt.strftime("%Y-%m-%d"))
-    shown = known.reindex(columns=[*_KNOWN, "lead_days"]).assign(renewed=known["label"])
+    contracts = snapshots.join(about(crm, "renewal", snapshots))
+    amount = contracts["amount"].astype("Float64").to_numpy(float, na_value=np.nan) / 100
+    contracts = contracts.assign(amount=amount, end_date=contracts["ends_at"].dt.strftime("%Y-%m-%d"))
+    shown = contracts.reindex(columns=[*_KNOWN, "lead_days"]).assign(renewed=contracts["label"])
     return {
         "version": str(loaded.version),
         "known": shown.astype(object).where(shown.notna(), None).to_dict("records"),
@@ -94,11 +94,11 @@ def past_contracts(crm: Crm, settings: Settings) -> dict[str, Any]:
 def _decided(crm: Crm) -> pd.DataFrame:
     """Snapshots with a matured outcome at the compared lead times, of the newest contracts."""
     every = renewal_snapshots(crm)
-    known = every[
+    decided = every[
         every["label"].notna() & (every["matured_at"] <= crm.until) & every["lead_days"].isin(LEADS)
     ]
-    newest = known.drop_duplicates("subject_id").nlargest(MOST_CONTRACTS, "ends_at")["subject_id"]
-    return known[known["subject_id"].isin(newest)].reset_index(drop=True)
+    newest = decided.drop_duplicates("subject_id").nlargest(MOST_CONTRACTS, "ends_at")["subject_id"]
+    return decided[decided["subject_id"].isin(newest)].reset_index(drop=True)
 
 
 def typical_distance(space: np.ndarray, seed: int = 0) -> float:
@@ -114,7 +114,7 @@ def place_of(model: Model, X: pd.DataFrame) -> np.ndarray:
 
 
 def nearest(
-    past: Past, at: np.ndarray, lead_days: float, seen: np.ndarray, account_id: str, most: int = MOST
+    past: Past, at: np.ndarray, lead_days: float, may_see: np.ndarray, account_id: str, most: int = MOST
 ) -> pd.DataFrame:
     """The contracts nearest to a point, one a customer, nearest first, none farther off than is usual.
 
@@ -122,19 +122,21 @@ def nearest(
         past: n decided contracts.
         at: (k,) the point.
         lead_days: of the contract in question; compared at the nearest lead time there is.
-        seen: (n,) whether the visitor may see each.
+        may_see: (n,) whether the visitor may see each.
         account_id: of the contract in question, which is not like itself.
         most: how many at most.
 
     Returns:
-        Rows of `past.known` with `distance` (log-odds); none: nobody is alike.
+        Rows of `past.contracts` with `distance` (log-odds); none: nobody is alike.
     """
-    leads = past.known["lead_days"].to_numpy(float)
+    leads = past.contracts["lead_days"].to_numpy(float)
     grid = np.unique(leads)
     alike = leads == grid[np.abs(grid - (lead_days if np.isfinite(lead_days) else grid[0])).argmin()]
     away = np.linalg.norm(past.space - at[None, :], axis=1)
-    fits = alike & seen & (away <= past.near) & (past.known["account_id"].to_numpy(object) != account_id)
-    rows = past.known[fits].assign(distance=away[fits]).sort_values("distance", kind="stable")
+    fits = (
+        alike & may_see & (away <= past.near) & (past.contracts["account_id"].to_numpy(object) != account_id)
+    )
+    rows = past.contracts[fits].assign(distance=away[fits]).sort_values("distance", kind="stable")
     return rows.drop_duplicates("account_id").head(most).reset_index(drop=True)
 
 

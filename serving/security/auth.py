@@ -88,8 +88,10 @@ class Doorkeeper:
         principal = self._found(request)
         if principal is None:
             self.pace_address(request)
-            said = "This key is not valid, or was revoked." if "authorization" in request.headers else _NO_KEY
-            raise ProblemError(401, said, headers={"WWW-Authenticate": 'Bearer realm="perennial"'})
+            message = (
+                "This key is not valid, or was revoked." if "authorization" in request.headers else _NO_KEY
+            )
+            raise ProblemError(401, message, headers={"WWW-Authenticate": 'Bearer realm="perennial"'})
         if principal is not LOCAL:
             _let_pass(self.keyed.wait(principal.key_id))
         return principal
@@ -123,50 +125,50 @@ class Doorkeeper:
     def by_key(self, plaintext: str) -> Principal | None:
         """The principal of a key; None: unknown or revoked."""
         digest = hashlib.sha256(plaintext.encode()).hexdigest()
-        found = self._remembered(f"key {digest}", lambda: self.store.verify_key(plaintext))
-        if found is None:
+        key = self._remembered(f"key {digest}", lambda: self.store.access.verify_key(plaintext))
+        if key is None:
             return None
-        return Principal(found.prefix, found.role, found.label or "", found.owner_id, found.region)
+        return Principal(key.prefix, key.role, key.label or "", key.owner_id, key.region)
 
     def has_keys(self) -> bool:
         """Whether a key was ever created; from then on nobody is let in without."""
-        return self._remembered("any", self.store.has_keys)
+        return self._remembered("any", self.store.access.has_keys)
 
     def sign_in(self, plaintext: str) -> str | None:
         """A session cookie for a key; None where the key is not valid."""
         principal = self.by_key(plaintext)
         if principal is None:
             return None
-        told = {
+        claims = {
             "key": principal.key_id,
             "until": int(time.time()) + SESSION_SECONDS,
             "id": secrets.token_hex(16),
         }
-        self.store.audit(principal.label or principal.key_id, "signed in", principal.key_id)
-        return sign(told, self.secret)
+        self.store.audit.record(principal.label or principal.key_id, "signed in", principal.key_id)
+        return sign(claims, self.secret)
 
     def sign_out(self, cookie: str, principal: Principal) -> None:
         """End a session: its cookie opens nothing from now on, whoever holds a copy."""
-        self.store.audit(principal.label or principal.key_id, "signed out", principal.key_id)
-        told = unsign(cookie, self.secret)
-        if told is not None:
-            self.store.end_session(
-                _named(told), datetime.fromtimestamp(told["until"], UTC).replace(tzinfo=None)
+        self.store.audit.record(principal.label or principal.key_id, "signed out", principal.key_id)
+        claims = unsign(cookie, self.secret)
+        if claims is not None:
+            self.store.access.end_session(
+                _named(claims), datetime.fromtimestamp(claims["until"], UTC).replace(tzinfo=None)
             )
             self._known.pop("ended", None)
 
     def session(self, cookie: str) -> tuple[Principal, str] | None:
         """The principal and the id of a session; None where it has ended or its key was revoked."""
-        told = unsign(cookie, self.secret)
-        if told is None or told.get("until", 0) < time.time():
+        claims = unsign(cookie, self.secret)
+        if claims is None or claims.get("until", 0) < time.time():
             return None
-        if _named(told) in self._remembered("ended", self.store.ended_sessions):
+        if _named(claims) in self._remembered("ended", self.store.access.ended_sessions):
             return None
-        for key in self._remembered("keys", self.store.keys):
-            if key["prefix"] == told["key"] and key["revoked_at"] is None:
+        for key in self._remembered("keys", self.store.access.keys):
+            if key["prefix"] == claims["key"] and key["revoked_at"] is None:
                 label = key["label"] or ""
                 who = Principal(key["prefix"], key["role"], label, key["owner_id"], key["region"])
-                return who, told["id"]
+                return who, claims["id"]
         return None
 
     def csrf_token(self, request: Request) -> str:
@@ -197,7 +199,7 @@ class Doorkeeper:
         tries = self._wrong.setdefault(caller, deque(maxlen=_TRIES))
         tries.append(time.monotonic())
         if not self.may_try(caller):
-            self.store.audit(caller, "locked out", None, {"wrong_keys": len(tries)})
+            self.store.audit.record(caller, "locked out", None, {"wrong_keys": len(tries)})
 
     def _remembered(self, name: str, ask: Any) -> Any:
         asked_at, answer = self._known.get(name, (-_KEY_SECONDS, None))
@@ -233,9 +235,9 @@ def cookie_name(request: Request) -> str:
     return f"__Host-{SESSION_COOKIE}" if request.scope["scheme"] == "https" else SESSION_COOKIE
 
 
-def _named(told: Mapping[str, Any]) -> str:
+def _named(claims: Mapping[str, Any]) -> str:
     """How a session is known once it has ended: who reads the list of them can make no cookie of it."""
-    return hashlib.sha256(str(told.get("id")).encode()).hexdigest()
+    return hashlib.sha256(str(claims.get("id")).encode()).hexdigest()
 
 
 KEEPERS = ("mlops", "admin")
@@ -247,30 +249,30 @@ def sees_segments(principal: Principal) -> bool:
     return principal.role in KEEPERS
 
 
-def profiles_for(principal: Principal, told: Mapping[str, Any]) -> dict[str, Any]:
+def profiles_for(principal: Principal, study: Mapping[str, Any]) -> dict[str, Any]:
     """Profiles (of `training.icp.profiles`) as a visitor may see them."""
     if sees_segments(principal):
-        return dict(told)
-    named = {words for profile in told["profiles"] for words in profile["proxies"]}
+        return dict(study)
+    named = {words for profile in study["profiles"] for words in profile["proxies"]}
     shown = [
-        {**profile, "proxies": [STANDS_FOR] if profile["proxies"] else []} for profile in told["profiles"]
+        {**profile, "proxies": [STANDS_FOR] if profile["proxies"] else []} for profile in study["profiles"]
     ]
-    return {**told, "profiles": shown, "notes": [note for note in told["notes"] if note not in named]}
+    return {**study, "profiles": shown, "notes": [note for note in study["notes"] if note not in named]}
 
 
-def list_for(principal: Principal, told: Mapping[str, Any]) -> dict[str, Any]:
+def list_for(principal: Principal, targets: Mapping[str, Any]) -> dict[str, Any]:
     """The targeting list (of `training.icp.targets`) as a visitor may see it.
 
     `audited` counts the groups by verdict. For those who may not see segments `reach` is empty, and of
     `without_proxies` only the figures of the list are left.
     """
-    listed = {**told, "audited": dict(Counter(row["verdict"] for row in told["reach"]))}
+    listed = {**targets, "audited": dict(Counter(row["verdict"] for row in targets["reach"]))}
     if sees_segments(principal):
         return listed
-    bare, hidden = told["without_proxies"], segment_notes(told)
+    bare, hidden = targets["without_proxies"], segment_notes(targets)
     return {
         **listed,
         "reach": [],
         "without_proxies": bare and {**bare, "taken_out": {}, "reach": []},
-        "notes": [note for note in told["notes"] if note not in hidden],
+        "notes": [note for note in targets["notes"] if note not in hidden],
     }

@@ -29,9 +29,9 @@ def session_secret(home: Path) -> bytes:
     return path.read_bytes()
 
 
-def sign(told: Mapping[str, Any], secret: bytes, purpose: str = "session") -> str:
-    """`told` as text that cannot be changed without `secret` (HMAC-SHA256), good for one purpose."""
-    body = base64.urlsafe_b64encode(json.dumps(dict(told), separators=(",", ":")).encode()).rstrip(b"=")
+def sign(claims: Mapping[str, Any], secret: bytes, purpose: str = "session") -> str:
+    """`claims` as text that cannot be changed without `secret` (HMAC-SHA256), good for one purpose."""
+    body = base64.urlsafe_b64encode(json.dumps(dict(claims), separators=(",", ":")).encode()).rstrip(b"=")
     return f"{body.decode()}.{mac_of(body, secret, purpose)}"
 
 
@@ -40,8 +40,8 @@ def unsign(text: str, secret: bytes, purpose: str = "session") -> dict[str, Any]
     body, _, mac = text.partition(".")
     if not hmac.compare_digest(mac.encode(), mac_of(body.encode(), secret, purpose).encode()):
         return None
-    told: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-    return told
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    return claims
 
 
 def mac_of(body: bytes, secret: bytes, purpose: str) -> str:

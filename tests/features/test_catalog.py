@@ -22,7 +22,7 @@ from features.crm.contract import TABLES
 from features.crm.load import from_rows
 from features.engine import feature_rows
 from features.settings import Settings
-from features.snapshots import asked
+from features.snapshots import snapshots_for
 
 FULL = {name: tuple(column.stored for column in table.columns) for name, table in TABLES.items()}
 FULL["stage_history"] += ("account_id",)
@@ -57,7 +57,7 @@ def ask(kind: str, **tables: list[dict]) -> pd.Series:
     """The features of contract c or opportunity o on 1 March 2024, given some rows."""
     crm = from_rows({**HOME, **tables}, pd.Timestamp("2026-01-01"))
     row = {"contract_id": ["c"]} if kind == "renewal" else {"opportunity_id": ["o"]}
-    snapshots = asked(crm, kind, pd.DataFrame({**row, "as_of": [AS_OF]}))
+    snapshots = snapshots_for(crm, kind, pd.DataFrame({**row, "as_of": [AS_OF]}))
     return feature_rows(crm, snapshots, kind, Settings(threads=1)).frame.iloc[0]
 
 

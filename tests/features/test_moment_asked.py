@@ -5,7 +5,7 @@ import pytest
 
 from features.columns import KEYS
 from features.crm.load import from_rows
-from features.snapshots import asked, impossible
+from features.snapshots import impossible, snapshots_for
 
 UNTIL = pd.Timestamp("2024-09-01")
 CONTRACTS = [
@@ -25,7 +25,7 @@ DEALS = [
 def told(kind, table, rows, subject, as_of):
     crm = from_rows({table: rows}, UNTIL)
     wanted = pd.DataFrame({KEYS[table]: [subject], "as_of": [as_of]})
-    return impossible(crm, kind, asked(crm, kind, wanted))[0]
+    return impossible(crm, kind, snapshots_for(crm, kind, wanted))[0]
 
 
 @pytest.mark.parametrize(
@@ -66,5 +66,5 @@ def test_deals(subject, as_of, problem):
 
 def test_rows_without_dates_are_not_refused_for_them():
     crm = from_rows({"contracts": [{"contract_id": "c1", "annual_value": 5}]})
-    snapshots = asked(crm, "renewal", pd.DataFrame({"contract_id": ["c1"]}))
+    snapshots = snapshots_for(crm, "renewal", pd.DataFrame({"contract_id": ["c1"]}))
     assert impossible(crm, "renewal", snapshots).tolist() == [None]

@@ -127,9 +127,9 @@ def test_potential_outcomes_are_what_truth_says_by_each_contracts_luck():
     for code, name in enumerate(WINDOWS):
         window = np.full(of.terms.size, code)
         timing = timing_of(of.who, of.terms, of.options, window)
-        odds = renewal_odds(of.terms.fixed, of.terms.felt, timing, of.terms.discount, signal=True)
-        error = np.sqrt((odds * (1 - odds)).sum()) / of.terms.size
-        assert abs((of.terms.luck < odds).mean() - odds.mean()) < 4 * error, name
+        probability = renewal_odds(of.terms.fixed, of.terms.felt, timing, of.terms.discount, signal=True)
+        error = np.sqrt((probability * (1 - probability)).sum()) / of.terms.size
+        assert abs((of.terms.luck < probability).mean() - probability.mean()) < 4 * error, name
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, NONE])

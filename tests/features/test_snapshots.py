@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from features.crm.load import from_rows
-from features.snapshots import asked, renewal_snapshots, to_score, win_horizon_days, win_snapshots
+from features.snapshots import renewal_snapshots, snapshots_for, to_score, win_horizon_days, win_snapshots
 
 LATE = pd.Timestamp("2026-01-01")
 
@@ -158,7 +158,7 @@ def test_rows_that_are_asked_for_keep_their_order_and_say_their_problem():
         "2023-12-01T10:00:00Z"]},
         index=[5, 6, 7, 8],
     )  # fmt: skip
-    found = asked(crm, "renewal", rows)
+    found = snapshots_for(crm, "renewal", rows)
     assert found.index.tolist() == [5, 6, 7, 8]
     assert found["subject_id"].tolist() == ["c2", "nobody", "c1", "c1"]
     assert found["problem"].notna().tolist() == [False, True, True, False]
@@ -171,7 +171,7 @@ def test_a_row_says_what_was_found_in_place_of_a_day():
     rows = pd.DataFrame(
         {"contract_id": ["c1", "c1", "c1", None], "as_of": ["31.12.2023", "", "yesterday", ""]}
     )
-    told = asked(crm, "renewal", rows)["problem"].tolist()
+    told = snapshots_for(crm, "renewal", rows)["problem"].tolist()
     assert told[0] == "as_of is '31.12.2023': write it as 2025-06-30"
     assert told[1] == "as_of is missing: say a day, such as 2025-06-30"
     assert told[2] == "as_of is 'yesterday': write it as 2025-06-30"

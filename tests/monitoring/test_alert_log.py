@@ -8,13 +8,13 @@ from features.errors import RenewalError
 
 
 def opened(store, *topics):
-    return store.open_alert("k", rule="monitor: drift", title="t", channels=["one", "two"], topics=topics)
+    return store.alerts.open("k", rule="monitor: drift", title="t", channels=["one", "two"], topics=topics)
 
 
 def sent(store):
     done = []
-    while (due := store.claim_send(lease=timedelta(minutes=1))) is not None:
-        store.mark_send(due["alert_id"], due["channel"], round=due["round"])
+    while (due := store.alerts.claim_send(lease=timedelta(minutes=1))) is not None:
+        store.alerts.mark_send(due["alert_id"], due["channel"], round=due["round"])
         done.append((due["channel"], due["round"]))
     return sorted(done)
 
@@ -26,22 +26,22 @@ def test_what_joins_is_due_again_once_on_every_channel(store):
     assert sent(store) == [("one", 1), ("two", 1)]
     assert opened(store, "mails")[1:] == (False, ())
     assert sent(store) == []
-    assert store.alerts()[0]["topics"] == ["calls", "mails"]
+    assert store.alerts.read()[0]["topics"] == ["calls", "mails"]
 
 
 def test_the_mark_of_an_older_telling_does_not_silence_the_newer(store):
     alert = opened(store, "calls").alert_id
-    due = store.claim_send()
+    due = store.alerts.claim_send()
     opened(store, "calls", "mails")
-    store.mark_send(alert, due["channel"], round=due["round"])
+    store.alerts.mark_send(alert, due["channel"], round=due["round"])
     assert sent(store) == [("one", 1), ("two", 1)]
 
 
 def test_an_alert_is_found_by_how_its_id_begins_if_no_other_does(store):
     alert = opened(store).alert_id
-    assert store.alert_id(alert[:5]) == alert
+    assert store.alerts.id_of(alert[:5]) == alert
     for beginning in ("", "%", "no such"):
         with pytest.raises(RenewalError, match="alerts list"):
-            store.alert_id(beginning)
-    assert store.alert_figures("renewal")["open"] == 0
-    assert store.alert_figures()["open"] == 1
+            store.alerts.id_of(beginning)
+    assert store.alerts.figures("renewal")["open"] == 0
+    assert store.alerts.figures()["open"] == 1

@@ -46,8 +46,8 @@ def test_a_cause_opens_one_alert_however_often_it_is_seen(store, settings):
     for _ in range(3):
         settle(store, settings, "renewal", [check()])
     settle(store, settings, "win", [check()])
-    assert len(store.alerts(state="open")) == 2
-    assert len(store.alerts(kind="renewal")) == 1
+    assert len(store.alerts.read(state="open")) == 2
+    assert len(store.alerts.read(kind="renewal")) == 1
 
 
 def test_an_alert_closes_when_its_cause_is_gone_and_not_before(store, settings):
@@ -55,10 +55,10 @@ def test_an_alert_closes_when_its_cause_is_gone_and_not_before(store, settings):
     settle(store, settings, "renewal", [check("drift: all", Verdict.UNKNOWN, essential=True)])
     settle(store, settings, "renewal", [check("performance: AUC", Verdict.OK)])
     settle(store, settings, "win", [check("drift: all", Verdict.OK)])
-    assert len(store.alerts(state="open")) == 2
+    assert len(store.alerts.read(state="open")) == 2
     told = settle(store, settings, "renewal", [check("drift: mails"), check("drift: all", Verdict.OK)])
     assert (told["closed"], told["standing"], told["opened"]) == (1, 1, [])
-    (closed,) = store.alerts(state="closed")
+    (closed,) = store.alerts.read(state="closed")
     assert closed["closed_because"] == "the cause is gone"
     assert closed["hours_to_close"] >= 0
     assert settle(store, settings, "renewal", [check()])["opened"][0]["alert_id"] != closed["alert_id"]
@@ -66,18 +66,18 @@ def test_an_alert_closes_when_its_cause_is_gone_and_not_before(store, settings):
 
 def test_people_acknowledge_and_close(store, settings):
     settle(store, settings, "renewal", [check()])
-    (alert,) = store.alerts(state="open")
-    store.acknowledge_alert(alert["alert_id"], "Ann")
-    (seen,) = store.alerts(state="standing")
+    (alert,) = store.alerts.read(state="open")
+    store.alerts.acknowledge(alert["alert_id"], "Ann")
+    (seen,) = store.alerts.read(state="standing")
     assert (seen["state"], seen["owner"], seen["acknowledged_by"]) == ("acknowledged", "Ann", "Ann")
     settle(store, settings, "renewal", [check()])
-    assert len(store.alerts()) == 1
-    store.close_alert(alert["alert_id"], "Ann", "retrained")
-    store.close_alert(alert["alert_id"], "Bob", "again")
-    (closed,) = store.alerts(state="closed")
+    assert len(store.alerts.read()) == 1
+    store.alerts.close(alert["alert_id"], "Ann", "retrained")
+    store.alerts.close(alert["alert_id"], "Bob", "again")
+    (closed,) = store.alerts.read(state="closed")
     assert (closed["closed_by"], closed["closed_because"]) == ("Ann", "retrained")
     with pytest.raises(RenewalError, match="alert"):
-        store.close_alert("nothing", "Ann")
+        store.alerts.close("nothing", "Ann")
 
 
 def test_low_survey_scores_alert_once_an_account(store, settings):
@@ -93,7 +93,7 @@ def test_low_survey_scores_alert_once_an_account(store, settings):
         "a1: NPS 2 on support",
         "a2: CSAT 2",
     ]
-    assert store.alerts()[0]["threshold"] == 2
+    assert store.alerts.read()[0]["threshold"] == 2
 
 
 def test_a_jump_in_risk_alerts_with_its_reasons(store, settings):
@@ -108,8 +108,8 @@ def test_a_jump_in_risk_alerts_with_its_reasons(store, settings):
     calm = {**row, "subject_id": "c2", "probability": 0.7}
     new = {**row, "subject_id": "c3", "previous_probability": None}
     told = risk_alerts(store, settings, "renewal", [row, calm, new])
-    assert [alert["title"] for alert in told] == ["c1: odds of renewal fell from 80% to 55%"]
-    assert store.alerts()[0]["reasons"] == ["no meeting in 94 days"]
+    assert [alert["title"] for alert in told] == ["c1: likelihood to renew fell from 80% to 55%"]
+    assert store.alerts.read()[0]["reasons"] == ["no meeting in 94 days"]
     assert model_alert(store, settings, "renewal", "4", rule="champion changed", reasons=[])
     assert not model_alert(store, settings, "renewal", "4", rule="champion changed", reasons=[])
 
@@ -121,9 +121,9 @@ def test_each_alert_goes_once_to_each_channel_and_secrets_stay_out_of_the_ledger
         send_due(store, settings, send=lambda *message: sent.append(message), lease=NOW)
         settle(store, settings, "renewal", [check()])
     assert sorted(url for url, _, _ in sent) == sorted(channels(settings).values())
-    (alert,) = store.alerts()
+    (alert,) = store.alerts.read()
     assert alert["alert_id"] in sent[0][2]
-    assert "token" not in json.dumps(store.sends(alert["alert_id"]), default=str)
+    assert "token" not in json.dumps(store.alerts.sends(alert["alert_id"]), default=str)
 
 
 def test_what_joins_a_standing_alert_is_told_again_and_what_comes_and_goes_is_not(store, settings):
@@ -147,18 +147,18 @@ def test_what_joins_a_standing_alert_is_told_again_and_what_comes_and_goes_is_no
     told("calls")
     told("calls", "mails")
     assert len(sent) == 4
-    assert store.alerts()[0]["topics"] == ["drift: calls", "drift: mails"]
+    assert store.alerts.read()[0]["topics"] == ["drift: calls", "drift: mails"]
     told("seats")
     assert len(sent) == 6
 
 
 def test_what_joins_while_a_message_is_under_way_is_still_due(store, settings):
     settle(store, settings, "renewal", [check(segment="a")])
-    due = store.claim_send()
+    due = store.alerts.claim_send()
     cause = check(segment="a").alert_as
     grown = [check(segment="a"), Check("drift: mails", "", 1.0, 0.1, Verdict.ALERT, "fell", cause=cause)]
     settle(store, settings, "renewal", grown)
-    store.mark_send(due["alert_id"], due["channel"], round=due["round"])
+    store.alerts.mark_send(due["alert_id"], due["channel"], round=due["round"])
     sent = []
     send_due(store, settings, send=lambda *message: sent.append(message), lease=NOW)
     assert len(sent) == 2
@@ -166,23 +166,23 @@ def test_what_joins_while_a_message_is_under_way_is_still_due(store, settings):
 
 
 def test_figures_say_how_long_alerts_take(store, settings):
-    assert store.alert_figures()["median_hours_to_close"] is None
+    assert store.alerts.figures()["median_hours_to_close"] is None
     settle(store, settings, "renewal", [check(), check("drift: mails")])
-    first, second = store.alerts()
-    store.acknowledge_alert(first["alert_id"], "Ann")
-    store.close_alert(second["alert_id"], "Ann", "mended")
-    told = store.alert_figures("renewal")
+    first, second = store.alerts.read()
+    store.alerts.acknowledge(first["alert_id"], "Ann")
+    store.alerts.close(second["alert_id"], "Ann", "mended")
+    told = store.alerts.figures("renewal")
     assert (told["open"], told["acknowledged"], told["closed"]) == (0, 1, 1)
     assert 0 <= told["median_hours_to_close"] < 1
     assert 0 <= told["oldest_hours"] < 1
-    assert store.alert_figures("win")["closed"] == 0
+    assert store.alerts.figures("win")["closed"] == 0
 
 
 def test_another_champion_is_told_once(store, settings):
     assert champion_alert(store, settings, "renewal", "1") == []
     assert champion_alert(store, settings, "renewal", "2")[0]["title"] == "renewal model 2: champion changed"
     assert champion_alert(store, settings, "renewal", "2") == []
-    assert store.alerts()[0]["reasons"] == ["version 2 serves in place of version 1"]
+    assert store.alerts.read()[0]["reasons"] == ["version 2 serves in place of version 1"]
 
 
 def test_a_failed_send_is_tried_again_and_given_up_after_five(store, settings):

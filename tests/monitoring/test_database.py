@@ -99,10 +99,10 @@ def test_killed_at_any_moment_every_run_is_there_whole_or_not_at_all(tmp_path, w
     child.wait()
     child.stdout.close()
     store: Store = open_store(Settings(home=tmp_path))
-    log = store.predictions("renewal")
+    log = store.predictions.read("renewal")
     assert set(log.groupby("run_id").size()) <= {3000}
     assert len(log) == 3000 * len(store.runs("score"))
-    assert len({row["run_id"] for row in store.scores("renewal", limit=5000).rows}) <= 1
+    assert len({row["run_id"] for row in store.scores.page("renewal", limit=5000).rows}) <= 1
     with sqlite3.connect(tmp_path / "perennial.db") as plain:
         assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
@@ -113,7 +113,7 @@ def test_readers_see_the_old_or_the_new_never_half(store):
 
     def read():
         while not done.is_set():
-            found = store.scores("renewal", limit=1000).rows
+            found = store.scores.page("renewal", limit=1000).rows
             seen.add((len(found), len({row["as_of"] for row in found})))
 
     reader = threading.Thread(target=read)
@@ -130,5 +130,5 @@ def test_a_hundred_thousand_scores_take_seconds(store):
     started = time.monotonic()
     wrote(store, frame, complete=True)
     took = time.monotonic() - started
-    assert len(store.predictions("renewal")) == 100_000
+    assert len(store.predictions.read("renewal")) == 100_000
     assert took < 60, took  # 6 s alone; the rest is for busy machines

@@ -103,7 +103,7 @@ def test_what_moved_is_weighed_by_what_it_carries():
 def test_categories_seen_anywhere_in_the_reference_are_not_new():
     current = frame(seed=2)
     current["industry"] = current["industry"].astype(object).where(np.arange(len(current)) % 20 > 0, "z")
-    assert ("industry", "new category") not in found(current, seen={"industry": {"z"}})
+    assert ("industry", "new category") not in found(current, reference_levels={"industry": {"z"}})
 
 
 def test_holm_equals_statsmodels():

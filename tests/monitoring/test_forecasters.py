@@ -64,9 +64,9 @@ def test_without_history_the_forecast_logged_that_night_counts_and_todays_never(
 def test_overrides_count_against_the_score_they_were_noted_on(tmp_path):
     case = decided(tmp_path)
     case.log(case.blurred(1.5))
-    for name, odds in zip(case.ids, case.truth, strict=True):
-        case.store.override(
-            "renewal", name, account_id=None, probability=float(odds), reason="", made_by="Ann"
+    for name, probability in zip(case.ids, case.truth, strict=True):
+        case.store.judgements.override(
+            "renewal", name, account_id=None, probability=float(probability), reason="", made_by="Ann"
         )
     assert row_of(who_was_right(case.crm, case.settings), OVERRIDES)["closer"] == OVERRIDES
 
@@ -75,7 +75,7 @@ def test_forecasts_in_words_and_calibration_by_what_was_done(tmp_path):
     case = decided(tmp_path)
     case.log(case.truth, held_out=np.arange(600) % 5 == 0)
     for name in case.ids[::2]:
-        case.store.record_action("renewal", name, "called")
+        case.store.judgements.record_action("renewal", name, "called")
     told = who_was_right(case.crm, case.settings)
     words = {row["category"]: row for row in told["categories"]}
     assert words["commit"]["came_true"] == pytest.approx(case.renewed[case.truth > 0.6].mean())

@@ -38,7 +38,7 @@ def test_verdicts_checks_and_alerts_of_the_newest_run(store):
     }
     store.record_run("a", "monitor", "renewal", old)
     store.record_run("b", "monitor", "renewal", new)
-    store.open_alert("k", rule="monitor: drift", title="calls")
+    store.alerts.open("k", rule="monitor: drift", title="calls")
     found = read(store)
     assert found["perennial_monitor_verdict", "2", "all", "renewal"] == 0
     assert found["perennial_monitor_verdict", "2", "drift", "renewal"] == 0

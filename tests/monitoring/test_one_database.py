@@ -91,7 +91,7 @@ def test_training_scoring_and_serving_share_one_postgresql(postgres_url, tmp_pat
                 break
         assert sent.status_code == 200, sent.text
         assert sent.json()["stored"] + sent.json()["repeated"] == 1
-        assert len(open_store(settings).events()) == 1
+        assert len(open_store(settings).events.read()) == 1
     open_store(settings).engine.dispose()
     assert result["version"] == "2"
     written = [path for path in settings.home.rglob("*") if path.is_file()]

@@ -25,13 +25,13 @@ def test_outcomes_are_kept_once(store):
         }
     )
     clear = {"conflicting": 0, "conflicts": []}
-    assert store.record_outcomes(sent) == {"new": 3, "repeated": 1, "unknown": 1, **clear}
-    assert store.record_outcomes(sent) == {"new": 0, "repeated": 4, "unknown": 0, **clear}
+    assert store.outcomes.record(sent) == {"new": 3, "repeated": 1, "unknown": 1, **clear}
+    assert store.outcomes.record(sent) == {"new": 0, "repeated": 4, "unknown": 0, **clear}
     other = pd.DataFrame({"contract_id": ["c0", "c1"], "outcome": [0, 0], "decided_at": [None, None]})
-    told = store.record_outcomes(other)
+    told = store.outcomes.record(other)
     assert [told[name] for name in ("new", "repeated", "conflicting", "unknown")] == [0, 1, 1, 0]
     assert told["conflicts"] == ["c0: renewed on 2025-04-01 is kept, not renewed was sent"]
-    kept = store.outcomes("renewal").set_index("subject_id")
+    kept = store.outcomes.read("renewal").set_index("subject_id")
     assert kept["outcome"].to_dict() == {"c0": 1, "c1": 0, "x9": 0}
     assert kept.loc["c0", "decided_at"] == pd.Timestamp("2025-04-01")
     assert kept.loc["c0", "account_id"] == "a0"
@@ -51,26 +51,26 @@ def test_outcomes_are_kept_once(store):
 def test_outcome_files_with_a_mistake_keep_nothing(store, frame, said):
     good = pd.DataFrame({"contract_id": ["ok"], "outcome": [1]})
     with pytest.raises(RenewalError, match=said):
-        store.record_outcomes(
+        store.outcomes.record(
             pd.concat([pd.DataFrame(frame), good] if len(frame) > 1 else [pd.DataFrame(frame)])
         )
-    assert store.outcomes("renewal").empty
+    assert store.outcomes.read("renewal").empty
 
 
 def test_events_are_kept_once(store):
     call = {"activity_id": "e1", "account_id": "a1", "kind": "call", "talk": 1.5}
-    assert store.record_events("activities", [call, call], "activity_id") == {
+    assert store.events.record("activities", [call, call], "activity_id") == {
         "new": 1,
         "repeated": 1,
         "conflicting": 0,
     }
     changed = {**call, "kind": "mail"}
-    assert store.record_events("activities", [changed], "activity_id")["conflicting"] == 1
-    assert [event["payload"] for event in store.events("activities")] == [call]
-    assert store.events(account_id="a2") == []
+    assert store.events.record("activities", [changed], "activity_id")["conflicting"] == 1
+    assert [event["payload"] for event in store.events.read("activities")] == [call]
+    assert store.events.read(account_id="a2") == []
     with pytest.raises(RenewalError, match="activity_id"):
-        store.record_events("activities", [{"activity_id": "e2"}, {"kind": "call"}], "activity_id")
-    assert len(store.events()) == 1
+        store.events.record("activities", [{"activity_id": "e2"}, {"kind": "call"}], "activity_id")
+    assert len(store.events.read()) == 1
 
 
 KILLED = """
@@ -82,7 +82,7 @@ store = open_store(Settings(home=sys.argv[1]))
 print("ready", flush=True)
 for part in range(30):
     ids = [f"c{number}" for number in range(1000 * part, 1000 * part + 1000)]
-    store.record_outcomes(pd.DataFrame({"contract_id": ids, "outcome": 1}))
+    store.outcomes.record(pd.DataFrame({"contract_id": ids, "outcome": 1}))
     print(part, flush=True)
 """
 
@@ -96,10 +96,10 @@ def test_killed_at_any_moment_a_file_of_outcomes_is_kept_whole_or_not_at_all_and
         os.kill(child.pid, signal.SIGKILL)
         told = len(child.stdout.readlines())
     store = open_store(Settings(home=tmp_path))
-    kept = store.outcomes("renewal")
+    kept = store.outcomes.read("renewal")
     assert len(kept) % 1000 == 0
     assert told * 1000 <= len(kept) <= (told + 1) * 1000
     ids = [f"c{number}" for number in range(30_000)]
-    counts = store.record_outcomes(pd.DataFrame({"contract_id": ids, "outcome": 1}))
+    counts = store.outcomes.record(pd.DataFrame({"contract_id": ids, "outcome": 1}))
     assert (counts["repeated"], counts["new"]) == (len(kept), 30_000 - len(kept))
-    assert store.outcomes("renewal")["subject_id"].is_unique
+    assert store.outcomes.read("renewal")["subject_id"].is_unique

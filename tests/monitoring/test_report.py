@@ -69,15 +69,15 @@ def alerting(told):
 
 
 def log_again(settings, change, shift=0.0):
-    """Log the scores anew with changed features or odds, as if the world had changed that way."""
+    """Log the scores anew with changed features or probability, as if the world had changed that way."""
     store = open_store(settings)
-    log, features = store.predictions("renewal"), store.logged_features("renewal")
+    log, features = store.predictions.read("renewal"), store.predictions.features("renewal")
     for run, part in log.groupby("run_id"):
         rows = part.reset_index(drop=True)
         seen = rows[["subject_id", "as_of"]].merge(features, on=["subject_id", "as_of"])
         rows["probability"] = np.clip(rows["probability"] + shift * (1 - rows["probability"]), 0.001, 0.999)
         columns = [name for name in champion("renewal", settings).model.features if name in seen]
-        store.write_scores("renewal", rows, change(seen[columns].copy()), run_id=str(run), model_version="1")
+        store.scores.write("renewal", rows, change(seen[columns].copy()), run_id=str(run), model_version="1")
 
 
 def test_nothing_changed_and_nothing_alerts(home, crm):
@@ -96,7 +96,7 @@ def test_nothing_changed_and_nothing_alerts(home, crm):
 
 def test_a_moved_feature_is_named_alerted_once_and_closed_when_it_is_gone(home, crm):
     store, loaded = open_store(home), champion("renewal", home)
-    before = store.logged_features("renewal")
+    before = store.predictions.features("renewal")
     weights = importance(loaded, before)
     numbers = [name for name in weights if pd.api.types.is_float_dtype(before[name])]
     top = max(numbers, key=lambda name: weights[name])
@@ -107,7 +107,7 @@ def test_a_moved_feature_is_named_alerted_once_and_closed_when_it_is_gone(home, 
     assert "drift: features" in told["alerts"]["opened"][0]["title"]
     assert monitor(crm, home, "renewal")["alerts"]["opened"] == []
     log_again(home, lambda f: f.assign(**{top: before[top][: len(f)].to_numpy()}))
-    assert len(store.alerts(state="standing")) == 1
+    assert len(store.alerts.read(state="standing")) == 1
 
 
 def test_a_column_gone_and_a_new_category_are_faults_of_the_data(home, crm):
@@ -144,11 +144,11 @@ def test_without_scores_or_reference_it_is_unknown_and_never_ok(world, home, crm
 
 def test_outcomes_told_to_the_store_count_where_the_crm_is_silent(home, crm):
     store = open_store(home)
-    log = store.predictions("renewal").head(50).assign(subject_id=lambda f: "unknown-" + f["subject_id"])
+    log = store.predictions.read("renewal").head(50).assign(subject_id=lambda f: "unknown-" + f["subject_id"])
     told = pd.DataFrame({"contract_id": log["subject_id"].unique(), "outcome": 0, "decided_at": "2025-12-30"})
-    assert judged(crm, "renewal", log, store.outcomes("renewal")).decided.empty
-    store.record_outcomes(told)
-    found = judged(crm, "renewal", log, store.outcomes("renewal"))
+    assert judged(crm, "renewal", log, store.outcomes.read("renewal")).decided.empty
+    store.outcomes.record(told)
+    found = judged(crm, "renewal", log, store.outcomes.read("renewal"))
     assert len(found.decided) == log.groupby("subject_id").ngroups
     assert set(found.decided["y"]) == {0.0}
 

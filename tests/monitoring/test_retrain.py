@@ -155,10 +155,10 @@ def test_killed_in_the_middle_and_run_again_nothing_is_doubled_and_nothing_lost(
     store = open_store(again)
     noted = [run["run_id"] for run in store.runs("train", "renewal")]
     assert sorted(noted) == sorted(f"train-renewal-{row['version']}" for row in complete)
-    rules = [alert["rule"] for alert in store.alerts()]
+    rules = [alert["rule"] for alert in store.alerts.read()]
     assert rules == (["champion changed"] if complete[0]["alias"] == "champion" else ["gate failed"])
     assert retrain(crm, again, trials=2)["models"][0]["what"] == "kept"
-    assert len(store.alerts()) == 1
+    assert len(store.alerts.read()) == 1
 
 
 def test_a_second_retraining_leaves_at_once(folder, settings, tmp_path):
@@ -191,4 +191,4 @@ def test_what_is_trained_by_hand_is_told_once(settings, monkeypatch, alias, rule
     for _ in range(2):
         told = by_hand.train_by_hand("renewal", None, settings, trials=3, say=print)
         assert (told["alias"], told["trials"]) == (alias, 3)
-        assert [alert["rule"] for alert in store.alerts()] == rules
+        assert [alert["rule"] for alert in store.alerts.read()] == rules

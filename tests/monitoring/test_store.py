@@ -11,7 +11,7 @@ from monitoring.store.predictions import Shadow
 
 def test_scores_come_back_as_written(store):
     assert wrote(store, rows()) == {"scored": 5, "problems": 0, "gone": 0}
-    page = store.scores("renewal")
+    page = store.scores.page("renewal")
     assert page.cursor is None
     assert [row["at_risk"] for row in page.rows] == sorted(
         (row["at_risk"] for row in page.rows), reverse=True
@@ -27,22 +27,22 @@ def test_scores_come_back_as_written(store):
 def test_a_run_repeated_doubles_nothing_and_a_later_one_remembers_the_score_before(store):
     wrote(store, rows())
     wrote(store, rows())
-    assert len(store.predictions("renewal")) == 5
+    assert len(store.predictions.read("renewal")) == 5
     wrote(store, rows(as_of="2025-03-02", shift=-0.05), run_id="r2")
     wrote(store, rows(as_of="2025-03-02", shift=-0.05), run_id="r2")
-    assert len(store.predictions("renewal")) == 10
-    row = store.scores("renewal", ids=["c2"]).rows[0]
+    assert len(store.predictions.read("renewal")) == 10
+    row = store.scores.page("renewal", ids=["c2"]).rows[0]
     assert row["previous_probability"] == rows()["probability"][2]
     assert row["previous_as_of"] == pd.Timestamp("2025-03-01")
-    assert [r["as_of"].day for r in store.score_history("renewal", "c2")] == [1, 2]
-    assert len(store.predictions("renewal", since="2025-03-02")) == 5
+    assert [r["as_of"].day for r in store.predictions.history("renewal", "c2")] == [1, 2]
+    assert len(store.predictions.read("renewal", since="2025-03-02")) == 5
 
 
 def test_undated_rows_are_logged_once_too(store):
     frame = rows().assign(as_of=pd.NaT, end_date=pd.NaT)
     wrote(store, frame)
     wrote(store, frame, run_id="again")
-    log = store.predictions("renewal")
+    log = store.predictions.read("renewal")
     assert len(log) == 5
     assert log["as_of"].isna().all()
 
@@ -50,20 +50,20 @@ def test_undated_rows_are_logged_once_too(store):
 def test_a_complete_run_marks_the_rest_gone_and_a_live_one_does_not(store):
     wrote(store, rows(5))
     assert wrote(store, rows(3, as_of="2025-03-05"), run_id="r2", complete=True)["gone"] == 2
-    assert {row["subject_id"] for row in store.scores("renewal").rows} == {"c0", "c1", "c2"}
+    assert {row["subject_id"] for row in store.scores.page("renewal").rows} == {"c0", "c1", "c2"}
     wrote(store, rows(1, as_of="2025-03-06"), run_id="live")
-    assert len(store.scores("renewal").rows) == 3
+    assert len(store.scores.page("renewal").rows) == 3
     wrote(store, rows(5, as_of="2025-03-07"), run_id="r4", complete=True)
-    assert len(store.scores("renewal").rows) == 5
+    assert len(store.scores.page("renewal").rows) == 5
 
 
 def test_an_older_score_replaces_none_of_a_later_day(store):
     wrote(store, rows(as_of="2025-03-05"))
     wrote(store, rows(as_of="2025-03-01", shift=0.1), run_id="old")
-    assert {row["as_of"].day for row in store.scores("renewal").rows} == {5}
+    assert {row["as_of"].day for row in store.scores.page("renewal").rows} == {5}
     wrote(store, rows(as_of="2025-03-09"), run_id="backfill", current=False)
-    assert {row["as_of"].day for row in store.scores("renewal").rows} == {5}
-    assert len(store.predictions("renewal")) == 15
+    assert {row["as_of"].day for row in store.scores.page("renewal").rows} == {5}
+    assert len(store.predictions.read("renewal")) == 15
 
 
 def test_a_row_with_a_problem_is_shown_last_and_not_logged(store):
@@ -71,8 +71,8 @@ def test_a_row_with_a_problem_is_shown_last_and_not_logged(store):
     frame.loc[4, ["probability", "low", "high", "band", "at_risk"]] = None
     frame.loc[4, "problem"] = "no end date"
     assert wrote(store, frame) == {"scored": 4, "problems": 1, "gone": 0}
-    assert store.scores("renewal").rows[-1]["problem"] == "no end date"
-    assert len(store.predictions("renewal")) == 4
+    assert store.scores.page("renewal").rows[-1]["problem"] == "no end date"
+    assert len(store.predictions.read("renewal")) == 4
 
 
 @pytest.mark.parametrize("order", ["at_risk", "probability", "amount", "end_date"])
@@ -81,10 +81,10 @@ def test_pages_by_key_are_the_whole_listing_in_order(store, order):
     frame.loc[::7, "at_risk"] = 1234.5
     frame.loc[::5, "end_date"] = pd.NaT
     wrote(store, frame)
-    whole = [row["subject_id"] for row in store.scores("renewal", order=order, limit=100).rows]
+    whole = [row["subject_id"] for row in store.scores.page("renewal", order=order, limit=100).rows]
     paged, cursor = [], None
     while True:
-        page = store.scores("renewal", order=order, limit=10, cursor=cursor)
+        page = store.scores.page("renewal", order=order, limit=10, cursor=cursor)
         paged += [row["subject_id"] for row in page.rows]
         cursor = page.cursor
         if cursor is None:
@@ -95,35 +95,38 @@ def test_pages_by_key_are_the_whole_listing_in_order(store, order):
 
 def test_filters_totals_and_ids(store):
     wrote(store, rows(10))
-    north = store.scores("renewal", region="north").rows
+    north = store.scores.page("renewal", region="north").rows
     assert {row["region"] for row in north} == {"north"}
-    assert store.scores("renewal", owner="o1", before="2025-04-05").rows[0]["owner_id"] == "o1"
-    assert len(store.scores("renewal", before="2025-04-05").rows) == 4
-    totals = store.score_totals("renewal", region="north")
+    assert store.scores.page("renewal", owner="o1", before="2025-04-05").rows[0]["owner_id"] == "o1"
+    assert len(store.scores.page("renewal", before="2025-04-05").rows) == 4
+    totals = store.scores.totals("renewal", region="north")
     assert totals["rows"] == 5
     assert totals["at_risk"] == pytest.approx(sum(row["at_risk"] for row in north))
     assert sum(totals["bands"].values()) == 5
-    assert [r["subject_id"] for r in store.scores("renewal", ids=["c7", "nobody", "c2"]).rows] == ["c7", "c2"]
-    assert store.scores("win").rows == []
+    assert [r["subject_id"] for r in store.scores.page("renewal", ids=["c7", "nobody", "c2"]).rows] == [
+        "c7",
+        "c2",
+    ]
+    assert store.scores.page("win").rows == []
 
 
 def test_bad_order_and_foreign_cursor_are_the_users_mistake(store):
     wrote(store, rows(30))
-    cursor = store.scores("renewal", limit=5).cursor
+    cursor = store.scores.page("renewal", limit=5).cursor
     with pytest.raises(RenewalError, match="order"):
-        store.scores("renewal", order="luck")
+        store.scores.page("renewal", order="luck")
     for wrong in ("rubbish", cursor[:-4], "e30="):
         with pytest.raises(RenewalError, match="cursor"):
-            store.scores("renewal", cursor=wrong)
+            store.scores.page("renewal", cursor=wrong)
     with pytest.raises(RenewalError, match="cursor"):
-        store.scores("renewal", order="amount", cursor=cursor)
+        store.scores.page("renewal", order="amount", cursor=cursor)
 
 
 def test_wins_rank_by_expected_value(store):
-    store.write_scores("win", rows(kind="win"), run_id="w", model_version="1")
-    expected = [row["expected"] for row in store.scores("win").rows]
+    store.scores.write("win", rows(kind="win"), run_id="w", model_version="1")
+    expected = [row["expected"] for row in store.scores.page("win").rows]
     assert expected == sorted(expected, reverse=True)
-    assert store.scores("win").rows[0]["opportunity_id"]
+    assert store.scores.page("win").rows[0]["opportunity_id"]
 
 
 def test_features_come_back_to_the_bit_with_categories(store):
@@ -139,14 +142,14 @@ def test_features_come_back_to_the_bit_with_categories(store):
         **{"accounts.industry": pd.Categorical(["z"] * 5)}
     )
     wrote(store, rows(as_of="2025-04-01"), run_id="r2", features=more)
-    frame = store.logged_features("renewal")
+    frame = store.predictions.features("renewal")
     assert len(frame) == 10
     np.testing.assert_array_equal(frame["calls_90d"][:5], seen["calls_90d"])
     assert frame["calls_90d"][5:].isna().all()
     assert set(frame["accounts.industry"].cat.categories) == {"a", "b", "c", "z"}
     assert frame["lead_days"][0] == 31
-    assert len(store.logged_features("renewal", since="2025-03-15")) == 5
-    assert store.logged_features("win").empty
+    assert len(store.predictions.features("renewal", since="2025-03-15")) == 5
+    assert store.predictions.features("win").empty
 
 
 def test_runs(store):
@@ -159,18 +162,18 @@ def test_what_a_former_champion_would_have_said_is_never_taken_for_a_score(store
     would = Shadow("2", pd.Series([0.4, np.nan, 0.6, 0.7, 0.8]))
     wrote(store, rows(), shadow=would)
     wrote(store, rows(), shadow=would)
-    assert set(store.predictions("renewal")["model_version"]) == {"3"}
-    assert {row["model_version"] for row in store.scores("renewal").rows} == {"3"}
-    assert [row["model_version"] for row in store.score_history("renewal", "c0")] == ["3"]
-    found = store.shadows("renewal", "2")
+    assert set(store.predictions.read("renewal")["model_version"]) == {"3"}
+    assert {row["model_version"] for row in store.scores.page("renewal").rows} == {"3"}
+    assert [row["model_version"] for row in store.predictions.history("renewal", "c0")] == ["3"]
+    found = store.predictions.shadows("renewal", "2")
     assert found["probability"].tolist() == [0.4, 0.6, 0.7, 0.8]
-    assert store.shadows("renewal", "3").empty
+    assert store.predictions.shadows("renewal", "3").empty
 
 
 def test_the_owners_forecast_is_logged_as_it_stood_and_not_in_a_look_back(store):
     told = [0.5, None, 0.7, 0.9, 1.0]
     wrote(store, rows().assign(forecast=told))
     wrote(store, rows(as_of="2025-02-01").assign(forecast=told), run_id="back", current=False)
-    log = store.predictions("renewal").set_index(["as_of", "subject_id"])["forecast"]
+    log = store.predictions.read("renewal").set_index(["as_of", "subject_id"])["forecast"]
     assert log["2025-03-01"].dropna().tolist() == [0.5, 0.7, 0.9, 1.0]
     assert log["2025-02-01"].isna().all()

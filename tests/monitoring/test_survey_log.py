@@ -54,7 +54,7 @@ def test_which_events_lead_to_a_question(store, table, row, touchpoint):
 def test_who_asked_for_none_gets_none(store):
     assert "may be asked" in ask(store, {**CASE, "account_id": "A2"})[0]
     assert "asked not to be" in ask(store, {**CASE, "contact_id": "P1"})[0]
-    store.record_events(
+    store.events.record(
         "contacts", [{"contact_id": "P2", "account_id": "A1", "opted_out": True}], "contact_id"
     )
     assert "may be asked" in ask(store)[0]

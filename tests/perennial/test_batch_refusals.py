@@ -39,10 +39,10 @@ def only(folder, wanted, into):
 
 def test_data_without_nearly_all_the_model_uses_are_not_scored(here, data, tmp_path):
     poor = only(data, lambda table: table == "contracts", tmp_path)
-    before = len(open_store(here).predictions("renewal"))
+    before = len(open_store(here).predictions.read("renewal"))
     with pytest.raises(RenewalError, match="absent"):
         score("renewal", poor, here)
-    assert len(open_store(here).predictions("renewal")) == before
+    assert len(open_store(here).predictions.read("renewal")) == before
 
 
 def test_one_missing_table_is_only_said(here, data, tmp_path):
@@ -79,7 +79,7 @@ def test_an_impossible_moment_is_a_problem_of_its_row_and_is_not_logged(here, tm
     assert rows["probability"].isna().tolist() == [True, False, True, False]
     assert rows["probability"][1] == rows["probability"][3]
     require_some(rows, "renewal")
-    logged = pd.to_datetime(open_store(here).predictions("renewal")["as_of"])
+    logged = pd.to_datetime(open_store(here).predictions.read("renewal")["as_of"])
     assert set(logged.dt.year) <= {good.year, crm.until.year}
 
 

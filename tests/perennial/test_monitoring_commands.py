@@ -30,19 +30,19 @@ def command(tmp_path, monkeypatch):
 
 def test_an_alert_is_listed_taken_and_closed(command, tmp_path):
     store = open_store(Settings(home=tmp_path))
-    done = store.open_alert("k", rule="monitor: drift", title="calls [fell]", reasons=["drift: calls"])
+    done = store.alerts.open("k", rule="monitor: drift", title="calls [fell]", reasons=["drift: calls"])
     assert "calls [fell]" in command("alerts")
     (row,) = json.loads(command("alerts", "list", "--json"))["alerts"]
     assert row["alert_id"] == done.alert_id
     command("alerts", "ack", done.alert_id[:6], "--owner", "Ann", "--by", "Bob")
-    assert store.alerts()[0]["owner"] == "Ann"
+    assert store.alerts.read()[0]["owner"] == "Ann"
     command("alerts", "close", done.alert_id[:6], "--because", "mended", "--by", "Ann")
     told = json.loads(command("alerts", "list", "--state", "all", "--json"))
     assert told["alerts"][0]["closed_because"] == "mended"
     assert told["figures"]["closed"] == 1
     assert told["figures"]["median_hours_to_close"] >= 0
     assert "No such alert" in command("alerts")
-    assert [row["action"] for row in store.audit_log()] == ["alert closed", "alert acknowledged"]
+    assert [row["action"] for row in store.audit.read()] == ["alert closed", "alert acknowledged"]
     with pytest.raises(RenewalError, match="fits none"):
         command("alerts", "close", "zz")
 

@@ -95,7 +95,7 @@ def test_a_form_of_another_site_cannot_sign_a_visitor_in_or_send_events(service)
                 "/v1/events", content=b'{"table":"cases","rows":[{}]}', headers={"content-type": kind}
             )
             assert is_problem(told, 422), kind
-        key, _ = store.create_key("sales")
+        key, _ = store.access.create_key("sales")
         assert is_problem(client.post("/sign-in", data={"key": key}, headers=foreign), 403)
 
 
@@ -120,7 +120,7 @@ def test_signing_in_leads_back_to_where_one_was(address):
 
 def test_a_session_ends_for_every_copy_of_its_cookie(service):
     client, store = service()
-    key, _ = store.create_key("sales", label="Berlin")
+    key, _ = store.access.create_key("sales", label="Berlin")
     with client:
         door = client.app.state.running.door
         client.post("/sign-in", data={"key": key})
@@ -134,13 +134,13 @@ def test_a_session_ends_for_every_copy_of_its_cookie(service):
         client.post("/sign-out", data={"csrf": token}, headers=as_stolen, follow_redirects=False)
         assert client.get("/v1/renewals", headers=as_stolen).status_code == 401
         assert door.session(other) is not None
-        noted = [row["action"] for row in store.audit_log()]
+        noted = [row["action"] for row in store.audit.read()]
         assert {"signed in", "signed out"} <= set(noted)
 
 
 def test_a_cookie_set_before_signing_in_is_worth_nothing(service):
     client, store = service()
-    key, _ = store.create_key("sales")
+    key, _ = store.access.create_key("sales")
     with client:
         fixed = {"cookie": "perennial_session=chosen-by-another"}
         told = client.post("/sign-in", data={"key": key}, headers=fixed, follow_redirects=False)
@@ -150,7 +150,7 @@ def test_a_cookie_set_before_signing_in_is_worth_nothing(service):
 
 def test_over_https_no_other_host_of_the_domain_can_set_the_cookie(service):
     client, store = service(base="https://127.0.0.1")
-    key, _ = store.create_key("sales")
+    key, _ = store.access.create_key("sales")
     with client:
         told = client.post("/sign-in", data={"key": key}, follow_redirects=False)
         cookie = told.headers["set-cookie"]
@@ -178,12 +178,12 @@ def test_a_token_of_a_form_is_no_session_and_no_two_pages_show_the_same(tmp_path
 
 def test_guessing_keys_is_noted_once(service):
     client, store = service()
-    store.create_key("sales")
+    store.access.create_key("sales")
     with client:
         for _ in range(14):
             client.post("/sign-in", data={"key": "guess"})
         assert is_problem(client.post("/sign-in", data={"key": "guess"}), 429)
-    noted = [row for row in store.audit_log() if row["action"] == "locked out"]
+    noted = [row for row in store.audit.read() if row["action"] == "locked out"]
     assert len(noted) == 1
 
 

@@ -62,8 +62,8 @@ def test_without_any_key_only_this_machine_is_answered(door):
 
 
 def test_with_a_key_nobody_gets_in_without_one_even_when_all_are_revoked(door):
-    _, key = door.store.create_key("sales")
-    door.store.revoke_key(key.prefix)
+    _, key = door.store.access.create_key("sales")
+    door.store.access.revoke_key(key.prefix)
     with pytest.raises(ProblemError) as refused:
         door.admit(asking())
     assert refused.value.status == 401
@@ -77,10 +77,10 @@ def test_a_wrong_key_is_refused_on_loopback_too(door, header):
 
 
 def test_a_revoked_key_and_its_session_end_within_seconds(door, monkeypatch):
-    plaintext, key = door.store.create_key("sales", label="Berlin")
+    plaintext, key = door.store.access.create_key("sales", label="Berlin")
     cookie = door.sign_in(plaintext)
     assert door.admit(asking(cookie=f"perennial_session={cookie}")).label == "Berlin"
-    door.store.revoke_key(key.prefix)
+    door.store.access.revoke_key(key.prefix)
     now = time.monotonic()
     monkeypatch.setattr(
         "serving.security.auth.time", SimpleNamespace(monotonic=lambda: now + 3, time=time.time)
@@ -91,7 +91,7 @@ def test_a_revoked_key_and_its_session_end_within_seconds(door, monkeypatch):
 
 
 def test_a_session_cannot_be_forged_and_runs_out(door, monkeypatch):
-    plaintext, _ = door.store.create_key("sales")
+    plaintext, _ = door.store.access.create_key("sales")
     cookie = door.sign_in(plaintext)
     told = unsign(cookie, door.secret)
     assert door.session(sign(told, b"another secret")) is None
@@ -119,10 +119,10 @@ def test_listening_beyond_loopback_takes_a_key():
 @pytest.mark.slow
 def test_an_owner_scope_holds_on_lists_scores_exports_and_pages(home):  # noqa: F811
     store = open_store(Settings(home=home))
-    every = store.scores("renewal", limit=1_000).rows
+    every = store.scores.page("renewal", limit=1_000).rows
     mine = every[0]["owner_id"]
     other = next(row for row in every if row["owner_id"] != mine)
-    key, _ = store.create_key("sales", owner_id=mine)
+    key, _ = store.access.create_key("sales", owner_id=mine)
     with client_of(home, key=key) as client:
         listed = client.get("/v1/renewals?limit=1000").json()
         assert {row["owner_id"] for row in listed["rows"]} == {mine}
@@ -143,10 +143,10 @@ def test_an_owner_scope_holds_on_lists_scores_exports_and_pages(home):  # noqa: 
 @pytest.mark.slow
 def test_a_region_scope_hides_other_regions_accounts(home):  # noqa: F811
     store = open_store(Settings(home=home))
-    every = store.scores("renewal", limit=1_000).rows
+    every = store.scores.page("renewal", limit=1_000).rows
     mine = every[0]["region"]
     other = next(row for row in every if row["region"] != mine)
-    key, _ = store.create_key("sales", region=mine)
+    key, _ = store.access.create_key("sales", region=mine)
     with client_of(home, key=key) as client:
         assert {row["region"] for row in client.get("/v1/renewals").json()["rows"]} == {mine}
         assert client.get(f"/accounts/{every[0]['account_id']}").status_code == 200
@@ -155,7 +155,7 @@ def test_a_region_scope_hides_other_regions_accounts(home):  # noqa: F811
 
 @pytest.mark.slow
 def test_signing_in_sets_a_locked_cookie_and_wrong_keys_have_to_wait(home):  # noqa: F811
-    key, _ = open_store(Settings(home=home)).create_key("sales", label="Berlin")
+    key, _ = open_store(Settings(home=home)).access.create_key("sales", label="Berlin")
     with client_of(home, base="https://127.0.0.1") as client:
         assert (
             client.get("/renewals", headers={"accept": "text/html"}, follow_redirects=False).status_code

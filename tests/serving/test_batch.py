@@ -24,7 +24,7 @@ def here(home):  # noqa: F811
 
 
 def current(settings, kind="renewal"):
-    return open_store(settings).scores(kind, limit=10_000).rows
+    return open_store(settings).scores.page(kind, limit=10_000).rows
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_amount_is_the_annual_value_in_units(here):
 
 def test_a_run_again_changes_nothing(here):
     store = open_store(here)
-    before = current(here), store.predictions("renewal"), store.logged_features("renewal")
+    before = current(here), store.predictions.read("renewal"), store.predictions.features("renewal")
     with opened(here) as crm:
         score("renewal", crm, here)
-    after = current(here), store.predictions("renewal"), store.logged_features("renewal")
+    after = current(here), store.predictions.read("renewal"), store.predictions.features("renewal")
     assert len(before[1]) == len(after[1])
     assert len(before[2]) == len(after[2])
     blank = {"scored_at": None}
@@ -94,7 +94,7 @@ def test_the_list_is_what_the_last_run_scored_and_earlier_moments_are_only_logge
         past = score("renewal", crm, here, as_of=then)
         assert {row["as_of"] for row in current(here)} == newest == {crm.until.to_pydatetime()}
         assert set(past["as_of"]) == {then}
-    logged = open_store(here).predictions("renewal")
+    logged = open_store(here).predictions.read("renewal")
     assert set(past["contract_id"]) == set(logged.loc[logged["as_of"] == then, "subject_id"])
 
 
@@ -120,7 +120,7 @@ def test_rows_asked_for_keep_their_order_and_their_problems(here):
     assert rows["problem"].notna().tolist() == [False, True, False, False, True]
     assert rows["probability"].isna().tolist() == [False, True, False, False, True]
     assert rows["as_of"].iloc[2] == pd.Timestamp("2025-12-01 12:00")
-    logged = open_store(here).predictions("renewal")
+    logged = open_store(here).predictions.read("renewal")
     asked = logged[logged["subject_id"] == some[0]]["as_of"].astype(str).tolist()
     assert {"2025-12-01 12:00:00", "2025-10-01 00:00:00"} <= {
         text[:19] + ("" if ":" in text else " 00:00:00") for text in asked
@@ -157,7 +157,7 @@ def test_held_out_accounts_are_logged_but_not_shown(here):
     assert 0.1 < out.mean() < 0.6
     assert rows.loc[out, ["probability", "low", "high", "band", "at_risk"]].isna().all(axis=None)
     assert not any(rows.loc[out, "reasons"])
-    logged = open_store(here).predictions("renewal").set_index("subject_id")
+    logged = open_store(here).predictions.read("renewal").set_index("subject_id")
     assert logged.loc[rows.loc[out, "contract_id"], "probability"].notna().all()
     assert all(hide_held_out(row)["probability"] is None for row in current(here) if row["held_out"])
 

@@ -1,4 +1,4 @@
-"""Batches as columns: the same odds in Arrow, Parquet and JSON, reasons on demand, mistakes told."""
+"""Batches as columns: the same probability in Arrow, Parquet and JSON, reasons on demand, mistakes told."""
 
 import io
 import json
@@ -29,9 +29,9 @@ def client(night):  # noqa: F811
 
 @pytest.fixture(scope="module")
 def logged(night):  # noqa: F811
-    """The last feature rows a run has logged, and the odds the model gives them."""
+    """The last feature rows a run has logged, and the probability the model gives them."""
     settings = Settings(home=night, threads=1)
-    frame = open_store(settings).logged_features("renewal").tail(40).reset_index(drop=True)
+    frame = open_store(settings).predictions.features("renewal").tail(40).reset_index(drop=True)
     return frame, champion("renewal", settings).model
 
 

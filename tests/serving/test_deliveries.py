@@ -128,8 +128,8 @@ def test_the_same_answer_is_told_once_even_when_its_alert_is_closed_and_a_new_on
         send(client, answered(account, 1))
         joined = send(client, answered(account, 2, score=0)).json()["alerts"]
         assert [alert["rule"] for alert in joined] == ["low survey score"]
-        (alert,) = [one for one in store.alerts(state="open") if one["rule"] == "low survey score"]
-        store.close_alert(alert["alert_id"], "me")
+        (alert,) = [one for one in store.alerts.read(state="open") if one["rule"] == "low survey score"]
+        store.alerts.close(alert["alert_id"], "me")
         for number in (1, 2):
             assert send(client, answered(account, number)).json()["alerts"] == []
         assert send(client, answered(account, 3)).json()["alerts"] != []
@@ -144,7 +144,7 @@ def test_a_killed_process_leaves_its_alerts_to_the_next(home, inbox, monkeypatch
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     store = open_store(Settings(home=home))
-    sends = [one for alert in store.alerts() for one in store.sends(alert["alert_id"])]
+    sends = [one for alert in store.alerts.read() for one in store.alerts.sends(alert["alert_id"])]
     assert {one["state"] for one in sends} <= {"pending", "sending", "failed"}
     assert len(sends) >= 1
 

@@ -126,7 +126,7 @@ def test_the_plan_names_its_worth_the_policy_and_whom_to_contact_next(kept):
     assert page.index("Nord &lt;b&gt;") < page.index("Sued") < page.index("West")
     assert "by 10 Jan 2026" in page.replace("</time>", "").replace('<time datetime="2026-01-10">', "")
     assert "Ost" not in page  # 30 days before the end no window is left that can be compared
-    assert "Draw accounts by lot" in page
+    assert "Draw accounts at random" in page
     assert "perennial effects experiment" in page
     assert "<script>" not in page
     assert "style=" not in page
@@ -190,8 +190,8 @@ def test_a_plan_that_can_not_be_made_says_why(kept):
 
 def test_a_scope_narrows_money_contracts_and_regions_but_not_the_curves_of_all(kept):
     store = open_store(kept)
-    north, _ = store.create_key("sales", region="north")
-    bob, _ = store.create_key("sales", owner_id="bob")
+    north, _ = store.access.create_key("sales", region="north")
+    bob, _ = store.access.create_key("sales", owner_id="bob")
     page = seen(kept, "/effects", key=north)
     assert "Nord" in page
     assert "Sued" not in page
@@ -211,8 +211,8 @@ def test_a_scope_narrows_money_contracts_and_regions_but_not_the_curves_of_all(k
 
 def test_marketing_sees_the_policy_but_no_contracts_and_ml_ops_no_page(kept):
     store = open_store(kept)
-    marketing, _ = store.create_key("marketing")
-    mlops, _ = store.create_key("mlops")
+    marketing, _ = store.access.create_key("marketing")
+    mlops, _ = store.access.create_key("mlops")
     page = seen(kept, "/effects", key=marketing)
     assert "The policy" in page
     assert "Nord" not in page
@@ -225,7 +225,7 @@ def test_marketing_sees_the_policy_but_no_contracts_and_ml_ops_no_page(kept):
 
 @pytest.mark.parametrize("ending", ["csv", "xlsx"])
 def test_the_plan_can_be_saved_within_the_scope_and_is_audited(kept, ending):
-    key, _ = open_store(kept).create_key("sales", owner_id="bob", label="Bob")
+    key, _ = open_store(kept).access.create_key("sales", owner_id="bob", label="Bob")
     with client_of(kept.home, key=key) as client:
         saved = client.get(f"/effects/plan.{ending}")
         assert client.get("/effects/plan.exe").status_code == 404
@@ -233,7 +233,7 @@ def test_the_plan_can_be_saved_within_the_scope_and_is_audited(kept, ending):
     rows = read(io.BytesIO(saved.content))
     assert rows["contract_id"].tolist() == ["CA2", "CA3"]
     assert rows["act_by"].tolist() == ["2026-01-20", "2026-03-01"]
-    assert any(each["action"] == "export" for each in open_store(kept).audit_log())
+    assert any(each["action"] == "export" for each in open_store(kept).audit.read())
 
 
 def facts(kept, contract_id, live=()):

@@ -55,13 +55,15 @@ def leave_traces(home, store, one, client):  # noqa: F811
             break
     assert told.status_code == 200, told.text
     survey_alerts(store, Settings(home=home), [{"account_id": account, "kind": "nps", "score": 1}])
-    store.override("renewal", contract, account_id=account, probability=0.5, reason="x", made_by="me")
-    store.audit("me", "override", contract, {"probability": 0.5})
-    store.record_action("renewal", contract, "Called", account_id=account, taken_by="me")
+    store.judgements.override(
+        "renewal", contract, account_id=account, probability=0.5, reason="x", made_by="me"
+    )
+    store.audit.record("me", "override", contract, {"probability": 0.5})
+    store.judgements.record_action("renewal", contract, "Called", account_id=account, taken_by="me")
     import pandas as pd
 
     decided = {"contract_id": contract, "outcome": "1", "decided_at": "2026-01-02"}
-    store.record_outcomes(pd.DataFrame([decided]))
+    store.outcomes.record(pd.DataFrame([decided]))
     begin_tasks(store, Settings(home=home))
     in_an_experiment(store, account, contract)
     asked_a_question(store, account)
@@ -99,7 +101,7 @@ def test_nothing_says_the_name_afterwards_and_a_running_service_has_let_go_of_it
         assert kept["probability"] is not None
         held = {table.name for table in erase_from_store.OF_ACCOUNTS} | {"feature_batches", "runs", "audit"}
         assert tables_naming(store, ids) >= held - {"shadow_log"}
-        before = store.scores("renewal", limit=1_000).rows
+        before = store.scores.page("renewal", limit=1_000).rows
 
         told = erase(one["account_id"], settings)
 
@@ -111,11 +113,11 @@ def test_nothing_says_the_name_afterwards_and_a_running_service_has_let_go_of_it
         assert tables_naming(store, ids) == set()
         assert files_naming(home, ids) == []
         others = [row["contract_id"] for row in before if row["account_id"] != one["account_id"]]
-        assert [row["contract_id"] for row in store.scores("renewal", limit=1_000).rows] == others
-        client.app.state.running.live.kept.look()
+        assert [row["contract_id"] for row in store.scores.page("renewal", limit=1_000).rows] == others
+        client.app.state.running.live.score_cache.look()
         asked = client.post("/v1/renewals/score", json={"contract_ids": ids[1:]}).json()["rows"][0]
         assert "There is no" in asked["problem"]
-    assert [row["action"] for row in store.audit_log()][:1] == ["account erased"]
+    assert [row["action"] for row in store.audit.read()][:1] == ["account erased"]
 
 
 def test_every_table_that_names_accounts_is_known_to_the_erasure():

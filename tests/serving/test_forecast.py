@@ -45,7 +45,7 @@ def test_owners_add_up_to_what_is_open(informed):  # noqa: F811
 
 def _open(home):
     """The annual value of what the list holds, added up by hand."""
-    rows = open_store(Settings(home=home)).scores("renewal", limit=1_000).rows
+    rows = open_store(Settings(home=home)).scores.page("renewal", limit=1_000).rows
     return sum(row["amount"] for row in rows if row["amount"] and row["end_date"])
 
 
@@ -54,9 +54,9 @@ def test_a_filter_and_a_scope_leave_the_same_of_it(informed, tmp_path):  # noqa:
 
     home = shutil.copytree(informed, tmp_path / "home")
     store = open_store(Settings(home=home))
-    region = store.scores("renewal", limit=1).rows[0]["region"]
-    narrow, _ = store.create_key("sales", region=region)
-    wide, _ = store.create_key("sales")
+    region = store.scores.page("renewal", limit=1).rows[0]["region"]
+    narrow, _ = store.access.create_key("sales", region=region)
+    wide, _ = store.access.create_key("sales")
     with client_of(home, key=wide) as client:
         asked = client.get("/v1/forecast", params={"region": region}).json()
         whole = client.get("/v1/forecast").json()

@@ -28,7 +28,7 @@ def plain(block):
 def service(night, tmp_path_factory):  # noqa: F811
     """A running service, and the documents' ids as they are called in its data."""
     kept = shutil.copytree(night, tmp_path_factory.mktemp("docs") / "home")
-    row = open_store(Settings(home=kept)).scores("renewal", limit=1).rows[0]
+    row = open_store(Settings(home=kept)).scores.page("renewal", limit=1).rows[0]
     ids = {"C000001": row["contract_id"], "A000001": row["account_id"]}
     with serving(kept) as (_, base):
 

@@ -9,7 +9,7 @@ from features.arrays import Coded
 from features.crm.load import ingest, opened
 from features.engine import feature_rows
 from features.settings import Settings
-from features.snapshots import asked
+from features.snapshots import snapshots_for
 from monitoring.store import open_store
 from serving.live.account_features import grounds
 from training.encode import texts
@@ -55,7 +55,7 @@ def test_a_live_feature_row_equals_the_nightly_one_to_the_bit(here, kind):
         ground = grounds(crm)[kind]
         every = feature_rows(crm, ground.open_subjects, kind, here).frame
         for account in ground.open_subjects["account_id"].drop_duplicates()[:25]:
-            seen = ground.seen(account, crm.until)
+            seen = ground.subjects_at(account, crm.until)
             live = ground.features(seen, {})
             assert set(live) >= set(every)
             for name in every.columns:
@@ -70,7 +70,7 @@ def test_a_live_feature_row_equals_the_nightly_one_to_the_bit(here, kind):
 
 
 def test_an_event_scores_as_if_it_had_been_in_the_data(here, client, tmp_path):
-    """Send a call live; then load the CRM with that very call in it: the same odds to the bit."""
+    """Send a call live; then load the CRM with that very call in it: the same probability to the bit."""
     row = first(client)
     at = "2026-01-01T09:00:00"
     live = next(
@@ -89,7 +89,7 @@ def test_an_event_scores_as_if_it_had_been_in_the_data(here, client, tmp_path):
 
     model = champion("renewal", here).model
     wanted = pd.DataFrame({"contract_id": [row["contract_id"]], "as_of": [live["as_of"]]})
-    snapshots = asked(loaded, "renewal", wanted)
+    snapshots = snapshots_for(loaded, "renewal", wanted)
     batch = model.probability(feature_rows(loaded, snapshots, "renewal", fresh).frame)
     assert batch[0] == live["probability"]
     assert live["probability"] != row["probability"]
@@ -122,7 +122,7 @@ def test_a_repeated_event_changes_nothing(client, here):
     assert (again["stored"], again["repeated"]) == (0, 1)
     assert {**once, "stored": 0, "repeated": 1, "rows": None} == {**again, "rows": None}
     assert [one["probability"] for one in once["rows"]] == [one["probability"] for one in again["rows"]]
-    assert len(open_store(here).events()) == 1
+    assert len(open_store(here).events.read()) == 1
     other = send(client, "activities", call(row["account_id"], at="2026-01-01T10:00:00"))
     assert "other content" in other["refused"][0]["why"]
 
@@ -145,9 +145,13 @@ def test_a_low_survey_score_raises_an_alert_once(client, here):
     low = {"account_id": row["account_id"], "kind": "nps", "score": 1, "answered_at": "2026-01-01T08:00:00"}
     told = send(client, "surveys", {"response_id": "S1", "asked_at": "2026-01-01T07:00:00", **low})
     assert len(told["alerts"]) >= 1
-    assert [alert["rule"] for alert in open_store(here).alerts(state="open")].count("low survey score") == 1
+    assert [alert["rule"] for alert in open_store(here).alerts.read(state="open")].count(
+        "low survey score"
+    ) == 1
     send(client, "surveys", {"response_id": "S1", "asked_at": "2026-01-01T07:00:00", **low})
-    assert [alert["rule"] for alert in open_store(here).alerts(state="open")].count("low survey score") == 1
+    assert [alert["rule"] for alert in open_store(here).alerts.read(state="open")].count(
+        "low survey score"
+    ) == 1
 
 
 def test_what_does_not_fit_is_refused_with_its_reason_and_the_rest_is_taken(client):
@@ -189,10 +193,10 @@ def test_a_planned_meeting_is_stored_but_does_not_move_the_clock(client):
 
 def test_a_scoped_key_cannot_write_about_others(home, here):  # noqa: F811
     store = open_store(here)
-    every = store.scores("renewal", limit=1_000).rows
+    every = store.scores.page("renewal", limit=1_000).rows
     mine = every[0]["region"]
     other = next(row for row in every if row["region"] != mine)
-    key, _ = store.create_key("sales", region=mine)
+    key, _ = store.access.create_key("sales", region=mine)
     with client_of(home, key=key) as client:
         told = send(client, "activities", call(other["account_id"]))
         assert told["stored"] == 0

@@ -58,7 +58,7 @@ def test_one_network_is_one_caller(address, counts_as):
 
 def test_a_key_that_asks_too_often_is_told_when_to_come_back_and_others_are_served(service):
     client, store = service(requests_per_minute=5)
-    busy, calm = store.create_key("sales")[0], store.create_key("sales")[0]
+    busy, calm = store.access.create_key("sales")[0], store.access.create_key("sales")[0]
     with client:
         ask = {"path": "/v1/renewals", "key": busy}
         told = [client.get(ask["path"], headers={"authorization": f"Bearer {busy}"}) for _ in range(6)]
@@ -74,7 +74,7 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_back_and_others_are_serv
 )
 def test_an_address_without_a_valid_key_is_slowed_and_those_with_one_are_not(service, headers):
     client, store = service(requests_per_minute_without_key=3)
-    key, _ = store.create_key("sales")
+    key, _ = store.access.create_key("sales")
     with client:
         told = [client.get("/v1/renewals", headers=headers).status_code for _ in range(5)]
         assert told == [401] * 3 + [429] * 2

@@ -42,7 +42,7 @@ def told(home, name):
 
 
 def test_renewals_are_listed_by_money_with_odds_reasons_and_totals(page, home):
-    every = open_store(Settings(home=home)).scores("renewal", limit=1_000).rows
+    every = open_store(Settings(home=home)).scores.page("renewal", limit=1_000).rows
     page.goto("/")
     assert page.url.endswith("/renewals")
     assert page.locator("h1").inner_text() == "Renewals"
@@ -60,7 +60,7 @@ def test_renewals_are_listed_by_money_with_odds_reasons_and_totals(page, home):
 
 
 def test_filters_narrow_the_list_and_stay_in_the_address(page, home):
-    every = open_store(Settings(home=home)).scores("renewal", limit=1_000).rows
+    every = open_store(Settings(home=home)).scores.page("renewal", limit=1_000).rows
     page.goto("/renewals")
     page.locator("select[name=band]").select_option("at risk")
     page.wait_for_url(re.compile("band=at"))
@@ -76,7 +76,7 @@ def test_filters_narrow_the_list_and_stay_in_the_address(page, home):
 
 
 def test_paging_shows_every_contract_once(page, home):
-    every = open_store(Settings(home=home)).scores("renewal", limit=1_000).rows
+    every = open_store(Settings(home=home)).scores.page("renewal", limit=1_000).rows
     page.goto("/renewals")
     seen = []
     while True:
@@ -99,7 +99,7 @@ def test_the_list_can_be_saved(page, home, ending, tmp_path):
     path = tmp_path / waited.value.suggested_filename
     waited.value.save_as(path)
     saved = pd.read_csv(path) if ending == "CSV" else pd.read_excel(path)
-    every = open_store(Settings(home=home)).scores("renewal", limit=1_000).rows
+    every = open_store(Settings(home=home)).scores.page("renewal", limit=1_000).rows
     assert saved["contract_id"].tolist() == [row["contract_id"] for row in every]
     assert saved["reason_1"].tolist() == [row["reasons"][0]["words"] for row in every]
 
@@ -108,13 +108,13 @@ def test_a_judgement_is_noted_beside_the_score_and_logged(page, home):
     page.goto("/renewals")
     first = rows_of(page).first
     before = first.locator(".odds-words b").inner_text()
-    first.get_by_text("Note your own odds").click()
-    first.get_by_label("Your odds").fill("35")
+    first.get_by_text("Note your own estimate").click()
+    first.get_by_label("Your estimate").fill("35")
     first.get_by_label("Because").fill("their sponsor left <b>")
     first.get_by_role("button", name="Note it").click()
     assert "their sponsor left <b>" in rows_of(page).first.inner_text()
     assert rows_of(page).first.locator(".odds-words b").first.inner_text() == before
-    made = open_store(Settings(home=home)).overrides("renewal")
+    made = open_store(Settings(home=home)).judgements.overrides("renewal")
     assert made["probability"].tolist() == [0.35]
     assert made["made_by"].tolist() == ["this machine"]
     saved = pd.read_parquet(io.BytesIO(page.request.get("/renewals/export.parquet").body()))
@@ -127,20 +127,20 @@ def test_a_judgement_is_noted_beside_the_score_and_logged(page, home):
 
 
 def test_a_form_without_its_token_changes_nothing(page, home):
-    before = len(open_store(Settings(home=home)).overrides("renewal"))
+    before = len(open_store(Settings(home=home)).judgements.overrides("renewal"))
     page.goto("/renewals")
     action = rows_of(page).first.locator("form").get_attribute("action")
-    told = page.request.post(action, form={"odds": "10", "reason": "forged", "csrf": "guessed"})
+    told = page.request.post(action, form={"probability": "10", "reason": "forged", "csrf": "guessed"})
     assert told.status == 403
-    assert len(open_store(Settings(home=home)).overrides("renewal")) == before
+    assert len(open_store(Settings(home=home)).judgements.overrides("renewal")) == before
 
 
 @pytest.fixture
 def customer(home):
     """The current score of a customer whose contract has scores of several evenings."""
     store = open_store(Settings(home=home))
-    rows = store.scores("renewal", limit=1_000).rows
-    return next(row for row in rows if len(store.score_history("renewal", row["contract_id"])) > 2)
+    rows = store.scores.page("renewal", limit=1_000).rows
+    return next(row for row in rows if len(store.predictions.history("renewal", row["contract_id"])) > 2)
 
 
 def test_a_customer_shows_odds_over_time_reasons_and_what_happened(page, customer):
@@ -212,7 +212,7 @@ def test_without_a_script_the_what_if_is_a_form(browser, site, customer):  # noq
 
 
 def test_the_pipeline_shows_deals_by_expected_money(page, home):
-    every = open_store(Settings(home=home)).scores("win", limit=1_000).rows
+    every = open_store(Settings(home=home)).scores.page("win", limit=1_000).rows
     page.goto("/pipeline")
     assert every[0]["opportunity_id"] in rows_of(page).first.inner_text()
     assert set(page.locator("table.work .band").all_inner_texts()) <= {"hot", "warm", "cold"}
@@ -226,7 +226,7 @@ def test_the_pipeline_shows_deals_by_expected_money(page, home):
 
 
 def test_deals_of_one_kind_can_be_listed_counted_and_saved(page, home):
-    every = open_store(Settings(home=home)).scores("win", limit=1_000).rows
+    every = open_store(Settings(home=home)).scores.page("win", limit=1_000).rows
     kinds = sorted({row["deal_kind"] for row in every})
     assert len(kinds) > 1
     kind = kinds[0]
@@ -325,7 +325,7 @@ def test_the_journey_names_the_gap_and_shows_every_stage(page, home):
 
 
 def test_the_forecast_adds_up_and_stands_beside_what_owners_expect(page, home, tmp_path):
-    rows = pd.DataFrame(open_store(Settings(home=home)).scores("renewal", limit=1_000).rows)
+    rows = pd.DataFrame(open_store(Settings(home=home)).scores.page("renewal", limit=1_000).rows)
     known = told(home, "retention")
     last = str(rows["end_date"].max().to_period("M"))
     near = [row for row in known["decided"] if row["month"] <= last]
@@ -342,7 +342,9 @@ def test_the_forecast_adds_up_and_stands_beside_what_owners_expect(page, home, t
     assert whole["low"] < expected < whole["high"]
     assert whole["gross"] == pytest.approx(expected / whole["up"], abs=1e-4)
     assert whole["net"] > whole["gross"]
-    noted = open_store(Settings(home=home)).overrides("renewal").set_index("subject_id")["probability"]
+    noted = (
+        open_store(Settings(home=home)).judgements.overrides("renewal").set_index("subject_id")["probability"]
+    )
     own = rows["subject_id"].map(noted.astype(float)).fillna(rows["forecast"])
     assert whole["own"] == pytest.approx((rows["amount"] * own).sum())
     charts = page.locator("svg.chart")

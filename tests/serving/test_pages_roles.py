@@ -64,16 +64,16 @@ def home(informed, tmp_path_factory):  # noqa: F811
 
 @pytest.fixture(scope="module")
 def rows(home):
-    return pd.DataFrame(open_store(Settings(home=home)).scores("renewal", limit=1_000).rows)
+    return pd.DataFrame(open_store(Settings(home=home)).scores.page("renewal", limit=1_000).rows)
 
 
 @pytest.fixture(scope="module")
 def keys(home, rows):
     store = open_store(Settings(home=home))
-    made = {role: store.create_key(role, label=f"the {role}")[0] for role in ROLES}
+    made = {role: store.access.create_key(role, label=f"the {role}")[0] for role in ROLES}
     owner, region = rows["owner_id"].mode()[0], rows["region"].mode()[0]
-    made["owner"] = store.create_key("sales", label="one owner", owner_id=owner)[0]
-    made["region"] = store.create_key("sales", label="one region", region=region)[0]
+    made["owner"] = store.access.create_key("sales", label="one owner", owner_id=owner)[0]
+    made["region"] = store.access.create_key("sales", label="one region", region=region)[0]
     return made
 
 
@@ -157,10 +157,10 @@ def test_a_scoped_judgement_of_anothers_contract_is_refused(ask, home, rows):
         "owner",
         f"/renewals/{other}/override",
         method="POST",
-        data={"csrf": token, "odds": "10", "reason": "not mine"},
+        data={"csrf": token, "probability": "10", "reason": "not mine"},
     )
     assert told.status_code == 404
-    assert open_store(Settings(home=home)).overrides("renewal").empty
+    assert open_store(Settings(home=home)).judgements.overrides("renewal").empty
 
 
 def test_segments_are_seen_by_their_keepers_alone(ask, home):
@@ -200,7 +200,7 @@ def _plain(named):
 def test_taking_a_list_is_noted(ask, home):
     ask("sales", "/forecast/export.csv")
     ask("sales", "/renewals/export.csv?band=watch")
-    entries = open_store(Settings(home=home)).audit_log(limit=5)
+    entries = open_store(Settings(home=home)).audit.read(limit=5)
     taken = {(entry["actor"], entry["action"], entry["subject"]) for entry in entries}
     assert {("the sales", "export", "forecast"), ("the sales", "export", "renewal")} <= taken
 

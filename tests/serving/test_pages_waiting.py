@@ -30,13 +30,13 @@ def arrives(name, home, answers):
 
 def test_parts_of_a_page_appear_by_themselves_and_leave_the_rest_alone(browser, waiting):  # noqa: F811
     home, answers = waiting
-    row = open_store(Settings(home=home)).scores("renewal", limit=1).rows[0]
+    row = open_store(Settings(home=home)).scores.page("renewal", limit=1).rows[0]
     with served(home) as site, watched_page(browser, site) as page:
         page.goto(f"/accounts/{row['account_id']}")
         window, alike = page.locator("#window-1"), page.locator("#alike-1")
         assert "appears here by itself" in window.inner_text()
         assert "appears here by itself" in alike.inner_text()
-        page.get_by_text("Note your own odds").first.click()
+        page.get_by_text("Note your own estimate").first.click()
         page.locator("input[name=reason]").first.fill("They told me so")
         arrives("effects", home, answers)
         window.locator(":scope:not(:has([data-comes]))").wait_for(timeout=60_000)

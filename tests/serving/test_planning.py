@@ -127,12 +127,12 @@ def test_a_change_that_is_no_action_is_refused(home, changes, says):  # noqa: F8
 
 def test_a_scope_holds_for_a_what_if_and_roles_for_all(planned):
     store = open_store(Settings(home=planned))
-    every = store.scores("renewal", limit=1000).rows
+    every = store.scores.page("renewal", limit=1000).rows
     region = every[0]["region"]
     elsewhere = next(row for row in every if row["region"] != region)
-    sales, _ = store.create_key("sales", region=region)
-    marketing, _ = store.create_key("marketing")
-    narrow, _ = store.create_key("marketing", region=region)
+    sales, _ = store.access.create_key("sales", region=region)
+    marketing, _ = store.access.create_key("marketing")
+    narrow, _ = store.access.create_key("marketing", region=region)
     asked = {"contract_id": elsewhere["contract_id"], "changes": {"calls_30d": 1}}
     with client_of(planned, key=sales) as client:
         assert client.post("/v1/what_if", json=asked).status_code == 404
@@ -189,7 +189,7 @@ def test_the_list_comes_as_json_csv_and_excel_and_is_audited(planned):
     ids = [row["id"] for row in rows]
     assert csv["id"].tolist() == excel["id"].tolist() == ids
     assert csv["reason_1"].iloc[0] == rows[0]["reasons"][0]["words"]
-    noted = open_store(Settings(home=planned)).audit_log()
+    noted = open_store(Settings(home=planned)).audit.read()
     assert [each["action"] for each in noted if each["subject"] == "icp"]
 
 

@@ -12,7 +12,7 @@ NOBODY = pd.DataFrame(columns=["month", "amount", "renewed"])
 
 
 def open_contracts(n: int, rng: np.random.Generator, error: float = 0.0) -> tuple[pd.DataFrame, np.ndarray]:
-    """Open contracts whose stated odds are off by one common error, and the odds that are true."""
+    """Open contracts whose stated probabilities are off by one common error, and the probability that are true."""
     logit = rng.normal(1.3, 1.0, n)
     true = 1 / (1 + np.exp(-(logit + error)))
     stated, low, high = (1 / (1 + np.exp(-(logit + shift))) for shift in (0.0, -0.5, 0.5))
@@ -50,7 +50,7 @@ def test_expected_money_is_the_exact_sum_and_decided_money_counts_whole():
 
 
 def test_the_interval_holds_what_comes_about_as_often_as_it_says():
-    """250 worlds: the odds are off together, as their intervals say, and then each customer decides."""
+    """250 worlds: the probabilities are off together, as their intervals say, and then each customer decides."""
     rng = np.random.default_rng(1)
     held = []
     for world in range(250):

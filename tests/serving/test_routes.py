@@ -74,7 +74,7 @@ ROUTES = {
     "GET /renewals": Asked(SELLING),
     "GET /renewals/export.{ending}": Asked(SELLING, "/renewals/export.parquet"),
     "POST /renewals/{contract_id}/override": Asked(
-        SELLING, "/renewals/{contract}/override", form={"odds": "50"}, hides=True
+        SELLING, "/renewals/{contract}/override", form={"probability": "50"}, hides=True
     ),
     "GET /accounts/{account_id:path}": Asked(SELLING, "/accounts/{account}", hides=True),
     "POST /actions/{kind}/{subject_id:path}": Asked(
@@ -170,13 +170,13 @@ def bearer(key):
 
 
 def anybodys(store):
-    renewal, deal = store.scores("renewal", limit=1).rows[0], store.scores("win", limit=1).rows[0]
+    renewal, deal = store.scores.page("renewal", limit=1).rows[0], store.scores.page("win", limit=1).rows[0]
     ids = {"contract": renewal["contract_id"], "account": renewal["account_id"]}
     return ids | {"opportunity": deal["opportunity_id"]}
 
 
 def test_every_route_with_every_role(home, store):  # noqa: F811
-    keys = {role: store.create_key(role, label=role)[0] for role in ROLES}
+    keys = {role: store.access.create_key(role, label=role)[0] for role in ROLES}
     ids = anybodys(store)
     with client_of(home) as client:
         for name, asked in ROUTES.items():
@@ -190,7 +190,7 @@ def test_every_route_with_every_role(home, store):  # noqa: F811
 
 @pytest.mark.parametrize("headers", [{}, bearer("wrong"), bearer(""), {"authorization": "Basic YTpi"}])
 def test_no_route_answers_without_a_valid_key(home, store, headers):  # noqa: F811
-    store.create_key("admin")
+    store.access.create_key("admin")
     with client_of(home) as client:
         for name, asked in ROUTES.items():
             told = ask(client, name, anybodys(store), **headers)
@@ -240,7 +240,7 @@ def words_of(response) -> set[str]:
 
 @pytest.mark.parametrize("column", ["owner_id", "region"])
 def test_scopes_hold_on_every_route(home, store, column):  # noqa: F811
-    every = store.scores("renewal", limit=1_000).rows + store.scores("win", limit=1_000).rows
+    every = store.scores.page("renewal", limit=1_000).rows + store.scores.page("win", limit=1_000).rows
     own = next(row[column] for row in every if row[column])
     others = foreign(every, (column, own))
     renewal = next(row for row in every if row["kind"] == "renewal" and row["account_id"] in others)
@@ -250,12 +250,12 @@ def test_scopes_hold_on_every_route(home, store, column):  # noqa: F811
         "account": renewal["account_id"],
         "opportunity": deal["subject_id"],
     }
-    keys = {role: store.create_key(role, **{column: own})[0] for role in ROLES}
+    keys = {role: store.access.create_key(role, **{column: own})[0] for role in ROLES}
     low = [
         {"account_id": one, "kind": "nps", "score": 1} for one in sorted(others)[:5] if one.startswith("A")
     ]
     survey_alerts(store, Settings(home=home), low)
-    theirs = store.alerts()[0]["alert_id"]
+    theirs = store.alerts.read()[0]["alert_id"]
     with client_of(home) as client:
         for name, asked in ROUTES.items():
             for role in set(asked.roles) & set(ROLES):
@@ -268,7 +268,8 @@ def test_scopes_hold_on_every_route(home, store, column):  # noqa: F811
         closing = client.post(f"/alerts/{theirs}/close", data=form_of(client), headers=bearer(keys["mlops"]))
         assert closing.status_code == 404
         assert (
-            low[0]["account_id"] in client.get("/models", headers=bearer(store.create_key("mlops")[0])).text
+            low[0]["account_id"]
+            in client.get("/models", headers=bearer(store.access.create_key("mlops")[0])).text
         )
         seller = bearer(keys["sales"])
         for name in ("POST /v1/renewals/score", "POST /v1/opportunities/score"):
@@ -282,9 +283,9 @@ def test_scopes_hold_on_every_route(home, store, column):  # noqa: F811
         assert {
             row["contract_id"] for row in ask(client, "GET /v1/renewals", ids, **seller).json()["rows"]
         } == mine
-    assert store.overrides("renewal").empty
-    assert store.actions("renewal").empty
-    assert not store.events(account_id=ids["account"])
+    assert store.judgements.overrides("renewal").empty
+    assert store.judgements.actions("renewal").empty
+    assert not store.events.read(account_id=ids["account"])
 
 
 @contextmanager
@@ -298,7 +299,7 @@ def reading_segments(monkeypatch):
     }  # fmt: skip
     from serving.pages import journey_page
 
-    yield journey_page.seen, told
+    yield journey_page.visible_journey, told
 
 
 def test_segments_are_for_mlops(monkeypatch):

@@ -97,7 +97,7 @@ def test_a_moment_at_which_nobody_could_judge_is_a_problem(client, as_of):
 
 
 def test_the_callers_own_rows_score_like_stored_ones(client, home):  # noqa: F811
-    """Everything one account has, sent as JSON, gives the very same odds."""
+    """Everything one account has, sent as JSON, gives the very same probability."""
     with opened(Settings(home=home)) as crm:
         account, contract = first_lone_account(
             crm, client.get("/v1/renewals", params={"limit": 1000}).json()["rows"]
@@ -269,7 +269,7 @@ def test_it_will_not_listen_for_others_before_a_key_exists(home):  # noqa: F811
     with serving(home, "--host", "0.0.0.0") as (process, _):
         assert process.wait(60) == 2
         assert "perennial keys create" in process.stdout.read()
-    open_store(Settings(home=home)).create_key("admin")
+    open_store(Settings(home=home)).access.create_key("admin")
     with serving(home, "--host", "0.0.0.0") as (process, base):
         assert httpx.get(f"{base}/v1/renewals").status_code == 401
 

@@ -21,7 +21,7 @@ def test_the_former_champion_scores_on_unseen_until_a_rollback(home, tmp_path): 
         train_plainly("renewal", crm, here, tmp_path / "next", C=0.001)
         served = score("renewal", crm, here).set_index("contract_id")
         score("renewal", crm, here)
-        unseen = store.shadows("renewal", "1").set_index("subject_id")
+        unseen = store.predictions.shadows("renewal", "1").set_index("subject_id")
         assert set(unseen.index) == set(served.index)
         assert set(unseen["as_of"]) == {crm.until}
         assert set(served["model_version"]) == {"2"}
@@ -30,11 +30,11 @@ def test_the_former_champion_scores_on_unseen_until_a_rollback(home, tmp_path): 
         by_hand = load_version("renewal", 1, here).probability(features)
         assert np.array_equal(unseen.loc[snapshots["subject_id"], "probability"], by_hand)
         assert not np.allclose(by_hand, served.loc[snapshots["subject_id"], "probability"])
-        history = store.score_history("renewal", served.index[0])
+        history = store.predictions.history("renewal", served.index[0])
         assert len(history) == len({(row["as_of"], row["model_version"]) for row in history})
         rollback("renewal", here)
         assert set(score("renewal", crm, here)["model_version"]) == {"1"}
-        assert store.shadows("renewal", "2").empty
+        assert store.predictions.shadows("renewal", "2").empty
 
 
 def _snapshots(crm):

@@ -38,14 +38,14 @@ def past(n: int = 400, seed: int = 0) -> Past:
 
 
 def everyone(told: Past) -> np.ndarray:
-    return np.ones(len(told.known), bool)
+    return np.ones(len(told.contracts), bool)
 
 
 def test_the_nearest_are_those_a_slow_search_finds():
     told, at = past(), np.zeros(6, np.float32)
     found = nearest(told, at, 80.0, everyone(told), "nobody")
     best: dict[str, float] = {}
-    for row, point in zip(told.known.to_dict("records"), told.space, strict=True):
+    for row, point in zip(told.contracts.to_dict("records"), told.space, strict=True):
         distance = float(np.sqrt(((point - at) ** 2).sum()))
         if row["lead_days"] == 90.0 and distance <= told.near:
             best[row["account_id"]] = min(distance, best.get(row["account_id"], np.inf))
@@ -57,10 +57,10 @@ def test_the_nearest_are_those_a_slow_search_finds():
 
 def test_nobody_is_like_himself_and_a_scope_hides_others():
     told = past()
-    at, own = told.space[10], told.known.loc[10, "account_id"]
-    lead = told.known.loc[10, "lead_days"]
+    at, own = told.space[10], told.contracts.loc[10, "account_id"]
+    lead = told.contracts.loc[10, "lead_days"]
     assert own not in set(nearest(told, at, lead, everyone(told), own)["account_id"])
-    mine = (told.known["owner_id"] == "U1").to_numpy()
+    mine = (told.contracts["owner_id"] == "U1").to_numpy()
     found = nearest(told, at, lead, mine, own)
     assert len(found)
     assert set(found["owner_id"]) == {"U1"}
@@ -88,9 +88,11 @@ def test_the_past_lies_in_the_space_of_the_served_models_reasons(simulated_crm, 
     told = Past.read(past_contracts(simulated_crm, settings))
     loaded = champion("renewal", settings)
     assert told.version == str(loaded.version)
-    assert len(told.space) == len(told.known) > 100
+    assert len(told.space) == len(told.contracts) > 100
     contracts = simulated_crm.frame("contracts", ["contract_id", "renewed"]).set_index("contract_id")
-    assert (told.known["renewed"] == told.known["contract_id"].map(contracts["renewed"]).astype(float)).all()
+    assert (
+        told.contracts["renewed"] == told.contracts["contract_id"].map(contracts["renewed"]).astype(float)
+    ).all()
     some = renewal_snapshots(simulated_crm).head(5)
     X = feature_rows(simulated_crm, some, "renewal", settings).frame
     reasons = contributions(loaded.model, X)

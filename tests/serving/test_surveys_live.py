@@ -19,7 +19,7 @@ def asking(home):  # noqa: F811
 
 def test_from_the_event_to_the_answer_to_the_task_that_is_done(asking):
     store = open_store(asking)
-    account = store.scores("renewal", limit=1).rows[0]["account_id"]
+    account = store.scores.page("renewal", limit=1).rows[0]["account_id"]
     case = {
         "case_id": "LIVE-K",
         "account_id": account,
@@ -42,10 +42,10 @@ def test_from_the_event_to_the_answer_to_the_task_that_is_done(asking):
         again = client.post(f"/surveys/{token}", data={"score": "5"})
         assert "Your answer, 1, has arrived" in again.text
         assert client.post("/v1/surveys/answer", json={"token": "x.y", "score": 1}).status_code == 401
-        (answer,) = store.events("surveys", account_id=account)
+        (answer,) = store.events.read("surveys", account_id=account)
         assert (answer["payload"]["score"], answer["payload"]["touchpoint"]) == (1.0, "case")
 
-        (alert,) = [one for one in store.alerts(state="standing") if one["rule"] == "low survey score"]
+        (alert,) = [one for one in store.alerts.read(state="standing") if one["rule"] == "low survey score"]
         (task,) = client.get("/v1/tasks").json()["tasks"]
         assert (task["alert_id"], task["account_id"]) == (alert["alert_id"], account)
         for _ in range(3):
@@ -54,4 +54,4 @@ def test_from_the_event_to_the_answer_to_the_task_that_is_done(asking):
         assert moved["next"] is None
         assert client.get("/v1/tasks").json()["tasks"] == []
         assert client.post(f"/v1/tasks/{task['task_id']}/done", json={}).status_code == 404
-    assert not [one for one in store.alerts(state="standing") if one["rule"] == "low survey score"]
+    assert not [one for one in store.alerts.read(state="standing") if one["rule"] == "low survey score"]

@@ -58,9 +58,9 @@ def test_each_view_has_the_documented_columns(store):
 
 
 def test_a_row_of_a_view_is_the_row_of_the_export(store):
-    store.write_scores("renewal", scored(), run_id="r1", model_version="1")
+    store.scores.write("renewal", scored(), run_id="r1", model_version="1")
     (row,) = read(store, "v_renewals").to_dict("records")
-    listed = sheet(store.scores("renewal").rows, "renewal")
+    listed = sheet(store.scores.page("renewal").rows, "renewal")
     (exported,) = listed.to_dict("records")
     own = {name: exported.pop(name) for name in ("forecast", "own_odds", "own_reason", "own_by", "own_at")}
     assert pd.isna(list(own.values())).all()
@@ -80,22 +80,22 @@ def test_a_deal_shows_its_owners_own_odds_and_when_it_began(store):
         forecast=0.4,
         created_at=pd.Timestamp("2025-11-05"),
     )
-    store.write_scores("win", deal, run_id="r1", model_version="1")
+    store.scores.write("win", deal, run_id="r1", model_version="1")
     (row,) = read(store, "v_pipeline").to_dict("records")
     assert (row["forecast"], row["deal_kind"], row["expected"]) == (0.4, "new", 75.0)
     assert pd.Timestamp(row["created_at"]) == pd.Timestamp("2025-11-05")
 
 
 def test_customers_held_out_show_no_score_and_predictions_meet_their_outcome(store):
-    store.write_scores("renewal", scored(held_out=True), run_id="r1", model_version="1")
+    store.scores.write("renewal", scored(held_out=True), run_id="r1", model_version="1")
     (row,) = read(store, "v_renewals").to_dict("records")
     hidden = ("probability", "low", "high", "band", "at_risk", "reason_1", "previous_probability")
     assert all(pd.isna(row[name]) for name in hidden)
     assert row["problem"].startswith("held out")
     assert read(store, "v_predictions").empty
     shown = scored().assign(contract_id="C2")
-    store.write_scores("renewal", shown, run_id="r2", model_version="1")
-    store.record_outcomes(pd.DataFrame([{"contract_id": "C2", "outcome": "0", "decided_at": "2026-04-01"}]))
+    store.scores.write("renewal", shown, run_id="r2", model_version="1")
+    store.outcomes.record(pd.DataFrame([{"contract_id": "C2", "outcome": "0", "decided_at": "2026-04-01"}]))
     (row,) = read(store, "v_predictions").to_dict("records")
     assert (row["subject_id"], row["probability"], row["outcome"]) == ("C2", 0.75, 0)
 
@@ -135,7 +135,7 @@ def test_an_empty_list_has_the_same_columns_and_types_as_a_full_one():
 @pytest.mark.slow
 def test_what_a_spreadsheet_would_run_is_text_in_it_and_unchanged_in_parquet(home):  # noqa: F811
     store = open_store(Settings(home=home))
-    store.write_scores(
+    store.scores.write(
         "renewal", scored().assign(account_name="=cmd|' /C calc'!A0"), run_id="x", model_version="1"
     )
     with client_of(home) as client:

@@ -1,4 +1,4 @@
-"""Contracts that were scored, forecast by their owners, and decided since; the odds they were drawn with."""
+"""Contracts that were scored, forecast by their owners, and decided since; the probability they were drawn with."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ SCORED_ON, UNTIL = pd.Timestamp("2024-06-01"), pd.Timestamp("2025-03-01")
 
 @dataclass
 class Decided:
-    """600 contracts of 300 accounts: `truth` are the odds, `renewed` what came of them."""
+    """600 contracts of 300 accounts: `truth` are the probabilities, `renewed` what came of them."""
 
     settings: Settings
     store: Store
@@ -30,7 +30,7 @@ class Decided:
         return [f"C{i}" for i in range(len(self.truth))]
 
     def blurred(self, spread: float, seed: int = 5) -> np.ndarray:
-        """The true odds seen through noise: the more, the worse a forecast."""
+        """The true probability seen through noise: the more, the worse a forecast."""
         noise = np.random.default_rng(seed).normal(0, spread, len(self.truth))
         return 1 / (1 + np.exp(-(np.log(self.truth / (1 - self.truth)) + noise)))
 
@@ -41,7 +41,7 @@ class Decided:
         rows["owner_id"] = [f"O{i % 3}" for i in range(len(rows))]
         rows["lead_days"], rows["held_out"] = 90.0, False
         would = None if shadow is None else Shadow("1", pd.Series(shadow))
-        self.store.write_scores(
+        self.store.scores.write(
             "renewal", rows.assign(**columns), run_id=f"r{version}{as_of}", model_version=version,
             current=current, shadow=would,
         )  # fmt: skip

@@ -74,7 +74,7 @@ class World:
             "win": expit(-1.0 + merit + self.win * inside + luck),
             "effort": np.exp(1.3 - 0.2 * merit + self.effort * inside + 0.18),
             "discount": np.clip(0.15 - 0.02 * merit + self.discount * inside, 0, 1),
-            "renews by itself": expit(0.6 + merit + self.alone * inside + luck),
+            "renews without contact": expit(0.6 + merit + self.alone * inside + luck),
             "amount": 50 * np.exp(0.8 * np.log(frame["employees"].fillna(100).to_numpy()) + 0.125),
         }
 
@@ -92,7 +92,7 @@ class World:
             Sample("win", row, row, at, deals["won"].to_numpy()),
             Sample("effort", row, row, at, deals["hours"].to_numpy()),
             Sample("discount", row, row, at, deals["discount"].to_numpy()),
-            self._alone(p["renews by itself"], rng),
+            self._alone(p["renews without contact"], rng),
         ]
         ids = np.array([f"A{i}" for i in account], dtype=object)
         today = frame.drop(columns="lead_source").set_axis(ids)
@@ -122,7 +122,7 @@ class World:
         guess = np.clip(p.mean() + 0.1 * rng.normal(size=len(row)), 0.05, 0.95)
         value = guess + (rng.random(len(row)) < chance) / chance * (y - guess)
         at = (START + rng.integers(0, DAYS, len(row)).astype("timedelta64[D]")).astype("datetime64[us]")
-        return Sample("renews by itself", row, row, at, value)
+        return Sample("renews without contact", row, row, at, value)
 
     def truth(
         self, rules: list[Rule], seed: int = 0, n: int = 60_000

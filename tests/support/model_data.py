@@ -65,8 +65,8 @@ def dated(contracts: int = 600, seed: int = 0, *, signal: bool = True, spread: f
     lead = np.tile(leads, contracts)
     X = frame(len(of), rng)
     X["usage"] = rng.normal(size=contracts)[of] + spread * rng.normal(size=len(of))
-    odds = true_log_odds(X)
-    p = 1 / (1 + np.exp(-odds)) if signal else np.full(len(of), 0.7)
+    probability = true_log_odds(X)
+    p = 1 / (1 + np.exp(-probability)) if signal else np.full(len(of), 0.7)
     y = (rng.random(contracts) < np.bincount(of, p) / len(leads)).astype(float)[of]
     snapshots = pd.DataFrame(
         {

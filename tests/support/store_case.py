@@ -50,4 +50,4 @@ def rows(n=5, as_of="2025-03-01", shift=0.0, kind="renewal"):
 
 
 def wrote(store, frame, run_id="r1", **more):
-    return store.write_scores("renewal", frame, run_id=run_id, model_version="3", **more)
+    return store.scores.write("renewal", frame, run_id=run_id, model_version="3", **more)

@@ -9,7 +9,7 @@ from effect_answers import CLEAR, UNCLEAR, both, made_up
 
 from features.crm.load import from_rows
 from features.errors import RenewalError
-from features.snapshots import asked, to_score
+from features.snapshots import snapshots_for, to_score
 from training.effects.advice import advised, planned
 from training.effects.answer import infer_groups
 from training.effects.policy_value import enough_calls, worth
@@ -220,7 +220,11 @@ def test_calls_are_named_only_where_one_number_stands_out():
 def test_an_unknown_contract_is_refused(simulated_crm, settings):
     from training.effects.advice import best_window
 
-    assert asked(simulated_crm, "renewal", pd.DataFrame({"contract_id": ["nobody"]}))["problem"].notna().all()
+    assert (
+        snapshots_for(simulated_crm, "renewal", pd.DataFrame({"contract_id": ["nobody"]}))["problem"]
+        .notna()
+        .all()
+    )
     with pytest.raises(RenewalError, match="contract_id"):
         best_window(simulated_crm, settings, "nobody")
 

@@ -94,7 +94,7 @@ def test_without_dates_or_signal_it_says_so():
     page = card.html(content(forward=None, period=None, gap=None))
     assert "No usable dates" in page
     page = card.html(content(served="base rate", importance=[], losses=None))
-    assert "No signal here: every contract gets the same odds, 50%" in page
+    assert "No signal here: every contract gets the same probability, 50%" in page
     assert "of the lost contracts are in the first" not in page
 
 

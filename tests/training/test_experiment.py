@@ -1,4 +1,4 @@
-"""How to check the advice by lot: how many are needed, for how long, and what a design refuses."""
+"""How to test the advice by a randomised experiment: how many are needed, for how long, and what a design refuses."""
 
 import json
 

@@ -20,8 +20,8 @@ def trees(depth: int, onehot: int = 4, *, n: int = 1500, rounds: int = 20, colum
     E = rng.normal(size=(n, columns)).astype(np.float32)
     E[:, 0], E[:, 1] = rng.integers(0, 9, n), rng.integers(0, 3, n)
     E[rng.random(E.shape) < 0.1] = np.nan
-    odds = np.nan_to_num(E[:, 2] * E[:, 3]) + np.isin(E[:, 0], [1, 4, 7]) - np.isnan(E[:, 5])
-    y = (rng.random(n) < 1 / (1 + np.exp(-odds))).astype(float)
+    probability = np.nan_to_num(E[:, 2] * E[:, 3]) + np.isin(E[:, 0], [1, 4, 7]) - np.isnan(E[:, 5])
+    y = (rng.random(n) < 1 / (1 + np.exp(-probability))).astype(float)
     types = ["c", "c", *["q"] * (columns - 2)]
     params = {**DEFAULT, "max_depth": depth, "max_cat_to_onehot": onehot, "min_child_weight": 1, "gamma": 0}
     return fit_trees(E, y, np.ones(n), types, [0] * columns, params, rounds), E, types

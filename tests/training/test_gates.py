@@ -14,7 +14,7 @@ CLEAN = Guard({}, [], (), frozenset())
 
 
 def case(n=1500, strength=1.5, seed=0):
-    """A dataset of n undated rows, their true odds, and the tests' columns."""
+    """A dataset of n undated rows, their true probability, and the tests' columns."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=n)
     truth = 1 / (1 + np.exp(-strength * x))
@@ -23,7 +23,9 @@ def case(n=1500, strength=1.5, seed=0):
     frame = pd.DataFrame({"subject_id": ids, "account_id": ids, "as_of": pd.NaT, "lead_days": np.nan})
     ds = dataset(pd.DataFrame({"x": x}), y, frame, {"x": SimpleNamespace(source="event")}, "win", False)
     rule = np.where(x > 0, y[x > 0].mean(), y[x <= 0].mean())
-    test = pd.DataFrame({"row": np.arange(n), "probability": truth, "base rate": y.mean(), "team rule": rule})
+    test = pd.DataFrame(
+        {"row": np.arange(n), "probability": truth, "base rate": y.mean(), "heuristic baseline": rule}
+    )
     return ds, test
 
 
@@ -32,7 +34,7 @@ def test_a_good_model_passes_and_unknown_parity_does_not_block():
     found = gates(ds, test, CLEAN, [])
     assert {name: gate.passed for name, gate in found.items()} == {
         "beats the base rate": True,
-        "beats the team rule": True,
+        "beats the heuristic baseline": True,
         "not worse than the best baseline": True,
         "calibration slope": True,
         "parity": None,
@@ -53,8 +55,8 @@ def test_without_signal_nothing_leads(seed):
 
 def test_overconfidence_fails_the_slope():
     ds, test = case()
-    odds = np.log(test["probability"] / (1 - test["probability"]))
-    found = gates(ds, test.assign(probability=1 / (1 + np.exp(-1.6 * odds))), CLEAN, [])
+    probability = np.log(test["probability"] / (1 - test["probability"]))
+    found = gates(ds, test.assign(probability=1 / (1 + np.exp(-1.6 * probability))), CLEAN, [])
     assert found["calibration slope"].passed is False
     assert not may_lead(found)
 
@@ -100,17 +102,17 @@ def test_many_snapshots_of_few_contracts_prove_nothing():
 
 def test_a_slope_that_little_data_puts_outside_the_limits_is_unknown_and_does_not_block():
     ds, test = case(n=150, seed=3)
-    odds = np.log(test["probability"] / (1 - test["probability"]))
-    found = gates(ds, test.assign(probability=1 / (1 + np.exp(-0.72 * odds))), CLEAN, [])
+    probability = np.log(test["probability"] / (1 - test["probability"]))
+    found = gates(ds, test.assign(probability=1 / (1 + np.exp(-0.72 * probability))), CLEAN, [])
     assert found["calibration slope"].passed is None
     assert "too little data" in found["calibration slope"].why
 
 
 def test_a_column_picked_from_the_data_is_no_rule_of_the_team():
     ds, test = case()
-    as_good = test.assign(**{"team rule": test["probability"]})
-    assert gates(ds, as_good, CLEAN, [])["beats the team rule"].passed is True
+    as_good = test.assign(**{"heuristic baseline": test["probability"]})
+    assert gates(ds, as_good, CLEAN, [])["beats the heuristic baseline"].passed is True
     worse = test.assign(
-        probability=0.5 + (test["probability"] - 0.5) * 0.5, **{"team rule": test["probability"]}
+        probability=0.5 + (test["probability"] - 0.5) * 0.5, **{"heuristic baseline": test["probability"]}
     )
-    assert gates(ds, worse, CLEAN, [])["beats the team rule"].passed is False
+    assert gates(ds, worse, CLEAN, [])["beats the heuristic baseline"].passed is False

@@ -105,7 +105,7 @@ def test_overlapping_candidates_are_merged_into_the_better():
     seen = world.draw(800, 1)
     found = search(seen.frame, seen.account, split(seen.samples).earlier, checked_weights(None))
     members = [set(seen.account[c.rule.covers(seen.frame)]) for c in found]
-    seen_rows = Utility(split(seen.samples).earlier, checked_weights(None), seen.account).seen
+    seen_rows = Utility(split(seen.samples).earlier, checked_weights(None), seen.account).has_outcome
     members = [m & set(seen.account[seen_rows]) for m in members]
     for i, one in enumerate(members):
         for other in members[:i]:

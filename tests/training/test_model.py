@@ -10,7 +10,7 @@ from model_data import dated, true_log_odds, undated
 
 from features.errors import RenewalError
 from features.settings import Settings
-from training.baselines import team_rule
+from training.baselines import heuristic_baseline
 from training.candidates import choose_recipe, fit_recipe
 from training.dataset import Dataset
 from training.metrics import auc, log_loss
@@ -197,7 +197,7 @@ def test_small_data_gets_the_simple_model():
 
 def test_the_team_rule_learns_rates_of_cells():
     ds = dated(600)
-    rule = team_rule(ds)
+    rule = heuristic_baseline(ds)
     assert 1 <= len(rule.columns) <= 3
     assert 0 < rule.probability(ds.X).min() < rule.probability(ds.X).max() < 1
     later = dated(600, seed=1)

@@ -68,7 +68,7 @@ def test_parity_and_proxies_are_kept_for_monitoring_and_shown_on_the_card(simula
     page = (Path(told["folder"]) / "card.html").read_text()
     assert "What gives a segment away" in page
     assert "accounts.postal_code" in page
-    assert "true positive rate, of those whose odds are under" in page
+    assert "true positive rate, of those whose probabilities are under" in page
 
 
 def test_options_lie_side_by_side_and_change_nothing(simulated_crm, place, capsys):

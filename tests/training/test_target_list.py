@@ -22,7 +22,7 @@ from training.icp.prospect_outcomes import (
     deal_hours,
     decided_deals,
 )
-from training.icp.prospects import known, observe
+from training.icp.prospects import known_accounts, observe
 from training.icp.reach import gives_away, proxies, reach
 from training.icp.study import study as study_of_crm
 from training.icp.study import study_of
@@ -39,7 +39,9 @@ def test_the_first_fifth_gains_nine_tenths_of_ranking_by_the_truth_and_beats_a_l
     world = WORLDS["midsized hospitals"]
     fresh = world.prospects(10_000, np.random.default_rng(5))
     true = world.expected(fresh)
-    value = true["win"] * true["amount"] * (1 - true["discount"]) * terms_renewed(true["renews by itself"])
+    value = (
+        true["win"] * true["amount"] * (1 - true["discount"]) * terms_renewed(true["renews without contact"])
+    )
     hourly = value / true["effort"]
     scored = study.fit.score(fresh)
 
@@ -54,7 +56,7 @@ def test_the_first_fifth_gains_nine_tenths_of_ranking_by_the_truth_and_beats_a_l
 
 
 def test_expected_parts_are_right_on_average(study):
-    seen, fit = study.seen, study.fit
+    seen, fit = study.observed, study.fit
     scored = fit.score(seen.frame.iloc[seen.deals["row"].to_numpy()])
     assert scored["win"].mean() == pytest.approx(seen.deals["won"].mean(), rel=0.05)
     assert scored["amount"].sum() == pytest.approx(seen.deals["amount"].sum(), rel=0.15)
@@ -62,7 +64,7 @@ def test_expected_parts_are_right_on_average(study):
 
 
 def test_a_prospect_scores_alone_as_among_others(study):
-    frame = study.seen.frame.head(50)
+    frame = study.observed.frame.head(50)
     together = study.fit.score(frame)
     for at in (0, 7, 49):
         pd.testing.assert_frame_equal(study.fit.score(frame.iloc[[at]]), together.iloc[[at]], rtol=1e-12)
@@ -86,7 +88,7 @@ def test_missing_unknown_and_further_attributes_are_no_obstacle(study):
 
 def test_a_score_is_kept_as_json(study):
     kept = Fit.from_dict(json.loads(json.dumps(study.fit.as_dict())))
-    frame = study.seen.frame.head(30)
+    frame = study.observed.frame.head(30)
     pd.testing.assert_frame_equal(kept.score(frame), study.fit.score(frame))
     assert kept.reasons(frame) == study.fit.reasons(frame)
     assert kept.profiles == study.fit.profiles
@@ -208,15 +210,15 @@ def test_contracts_below_list_tell_the_discount_too():
 
 def test_an_audited_attribute_is_never_known_of_a_prospect():
     segments = [{"account_id": "A", "attribute": "leadership", "value": "women"}]
-    assert "leadership" in known(_crm()).frame
-    guarded = known(_crm(segments=segments))
+    assert "leadership" in known_accounts(_crm()).frame
+    guarded = known_accounts(_crm(segments=segments))
     assert "leadership" not in guarded.frame
     assert "segment" in guarded.left_out["leadership"]
 
 
 def test_postal_codes_are_read_coarsely_and_only_without_a_region():
-    assert known(_crm()).frame["postal_area"].tolist() == ["80", "10"]
-    with_region = known(_crm(accounts=[{**row, "region": "south"} for row in ACCOUNTS]))
+    assert known_accounts(_crm()).frame["postal_area"].tolist() == ["80", "10"]
+    with_region = known_accounts(_crm(accounts=[{**row, "region": "south"} for row in ACCOUNTS]))
     assert "postal_area" not in with_region.frame
     assert "postal_code" in with_region.left_out
 
@@ -226,14 +228,14 @@ def test_accounts_are_taken_as_they_were_first_known():
         {"table": "accounts", "id": "A", "changed_at": at, "column": "industry", "value": value}
         for at, value in (("2023-01-01T00:00:00", "z"), ("2024-06-01T00:00:00", "x"))
     ]
-    found = known(_crm(history=history))
+    found = known_accounts(_crm(history=history))
     assert found.frame["industry"].tolist() == ["z", "y"]
     assert found.today["industry"].tolist() == ["x", "y"]
 
 
 def test_accounts_that_tell_nothing_are_refused():
     with pytest.raises(RenewalError, match="kind of company"):
-        known(_crm(accounts=[{"account_id": "A"}, {"account_id": "B"}]))
+        known_accounts(_crm(accounts=[{"account_id": "A"}, {"account_id": "B"}]))
 
 
 def test_who_opted_out_is_left_out_and_open_leads_stand_for_their_accounts():
@@ -253,7 +255,7 @@ def test_who_opted_out_is_left_out_and_open_leads_stand_for_their_accounts():
     ]
     crm = _crm(contacts=contacts, leads=leads)
     assert opted_out(crm) == {"A"}
-    may = from_crm(crm, known(crm).today, ("industry", "lead_source"))
+    may = from_crm(crm, known_accounts(crm).today, ("industry", "lead_source"))
     assert may.who["id"].tolist() == ["L1"]
     assert may.frame["lead_source"].tolist() == ["fair"]
     assert [row["id"] for row in may.left_out] == ["A"]
@@ -306,16 +308,16 @@ def listed(simulated_crm, tmp_path_factory):
     file.write_text("Name,Industry,Employees\nAcme,software,300\nOld Mill,retail,\n")
     made = study_of_crm(simulated_crm, settings)
     return (
-        profiles(simulated_crm, settings, made=made),
-        targets(simulated_crm, settings, made=made),
-        targets(simulated_crm, settings, companies=file, limit=1, made=made),
-        personas(simulated_crm, settings, made=made),
+        profiles(simulated_crm, settings, prepared=made),
+        targets(simulated_crm, settings, prepared=made),
+        targets(simulated_crm, settings, companies=file, limit=1, prepared=made),
+        personas(simulated_crm, settings, prepared=made),
     )
 
 
 def test_profiles_of_a_simulated_crm_say_what_was_measured(listed):
     told = listed[0]
-    assert set(told["period"]["measured_from"]) == {"win", "effort", "discount", "renews by itself"}
+    assert set(told["period"]["measured_from"]) == {"win", "effort", "discount", "renews without contact"}
     assert told["carried"] > 0
     assert sum(told["weights"].values()) == pytest.approx(1)
     for profile in told["profiles"]:

@@ -24,8 +24,8 @@ PARTS = {"win": [0.5], "amount": [100.0], "discount": [0.2], "renewal": [0.5], "
     [
         (None, None),
         ("win=1", {"win": 1.0}),
-        (" Win=1 , effort=.5,renewal=2", {"win": 1.0, "effort": 0.5, "renews by itself": 2.0}),
-        ("renews by itself=0", {"renews by itself": 0.0}),
+        (" Win=1 , effort=.5,renewal=2", {"win": 1.0, "effort": 0.5, "renews without contact": 2.0}),
+        ("renews without contact=0", {"renews without contact": 0.0}),
     ],
 )
 def test_weights_are_read_from_words(text, told):
@@ -98,12 +98,12 @@ def test_profiles_move_with_the_weights_and_lose_limits_that_no_longer_hold():
 
 
 def test_places_are_means_with_intervals_by_account(made):
-    told = places(made.seen)
+    told = places(made.observed)
     assert {one["attribute"] for one in told} == {"country"}
     assert {one["outcome"] for one in told} == set(DEFAULT_WEIGHTS)
     wins = next(one for one in told if one["outcome"] == "win")
-    sample = next(s for s in made.seen.samples if s.name == "win")
-    where = made.seen.frame["country"].to_numpy(object)[sample.row]
+    sample = next(s for s in made.observed.samples if s.name == "win")
+    where = made.observed.frame["country"].to_numpy(object)[sample.row]
     for row in wins["rows"]:
         assert row["mean"] == pytest.approx(sample.value[where == row["value"]].mean())
         assert row["low"] < row["mean"] < row["high"]

@@ -48,19 +48,19 @@ def timing_by(
     whole = estimate_strategies(trial.windows, trial.y, trial.cluster, seed=settings.seed)
     nothing = without_covariates(trial.windows)
     bare = estimate_strategies(nothing, trial.y, trial.cluster, seed=settings.seed, errors=False)
-    found = {}
+    answers = {}
     for by in attributes:
         parts = {ALL: whole} | {name: whole.among(who) for name, who in groups[by].items()}
-        told = answer("renewal", TIMING, parts, bare, missing=trial.missing, seed=settings.seed)
-        told["notes"] = [
+        estimated = answer("renewal", TIMING, parts, bare, missing=trial.missing, seed=settings.seed)
+        estimated["notes"] = [
             *trial.notes,
             "an inbound contact before a window breaks 'no contact before'",
             "contact after the decision is no treatment",
-            *told["notes"],
-            *_robustness(told, "window"),
+            *estimated["notes"],
+            *_robustness(estimated, "window"),
         ]
-        found[by] = told
-    return found
+        answers[by] = estimated
+    return answers
 
 
 def calls(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent) -> dict[str, Any]:
@@ -84,11 +84,11 @@ def calls_by(
     from training.effects.deal_questions import calls_until_won
 
     question = calls_question(crm, settings)
-    found = _one_moment(crm, "win", CALLS, question, settings, attributes, say)
-    for by, told in found.items():
-        told["notes"] += _robustness(told, "bucket")
-        told["calls_until_won"] = calls_until_won(crm, by)
-    return found
+    answers = _one_moment(crm, "win", CALLS, question, settings, attributes, say)
+    for by, estimated in answers.items():
+        estimated["notes"] += _robustness(estimated, "bucket")
+        estimated["calls_until_won"] = calls_until_won(crm, by)
+    return answers
 
 
 def discount(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent) -> dict[str, Any]:
@@ -113,39 +113,39 @@ def discount_by(
 ) -> dict[str | None, Answer]:
     """`estimated_discount` by each of these attributes, estimated once."""
     keyed = ("best", "indistinguishable", "enough", "sensitivity", "covariance")
-    found: dict[str | None, Answer] = {
+    answers: dict[str | None, Answer] = {
         by: {"rows": [], "notes": [], **{name: {} for name in keyed}} for by in attributes
     }
     for outcome, question in discount_questions(crm, settings).items():
         for by, one in _one_moment(crm, outcome, DISCOUNTS, question, settings, attributes, say).items():
             one["notes"] += _robustness(one, "band")
-            _add(found[by], outcome, one)
-    return found
+            _add(answers[by], outcome, one)
+    return answers
 
 
-def _add(told: Answer, outcome: str, one: Answer) -> None:
+def _add(combined: Answer, outcome: str, one: Answer) -> None:
     """One outcome's answer into that of all outcomes; from the second on its groups are named by it."""
-    prefix = f"{outcome}: " if told["rows"] else ""
-    told["rows"] += one["rows"]
-    told["covariance"][outcome] = one["covariance"]
-    told["sensitivity"][outcome] = one["sensitivity"]
-    told["between"] = max(told.get("between", 0.0), one["between"])
-    told["notes"] += [f"{outcome}: {note}" for note in one["notes"]]
+    prefix = f"{outcome}: " if combined["rows"] else ""
+    combined["rows"] += one["rows"]
+    combined["covariance"][outcome] = one["covariance"]
+    combined["sensitivity"][outcome] = one["sensitivity"]
+    combined["between"] = max(combined.get("between", 0.0), one["between"])
+    combined["notes"] += [f"{outcome}: {note}" for note in one["notes"]]
     for group, best in one["best"].items():
         alike = one["indistinguishable"][group]
-        told["best"][prefix + group] = best
-        told["indistinguishable"][prefix + group] = alike
-        told["enough"][prefix + group] = _lowest_known(one, group, alike)
+        combined["best"][prefix + group] = best
+        combined["indistinguishable"][prefix + group] = alike
+        combined["enough"][prefix + group] = _lowest_known(one, group, alike)
 
 
-def shown(told: Answer) -> dict[str, Any]:
+def shown(estimated: Answer) -> dict[str, Any]:
     """An answer as people and programs get it, without what only further estimates need."""
-    return {name: value for name, value in told.items() if name not in ("covariance", "between")}
+    return {name: value for name, value in estimated.items() if name not in ("covariance", "between")}
 
 
 def _lowest_known(one: Answer, group: str, alike: list[str]) -> str | None:
-    known = {r["bucket"] for r in one["rows"] if r["group"] == group and r["overlap_ok"]}
-    return next((band for band in DISCOUNTS if band in alike and band in known), None)
+    comparable = {r["bucket"] for r in one["rows"] if r["group"] == group and r["overlap_ok"]}
+    return next((band for band in DISCOUNTS if band in alike and band in comparable), None)
 
 
 def _one_moment(
@@ -163,18 +163,18 @@ def _one_moment(
     whole = estimate_arms(question.X, levels, names, y, cluster, seed=settings.seed)
     nothing = np.empty((len(y), 0))
     bare = estimate_arms(nothing, levels, names, y, cluster, seed=settings.seed, errors=False)
-    found = {}
+    answers = {}
     for by in attributes:
         parts = {ALL: whole} | {name: whole.among(who) for name, who in groups[by].items()}
-        told = answer(outcome, names, parts, bare, seed=settings.seed)
-        told["notes"] = [*question.notes, *told["notes"]]
-        found[by] = told
-    return found
+        estimated = answer(outcome, names, parts, bare, seed=settings.seed)
+        estimated["notes"] = [*question.notes, *estimated["notes"]]
+        answers[by] = estimated
+    return answers
 
 
-def _robustness(told: Answer, unit: str) -> list[str]:
+def _robustness(estimated: Answer, unit: str) -> list[str]:
     """How strong an unseen confounder would have to be to undo the best bucket's lead, in words."""
-    lead, best = told["sensitivity"], told["best"].get(ALL)
+    lead, best = estimated["sensitivity"], estimated["best"].get(ALL)
     if lead is None:
         return [f"can't tell: no two {unit}s can be compared"]
     if best is None:

@@ -22,7 +22,7 @@ from features.crm.crm import Crm
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
-from features.snapshots import asked, to_score
+from features.snapshots import snapshots_for, to_score
 from training.effects import estimated_timing
 from training.effects.answer import ALL, Answer
 from training.effects.learned import Finding, learned
@@ -47,13 +47,13 @@ def remembered(
     path = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
     if path.exists():
         return dict(json.loads(path.read_text()))
-    told = estimate(crm, settings, by, say)
+    answer = estimate(crm, settings, by, say)
     folder.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=folder, suffix=".part")
     with os.fdopen(handle, "w") as file:
-        json.dump(told, file)
+        json.dump(answer, file)
     os.replace(draft, path)
-    return told
+    return answer
 
 
 HeldOut = Callable[[pd.Series], np.ndarray]
@@ -101,15 +101,15 @@ def plan(
         RenewalError: as `training.effects.timing`.
     """
     by = usable(crm, by)
-    told = remembered("timing", estimated_timing, crm, settings, by, say)
+    answer = remembered("timing", estimated_timing, crm, settings, by, say)
     if findings:
-        told = learned(told, findings, settings.seed)
-    return planned(crm, told, by, as_of, held_out)
+        answer = learned(answer, findings, settings.seed)
+    return planned(crm, answer, by, as_of, held_out)
 
 
 def planned(
     crm: Crm,
-    told: Mapping[str, Any],
+    answer: Mapping[str, Any],
     by: str | None = None,
     as_of: pd.Timestamp | None = None,
     held_out: HeldOut | None = None,
@@ -124,37 +124,43 @@ def planned(
     return {
         "as_of": str((as_of or crm.until).date()),
         "by": by,
-        "rows": in_order(advised(rows, curves(dict(told)))),
+        "rows": in_order(advised(rows, curves(dict(answer)))),
         "notes": [
             "gain: in probability of renewal, over the contact planned, else over what is usually done from "
             "here; 95 % for whichever window is advised",
             "nothing is advised where the gain may be chance",
             *left_out,
-            *told["notes"],
+            *answer["notes"],
         ],
     }
 
 
-def advised(rows: pd.DataFrame, found: Mapping[str, Curve]) -> list[dict[str, Any]]:
+def advised(rows: pd.DataFrame, curve_by_group: Mapping[str, Curve]) -> list[dict[str, Any]]:
     """`advice` for each row of `coming`; contracts alike in all that counts share one calculation."""
-    made: dict[tuple[Any, ...], Choice] = {}
-    told = []
+    choices: dict[tuple[Any, ...], Choice] = {}
+    results = []
     for row in rows.to_dict("records"):
         group = None if pd.isna(row["group"]) else str(row["group"])
         still = tuple(low <= row["days_to_end"] for low, _ in LEADS.values())
         key = (group, still, row["planned"])
-        if key not in made:
-            made[key] = choose(found, group, row["days_to_end"], row["planned"])
-        told.append(advice({str(name): each for name, each in row.items()}, made[key]))
-    return told
+        if key not in choices:
+            choices[key] = choose(curve_by_group, group, row["days_to_end"], row["planned"])
+        results.append(advice({str(name): each for name, each in row.items()}, choices[key]))
+    return results
 
 
-def choose(found: Mapping[str, Curve], group: str | None, days_to_end: float, planned: str | None) -> Choice:
+def choose(
+    curve_by_group: Mapping[str, Curve], group: str | None, days_to_end: float, planned: str | None
+) -> Choice:
     """The window with the most to gain in the group, or else among all customers, if beyond chance."""
-    own = [found[name] for name in dict.fromkeys((group, ALL)) if name is not None and name in found]
-    if not own:
+    candidates = [
+        curve_by_group[name]
+        for name in dict.fromkeys((group, ALL))
+        if name is not None and name in curve_by_group
+    ]
+    if not candidates:
         return Choice(None, None, False, NOTHING)
-    tried = [(curve, curve.advise(days_to_end, planned)) for curve in own]
+    tried = [(curve, curve.advise(days_to_end, planned)) for curve in candidates]
     for curve, gain in tried:
         if gain is not None and gain.low > 0:
             return Choice(curve, gain, True, "")
@@ -176,12 +182,12 @@ def advice(row: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
         from the best), `curve` (whose: a group or `all`), `leaning` (the window that looks best, advised or
         not) and `why`.
     """
-    told = _facts(row) | {"curve": choice.curve.group if choice.curve else None}
+    facts = _facts(row) | {"curve": choice.curve.group if choice.curve else None}
     if not pd.isna(row["contacted_at"]):
-        return told | _nothing(f"first contact of this run-up was made on {row['contacted_at'].date()}")
+        return facts | _nothing(f"first contact of this run-up was made on {row['contacted_at'].date()}")
     curve, gain = choice.curve, choice.gain
     if curve is None or gain is None or row["days_to_end"] < 0:
-        return told | _nothing(choice.why or LATE)
+        return facts | _nothing(choice.why or LATE)
     figures = {
         "leaning": gain.window,
         "present": row["planned"] or USUAL,
@@ -193,10 +199,10 @@ def advice(row: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
         "alike": _alike(curve, gain.window, row["days_to_end"]),
     }
     if not choice.is_advice:
-        return told | _nothing(_chance(gain)) | figures
+        return facts | _nothing(_chance(gain)) | figures
     amount = row["amount"]
     return (
-        told
+        facts
         | _nothing(_words(row, gain, curve))
         | figures
         | {
@@ -259,11 +265,11 @@ def _words(row: Mapping[str, Any], gain: Gain, curve: Curve) -> str:
             f"Keep the contact planned for {row['planned_at'].date()}: it lies in the best window ({whose})"
         )
     over = f"the contact planned for {row['planned_at'].date()}" if row["planned"] else USUAL
-    said = f"{points(gain.gain)} points over {over} ({whose})"
+    effect = f"{points(gain.gain)} points over {over} ({whose})"
     if gain.window == NONE:
-        return f"Leave uncontacted: {said}"
+        return f"Leave uncontacted: {effect}"
     low, high = LEADS[gain.window]
-    return f"First contact {low} to {high} days before the end: {said}"
+    return f"First contact {low} to {high} days before the end: {effect}"
 
 
 def _chance(gain: Gain) -> str:
@@ -298,7 +304,7 @@ def best_window(
     Raises:
         RenewalError: no such contract, or it has no end date.
     """
-    rows = asked(crm, "renewal", pd.DataFrame({"contract_id": [contract_id]}))
+    rows = snapshots_for(crm, "renewal", pd.DataFrame({"contract_id": [contract_id]}))
     if rows["problem"].notna().any() or rows["ends_at"].isna().any():
         raise RenewalError(
             expected="the contract_id of a contract with an end date",
@@ -306,5 +312,5 @@ def best_window(
             do="Take one from `perennial score renewal`.",
         )
     by = usable(crm, by)
-    told = remembered("timing", estimated_timing, crm, settings, by, say)
-    return advised(coming(crm, rows, by), curves(told))[0]
+    answer = remembered("timing", estimated_timing, crm, settings, by, say)
+    return advised(coming(crm, rows, by), curves(answer))[0]

@@ -27,7 +27,7 @@ Answer = dict[str, Any]
 class Inferred:
     """What is said of one group's m buckets: estimates, ends, who may be the best, why nothing is said.
 
-    `covariance` (m, m) is that of the estimates, NaN where nothing is said; `own` is False for buckets of
+    `covariance` (m, m) is that of the estimates, NaN where nothing is said; `is_own` is False for buckets of
     which the group itself says nothing, so that other groups lend theirs: none of these is named the best;
     `between` is by how much effects differ between groups (a standard deviation).
     """
@@ -38,7 +38,7 @@ class Inferred:
     keep: np.ndarray
     why: list[str | None]
     covariance: np.ndarray
-    own: np.ndarray
+    is_own: np.ndarray
     between: float = 0.0
 
     @property
@@ -57,7 +57,7 @@ class Inferred:
 def answer(
     outcome: str,
     order: Sequence[str],
-    found: Mapping[str, Strategies],
+    strategies: Mapping[str, Strategies],
     unadjusted: Strategies,
     *,
     missing: Mapping[str, str] | None = None,
@@ -70,56 +70,56 @@ def answer(
 
     Args:
         outcome: `renewal` or `win`.
-        order: the buckets as they are to be listed; those not in `found` need a reason in `missing`.
-        found: `all` and group names → estimates.
+        order: the buckets as they are to be listed; those not in `strategies` need a reason in `missing`.
+        strategies: `all` and group names → estimates.
         unadjusted: the same for everybody with no covariates.
         missing: bucket → why it was not estimated at all.
         seed: of the simultaneous critical values.
     """
-    whole = found[ALL]
-    said = {ALL: infer(whole, seed)}
-    usable = said[ALL].usable
+    whole = strategies[ALL]
+    inferred = {ALL: infer(whole, seed)}
+    usable = inferred[ALL].usable
     unseen = margin(whole.estimate, unadjusted.estimate, usable)
-    groups = {name: one for name, one in found.items() if name != ALL}
+    groups = {name: one for name, one in strategies.items() if name != ALL}
     notes: list[str] = []
     if groups:
-        said |= infer_groups(groups, said[ALL].why, notes, seed)
-    told: Answer = {
+        inferred |= infer_groups(groups, inferred[ALL].why, notes, seed)
+    result: Answer = {
         "rows": [],
         "best": {},
         "indistinguishable": {},
         "sensitivity": lead_of_best(whole.names, whole.estimate, unadjusted.estimate, usable),
         "notes": notes,
-        "covariance": {group: _matrix(whole.names, one) for group, one in said.items()},
-        "between": round(max(one.between for one in said.values()), 5),
+        "covariance": {group: _matrix(whole.names, one) for group, one in inferred.items()},
+        "between": round(max(one.between for one in inferred.values()), 5),
     }
-    for group, one in said.items():
+    for group, one in inferred.items():
         place = {name: b for b, name in enumerate(whole.names)}
         for bucket in order:
             row = {"outcome": outcome, "group": group, "bucket": bucket}
             row |= (
-                _row(found[group], one, unseen, place[bucket])
+                _row(strategies[group], one, unseen, place[bucket])
                 if bucket in place
                 else _empty_row((missing or {}).get(bucket))
             )
-            told["rows"].append(row)
-        told["best"][group] = _best(whole.names, one)
-        told["indistinguishable"][group] = [b for b in order if b not in place or one.keep[place[b]]]
-    return told
+            result["rows"].append(row)
+        result["best"][group] = _best(whole.names, one)
+        result["indistinguishable"][group] = [b for b in order if b not in place or one.keep[place[b]]]
+    return result
 
 
 def infer(one: Strategies, seed: int) -> Inferred:
     """Simultaneous intervals and the set of the best for everybody."""
-    said = Inferred.nothing(reasons(one))
-    ok = said.usable
+    inferred = Inferred.nothing(reasons(one))
+    ok = inferred.usable
     if not ok.any():
-        return said
+        return inferred
     errors = Errors.of(one.influence[:, ok], one.cluster)
-    said.estimate[ok] = one.estimate[ok]
-    said.low[ok], said.high[ok] = simultaneous(one.estimate[ok], errors, seed)
-    said.keep[ok] = set_of_best(one.estimate[ok], errors, seed)
-    said.covariance[np.ix_(ok, ok)] = errors.covariance
-    return said
+    inferred.estimate[ok] = one.estimate[ok]
+    inferred.low[ok], inferred.high[ok] = simultaneous(one.estimate[ok], errors, seed)
+    inferred.keep[ok] = set_of_best(one.estimate[ok], errors, seed)
+    inferred.covariance[np.ix_(ok, ok)] = errors.covariance
+    return inferred
 
 
 def infer_groups(
@@ -131,20 +131,22 @@ def infer_groups(
     groups lend theirs, else it is left open, and so is one that the group hardly ever could choose.
     """
     ok = np.array([w is None for w in why_all])
-    seen = {name: np.array([w is None for w in reasons(one)]) & ok for name, one in groups.items()}
-    large = [name for name in groups if seen[name].sum() >= min(LEAST_CELLS, ok.sum()) > 1]
-    said = {}
+    estimable = {name: np.array([w is None for w in reasons(one)]) & ok for name, one in groups.items()}
+    large = [name for name in groups if estimable[name].sum() >= min(LEAST_CELLS, ok.sum()) > 1]
+    inferred = {}
     for name, one in groups.items():
         small = f"can't tell: too few here ({len(one.cluster):,}), see all"
-        said[name] = Inferred.nothing([w or small for w in why_all])
+        inferred[name] = Inferred.nothing([w or small for w in why_all])
     if not large:
-        return said
-    shared = np.any([seen[name] for name in large], axis=0)
+        return inferred
+    shared = np.any([estimable[name] for name in large], axis=0)
     why_all = [w or (None if s else FEW) for w, s in zip(why_all, shared, strict=True)]
     ok = ok & shared
-    estimate = np.array([np.where(seen[name], groups[name].estimate, np.nan)[ok] for name in large])
+    estimate = np.array([np.where(estimable[name], groups[name].estimate, np.nan)[ok] for name in large])
     covariances = [
-        Errors.of(np.where(seen[name], groups[name].influence, 0.0)[:, ok], groups[name].cluster).covariance
+        Errors.of(
+            np.where(estimable[name], groups[name].influence, 0.0)[:, ok], groups[name].cluster
+        ).covariance
         for name in large
     ]
     pooled = pool(estimate, covariances)
@@ -155,49 +157,49 @@ def infer_groups(
         ends.reshape(estimate.shape) for ends in simultaneous(pooled.estimate.ravel(), pooled.errors, seed)
     )
     for g, name in enumerate(large):
-        lenders = np.sum([seen[other] for other in large if other != name], axis=0)
-        known = seen[name] | (lenders >= LEAST_LENDERS)
-        found = Inferred.nothing(_why_in_group(groups[name], why_all, known))
-        told, part = found.usable, found.usable[ok]
-        found.estimate[told], found.low[told], found.high[told] = (
+        lenders = np.sum([estimable[other] for other in large if other != name], axis=0)
+        supported = estimable[name] | (lenders >= LEAST_LENDERS)
+        one_group = Inferred.nothing(_why_in_group(groups[name], why_all, supported))
+        usable, part = one_group.usable, one_group.usable[ok]
+        one_group.estimate[usable], one_group.low[usable], one_group.high[usable] = (
             values[g][part] for values in (pooled.estimate, low, high)
         )
         errors = pooled.of_group(g).part(part)
-        found.keep[told] = set_of_best(found.estimate[told], errors, seed, len(large))
-        found.covariance[np.ix_(told, told)] = errors.covariance
-        said[name] = replace(found, own=seen[name], between=pooled.tau)
-    return said
+        one_group.keep[usable] = set_of_best(one_group.estimate[usable], errors, seed, len(large))
+        one_group.covariance[np.ix_(usable, usable)] = errors.covariance
+        inferred[name] = replace(one_group, is_own=estimable[name], between=pooled.tau)
+    return inferred
 
 
-def _why_in_group(one: Strategies, why_all: list[str | None], known: np.ndarray) -> list[str | None]:
+def _why_in_group(one: Strategies, why_all: list[str | None], supported: np.ndarray) -> list[str | None]:
     """Why nothing is told of each bucket here: as for all, no overlap, or too few and nobody to lend."""
     words = []
     for b, (everywhere, here) in enumerate(zip(why_all, reasons(one), strict=True)):
-        few = None if known[b] else f"can't tell: too few here ({one.n[b]:,}), see all"
+        few = None if supported[b] else f"can't tell: too few here ({one.n[b]:,}), see all"
         words.append(everywhere or (here if here is not None and "hardly" in here else few))
     return words
 
 
 def _best(names: Sequence[str], one: Inferred) -> str | None:
     ok = one.usable
-    candidates = ok & one.own & one.keep
+    candidates = ok & one.is_own & one.keep
     if ok.sum() < 2 or one.keep[ok].all() or not candidates.any():
         return None
     return names[int(np.argmax(np.where(candidates, one.estimate, -np.inf)))]
 
 
-def _row(one: Strategies, said: Inferred, unseen: float, b: int) -> dict[str, Any]:
-    ok = bool(said.usable[b])
+def _row(one: Strategies, inferred: Inferred, unseen: float, b: int) -> dict[str, Any]:
+    ok = bool(inferred.usable[b])
     return {
-        "estimate": _number(said.estimate[b]) if ok else None,
-        "low": _number(said.low[b]) if ok else None,
-        "high": _number(said.high[b]) if ok else None,
+        "estimate": _number(inferred.estimate[b]) if ok else None,
+        "low": _number(inferred.low[b]) if ok else None,
+        "high": _number(inferred.high[b]) if ok else None,
         "raw": _number(one.raw[b]),
         "n": int(one.n[b]),
         "overlap_ok": ok,
         "effective_n": round(float(one.effective_n()[b]), 1),
         "margin": _number(unseen) if ok else None,
-        "why": said.why[b],
+        "why": inferred.why[b],
     }
 
 
@@ -213,8 +215,11 @@ def _empty_row(why: str | None) -> dict[str, Any]:
 
 def _matrix(names: Sequence[str], one: Inferred) -> dict[str, Any]:
     """The told buckets of a group and the covariance of their estimates, for what is derived from them."""
-    told = np.flatnonzero(one.usable)
-    return {"buckets": [names[int(b)] for b in told], "matrix": one.covariance[np.ix_(told, told)].tolist()}
+    usable = np.flatnonzero(one.usable)
+    return {
+        "buckets": [names[int(b)] for b in usable],
+        "matrix": one.covariance[np.ix_(usable, usable)].tolist(),
+    }
 
 
 def _number(value: float) -> float | None:
@@ -244,10 +249,10 @@ def groups_by(crm: Crm, by: str | None, rows: pd.DataFrame) -> dict[str, np.ndar
     if by is None:
         return {}
     values = attribute(crm, by, rows)
-    if "label" in rows and (told := _told_of_outcome(values, rows["label"])) > MOST_TOLD_OF_OUTCOME:
+    if "label" in rows and (explained := _told_of_outcome(values, rows["label"])) > MOST_TOLD_OF_OUTCOME:
         raise RenewalError(
             expected="--by to name what was known before the outcome",
-            found=f"{by}, which by itself tells {told:.0%} of the outcome",
+            found=f"{by}, which by itself tells {explained:.0%} of the outcome",
             do=f"Choose one of: {_offered(crm, rows)}.",
         )
     counts = values.value_counts()
@@ -276,13 +281,13 @@ def attribute(crm: Crm, by: str, rows: pd.DataFrame) -> pd.Series:
     table, column = _place(crm, by, rows)
     key = KEY[table]
     values = crm.frame(table, [key, column]).drop_duplicates(key).set_index(key)[column]
-    found = rows[key].map(values)
-    if pd.api.types.is_datetime64_any_dtype(found):
-        found = found.dt.year.astype("Int64")
-    is_number = pd.api.types.is_numeric_dtype(found) and not pd.api.types.is_bool_dtype(found)
-    if is_number and found.nunique() > 12:
-        return pd.qcut(found.astype(float), BANDS, duplicates="drop").astype("string")
-    return found.astype("string")
+    by_row = rows[key].map(values)
+    if pd.api.types.is_datetime64_any_dtype(by_row):
+        by_row = by_row.dt.year.astype("Int64")
+    is_number = pd.api.types.is_numeric_dtype(by_row) and not pd.api.types.is_bool_dtype(by_row)
+    if is_number and by_row.nunique() > 12:
+        return pd.qcut(by_row.astype(float), BANDS, duplicates="drop").astype("string")
+    return by_row.astype("string")
 
 
 def _place(crm: Crm, by: str, rows: pd.DataFrame) -> tuple[str, str]:
@@ -300,6 +305,8 @@ def _place(crm: Crm, by: str, rows: pd.DataFrame) -> tuple[str, str]:
 
 def _offered(crm: Crm, rows: pd.DataFrame) -> str:
     """Attributes to choose from, in words."""
-    known: Mapping[str, tuple[str, ...]] = crm.tables
+    columns_by_table: Mapping[str, tuple[str, ...]] = crm.tables
     tables = [table for table, key in KEY.items() if key in rows and crm.has(table, key)]
-    return ", ".join(sorted({c for t in tables for c in known[t] if not c.endswith(NO_GROUP)})[:20])
+    return ", ".join(
+        sorted({c for t in tables for c in columns_by_table[t] if not c.endswith(NO_GROUP)})[:20]
+    )

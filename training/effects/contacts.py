@@ -42,45 +42,45 @@ def human_contacts(crm: Crm) -> pd.DataFrame:
             do="Add activities (activity_id, account_id, occurred_at, kind) to the CRM data.",
         )
     wanted = ("account_id", "contract_id", "opportunity_id", "occurred_at", "kind", "direction")
-    made = crm.frame("activities", [c for c in wanted if crm.has("activities", c)])
-    kinds = plain(made["kind"])
-    made = made[kinds.isin(HUMAN_WORDS).to_numpy(bool)]
-    if made.empty:
-        seen = ", ".join(sorted(set(kinds[kinds != ""]))[:6]) or "none"
+    activities = crm.frame("activities", [c for c in wanted if crm.has("activities", c)])
+    kinds = plain(activities["kind"])
+    activities = activities[kinds.isin(HUMAN_WORDS).to_numpy(bool)]
+    if activities.empty:
+        present = ", ".join(sorted(set(kinds[kinds != ""]))[:6]) or "none"
         raise RenewalError(
             expected="activities of kind call or meeting",
-            found=f"kinds {seen}",
+            found=f"kinds {present}",
             do="Map your kinds of human contact to call and meeting.",
         )
-    made = _linked(crm, made)
-    inbound = plain(made["direction"]).isin(INBOUND_WORDS) if "direction" in made else False
+    activities = _linked(crm, activities)
+    inbound = plain(activities["direction"]).isin(INBOUND_WORDS) if "direction" in activities else False
     return pd.DataFrame(
         {
-            "contract_id": made["contract_id"],
-            "account_id": made["account_id"],
-            "at": micros(made["occurred_at"]),
-            "outbound": ~np.broadcast_to(np.asarray(inbound, dtype=bool), len(made)),
+            "contract_id": activities["contract_id"],
+            "account_id": activities["account_id"],
+            "at": micros(activities["occurred_at"]),
+            "outbound": ~np.broadcast_to(np.asarray(inbound, dtype=bool), len(activities)),
         }
     )
 
 
-def _linked(crm: Crm, made: pd.DataFrame) -> pd.DataFrame:
+def _linked(crm: Crm, activities: pd.DataFrame) -> pd.DataFrame:
     """Contacts with the contract they are about; those about another kind of deal left out."""
-    made = made.reset_index(drop=True)
-    if "contract_id" not in made:
-        made["contract_id"] = pd.Series(pd.NA, index=made.index, dtype="string")
-    if "opportunity_id" not in made or not crm.has("opportunities", "opportunity_id"):
-        return made
+    activities = activities.reset_index(drop=True)
+    if "contract_id" not in activities:
+        activities["contract_id"] = pd.Series(pd.NA, index=activities.index, dtype="string")
+    if "opportunity_id" not in activities or not crm.has("opportunities", "opportunity_id"):
+        return activities
     columns = [c for c in ("opportunity_id", "contract_id", "kind") if crm.has("opportunities", c)]
     deals = crm.frame("opportunities", columns).drop_duplicates("opportunity_id").set_index("opportunity_id")
     if "contract_id" in deals:
-        through = made["opportunity_id"].map(deals["contract_id"]).astype("string")
-        made["contract_id"] = made["contract_id"].fillna(through)
+        through = activities["opportunity_id"].map(deals["contract_id"]).astype("string")
+        activities["contract_id"] = activities["contract_id"].fillna(through)
     if "kind" not in deals:
-        return made
-    about = made["opportunity_id"].map(plain(deals["kind"])).astype("string").fillna("")
-    other = made["contract_id"].isna() & about.ne("") & ~about.str.contains("renew")
-    return made[~other.to_numpy(bool)]
+        return activities
+    about = activities["opportunity_id"].map(plain(deals["kind"])).astype("string").fillna("")
+    other = activities["contract_id"].isna() & about.ne("") & ~about.str.contains("renew")
+    return activities[~other.to_numpy(bool)]
 
 
 def logged_from(crm: Crm) -> int:
@@ -110,25 +110,25 @@ def first_contacts(contracts: pd.DataFrame, contacts: pd.DataFrame) -> tuple[Int
     Returns:
         Two (n,) arrays in µs, `FOREVER` where none came.
     """
-    own = contracts.assign(row=np.arange(len(contracts)))[
+    numbered = contracts.assign(row=np.arange(len(contracts)))[
         ["contract_id", "account_id", "row", "entry", "stop"]
     ]
     named = contacts["contract_id"].notna().to_numpy(bool)
-    by_contract = own.drop(columns="account_id").merge(
+    by_contract = numbered.drop(columns="account_id").merge(
         contacts.loc[named, ["contract_id", "at", "outbound"]], on="contract_id"
     )
     by_account = (
-        own.drop(columns="contract_id")
+        numbered.drop(columns="contract_id")
         .dropna(subset="account_id")
         .merge(contacts.loc[~named, ["account_id", "at", "outbound"]], on="account_id")
     )
     columns = ["row", "at", "outbound", "entry", "stop"]
     met = pd.concat([by_contract[columns], by_account[columns]])
     met = met[(met["at"] >= met["entry"]) & (met["at"] < met["stop"])]
-    return _earliest(met, len(own)), _earliest(met[met["outbound"].to_numpy(bool)], len(own))
+    return _earliest(met, len(numbered)), _earliest(met[met["outbound"].to_numpy(bool)], len(numbered))
 
 
 def _earliest(met: pd.DataFrame, n: int) -> Ints:
-    found = np.full(n, FOREVER)
-    np.minimum.at(found, met["row"].to_numpy(np.int64), met["at"].to_numpy(np.int64))
-    return found
+    earliest = np.full(n, FOREVER)
+    np.minimum.at(earliest, met["row"].to_numpy(np.int64), met["at"].to_numpy(np.int64))
+    return earliest

@@ -92,9 +92,9 @@ def decided_deals(crm: Crm) -> tuple[pd.DataFrame, list[str]]:
     horizon = win_horizon_days(crm)
     until = micros(pd.Series([crm.until]))[0]
     ripe = (created != MISSING) & (created + horizon * DAY <= until)
-    known = deals["is_won"].notna().to_numpy(bool)
+    has_outcome = deals["is_won"].notna().to_numpy(bool)
     notes = []
-    if (count := int((ripe & ~known).sum())) > 0:
+    if (count := int((ripe & ~has_outcome).sum())) > 0:
         notes.append(f"{count:,} deals older than {horizon} days are left out: they are still open")
     renewal = np.zeros(len(deals), dtype=bool)
     if "kind" in deals:
@@ -104,7 +104,7 @@ def decided_deals(crm: Crm) -> tuple[pd.DataFrame, list[str]]:
             f"{int(renewal.sum()):,} renewal deals are left out: this is about new business and expansion"
         )
     deals = deals.assign(created=created, closed=closed, label=deals["is_won"].astype("Float64"))
-    return deals[ripe & known & ~renewal].reset_index(drop=True), notes
+    return deals[ripe & has_outcome & ~renewal].reset_index(drop=True), notes
 
 
 def calls_question(crm: Crm, settings: Settings) -> Question:
@@ -122,11 +122,11 @@ def calls_question(crm: Crm, settings: Settings) -> Question:
         notes.append(
             f"{int((is_open & ~covered).sum()):,} deals are left out: created before activities were logged"
         )
-    made, key = calls_made(crm, deals, notes)
+    calls, key = calls_made(crm, deals, notes)
     deals = deals[is_open & covered].reset_index(drop=True)
     deals = with_account(deals, "opportunity_id", notes) if key == "account_id" else deals
     deals = _enough(deals, "deals open 30 days after creation")
-    count = calls_within(deals, made, key)
+    count = calls_within(deals, calls, key)
     X, _, barred = covariates_of(crm, snapshots_at(deals, deals["created"].to_numpy()), "win", settings)
     notes += [f"not adjusted for {column}: {reason}" for column, reason in barred.items()]
     arm = np.searchsorted(CALL_EDGES, count, side="right")
@@ -148,10 +148,10 @@ def calls_made(crm: Crm, deals: pd.DataFrame, notes: list[str]) -> tuple[pd.Data
     return made, "account_id"
 
 
-def calls_within(deals: pd.DataFrame, made: pd.DataFrame, key: str) -> np.ndarray:
+def calls_within(deals: pd.DataFrame, calls: pd.DataFrame, key: str) -> np.ndarray:
     """(n,) calls made for each deal in its first 30 days, found by `key`."""
     rows = pd.DataFrame({key: deals[key], "row": np.arange(len(deals)), "created": deals["created"]})
-    met = rows.merge(made.assign(at=micros(made["occurred_at"]))[[key, "at"]].dropna(subset=key), on=key)
+    met = rows.merge(calls.assign(at=micros(calls["occurred_at"]))[[key, "at"]].dropna(subset=key), on=key)
     inside = (met["at"] >= met["created"]) & (met["at"] < met["created"] + LANDMARK_DAYS * DAY)
     return np.bincount(met.loc[inside, "row"], minlength=len(deals))
 
@@ -169,11 +169,11 @@ def discount_questions(crm: Crm, settings: Settings) -> dict[str, Question]:
             do="Add quotes (quote_id, quoted_at, list_amount, net_amount, opportunity_id) to the CRM data.",
         )
     quotes = quotes_of(crm)
-    found: dict[str, Question] = {}
+    questions: dict[str, Question] = {}
     if crm.has("opportunities") and crm.dated("win") and quotes["opportunity_id"].notna().any():
         deals, notes = decided_deals(crm)
         stop = np.where(deals["closed"] == MISSING, FOREVER, deals["closed"]).astype(np.int64)
-        found["win"] = _quoted(
+        questions["win"] = _quoted(
             crm, "win", "opportunity_id", deals.assign(start=0, stop=stop), quotes, notes, settings
         )
     if crm.has("contracts") and crm.dated("renewal") and quotes["contract_id"].notna().any():
@@ -181,17 +181,19 @@ def discount_questions(crm: Crm, settings: Settings) -> dict[str, Question]:
         start = np.maximum(contracts["begin"], contracts["end"] - RUNUP_DAYS * DAY)
         stop = np.where(contracts["decided"] == MISSING, contracts["end"] + DAY, contracts["decided"])
         ours = contracts.assign(start=start, stop=stop)
-        found["renewal"] = _quoted(crm, "renewal", "contract_id", ours, quotes, notes, settings)
-    found = {
-        outcome: one for outcome, one in found.items() if len(one.y) >= LEAST_ROWS and 0 < one.y.mean() < 1
+        questions["renewal"] = _quoted(crm, "renewal", "contract_id", ours, quotes, notes, settings)
+    questions = {
+        outcome: one
+        for outcome, one in questions.items()
+        if len(one.y) >= LEAST_ROWS and 0 < one.y.mean() < 1
     }
-    if not found:
+    if not questions:
         raise RenewalError(
             expected=f"at least {LEAST_ROWS} first quotes linked to decided deals or contracts, won and lost",
             found=f"{len(quotes)} quotes with amounts, too few of them linked",
             do="Fill opportunity_id or contract_id of quotes.",
         )
-    return found
+    return questions
 
 
 def quotes_of(crm: Crm) -> pd.DataFrame:
@@ -346,15 +348,15 @@ def _deals(crm: Crm) -> pd.DataFrame:
 def _calls(crm: Crm, deals: pd.DataFrame) -> np.ndarray:
     """(n,) calls we made for each deal while it was open."""
     wanted = ("account_id", "opportunity_id", "occurred_at", "kind", "direction")
-    made = crm.frame("activities", [c for c in wanted if crm.has("activities", c)])
-    kept = plain(made["kind"]).isin(CALL_WORDS)
-    if "direction" in made:
-        kept &= ~plain(made["direction"]).isin(INBOUND_WORDS)
-    made = made[kept.to_numpy(bool)]
+    calls = crm.frame("activities", [c for c in wanted if crm.has("activities", c)])
+    is_ours = plain(calls["kind"]).isin(CALL_WORDS)
+    if "direction" in calls:
+        is_ours &= ~plain(calls["direction"]).isin(INBOUND_WORDS)
+    calls = calls[is_ours.to_numpy(bool)]
     key = "opportunity_id"
-    if key not in made or not made[key].isin(deals[key]).any():
+    if key not in calls or not calls[key].isin(deals[key]).any():
         key = "account_id"
     rows = deals.assign(row=np.arange(len(deals)))[[key, "row", "start", "stop"]].dropna(subset=key)
-    met = rows.merge(made.assign(at=micros(made["occurred_at"]))[[key, "at"]].dropna(subset=key), on=key)
+    met = rows.merge(calls.assign(at=micros(calls["occurred_at"]))[[key, "at"]].dropna(subset=key), on=key)
     inside = (met["at"] >= met["start"]) & (met["at"] < met["stop"])
     return np.bincount(met.loc[inside, "row"], minlength=len(deals))

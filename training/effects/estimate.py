@@ -63,9 +63,9 @@ def estimate_strategies(
     """
     bases = design(windows, y)
     cross = CrossFit.over(cluster, folds, seed)
-    found, made, Q = _nuisances(windows, bases, y, cross)
-    poor = poor_shares(windows, bases, found, made)
-    whole = merged(targeted(windows, made, Q, poor, y, cluster, cross.mass))
+    window_hazards, window_stages, Q = _nuisances(windows, bases, y, cross)
+    poor = poor_shares(windows, bases, window_hazards, window_stages)
+    whole = merged(targeted(windows, window_stages, Q, poor, y, cluster, cross.mass))
     if not errors:
         return whole
 
@@ -80,12 +80,16 @@ def estimate_strategies(
 def _nuisances(
     windows: Sequence[Window], bases: Sequence[np.ndarray], y: np.ndarray, cross: CrossFit
 ) -> tuple[list[tuple[Hazard, Hazard]], list[Stage], list[np.ndarray]]:
-    found = [hazards(k, w, A, cross) for k, (w, A) in enumerate(zip(windows, bases, strict=True))]
-    return found, stages(windows, found), outcome_regressions(windows, bases, found, y, cross)
+    window_hazards = [hazards(k, w, A, cross) for k, (w, A) in enumerate(zip(windows, bases, strict=True))]
+    return (
+        window_hazards,
+        stages(windows, window_hazards),
+        outcome_regressions(windows, bases, window_hazards, y, cross),
+    )
 
 
 def inflation(
-    found: Strategies, again: Callable[[CrossFit], np.ndarray], cross: CrossFit, seed: int
+    strategies: Strategies, again: Callable[[CrossFit], np.ndarray], cross: CrossFit, seed: int
 ) -> np.ndarray:
     """By how much standard errors must exceed those of the influence function, (m,), at least 1.
 
@@ -93,26 +97,26 @@ def inflation(
     There the whole procedure is done again with random masses for accounts (Bayesian bootstrap, Rubin 1981).
     """
     if len(cross.fold) > MOST_BOOTSTRAPPED:
-        return np.ones(len(found.names))
-    labels, codes = np.unique(found.cluster, return_inverse=True)
+        return np.ones(len(strategies.names))
+    labels, codes = np.unique(strategies.cluster, return_inverse=True)
     rng = np.random.default_rng([seed, 1])
     draws = []
     for _ in range(BOOTSTRAPS):
         mass = rng.standard_exponential(len(labels))[codes]
         draws.append(again(cross.reweighted(mass / mass.mean())))
-    plain = np.zeros((len(labels), len(found.names)))
-    np.add.at(plain, codes, found.influence / len(codes))
+    plain = np.zeros((len(labels), len(strategies.names)))
+    np.add.at(plain, codes, strategies.influence / len(codes))
     squared = np.var(draws, axis=0, ddof=1) / (plain**2).sum(axis=0)
-    told = np.isfinite(squared)
-    if not told.any():
-        return np.ones(len(found.names))
-    shared = (squared + squared[told].mean()) / 2
-    return np.sqrt(np.maximum(np.where(told, shared, 1.0), 1.0))
+    finite = np.isfinite(squared)
+    if not finite.any():
+        return np.ones(len(strategies.names))
+    shared = (squared + squared[finite].mean()) / 2
+    return np.sqrt(np.maximum(np.where(finite, shared, 1.0), 1.0))
 
 
 def targeted(
     windows: Sequence[Window],
-    made: Sequence[Stage],
+    window_stages: Sequence[Stage],
     Q: Sequence[np.ndarray],
     poor: np.ndarray,
     y: np.ndarray,
@@ -124,29 +128,29 @@ def targeted(
     followed = np.column_stack([*(w.at_risk & w.outbound.hit for w in windows), ~np.any(contacted, axis=0)])
     contribution, weight = np.full(followed.shape, np.nan), np.zeros(followed.shape)
     for s in np.flatnonzero(followed.sum(axis=0) >= LEAST_FOLLOWERS):
-        contribution[:, s], weight[:, s] = target(int(s), windows, made, Q, y, mass)
+        contribution[:, s], weight[:, s] = target(int(s), windows, window_stages, Q, y, mass)
     return Strategies((*(w.name for w in windows), NONE), contribution, weight, followed, poor, y, cluster)
 
 
-def merged(found: Strategies) -> Strategies:
+def merged(strategies: Strategies) -> Strategies:
     """Stages of one bucket as one strategy: the contact falls in a stage drawn as contacts were seen to fall.
 
     With shares π of the bucket's contacts, contributions are π-weighted sums; stages without an estimate
     (fewer than 20 contacts) are left out of the draw.
     """
-    names = tuple(dict.fromkeys(found.names))
-    member = np.array([[other == name for name in names] for other in found.names])
-    known = np.isfinite(found.contribution[0])[:, None] & member
-    usable = np.where(known.any(axis=0), known, member)
-    share = usable * np.maximum(found.n, 1)[:, None]
+    names = tuple(dict.fromkeys(strategies.names))
+    member = np.array([[other == name for name in names] for other in strategies.names])
+    estimated = np.isfinite(strategies.contribution[0])[:, None] & member
+    usable = np.where(estimated.any(axis=0), estimated, member)
+    share = usable * np.maximum(strategies.n, 1)[:, None]
     share = share / share.sum(axis=0)
 
     def mixed(values: np.ndarray) -> np.ndarray:
         return np.column_stack([values[:, on] @ part[on] for on, part in zip(usable.T, share.T, strict=True)])
 
-    followed = (found.followed @ member) > 0
-    parts = (mixed(found.contribution), mixed(found.weight), followed, mixed(found.poor))
-    return Strategies(names, *parts, found.y, found.cluster)
+    followed = (strategies.followed @ member) > 0
+    parts = (mixed(strategies.contribution), mixed(strategies.weight), followed, mixed(strategies.poor))
+    return Strategies(names, *parts, strategies.y, strategies.cluster)
 
 
 def estimate_arms(
@@ -207,8 +211,8 @@ def _arms(
         Q = np.clip(cross.held_out(cross.probability(f"arm {a}", A, y, hit, everyone)), BOUND, 1 - BOUND)
         weight = np.minimum(hit / P[:, a], most_weight(n))
         poor = np.column_stack([rare[:, a] | (P[:, a] < LEAST_CHANCE)] * 2)
-        made = [Stage(ones, weight, weight)]
-        columns.append(targeted([w], made, [np.column_stack([Q, Q])], poor, y, cluster, cross.mass))
+        window_stages = [Stage(ones, weight, weight)]
+        columns.append(targeted([w], window_stages, [np.column_stack([Q, Q])], poor, y, cluster, cross.mass))
 
     def side_by_side(field: str) -> np.ndarray:
         return np.column_stack([getattr(one, field)[:, 0] for one in columns])

@@ -1,4 +1,4 @@
-"""How to check the advice by lot: whom to randomise, how many, and for how long.
+"""How to test the advice by a randomised experiment: whom to randomise, how many, and for how long.
 
 Accounts are drawn, half of them contacted in the window under test, the other half as usual. Numbers are
 those of two proportions, two-sided (Fleiss, Levin & Paik 2003, section 4.2), enlarged for contracts that
@@ -39,17 +39,17 @@ def designed(crm: Crm, settings: Settings, *, say: Say = silent, **options: Any)
     The estimate is the one `plan` and `value` keep, by industry where there is one.
     """
     try:
-        told = remembered("timing", estimated_timing, crm, settings, usable(crm, "industry"), say)
+        answer = remembered("timing", estimated_timing, crm, settings, usable(crm, "industry"), say)
     except RenewalError:
         if options.get("window") is None:
             raise
         return experiment(crm, {}, **options)
-    return experiment(crm, curves(told), **options)
+    return experiment(crm, curves(answer), **options)
 
 
 def experiment(
     crm: Crm,
-    found: Mapping[str, Curve],
+    curve_by_group: Mapping[str, Curve],
     *,
     window: str | None = None,
     gap: float | None = None,
@@ -61,7 +61,7 @@ def experiment(
 
     Args:
         crm: the CRM as it stands.
-        found: curves by group, `all` among them where it is told.
+        curve_by_group: curves by group, `all` among them where it is told.
         window: the one to test; default: the one that looks best.
         gap: the difference of probabilities that should be found; default: the estimated gain, at least 0.03.
         power: chance to find it if it is there.
@@ -77,12 +77,12 @@ def experiment(
         RenewalError: a number is out of range, no such window, or none can be named.
     """
     _check(window, gap, power, level, kept)
-    curve = found.get(ALL)
+    curve = curve_by_group.get(ALL)
     gain = curve.advise(RUNUP_DAYS) if curve else None
     window = window or _looks_best(gain)
     usual = gain.usual if gain else _renewal_rate(crm)
-    said = gain.gain if gain and gain.window == window else 0.0
-    gap = gap or max(said, LEAST_GAP)
+    estimated_gain = gain.gain if gain and gain.window == window else 0.0
+    gap = gap or max(estimated_gain, LEAST_GAP)
     ends = _last_year(crm)
     shared = len(ends) / max(ends["account_id"].nunique(), 1)
     joining = _share_open(curve, window) * len(ends) / 12
@@ -99,13 +99,13 @@ def experiment(
         }
 
     low, high = LEADS[window]
-    made = sized(gap)
+    sizes = sized(gap)
     return {
         "window": window,
         "whom": f"accounts whose contract ends in {high} days or more and was not contacted in its run-up",
         "arms": [f"first contact {low} to {high} days before the end", "as usual"],
-        **made,
-        "accounts_each": int(np.ceil(made["contracts_each"] / max(shared, 1.0))),
+        **sizes,
+        "accounts_each": int(np.ceil(sizes["contracts_each"] / max(shared, 1.0))),
         "usual": round(usual, 4),
         "a_month": round(joining, 1),
         "waiting": _waiting(crm, high),
@@ -113,7 +113,7 @@ def experiment(
         "level": level,
         "kept": kept,
         "rows": [sized(each) for each in GAPS],
-        "why": _words(made),
+        "why": _words(sizes),
     }
 
 
@@ -137,7 +137,7 @@ def contracts_each(usual: float, gap: float, power: float, level: float, shared:
     return int(np.ceil(each * (1 + (max(shared, 1.0) - 1) * WITHIN_ACCOUNT)))
 
 
-def _check(window: str | None, gap: float | None, power: float, level: float, kept: float) -> None:
+def _check(window: str | None, gap: float | None, power: float, level: float, compliance: float) -> None:
     if window is not None and window not in LEADS:
         raise RenewalError(
             expected=f"a window of {', '.join(LEADS)}", found=repr(window), do="Choose one of them."
@@ -146,7 +146,7 @@ def _check(window: str | None, gap: float | None, power: float, level: float, ke
         "the gap in points": (gap, 0.5, 50.0),
         "the power": (power, 0.5, 0.99),
         "the level": (level, 0.001, 0.2),
-        "the share kept": (kept, 0.1, 1.0),
+        "the share kept": (compliance, 0.1, 1.0),
     }
     for name, (at, low, high) in limits.items():
         shown = at * 100 if at is not None and name == "the gap in points" else at
@@ -192,12 +192,14 @@ def _waiting(crm: Crm, high: int) -> int:
         return int(early.sum())
 
 
-def _words(made: Mapping[str, Any]) -> str:
-    each, gap = made["contracts_each"], 100 * made["gap"]
-    told = f"{each:,} contracts in each arm find a difference of {gap:.1f} points"
-    if made["enrol_months"] is None:
-        return f"{told}; no contract ended in the last year, so how long that takes can't be told"
-    told += f": {made['enrol_months']:.0f} months to enrol, the answer after {made['months_to_answer']:.0f}"
-    if made["enrol_months"] > LONG_MONTHS:
-        told += "; that is long: look for a larger difference, or settle for less power"
-    return told
+def _words(design: Mapping[str, Any]) -> str:
+    each, gap = design["contracts_each"], 100 * design["gap"]
+    text = f"{each:,} contracts in each arm find a difference of {gap:.1f} points"
+    if design["enrol_months"] is None:
+        return f"{text}; no contract ended in the last year, so how long that takes can't be told"
+    text += (
+        f": {design['enrol_months']:.0f} months to enrol, the answer after {design['months_to_answer']:.0f}"
+    )
+    if design["enrol_months"] > LONG_MONTHS:
+        text += "; that is long: look for a larger difference, or settle for less power"
+    return text

@@ -175,11 +175,11 @@ def pool(estimate: np.ndarray, covariances: Sequence[np.ndarray]) -> Pooled:
     NaN cells are unseen: they get the pooled curve at the group's level, with the doubt that τ leaves.
     """
     G, m = estimate.shape
-    seen = np.isfinite(estimate).ravel()
+    finite = np.isfinite(estimate).ravel()
     y = np.nan_to_num(estimate).ravel()
     V = block_diag(*covariances)
-    V[~seen, :], V[:, ~seen] = 0.0, 0.0
-    V[np.flatnonzero(~seen), np.flatnonzero(~seen)] = UNSEEN
+    V[~finite, :], V[:, ~finite] = 0.0, 0.0
+    V[np.flatnonzero(~finite), np.flatnonzero(~finite)] = UNSEEN
     V[np.diag_indices(len(V))] += 1e-10
     D = np.hstack([np.kron(np.eye(G), np.ones((m, 1))), np.kron(np.ones((G, 1)), np.eye(m))[:, 1:]])
     fits = [_posterior(y, V, D, tau) for tau in TAUS]

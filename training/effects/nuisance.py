@@ -76,10 +76,10 @@ def _loss(
 
 def _solved(gram: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The solution of a positive definite system; straight to LAPACK, for systems are small and many."""
-    _, found, failed = dposv(gram, target)
+    _, solution, failed = dposv(gram, target)
     if failed:
         raise np.linalg.LinAlgError(f"not positive definite at row {failed}")
-    return found
+    return solution
 
 
 def fit_linear(A: np.ndarray, Y: np.ndarray, weight: np.ndarray, ridge: float) -> np.ndarray:
@@ -150,17 +150,17 @@ class CrossFit:
         weight = weight * self.mass
         rows = rows & (weight > 0)
         share = np.average(y[rows], weights=weight[rows]) if rows.any() else 0.5
-        best, found = np.inf, np.full((self.folds, len(y)), share)
+        best, fitted = np.inf, np.full((self.folds, len(y)), share)
         enough = min(y[rows].sum(), (1 - y[rows]).sum()) >= LEAST_OF_EITHER
-        known = (self.ridges[name],) if name in self.ridges else RIDGES
-        for ridge in known if enough else ():
+        ridges = (self.ridges[name],) if name in self.ridges else RIDGES
+        for ridge in ridges if enough else ():
             fits = [self._fitted(name, f, A, y, weight, rows, ridge) for f in range(self.folds)]
             p = expit(np.array([A @ beta for beta in fits]))
             loss = log_loss(y[rows], self.held_out(p)[rows], weight[rows])
             if loss < best:
-                best, found, self.ridges[name] = loss, p, ridge
+                best, fitted, self.ridges[name] = loss, p, ridge
                 self.starts.update({(name, f): beta for f, beta in enumerate(fits)})
-        return np.clip(found, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+        return np.clip(fitted, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
 
     def _fitted(
         self,
@@ -223,8 +223,8 @@ def design(windows: Sequence[Window], y: np.ndarray) -> list[np.ndarray]:
         (stacked([w.any_contact.hit for w in windows]), len(pooled)),
         (stacked([w.outbound.hit for w in windows]), len(pooled)),
     ]
-    made = basis(pooled, stacked([np.full(len(y), k) for k in range(len(windows))]), targets)
-    return [made(w.X) for w in windows]
+    expand = basis(pooled, stacked([np.full(len(y), k) for k in range(len(windows))]), targets)
+    return [expand(w.X) for w in windows]
 
 
 def time_shape(clock: Clock, at_risk: np.ndarray) -> np.ndarray:
@@ -245,10 +245,10 @@ def time_shape(clock: Clock, at_risk: np.ndarray) -> np.ndarray:
 
 def hazards(k: int, window: Window, A: np.ndarray, cross: CrossFit) -> tuple[Hazard, Hazard]:
     """The hazards of any human contact and of an outbound one in window number k, on its matrix A."""
-    found = hazard(f"any {k}", window.any_contact, window.at_risk, A, cross)
+    contact = hazard(f"any {k}", window.any_contact, window.at_risk, A, cross)
     if np.array_equal(window.any_contact.hit, window.outbound.hit):
-        return found, found
-    return found, hazard(f"outbound {k}", window.outbound, window.at_risk, A, cross)
+        return contact, contact
+    return contact, hazard(f"outbound {k}", window.outbound, window.at_risk, A, cross)
 
 
 def hazard(name: str, clock: Clock, at_risk: np.ndarray, A: np.ndarray, cross: CrossFit) -> Hazard:
@@ -260,7 +260,7 @@ def hazard(name: str, clock: Clock, at_risk: np.ndarray, A: np.ndarray, cross: C
 def outcome_regressions(
     windows: Sequence[Window],
     bases: Sequence[np.ndarray],
-    found: Sequence[tuple[Hazard, Hazard]],
+    window_hazards: Sequence[tuple[Hazard, Hazard]],
     y: np.ndarray,
     cross: CrossFit,
 ) -> list[np.ndarray]:
@@ -272,12 +272,12 @@ def outcome_regressions(
     held = [np.full((n, last + 2), np.nan) for _ in windows]
     arms = [
         cross.probability(f"arm {k}", A, y, decided_or_contacted(w.outbound, outbound), w.at_risk)
-        for k, (w, A, (_, outbound)) in enumerate(zip(windows, bases, found, strict=True))
+        for k, (w, A, (_, outbound)) in enumerate(zip(windows, bases, window_hazards, strict=True))
     ]
     for f in range(cross.folds):
         inside, follow = cross.fold == f, np.repeat(y[:, None].astype(float), last + 2, axis=1)
         for k in range(last, -1, -1):
-            w, A, (contact, _) = windows[k], bases[k], found[k]
+            w, A, (contact, _) = windows[k], bases[k], window_hazards[k]
             train = w.at_risk & ~w.any_contact.hit & ~inside
             ahead = np.where(w.any_contact.decided[:, None], y[:, None], follow)[:, k + 1 :]
             exposed = cross.mass * (1 - contact.p) ** (1 - contact.shape)

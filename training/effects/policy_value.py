@@ -41,26 +41,26 @@ def value(
         RenewalError: as `training.effects.timing`.
     """
     by = usable(crm, by)
-    told = remembered("timing", estimated_timing, crm, settings, by, say)
+    answer = remembered("timing", estimated_timing, crm, settings, by, say)
     if findings:
-        told = learned(told, findings, settings.seed)
+        answer = learned(answer, findings, settings.seed)
     work, skipped = calls_by_group(crm, settings, by, say)
-    plan = planned(crm, told, by, as_of, held_out)
-    found = curves(told)
+    plan = planned(crm, answer, by, as_of, held_out)
+    curve_by_group = curves(answer)
     try:
-        check = experiment(crm, found)
+        check = experiment(crm, curve_by_group)
     except RenewalError:
         check = None
     return {
         "as_of": plan["as_of"],
         "by": by,
-        **worth(plan["rows"], found, work),
+        **worth(plan["rows"], curve_by_group, work),
         "experiment": check,
         "notes": [
             "contracts already contacted in this run-up, or for which nothing is advised, count nothing",
             "what the contacts themselves cost is not taken off",
             *skipped,
-            *told["notes"],
+            *answer["notes"],
         ],
     }
 
@@ -72,27 +72,29 @@ def calls_by_group(
     if not crm.has("opportunities"):
         return {}, ["no opportunities: the policy names no number of calls"]
     try:
-        told = remembered("calls", calls, crm, settings, by, say)
+        answer = remembered("calls", calls, crm, settings, by, say)
     except RenewalError as error:
         return {}, [f"the policy names no number of calls: {error}"]
-    return enough_calls(told), []
+    return enough_calls(answer), []
 
 
-def enough_calls(told: Mapping[str, Any]) -> dict[str, list[str]]:
+def enough_calls(answer: Mapping[str, Any]) -> dict[str, list[str]]:
     """Group → the numbers of calls not told from the best, where one stands out; else nothing."""
     return {
-        group: [bucket for bucket in told["indistinguishable"][group] if _is_told(told, group, bucket)]
-        for group, best in told["best"].items()
+        group: [bucket for bucket in answer["indistinguishable"][group] if _is_told(answer, group, bucket)]
+        for group, best in answer["best"].items()
         if best is not None
     }
 
 
-def _is_told(told: Mapping[str, Any], group: str, bucket: str) -> bool:
-    return any(row["overlap_ok"] and (row["group"], row["bucket"]) == (group, bucket) for row in told["rows"])
+def _is_told(answer: Mapping[str, Any], group: str, bucket: str) -> bool:
+    return any(
+        row["overlap_ok"] and (row["group"], row["bucket"]) == (group, bucket) for row in answer["rows"]
+    )
 
 
 def worth(
-    rows: Iterable[Mapping[str, Any]], found: Mapping[str, Curve], work: Mapping[str, list[str]]
+    rows: Iterable[Mapping[str, Any]], curve_by_group: Mapping[str, Curve], work: Mapping[str, list[str]]
 ) -> dict[str, Any]:
     """Renewals and money gained over the present plan, over rows of `plan`, and the policy they follow.
 
@@ -110,17 +112,21 @@ def worth(
         policy.append(line)
         total += gained
         half += spread
-    told = any(line["window"] for line in policy)
-    ends = (total[1] - half[1], total[1] + half[1]) if told else (None, None)
+    has_advice = any(line["window"] for line in policy)
+    ends = (total[1] - half[1], total[1] + half[1]) if has_advice else (None, None)
     return {
         "contracts": len(open_rows),
         "advised": sum(line["contracts"] for line in policy if line["window"]),
-        "gain": round(float(total[0]), 2) if told else None,
-        "money": round(float(total[1]), 2) if told else None,
+        "gain": round(float(total[0]), 2) if has_advice else None,
+        "money": round(float(total[1]), 2) if has_advice else None,
         "low": None if ends[0] is None else round(float(ends[0]), 2),
         "high": None if ends[1] is None else round(float(ends[1]), 2),
         "rows": sorted(policy, key=lambda line: (line["window"] is None, -(line["money"] or 0.0))),
-        "why": None if told else (NOT_ADVISED if open_rows else NONE_COMING) if found else NOTHING,
+        "why": None
+        if has_advice
+        else (NOT_ADVISED if open_rows else NONE_COMING)
+        if curve_by_group
+        else NOTHING,
     }
 
 

@@ -38,25 +38,25 @@ def most_weight(n: int) -> float:
     return float(np.sqrt(n) * np.log(max(n, 2)) / 5)
 
 
-def stages(windows: Sequence[Window], found: Sequence[tuple[Hazard, Hazard]]) -> list[Stage]:
+def stages(windows: Sequence[Window], window_hazards: Sequence[tuple[Hazard, Hazard]]) -> list[Stage]:
     """The weights of every window, cut at `most_weight`."""
     n = len(windows[0].at_risk)
     most, reached = most_weight(n), windows[0].at_risk.astype(float)
-    made = []
-    for w, (contact, outbound) in zip(windows, found, strict=True):
+    result = []
+    for w, (contact, outbound) in zip(windows, window_hazards, strict=True):
         reached = reached * w.at_risk
         through = w.at_risk & ~w.any_contact.hit
         stay = np.where(through, reached / (1 - contact.p) ** contact.shape, 0.0)
         arm = reached * decided_or_contacted(w.outbound, outbound) / outbound.p
-        made.append(Stage(reached, np.minimum(stay, most), np.minimum(arm, most)))
-        reached = np.where(w.any_contact.decided, 0.0, made[-1].stay)
-    return made
+        result.append(Stage(reached, np.minimum(stay, most), np.minimum(arm, most)))
+        reached = np.where(w.any_contact.decided, 0.0, result[-1].stay)
+    return result
 
 
 def target(
     strategy: int,
     windows: Sequence[Window],
-    made: Sequence[Stage],
+    window_stages: Sequence[Stage],
     Q: Sequence[np.ndarray],
     y: np.ndarray,
     mass: np.ndarray,
@@ -75,13 +75,13 @@ def target(
     value, score = y.astype(float), np.zeros(len(y))
     for k in range(last, -1, -1):
         w = windows[k]
-        weight = made[k].arm if k == strategy else made[k].stay
+        weight = window_stages[k].arm if k == strategy else window_stages[k].stay
         ahead = np.where(w.any_contact.decided, y, value) if k < strategy else value
         offset = logit(np.where(w.at_risk, Q[k][:, strategy], 0.5))
         fitted = expit(offset + intercept_shift(ahead, offset, mass * weight))
         score += np.where(weight > 0, weight * (ahead - fitted), 0.0)
         value = fitted
-    return score + value, made[last].arm if last == strategy else made[last].stay
+    return score + value, window_stages[last].arm if last == strategy else window_stages[last].stay
 
 
 def intercept_shift(y: np.ndarray, offset: np.ndarray, weight: np.ndarray) -> float:
@@ -131,8 +131,8 @@ def rarely(
 def poor_shares(
     windows: Sequence[Window],
     bases: Sequence[np.ndarray],
-    found: Sequence[tuple[Hazard, Hazard]],
-    made: Sequence[Stage],
+    window_hazards: Sequence[tuple[Hazard, Hazard]],
+    window_stages: Sequence[Stage],
 ) -> np.ndarray:
     """(n, m) each person's weight among those with hardly a chance to follow each strategy (none the last).
 
@@ -143,7 +143,9 @@ def poor_shares(
     names = [w.name for w in windows]
     n, m = len(windows[0].at_risk), len(windows) + 1
     poor, never = np.zeros((n, m)), np.zeros(n)
-    for k, (w, A, (contact, outbound), stage) in enumerate(zip(windows, bases, found, made, strict=True)):
+    for k, (w, A, (contact, outbound), stage) in enumerate(
+        zip(windows, bases, window_hazards, window_stages, strict=True)
+    ):
         least = LEAST_CHANCE / names.count(w.name)
         uncontacted = (outbound.p < least) | rarely(A, w.outbound.hit, w.at_risk, least)
         poor[:, k] = never + stage.reached * uncontacted * w.at_risk
@@ -153,18 +155,18 @@ def poor_shares(
     return poor
 
 
-def reasons(found: Strategies) -> list[str | None]:
+def reasons(strategies: Strategies) -> list[str | None]:
     """For each strategy why nothing can be told of it, in words, or None where it can."""
-    effective, count, poor = found.effective_n(), found.n, found.poor.mean(axis=0)
+    effective, count, poor = strategies.effective_n(), strategies.n, strategies.poor.mean(axis=0)
     words: list[str | None] = []
-    for s in range(len(found.names)):
+    for s in range(len(strategies.names)):
         if count[s] < LEAST_FOLLOWERS:
             few = f"only {count[s]}" if count[s] else "nobody"
             words.append(f"can't tell: {few} did so, {LEAST_FOLLOWERS} are needed")
         elif poor[s] > MOST_POOR_SHARE:
             share = min(poor[s], 1.0)
             words.append(f"can't tell: {share:.0%} of them had hardly any chance of it")
-        elif not np.isfinite(found.estimate[s]):
+        elif not np.isfinite(strategies.estimate[s]):
             words.append("can't tell: no estimate")
         elif effective[s] < LEAST_EFFECTIVE:
             words.append(f"can't tell: the {count[s]} who did so weigh no more than {effective[s]:.0f} would")

@@ -4,7 +4,7 @@
 none, as often as it was chosen. A gain is the difference of two estimates from the same data; its interval
 is 95 % for all windows the advice might have picked (Bonferroni), since it picks the one that looks best.
 
-Contracts that come up for renewal: their group, whether they were contacted already, what is planned.
+Contracts that come due for renewal: their group, whether they were contacted already, what is planned.
 """
 
 from dataclasses import dataclass
@@ -99,30 +99,30 @@ class Curve:
         return float(stats.norm.isf(0.025 / max(len(self.buckets) - 1, 1)))
 
 
-def curves(told: Answer) -> dict[str, Curve]:
+def curves(answer: Answer) -> dict[str, Curve]:
     """Group → curve, for `all` and each group of which at least two buckets are told."""
-    found = {}
-    for group, matrix in told["covariance"].items():
-        rows = {row["bucket"]: row for row in told["rows"] if row["group"] == group and row["overlap_ok"]}
+    curve_by_group = {}
+    for group, matrix in answer["covariance"].items():
+        rows = {row["bucket"]: row for row in answer["rows"] if row["group"] == group and row["overlap_ok"]}
         buckets = [b for b in matrix["buckets"] if b in rows]
         keep = [matrix["buckets"].index(b) for b in buckets]
         if len(buckets) < 2:
             continue
-        found[group] = Curve(
+        curve_by_group[group] = Curve(
             group,
             tuple(buckets),
             np.array([rows[b]["estimate"] for b in buckets]),
             np.array(matrix["matrix"])[np.ix_(keep, keep)],
             np.array([rows[b]["n"] for b in buckets], dtype=float),
-            tuple(told["indistinguishable"][group]),
-            told["best"][group],
+            tuple(answer["indistinguishable"][group]),
+            answer["best"][group],
         )
-    return found
+    return curve_by_group
 
 
-def curve_for(found: dict[str, Curve], group: str | None) -> Curve | None:
+def curve_for(curve_by_group: dict[str, Curve], group: str | None) -> Curve | None:
     """The group's own curve, else everybody's."""
-    return found.get(str(group)) or found.get(ALL)
+    return curve_by_group.get(str(group)) or curve_by_group.get(ALL)
 
 
 RUNUP_DAYS = 180
@@ -154,14 +154,14 @@ def coming(crm: Crm, snapshots: pd.DataFrame, by: str | None = None) -> pd.DataF
     is_today = (now >= micros(pd.Series([crm.until]))[0]) & (end != MISSING)
     planned = _first(rows, contacts, now, np.where(is_today, end + DAY, now))
     windows = [window_on(end_at, at) for end_at, at in zip(rows["ends_at"], planned, strict=True)]
-    known = _of_accounts(crm, rows["account_id"])
+    accounts = _of_accounts(crm, rows["account_id"])
     return pd.DataFrame(
         {
             "contract_id": rows["contract_id"],
             "account_id": rows["account_id"],
-            "account_name": known["name"],
+            "account_name": accounts["name"],
             "owner_id": rows["owner_id"],
-            "region": known["region"],
+            "region": accounts["region"],
             "group": None if by is None else attribute(crm, by, rows),
             "ends_at": rows["ends_at"],
             "days_to_end": rows["lead_days"].astype(float),
@@ -213,5 +213,5 @@ def _of_accounts(crm: Crm, wanted: pd.Series) -> pd.DataFrame:
     """(n,) `name` and `region` of accounts, None where the CRM has none."""
     columns = [name for name in ("name", "region") if crm.has("accounts", name)]
     rows = crm.frame("accounts", ["account_id", *columns]).drop_duplicates("account_id")
-    found = rows.set_index("account_id").reindex(wanted.to_numpy()).set_axis(wanted.index)
-    return found.reindex(columns=["name", "region"]).astype(object).where(lambda each: each.notna(), None)
+    matched = rows.set_index("account_id").reindex(wanted.to_numpy()).set_axis(wanted.index)
+    return matched.reindex(columns=["name", "region"]).astype(object).where(lambda each: each.notna(), None)

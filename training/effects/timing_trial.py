@@ -19,7 +19,7 @@ from features.errors import RenewalError
 from features.kernel import DAY, MISSING, Ints
 from features.progress import Say, silent
 from features.settings import Settings
-from features.snapshots import asked
+from features.snapshots import snapshots_for
 from training.effects.contacts import FOREVER, first_contacts, human_contacts, logged_from, micros
 from training.effects.trial_arrays import NONE, Clock, Window, encode
 
@@ -130,16 +130,16 @@ def matured_contracts(crm: Crm) -> tuple[pd.DataFrame, list[str]]:
             do="Map end_date (and start_date, decided_at) of contracts: timing needs them.",
         )
     columns = [c for c in ("contract_id", "start_date", "decided_at", "end_date") if crm.has("contracts", c)]
-    own = crm.frame("contracts", columns).reset_index(drop=True)
-    entry = own["end_date"] - pd.Timedelta(days=180)
-    at_entry = asked(crm, "renewal", own[["contract_id"]].assign(as_of=entry.fillna(crm.until)))
-    end = at_entry["ends_at"].fillna(own["end_date"])
-    none = pd.Series(pd.NaT, index=own.index, dtype="datetime64[us]")
+    contracts = crm.frame("contracts", columns).reset_index(drop=True)
+    entry = contracts["end_date"] - pd.Timedelta(days=180)
+    at_entry = snapshots_for(crm, "renewal", contracts[["contract_id"]].assign(as_of=entry.fillna(crm.until)))
+    end = at_entry["ends_at"].fillna(contracts["end_date"])
+    none = pd.Series(pd.NaT, index=contracts.index, dtype="datetime64[us]")
     frame = at_entry[["contract_id", "account_id", "label", "amount", "owner_id"]].assign(
-        contract_id=own["contract_id"],
+        contract_id=contracts["contract_id"],
         end=micros(end),
-        begin=micros(own.get("start_date", none)),
-        decided=micros(own.get("decided_at", none)),
+        begin=micros(contracts.get("start_date", none)),
+        decided=micros(contracts.get("decided_at", none)),
         matured=micros(at_entry["matured_at"]),
     )
     until = micros(pd.Series([crm.until]))[0]
@@ -171,8 +171,8 @@ def _eligible(crm: Crm, decided: pd.DataFrame, days: int, notes: list[str]) -> p
     """The contracts in the trial, with entry and stop (µs); notes gain who was left out."""
     entry = decided["end"] - days * DAY
     begun = (decided["begin"] == MISSING) | (decided["begin"] <= entry)
-    known = decided["decided"] != MISSING
-    early = known & (decided["decided"] < entry)
+    has_decision = decided["decided"] != MISSING
+    early = has_decision & (decided["decided"] < entry)
     covered = entry >= logged_from(crm)
     keep = begun & ~early & covered
     for count, words in (
@@ -182,7 +182,7 @@ def _eligible(crm: Crm, decided: pd.DataFrame, days: int, notes: list[str]) -> p
     ):
         if count:
             notes.append(f"{count:,} contracts are left out: they {words}")
-    stop = np.minimum(decided["end"] + DAY, np.where(known, decided["decided"], FOREVER))
+    stop = np.minimum(decided["end"] + DAY, np.where(has_decision, decided["decided"], FOREVER))
     trial = decided.assign(entry=entry, stop=stop)[keep].reset_index(drop=True)
     if len(trial) < LEAST_CONTRACTS or trial["label"].nunique() < 2:
         raise RenewalError(
@@ -279,8 +279,10 @@ def covariates_of(
     from training.dataset import dataset
     from training.leakage import guard
 
-    found = feature_rows(crm, snapshots, kind, settings)
-    whole = dataset(found.frame, snapshots["label"].to_numpy(float), snapshots, dict(found.infos), kind, True)
+    features = feature_rows(crm, snapshots, kind, settings)
+    whole = dataset(
+        features.frame, snapshots["label"].to_numpy(float), snapshots, dict(features.infos), kind, True
+    )
     judged = guard(whole)
     X, columns = encode(whole.without(judged.dropped).X)
     return X, columns, judged.barred

@@ -6,7 +6,7 @@ Adjusting for everything a CRM records drowns small samples in noise, adjusting 
 alone misses confounders. Columns are therefore chosen by double selection (Belloni, Chernozhukov & Hansen
 2014): those that help predict the outcome, united with those that help predict the treatment, each found by
 forward selection on the pooled rows. The chosen numeric columns get hinges at their terciles, so that a
-threshold ("usage fell by half") can be learnt by a linear model.
+threshold ("usage fell by half") can be learned by a linear model.
 """
 
 from dataclasses import dataclass, replace
@@ -156,14 +156,14 @@ class Scaling:
         low, high, middle, scale = np.zeros(d), np.zeros(d), np.zeros(d), np.ones(d)
         missing = np.isnan(X).mean(axis=0) if len(X) else np.zeros(d)
         for j in range(d):
-            known = X[np.isfinite(X[:, j]), j]
-            if not len(known):
+            present = X[np.isfinite(X[:, j]), j]
+            if not len(present):
                 continue
-            low[j] = np.quantile(known, CLIP_QUANTILES[0], method="higher")
-            high[j] = np.quantile(known, CLIP_QUANTILES[1], method="lower")
+            low[j] = np.quantile(present, CLIP_QUANTILES[0], method="higher")
+            high[j] = np.quantile(present, CLIP_QUANTILES[1], method="lower")
             if low[j] == high[j]:
-                low[j], high[j] = known.min(), known.max()
-            clipped = np.clip(known, low[j], high[j])
+                low[j], high[j] = present.min(), present.max()
+            clipped = np.clip(present, low[j], high[j])
             middle[j], spread = np.median(clipped), clipped.std()
             scale[j] = spread if spread > 1e-12 else 1.0
         return cls(
@@ -172,9 +172,9 @@ class Scaling:
 
     def apply(self, X: np.ndarray) -> np.ndarray:
         """Clipped, imputed by the median and scaled columns (n, d), then flags of missing values."""
-        known = np.clip(np.where(np.isfinite(X), X, self.middle), self.low, self.high)
+        filled = np.clip(np.where(np.isfinite(X), X, self.middle), self.low, self.high)
         flags = np.isnan(X[:, self.flagged]).astype(float)
-        return np.hstack([(known - self.middle) / self.scale, flags])
+        return np.hstack([(filled - self.middle) / self.scale, flags])
 
 
 def forward_select(gram: np.ndarray, cross: np.ndarray, total: float, n: float, most: int) -> list[int]:
@@ -236,10 +236,10 @@ def with_hinges(Z: np.ndarray, knots: list[np.ndarray]) -> np.ndarray:
 
 def knots_of(Z: np.ndarray) -> list[np.ndarray]:
     """The terciles of every column of Z that has enough values to bend at, else no knot."""
-    found = []
+    knots = []
     for j in range(Z.shape[1]):
         values = np.unique(Z[:, j])
         bends = KNOT_QUANTILES if len(values) >= LEAST_VALUES_FOR_KNOTS else []
         at: np.ndarray = np.unique(np.quantile(Z[:, j], bends))
-        found.append(np.array([k for k in at if values[0] < k < values[-1]]))
-    return found
+        knots.append(np.array([k for k in at if values[0] < k < values[-1]]))
+    return knots

@@ -57,17 +57,17 @@ def what_if(
     asked_for = checked(changes)
     contract = best_window(crm, settings, contract_id, by, say)
     by = usable(crm, by)
-    told: dict[str, Any] = {"timing": remembered("timing", estimated_timing, crm, settings, by, say)}
+    answers: dict[str, Any] = {"timing": remembered("timing", estimated_timing, crm, settings, by, say)}
     if "discount_pct" in asked_for:
         try:
-            told["discount"] = remembered("discount", estimated_discount, crm, settings, by, say)
+            answers["discount"] = remembered("discount", estimated_discount, crm, settings, by, say)
         except RenewalError as error:
-            told["discount"] = {"why": str(error)}
+            answers["discount"] = {"why": str(error)}
     return {
         "contract_id": contract_id,
         "as_of": str(crm.until.date()),
         "changes": asked_for,
-        "effect": {name: effect_of(told, contract, name, at) for name, at in asked_for.items()},
+        "effect": {name: effect_of(answers, contract, name, at) for name, at in asked_for.items()},
     }
 
 
@@ -96,11 +96,13 @@ def checked(changes: Mapping[str, float]) -> dict[str, float]:
     return {name: float(at) for name, at in changes.items()}
 
 
-def effect_of(told: Mapping[str, Any], contract: Mapping[str, Any], name: str, at: float) -> dict[str, Any]:
+def effect_of(
+    answers: Mapping[str, Any], contract: Mapping[str, Any], name: str, at: float
+) -> dict[str, Any]:
     """The estimated effect of one change on the probability of renewal, against the present plan.
 
     Args:
-        told: `timing` and `discount` with their covariance, or in their place `why` there is none.
+        answers: `timing` and `discount` with their covariance, or in their place `why` there is none.
         contract: its `group`, `curve`, `days_to_end`, `contacted_on`, `planned_on` and `planned`, as a row
             of `training.effects.advice`.
         name: the change.
@@ -114,30 +116,30 @@ def effect_of(told: Mapping[str, Any], contract: Mapping[str, Any], name: str, a
     if name == "calls_30d":
         return _untold(None, CALLS_ONLY_WIN)
     if name == "contact_days_before":
-        return _of_contact(told["timing"], contract, at)
+        return _of_contact(answers["timing"], contract, at)
     bucket = DISCOUNTS[int(np.searchsorted(DISCOUNT_EDGES, at, side="right"))]
-    found = told["discount"]
-    if "renewal" not in found.get("covariance", ()):
-        return _untold(bucket, f"can't tell: {found['why']}" if "why" in found else NO_QUOTES)
-    return _against(_of_renewals(found), contract, bucket, None, None)
+    discount = answers["discount"]
+    if "renewal" not in discount.get("covariance", ()):
+        return _untold(bucket, f"can't tell: {discount['why']}" if "why" in discount else NO_QUOTES)
+    return _against(_of_renewals(discount), contract, bucket, None, None)
 
 
-def _of_contact(told: Mapping[str, Any], contract: Mapping[str, Any], at: float) -> dict[str, Any]:
+def _of_contact(answer: Mapping[str, Any], contract: Mapping[str, Any], at: float) -> dict[str, Any]:
     bucket = next(name for name, low, high in BUCKETS if low <= int(at) <= high)
-    if "why" in told:
-        return _untold(bucket, f"can't tell: {told['why']}")
+    if "why" in answer:
+        return _untold(bucket, f"can't tell: {answer['why']}")
     if contract.get("contacted_on"):
-        made = f"can't tell: the first contact of this run-up was made on {contract['contacted_on']}"
-        return _untold(bucket, f"{made}; what further ones do is not estimated")
+        reason = f"can't tell: the first contact of this run-up was made on {contract['contacted_on']}"
+        return _untold(bucket, f"{reason}; what further ones do is not estimated")
     days = contract.get("days_to_end")
     if days is not None and at > days:
         return _untold(bucket, f"can't be done any more: the contract ends in {days} days")
     # The advice and the what-if of one contract go by the same curve.
-    return _against(told, contract, bucket, days, contract.get("planned"), (contract.get("curve"),))
+    return _against(answer, contract, bucket, days, contract.get("planned"), (contract.get("curve"),))
 
 
 def _against(
-    told: Mapping[str, Any],
+    answer: Mapping[str, Any],
     contract: Mapping[str, Any],
     bucket: str,
     days: float | None,
@@ -145,23 +147,23 @@ def _against(
     whose: Sequence[str | None] = (),
 ) -> dict[str, Any]:
     """The bucket's estimate and gain over the plan, by the first curve of `whose`, group, all to tell it."""
-    found = curves(dict(told))
-    tried = [name for name in dict.fromkeys((*whose, contract.get("group"), ALL)) if name in found]
-    group = next((name for name in tried if bucket in found[name].buckets), ALL)
-    row = next((r for r in told["rows"] if (r["group"], r["bucket"]) == (group, bucket)), None)
-    if row is None or group not in found or bucket not in found[group].buckets:
+    curve_by_group = curves(dict(answer))
+    tried = [name for name in dict.fromkeys((*whose, contract.get("group"), ALL)) if name in curve_by_group]
+    group = next((name for name in tried if bucket in curve_by_group[name].buckets), ALL)
+    row = next((r for r in answer["rows"] if (r["group"], r["bucket"]) == (group, bucket)), None)
+    if row is None or group not in curve_by_group or bucket not in curve_by_group[group].buckets:
         return _untold(bucket, (row or {}).get("why") or NOT_COMPARED)
-    curve: Curve = found[group]
-    said = _untold(bucket, NOT_COMPARED) | {name: row[name] for name in FIGURES}
-    said |= {"group": group, "best": curve.best, "alike": list(curve.alike)}
+    curve: Curve = curve_by_group[group]
+    effect = _untold(bucket, NOT_COMPARED) | {name: row[name] for name in FIGURES}
+    effect |= {"group": group, "best": curve.best, "alike": list(curve.alike)}
     usual = curve.usual(days, planned)
     if usual is None:
-        return said
+        return effect
     gain = curve.over(usual, bucket)
     present = f"the contact planned for {contract.get('planned_on')}" if planned else USUAL
     over = "all customers" if group == ALL else group
     beyond = "beyond chance" if gain.low > 0 or gain.high < 0 else "which may be chance"
-    return said | {
+    return effect | {
         "present": present,
         "usual": round(gain.usual, 5),
         "gain": round(gain.gain, 5),
@@ -176,15 +178,15 @@ def _untold(bucket: str | None, why: str) -> dict[str, Any]:
     return {"bucket": bucket, **dict.fromkeys(empty), "alike": [], "why": why}
 
 
-def _of_renewals(told: Mapping[str, Any]) -> Answer:
+def _of_renewals(answer: Mapping[str, Any]) -> Answer:
     """Renewals of an answer that holds two outcomes, keyed by group as `curves` reads it."""
-    prefix = "renewal: " if f"renewal: {ALL}" in told["best"] else ""
-    groups = told["covariance"]["renewal"]
+    prefix = "renewal: " if f"renewal: {ALL}" in answer["best"] else ""
+    groups = answer["covariance"]["renewal"]
     return {
-        "rows": [row for row in told["rows"] if row["outcome"] == "renewal"],
+        "rows": [row for row in answer["rows"] if row["outcome"] == "renewal"],
         "covariance": groups,
         **{
-            name: {group: told[name][prefix + group] for group in groups}
+            name: {group: answer[name][prefix + group] for group in groups}
             for name in ("best", "indistinguishable")
         },
     }

@@ -1,9 +1,9 @@
 """Mending unequal treatment by means that may be used: weights, a constraint, fewer columns.
 
-All three act while the model learns. The odds of a customer never ask for the segment: other thresholds or
+All three act while the model learns. The probabilities of a customer never ask for the segment: other thresholds or
 scores for other segments would treat people differently for what they are, and are not offered.
 
-Row weights by segment and outcome, for training alone: the odds themselves never ask for a segment.
+Row weights by segment and outcome, for training alone: the probabilities themselves never ask for a segment.
 
 The primary metric of each segment and of the rest, under any number of resamplings of accounts.
 """
@@ -65,12 +65,12 @@ class Reweighing:
 
 def _independent(weight: np.ndarray, shares: dict[str, np.ndarray], y: np.ndarray) -> np.ndarray:
     """(n,) factors that make one attribute independent of the outcome."""
-    known = np.minimum(sum(shares.values()), 1.0)
-    total = (weight * known).sum()
-    factor = 1.0 - known
+    coverage = np.minimum(sum(shares.values()), 1.0)
+    total = (weight * coverage).sum()
+    factor = 1.0 - coverage
     for share in shares.values():
         inside = weight * share
-        of_outcome = np.array([(weight * known)[y == outcome].sum() for outcome in (0, 1)])
+        of_outcome = np.array([(weight * coverage)[y == outcome].sum() for outcome in (0, 1)])
         met = np.array([inside[y == outcome].sum() for outcome in (0, 1)])
         enough = np.array([share[y == outcome].sum() >= LEAST_ROWS for outcome in (0, 1)])
         wanted = np.where(enough, inside.sum() * of_outcome / np.where(met > 0, met * total, np.inf), 1.0)
@@ -82,7 +82,7 @@ def _independent(weight: np.ndarray, shares: dict[str, np.ndarray], y: np.ndarra
 class Lift:
     """More weight on one outcome's rows of some segments, less on others' (FairBatch, Roh et al. 2021).
 
-    What each outcome weighs in all stays as it is, and so does the mean of the odds.
+    What each outcome weighs in all stays as it is, and so does the mean of the probability.
 
     Attributes:
         segments: as for `Reweighing`.
@@ -97,8 +97,8 @@ class Lift:
     @property
     def name(self) -> str:
         """Equal for equal weights."""
-        told = ",".join(f"{a}={v}:{factor:.4f}" for (a, v), factor in sorted(self.by.items()))
-        return f"lift-{self.outcome}-{told}-{_digest(self.segments)}"
+        factors = ",".join(f"{a}={v}:{factor:.4f}" for (a, v), factor in sorted(self.by.items()))
+        return f"lift-{self.outcome}-{factors}-{_digest(self.segments)}"
 
     def __call__(self, account_id: pd.Series, y: np.ndarray) -> np.ndarray:
         """(n,) weights of mean 1 for rows of these accounts and outcomes 0/1."""
@@ -152,9 +152,9 @@ class Sums:
         keys: list[tuple[str, str]] = []
         columns: list[list[np.ndarray]] = []
         for attribute, shares in segment_shares(ds.snapshots["account_id"], segments).items():
-            known = np.minimum(sum(shares.values()), 1.0)
+            coverage = np.minimum(sum(shares.values()), 1.0)
             for value, share in shares.items():
-                rest = known - np.minimum(share, known)
+                rest = coverage - np.minimum(share, coverage)
                 if min(_subjects(ds, share * counted), _subjects(ds, rest * counted)) < MIN_SIZE:
                     continue
                 keys.append((attribute, value))
@@ -282,8 +282,8 @@ def _constrained(case: Case, settings: Settings, say: Say) -> tuple[Dataset, str
         following = held.look(best.next_factors(step))
         best, step = (following, step) if following.ratio > best.ratio else (best, step / 2)
     weights = ", ".join(f"{a}={v} ×{f:.2f}" for (a, v), f in sorted(best.factors.items()))
-    kept = "kept" if best.ratio >= held.limit else f"not kept (at best {best.ratio:.2f})"
-    what = f"weights {weights or 'as they are'}; a ratio of {held.limit:g} on held-out rows was {kept}"
+    verdict = "kept" if best.ratio >= held.limit else f"not kept (at best {best.ratio:.2f})"
+    what = f"weights {weights or 'as they are'}; a ratio of {held.limit:g} on held-out rows was {verdict}"
     if not best.factors:
         return case.ds, what
     return case.ds.weighed(Lift(case.segments, best.factors, held.outcome)), what
@@ -342,12 +342,12 @@ class _Held:
     def look(self, factors: dict[tuple[str, str], float]) -> _Round:
         """Fit the recipe on the folds under these weights, and judge it."""
         p = self._predicted(self.ds.weighed(Lift(self.case.segments, factors, self.outcome)))
-        own = self.ds.take(np.concatenate([fold.test for fold in self.folds]))
-        sums = Sums.of(own, p, float(np.quantile(p, cut_share(own.kind))), self.case.segments)
+        held_out = self.ds.take(np.concatenate([fold.test for fold in self.folds]))
+        sums = Sums.of(held_out, p, float(np.quantile(p, cut_share(held_out.kind))), self.case.segments)
         inside, rest = sums.rates(np.ones(sums.accounts)[None, :])
         ratio = float(np.min(inside / np.maximum(rest, 1e-9))) if sums.keys else 1.0
         gaps = dict(zip(sums.keys, (inside - rest)[0].tolist(), strict=True))
-        return _Round(factors, gaps, ratio, log_loss(own.y, p))
+        return _Round(factors, gaps, ratio, log_loss(held_out.y, p))
 
     def _predicted(self, ds: Dataset) -> np.ndarray:
         parts = []

@@ -30,26 +30,26 @@ def option_row(case: Case, other: Mended | None) -> dict[str, Any]:
     ds, selection = (case.ds, case.selection) if other is None else (other.ds, other.selection)
     before, after = _judged(case.ds, case.selection), _judged(ds, selection)
     y = case.ds.y[before["row"].to_numpy()]
-    told = _figures(ds, selection, after, case.segments)
+    row = _figures(ds, selection, after, case.segments)
     if other is not None:
         added = losses(y, after["p"].to_numpy()) - losses(y, before["p"].to_numpy())
         groups = case.ds.groups[before["row"].to_numpy()]
         price, low, high = bootstrap_gain(added, groups, level=LEVEL)
-        told |= {"price": price, "price_low": low, "price_high": high}
-        told |= _gain(case, before, after, selection)
+        row |= {"price": price, "price_low": low, "price_high": high}
+        row |= _gain(case, before, after, selection)
     name, what = ("as it is", "nothing is done") if other is None else (other.name, other.what)
-    return {"option": name, "what": what, **told}
+    return {"option": name, "what": what, **row}
 
 
 def in_words(mitigation: dict[str, Any]) -> str:
     """What a mitigation did, cost and brought, in a sentence: `before` and `after` are option rows."""
     before, after = mitigation["before"], mitigation["after"]
     price = f"{after['price']:+.4f} ({after['price_low']:+.4f} to {after['price_high']:+.4f})"
-    told = f"asked for by the user: {after['option']}, {after['what']}; log loss {price}"
+    text = f"asked for by the user: {after['option']}, {after['what']}; log loss {price}"
     if after.get("gain") is None:
-        return f"{told}; too few outcomes to tell what it brought"
+        return f"{text}; too few outcomes to tell what it brought"
     gain = f"narrower by {after['gain']:+.3f} ({after['gain_low']:+.3f} to {after['gain_high']:+.3f})"
-    return f"{told}; widest gap {before['gap']:.3f} before, {after['gap']:.3f} now, {gain}"
+    return f"{text}; widest gap {before['gap']:.3f} before, {after['gap']:.3f} now, {gain}"
 
 
 def _judged(ds: Dataset, selection: Selection) -> pd.DataFrame:
@@ -92,9 +92,9 @@ def _figures(
 
 def _gain(case: Case, before: pd.DataFrame, after: pd.DataFrame, selection: Selection) -> dict[str, Any]:
     """How much narrower the widest gap is, each model's own widest, accounts drawn with replacement."""
-    own = case.ds.take(before["row"].to_numpy())
-    one = Sums.of(own, before["p"].to_numpy(), case.threshold, case.segments)
-    other = Sums.of(own, after["p"].to_numpy(), threshold(selection.model), case.segments)
+    rows = case.ds.take(before["row"].to_numpy())
+    one = Sums.of(rows, before["p"].to_numpy(), case.threshold, case.segments)
+    other = Sums.of(rows, after["p"].to_numpy(), threshold(selection.model), case.segments)
     if not one.keys:
         return {}
     rng = np.random.default_rng(0)

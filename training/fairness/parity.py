@@ -73,13 +73,13 @@ def threshold(model: "Model") -> float:
 
 def declared(kind: str, cut: float) -> dict[str, Any]:
     """What is declared of a model, for people and programs: favourable, positive, primary, threshold, …"""
-    told = DECLARED[kind]
+    declaration = DECLARED[kind]
     return {
-        "favourable": told.favourable,
-        "positive": told.positive,
-        "primary": told.primary,
+        "favourable": declaration.favourable,
+        "positive": declaration.positive,
+        "primary": declaration.primary,
         "threshold": cut,
-        "selected": "under" if told.selected_below else "at or above",
+        "selected": "under" if declaration.selected_below else "at or above",
     }
 
 
@@ -100,9 +100,9 @@ def segment_rows(account_id: pd.Series, segments: pd.DataFrame) -> pd.DataFrame:
     rows = pd.DataFrame(
         {"account_id": account_id.astype("string").to_numpy(), "row": np.arange(len(account_id))}
     )
-    told = segments.assign(account_id=segments["account_id"].astype("string"))
-    told["share"] = told["share"].astype(float).fillna(1.0) if "share" in told else 1.0
-    return rows.merge(told, on="account_id")[["row", "attribute", "value", "share"]]
+    filled = segments.assign(account_id=segments["account_id"].astype("string"))
+    filled["share"] = filled["share"].astype(float).fillna(1.0) if "share" in filled else 1.0
+    return rows.merge(filled, on="account_id")[["row", "attribute", "value", "share"]]
 
 
 def parity(
@@ -161,19 +161,20 @@ def segment_shares(account_id: pd.Series, segments: pd.DataFrame) -> dict[str, d
 
 def _shares(segments: pd.DataFrame, n: int) -> dict[str, dict[str, np.ndarray]]:
     """Attribute → value → (n,) share of each row."""
-    found: dict[str, dict[str, np.ndarray]] = {}
+    shares: dict[str, dict[str, np.ndarray]] = {}
     for (attribute, value), part in segments.groupby(["attribute", "value"], sort=True, observed=True):
         weight = np.bincount(part["row"], weights=part["share"], minlength=n)
-        found.setdefault(str(attribute), {})[str(value)] = np.minimum(weight, 1.0)
-    return found
+        shares.setdefault(str(attribute), {})[str(value)] = np.minimum(weight, 1.0)
+    return shares
 
 
 def _one_way(segments: pd.DataFrame, n: int) -> list[Group]:
     groups = []
     for attribute, values in _shares(segments, n).items():
-        known = np.minimum(sum(values.values()), 1.0)
+        coverage = np.minimum(sum(values.values()), 1.0)
         groups += [
-            Group(f"{attribute}={value}", w, known - np.minimum(w, known)) for value, w in values.items()
+            Group(f"{attribute}={value}", w, coverage - np.minimum(w, coverage))
+            for value, w in values.items()
         ]
     return groups
 
@@ -183,12 +184,12 @@ def _two_way(segments: pd.DataFrame, n: int, min_size: int, subjects: np.ndarray
     shares = _shares(segments, n)
     groups = []
     for one, other in combinations(shares, 2):
-        known = np.minimum(sum(shares[one].values()), 1.0) * np.minimum(sum(shares[other].values()), 1.0)
+        coverage = np.minimum(sum(shares[one].values()), 1.0) * np.minimum(sum(shares[other].values()), 1.0)
         for a, first in shares[one].items():
             for b, second in shares[other].items():
                 inside = first * second
                 if _size(inside, subjects) >= min_size:
-                    groups.append(Group(f"{one}={a} & {other}={b}", inside, np.maximum(known - inside, 0)))
+                    groups.append(Group(f"{one}={a} & {other}={b}", inside, np.maximum(coverage - inside, 0)))
     return groups
 
 
@@ -283,20 +284,20 @@ def _verdict(
     """Alert: beyond the limit, and surely. Ok: within it, and a gap that matters would have shown."""
     beyond = difference < -matters if metric.by_ratio else abs(difference) > matters
     differs = sure[1] < 0 or sure[0] > 0
-    told = f"differs from the rest by {difference:+.3f} (limit {matters:.3f})"
+    text = f"differs from the rest by {difference:+.3f} (limit {matters:.3f})"
     if beyond and differs:
-        return "alert", f"{told}, more than chance explains"
+        return "alert", f"{text}, more than chance explains"
     if beyond:
-        return "unknown", f"{told}, but chance alone could explain it"
+        return "unknown", f"{text}, but chance alone could explain it"
     if matters <= 0 or noticed > matters:
-        return "unknown", f"{told}; with these numbers only a gap of {noticed:.3f} would surely be seen"
-    return "ok", told
+        return "unknown", f"{text}; with these numbers only a gap of {noticed:.3f} would surely be seen"
+    return "ok", text
 
 
 def save_parity(folder: Path, checks: Sequence[dict[str, Any]], proxies: Sequence[dict[str, Any]]) -> None:
     """Keep parity and proxies of a training beside its result, for monitoring."""
-    told = {"parity": list(checks), "proxies": list(proxies)}
-    (folder / PARITY_FILE).write_text(json.dumps(told, allow_nan=False), encoding="utf-8")
+    content = {"parity": list(checks), "proxies": list(proxies)}
+    (folder / PARITY_FILE).write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
 
 
 def load_parity(folder: Path) -> dict[str, list[dict[str, Any]]]:

@@ -35,7 +35,7 @@ _ROUNDS, _FOLDS = 60, 5
 
 @dataclass(frozen=True)
 class Told:
-    """How a segment was told by something: `auc` with its standard error; accuracy where odds were given."""
+    """How a segment was told by something: `auc` with its standard error; accuracy where probabilities were given."""
 
     column: str
     auc: float
@@ -64,33 +64,33 @@ def proxies(
     """
     rows, account = _newest(snapshots, seed)
     frame = X.iloc[rows].reset_index(drop=True)
-    asked = _asked(account, segments)
-    large = [one for one in asked if one.is_large]
+    candidates = _asked(account, segments)
+    large = [one for one in candidates if one.is_large]
     cuts = {str(name): cut(frame[name]) for name in frame.columns} if large else {}
-    found = [_hidden(one) for one in asked if not one.is_large]
+    results = [_hidden(one) for one in candidates if not one.is_large]
     for one in large:
-        inside = one.inside[one.known].astype(float)
-        together = _together(frame[one.known], inside, seed, threads)
-        singles = [_single(name, levels, one.known, inside) for name, levels in cuts.items()]
-        found.append(_row(one, together, inside, len(large)))
+        inside = one.inside[one.is_known].astype(float)
+        together = _together(frame[one.is_known], inside, seed, threads)
+        singles = [_single(name, levels, one.is_known, inside) for name, levels in cuts.items()]
+        results.append(_row(one, together, inside, len(large)))
         tested = len(large) * max(len(cuts), 1)
-        found += _worth_showing([_row(one, each, inside, tested) for each in singles])
-    return found
+        results += _worth_showing([_row(one, each, inside, tested) for each in singles])
+    return results
 
 
-def giving_away(found: Sequence[dict[str, Any]]) -> list[str]:
+def giving_away(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The columns that alert by themselves, the strongest first."""
-    alerts = [row for row in found if row["verdict"] == "alert" and row["column"] != TOGETHER]
+    alerts = [row for row in rows if row["verdict"] == "alert" and row["column"] != TOGETHER]
     return list(dict.fromkeys(row["column"] for row in sorted(alerts, key=lambda row: -row["auc"])))
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """A segment: accounts `known` to have the attribute, and those of them `inside`; both (accounts,)."""
+    """A segment: accounts of which the attribute `is_known`, and those of them `inside`; both (accounts,)."""
 
     attribute: str
     value: str
-    known: np.ndarray
+    is_known: np.ndarray
     inside: np.ndarray
     by_area: bool
 
@@ -101,7 +101,7 @@ class _Asked:
     @property
     def is_large(self) -> bool:
         n = int(self.inside.sum())
-        return min(n, int(self.known.sum()) - n) >= LEAST_ACCOUNTS
+        return min(n, int(self.is_known.sum()) - n) >= LEAST_ACCOUNTS
 
 
 def _newest(snapshots: pd.DataFrame, seed: int) -> tuple[np.ndarray, pd.Series]:
@@ -117,28 +117,28 @@ def _newest(snapshots: pd.DataFrame, seed: int) -> tuple[np.ndarray, pd.Series]:
 
 def _asked(account: pd.Series, segments: pd.DataFrame) -> list[_Asked]:
     """Every value of every attribute; of an attribute with two values one, as the other mirrors it."""
-    told = segments.assign(account_id=segments["account_id"].astype("string"))
-    share = told["share"].astype(float).fillna(1.0) if "share" in told else pd.Series(1.0, told.index)
-    told, by_area = told[share >= 1], set(told.loc[share < 1, "attribute"])
-    asked = []
+    rows = segments.assign(account_id=segments["account_id"].astype("string"))
+    share = rows["share"].astype(float).fillna(1.0) if "share" in rows else pd.Series(1.0, rows.index)
+    rows, by_area = rows[share >= 1], set(rows.loc[share < 1, "attribute"])
+    candidates = []
     for attribute in sorted(set(map(str, segments["attribute"].dropna()))):
-        of = told[told["attribute"] == attribute].drop_duplicates("account_id")
+        of = rows[rows["attribute"] == attribute].drop_duplicates("account_id")
         value = account.map(of.set_index("account_id")["value"].astype("string"))
         counts = value.value_counts()
         names = sorted(counts.index[-1:] if len(counts) == 2 else counts.index)
-        known = value.notna().to_numpy()
-        asked += [
-            _Asked(attribute, str(name), known, (value == name).fillna(False).to_numpy(bool), False)
+        is_known = value.notna().to_numpy()
+        candidates += [
+            _Asked(attribute, str(name), is_known, (value == name).fillna(False).to_numpy(bool), False)
             for name in names
         ]
         if not names:
             nobody = np.zeros(len(account), bool)
-            asked.append(_Asked(attribute, "any", nobody, nobody, attribute in by_area))
-    return asked
+            candidates.append(_Asked(attribute, "any", nobody, nobody, attribute in by_area))
+    return candidates
 
 
 def _together(X: pd.DataFrame, inside: np.ndarray, seed: int, threads: int) -> Told:
-    """Boosted trees on all columns, odds of accounts not learned from."""
+    """Boosted trees on all columns, probability of accounts not learned from."""
     encoding = learn_encoding(X)
     E = encoding.encode(X)
     categories = [cut(X[name]).codes for name in X.columns if X[name].dtype == "category"]
@@ -161,8 +161,8 @@ def _together(X: pd.DataFrame, inside: np.ndarray, seed: int, threads: int) -> T
             threads=threads,
         )
         p[judge] = to_probability(trees.margin(every[judge]))
-    found = power_of(p, inside)
-    return Told(TOGETHER, found.auc, found.error, float(((p >= 0.5) == inside).mean()))
+    strength = power_of(p, inside)
+    return Told(TOGETHER, strength.auc, strength.error, float(((p >= 0.5) == inside).mean()))
 
 
 def _level_rates(codes: np.ndarray, inside: np.ndarray, fold: np.ndarray) -> np.ndarray:
@@ -180,44 +180,44 @@ def _level_rates(codes: np.ndarray, inside: np.ndarray, fold: np.ndarray) -> np.
     return rates
 
 
-def _single(column: str, levels: Levels, known: np.ndarray, inside: np.ndarray) -> Told:
-    here = Levels(levels.codes[known], levels.names, levels.exact)
-    found = power(here, inside, np.arange(len(inside)))
-    return Told(column, found.auc, found.error)
+def _single(column: str, levels: Levels, is_known: np.ndarray, inside: np.ndarray) -> Told:
+    here = Levels(levels.codes[is_known], levels.names, levels.exact)
+    strength = power(here, inside, np.arange(len(inside)))
+    return Told(column, strength.auc, strength.error)
 
 
-def _row(one: _Asked, told: Told, inside: np.ndarray, tested: int) -> dict[str, Any]:
+def _row(one: _Asked, measured: Told, inside: np.ndarray, tested: int) -> dict[str, Any]:
     n, rate = len(inside), float(inside.mean())
-    half = norm.ppf((1 + LEVEL) / 2) * told.error
-    verdict, why = _verdict(told, tested)
+    half = norm.ppf((1 + LEVEL) / 2) * measured.error
+    verdict, why = _verdict(measured, tested)
     row = {
-        **_named(one, told.column),
+        **_named(one, measured.column),
         "n": n,
         "base_rate": rate,
-        "auc": told.auc,
-        "low": max(told.auc - half, 0.0),
-        "high": min(told.auc + half, 1.0),
+        "auc": measured.auc,
+        "low": max(measured.auc - half, 0.0),
+        "high": min(measured.auc + half, 1.0),
         "majority": max(rate, 1 - rate),
         "tested": tested,
         "verdict": verdict,
         "why": why,
     }
-    if told.accuracy is not None:
-        low, high = interval(told.accuracy, 0.0, n, True, LEVEL)
-        row |= {"accuracy": told.accuracy, "accuracy_low": low, "accuracy_high": high}
+    if measured.accuracy is not None:
+        low, high = interval(measured.accuracy, 0.0, n, True, LEVEL)
+        row |= {"accuracy": measured.accuracy, "accuracy_low": low, "accuracy_high": high}
     return row
 
 
-def _verdict(told: Told, tested: int) -> tuple[str, str]:
+def _verdict(measured: Told, tested: int) -> tuple[str, str]:
     """Alert: at the limit or beyond it, and surely better than chance; ok: within it, and it would show."""
-    sure = told.auc - norm.ppf(1 - (1 - ALERT_LEVEL) / tested) * told.error > 0.5
-    noticed = (norm.ppf(ALERT_LEVEL) + norm.ppf(POWER)) * told.error
-    said = f"tells {told.auc:.0%} of pairs apart (limit {LIMIT:.0%}, chance 50%)"
-    if told.auc >= LIMIT:
-        return ("alert", said) if sure else ("unknown", f"{said}, but chance alone could do so")
+    sure = measured.auc - norm.ppf(1 - (1 - ALERT_LEVEL) / tested) * measured.error > 0.5
+    noticed = (norm.ppf(ALERT_LEVEL) + norm.ppf(POWER)) * measured.error
+    text = f"tells {measured.auc:.0%} of pairs apart (limit {LIMIT:.0%}, chance 50%)"
+    if measured.auc >= LIMIT:
+        return ("alert", text) if sure else ("unknown", f"{text}, but chance alone could do so")
     if noticed > LIMIT - 0.5:
-        return "unknown", f"{said}; with so few accounts only {0.5 + noticed:.0%} would surely be seen"
-    return "ok", said
+        return "unknown", f"{text}; with so few accounts only {0.5 + noticed:.0%} would surely be seen"
+    return "ok", text
 
 
 def _named(one: _Asked, column: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def profiles(
     settings: Settings,
     *,
     weights: Weights = None,
-    made: Study | None = None,
+    prepared: Study | None = None,
     say: Say = silent,
 ) -> dict[str, Any]:
     """The profiles that hold up, best first.
@@ -43,8 +43,8 @@ def profiles(
     Args:
         crm: the CRM.
         settings: seed and threads.
-        weights: of `win`, `effort`, `discount`, `renews by itself`; those not given keep their default.
-        made: a study of this CRM made before (`profiles.study`), to save the work.
+        weights: of `win`, `effort`, `discount`, `renews without contact`; those not given keep their default.
+        prepared: a study of this CRM made before (`profiles.study`), to save the work.
         say: told each step.
 
     Returns:
@@ -55,22 +55,22 @@ def profiles(
     Raises:
         RenewalError: accounts tell nothing of a prospect, too few outcomes, or weights that make no sense.
     """
-    made = made or study(crm, settings, weights, say)
-    seen, found = made.seen, made.found
-    warnings = gives_away(crm, made.profiles, seen.frame, seen.account_id)
-    told = [
-        {**told_profile(judged, seen, found), "proxies": words}
-        for judged, words in zip(found.claimed, warnings, strict=True)
+    prepared = prepared or study(crm, settings, weights, say)
+    observed, findings = prepared.observed, prepared.findings
+    warnings = gives_away(crm, prepared.profiles, observed.frame, observed.account_id)
+    shown = [
+        {**told_profile(judged, observed, findings), "proxies": words}
+        for judged, words in zip(findings.claimed, warnings, strict=True)
     ]
-    said = dict.fromkeys(word for words in warnings for word in words)
+    proxy_notes = dict.fromkeys(word for words in warnings for word in words)
     return {
-        "profiles": told,
-        "rows": flat_rows(told),
-        "places": places(seen),
-        "carried": len(found.candidates),
-        "period": told_period(seen, found),
-        "weights": made.weights,
-        "notes": [*seen.notes, *notes_of(found), *said],
+        "profiles": shown,
+        "rows": flat_rows(shown),
+        "places": places(observed),
+        "carried": len(findings.candidates),
+        "period": told_period(observed, findings),
+        "weights": prepared.weights,
+        "notes": [*observed.notes, *notes_of(findings), *proxy_notes],
         "lift_is": LIFT_IS,
     }
 
@@ -83,9 +83,9 @@ def fit(crm: Crm, settings: Settings, *, weights: Weights = None, say: Say = sil
     return study(crm, settings, weights, say).fit
 
 
-def fit_rows(scorer: Fit, told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def fit_rows(scorer: Fit, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each record (attributes by name, any may be missing; its id or name comes back) with its fit."""
-    frame = pd.DataFrame(told, index=range(len(told)))
+    frame = pd.DataFrame(records, index=range(len(records)))
     ids = frame.index.to_series()
     ids = next((frame[name] for name in ("id", "account_id", "name") if name in frame), ids)
     who = pd.DataFrame({"id": ids.astype(object), "name": frame.get("name"), "kind": "company"})
@@ -97,7 +97,7 @@ def personas(
     settings: Settings,
     *,
     weights: Weights = None,
-    made: Study | None = None,
+    prepared: Study | None = None,
     say: Say = silent,
 ) -> dict[str, Any]:
     """A card for each profile that holds up: who they are, what they buy, how to reach and support them.
@@ -108,17 +108,17 @@ def personas(
     """
     from training.icp.personas import figures_of, page, persona
 
-    made = made or study(crm, settings, weights, say)
-    told = []
-    for judged in made.found.claimed:
-        outcomes = told_profile(judged, made.seen, made.found)["outcomes"]
-        told.append({**persona(crm, made.seen, judged.rule), "outcomes": outcomes})
+    prepared = prepared or study(crm, settings, weights, say)
+    cards = []
+    for judged in prepared.findings.claimed:
+        outcomes = told_profile(judged, prepared.observed, prepared.findings)["outcomes"]
+        cards.append({**persona(crm, prepared.observed, judged.rule), "outcomes": outcomes})
     return {
-        "personas": told,
-        "rows": figures_of(told),
-        "weights": made.weights,
-        "notes": [*made.seen.notes, *notes_of(made.found)],
-        "html": page(told),
+        "personas": cards,
+        "rows": figures_of(cards),
+        "weights": prepared.weights,
+        "notes": [*prepared.observed.notes, *notes_of(prepared.findings)],
+        "html": page(cards),
     }
 
 
@@ -129,7 +129,7 @@ def targets(
     companies: Path | None = None,
     weights: Weights = None,
     limit: int | None = None,
-    made: Study | None = None,
+    prepared: Study | None = None,
     say: Say = silent,
 ) -> dict[str, Any]:
     """The targeting list: who is worth most for each hour of effort, as weighted, first.
@@ -138,7 +138,7 @@ def targets(
         crm: the CRM.
         settings: seed and threads.
         companies: a file of companies to rank in place of the CRM's leads, prospects and accounts.
-        weights, made: as in `profiles`.
+        weights, prepared: as in `profiles`.
         limit: at most so many rows.
         say: told each step.
 
@@ -151,14 +151,14 @@ def targets(
     Raises:
         RenewalError: as `profiles` does, or the file of companies can't be used.
     """
-    made = made or study(crm, settings, weights, say)
-    scorer, seen = made.fit, made.seen
-    may = from_file(companies, crm, scorer) if companies else from_crm(crm, seen.today, scorer.attributes)
+    prepared = prepared or study(crm, settings, weights, say)
+    scorer, observed = prepared.fit, prepared.observed
+    may = from_file(companies, crm, scorer) if companies else from_crm(crm, observed.today, scorer.attributes)
     say(f"ranking {len(may.who):,}")
     listed = listed_of(order_of(scorer, may.frame))
-    before = hindsight(seen, made.weights, seed=settings.seed)
+    before = hindsight(observed, prepared.weights, seed=settings.seed)
     reached = reach(crm, may.who["account_id"], listed)
-    bare = without_proxies(crm, made, may, listed, seed=settings.seed)
+    bare = without_proxies(crm, prepared, may, listed, seed=settings.seed)
     audit: dict[str, Any] = {"reach": reached, "without_proxies": bare}
     return {
         "rows": ranked(scorer, may, limit),
@@ -170,12 +170,12 @@ def targets(
         "later_deals": before.deals,
         **audit,
         "left_out": may.left_out,
-        "weights": made.weights,
+        "weights": prepared.weights,
         "notes": [
             *may.notes,
             *_reasoned_words(len(may.who), limit),
             *scorer.notes,
-            *seen.notes,
+            *observed.notes,
             *segment_notes(audit),
         ],
     }
@@ -186,9 +186,9 @@ def _reasoned_words(count: int, limit: int | None) -> list[str]:
     return [f"reasons are given for the first {MOST_REASONED:,}"] if shown > MOST_REASONED else []
 
 
-def segment_notes(told: Mapping[str, Any]) -> list[str]:
+def segment_notes(result: Mapping[str, Any]) -> list[str]:
     """The notes of a targeting list that name segments, or what stands for them."""
-    return [*_left_out_words(told["reach"]), *_bare_words(told["without_proxies"])]
+    return [*_left_out_words(result["reach"]), *_bare_words(result["without_proxies"])]
 
 
 def _left_out_words(reached: list[dict[str, Any]]) -> list[str]:

@@ -3,7 +3,7 @@
 Folds keep accounts together. Memberships of the rules found stand beside the attributes, so that a profile
 may be worth more than its conditions are one by one; the penalty decides how much.
 
-What the list would have brought: the score learnt on earlier deals, judged on later ones.
+What the list would have brought: the score learned on earlier deals, judged on later ones.
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ def learn(
         frame: (rows, attributes) the prospects.
         account: (rows,) their account codes.
         deals: decided deals with `row`, `won`, `amount`, `hours`, `discount`.
-        samples: the outcomes; of them `discount` and `renews by itself` are used.
+        samples: the outcomes; of them `discount` and `renews without contact` are used.
         rules: whose membership may count of its own.
         seed: of the folds.
     """
@@ -81,7 +81,7 @@ def learn(
 
 LINKS = {"win": "logit", "amount": "log", "discount": "share", "renewal": "share", "effort": "log"}
 CONSTANT = {
-    "win": "too few deals to tell odds of winning apart: all get the same",
+    "win": "too few deals to tell win probability apart: all get the same",
     "amount": "too few amounts: every deal counts alike",
     "discount": "discounts are not known: none is taken off",
     "renewal": "renewal without contact can't be told: only the first term counts",
@@ -95,16 +95,16 @@ def _lessons(
 ) -> tuple[dict[str, Lesson], list[str]]:
     lessons: dict[str, Lesson] = {}
     notes: list[str] = []
-    told = deals[["row", "won", "amount", "hours", "discount"]]
-    lessons["win"] = _lesson(account, told, told["won"])
-    amounts = told["amount"].where(told["amount"] > 0)
-    lost = told["won"] == 0
+    decided = deals[["row", "won", "amount", "hours", "discount"]]
+    lessons["win"] = _lesson(account, decided, decided["won"])
+    amounts = decided["amount"].where(decided["amount"] > 0)
+    lost = decided["won"] == 0
     if lost.any() and amounts[lost].notna().mean() < 0.5 * amounts[~lost].notna().mean():
         amounts = amounts.where(~lost)
         notes.append("amounts of lost deals are mostly empty: expected amounts come from won deals alone")
-    lessons["amount"] = _lesson(account, told, np.log(amounts))
-    lessons["effort"] = _lesson(account, told, np.log(told["hours"] + LEAST_HOURS))
-    for part, name in (("discount", "discount"), ("renewal", "renews by itself")):
+    lessons["amount"] = _lesson(account, decided, np.log(amounts))
+    lessons["effort"] = _lesson(account, decided, np.log(decided["hours"] + LEAST_HOURS))
+    for part, name in (("discount", "discount"), ("renewal", "renews without contact")):
         if name in samples:
             s = samples[name]
             lessons[part] = Lesson(s.row, s.account, s.value)
@@ -228,20 +228,20 @@ class Hindsight:
     deals: int = 0
 
 
-def hindsight(seen: Observed, weights: dict[str, float], *, seed: int = 0) -> Hindsight:
+def hindsight(observed: Observed, weights: dict[str, float], *, seed: int = 0) -> Hindsight:
     """Learn on the deals before the cut only, rank those after it, and see what became of them."""
-    periods = split(seen.samples, seed)
+    periods = split(observed.samples, seed)
     cut = periods.cuts.get("win")
     if cut is None:
         return Hindsight()
-    is_later = (seen.deals["created_at"] >= cut).to_numpy(bool)
-    early, late = seen.deals[~is_later], seen.deals[is_later]
+    is_later = (observed.deals["created_at"] >= cut).to_numpy(bool)
+    early, late = observed.deals[~is_later], observed.deals[is_later]
     if len(late) < LEAST_DEALS or late["won"].sum() < LEAST_WINS or early["won"].sum() < LEAST_WINS:
         return Hindsight(deals=len(late))
-    rules = [c.rule for c in search(seen.frame, seen.account, periods.earlier, weights)]
-    fit = learn(seen.frame, seen.account, early, periods.earlier, rules, seed=seed)
+    rules = [c.rule for c in search(observed.frame, observed.account, periods.earlier, weights)]
+    fit = learn(observed.frame, observed.account, early, periods.earlier, rules, seed=seed)
     fit = replace(fit, exponents=exponents_of(weights))
-    scored = fit.score(seen.frame.iloc[late["row"].to_numpy(np.int64)])
+    scored = fit.score(observed.frame.iloc[late["row"].to_numpy(np.int64)])
     return replace(caught(scored["priority"].to_numpy(), late), deals=len(late))
 
 

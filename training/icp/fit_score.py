@@ -1,6 +1,6 @@
 """The fit score: money won and renewed for each hour of effort, for any prospect, whatever is missing of it.
 
-    value = P(win) · amount · (1 − discount) · (1 + r + r²)      r: renews by itself; three terms in all
+    value = P(win) · amount · (1 − discount) · (1 + r + r²)      r: renews without contact; three terms in all
     fit   = value for each hour, as the share of the CRM's own accounts that it exceeds
 
 The user's weights tilt what is ordered by (`weighing.priority`); by default it is value for each hour.
@@ -97,9 +97,9 @@ class Fit:
         """What may be told of a prospect; all of it may be missing."""
         return self.encoding.columns
 
-    def read(self, told: pd.DataFrame) -> pd.DataFrame:
+    def read(self, prospects: pd.DataFrame) -> pd.DataFrame:
         """Prospects as told (text, numbers, whatever; money in units) as attributes; same index."""
-        return as_attributes(told, self.kinds, minor=False)
+        return as_attributes(prospects, self.kinds, minor=False)
 
     def score(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Each prospect's parts, expected value and effort, and fit; same index as `frame`.
@@ -112,21 +112,26 @@ class Fit:
 
     def _score(self, frame: pd.DataFrame) -> pd.DataFrame:
         D = self.design(frame)
-        told = {name: self.parts[name].predict(D) for name in PARTS}
-        told["effort"] = np.maximum(told["effort"], LEAST_HOURS)
-        value = told["win"] * told["amount"] * (1 - told["discount"]) * terms_renewed(told["renewal"])
-        worth = priority(told, self.exponents)
+        expected = {name: self.parts[name].predict(D) for name in PARTS}
+        expected["effort"] = np.maximum(expected["effort"], LEAST_HOURS)
+        value = (
+            expected["win"]
+            * expected["amount"]
+            * (1 - expected["discount"])
+            * terms_renewed(expected["renewal"])
+        )
+        worth = priority(expected, self.exponents)
         return pd.DataFrame(
             {
                 "fit": self.exceeded(worth),
                 "priority": worth,
-                "value_per_hour": value / told["effort"],
+                "value_per_hour": value / expected["effort"],
                 "expected_value": value,
-                "expected_effort_hours": told["effort"],
-                "win": told["win"],
-                "amount": told["amount"],
-                "discount": told["discount"],
-                "renewal": told["renewal"],
+                "expected_effort_hours": expected["effort"],
+                "win": expected["win"],
+                "amount": expected["amount"],
+                "discount": expected["discount"],
+                "renewal": expected["renewal"],
             },
             index=frame.index,
         )
@@ -154,13 +159,13 @@ class Fit:
         for name, slope in self._slopes(D).items():
             moved += slope[:, None] * (D @ self._owner(self.parts[name].coefficients))
         order = np.argsort(-np.abs(moved), axis=1, kind="stable")[:, :top]
-        told = {
+        shown = {
             name: frame[name].to_numpy(object) if name in frame else None for name in self.encoding.columns
         }
         best = first_rules(self.rules, frame)
         return [
             [
-                _reason(names[j], told.get(names[j]), i, float(moved[i, j]), best[i])
+                _reason(names[j], shown.get(names[j]), i, float(moved[i, j]), best[i])
                 for j in row
                 if abs(moved[i, j]) >= 0.01
             ]
@@ -205,23 +210,23 @@ class Fit:
         }
 
     @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> "Fit":
+    def from_dict(cls, data: dict[str, Any]) -> "Fit":
         """The reverse of `as_dict`."""
         return cls(
             encoding=Encoding(
-                tuple(told["encoding"]["columns"]),
-                {name: tuple(levels) for name, levels in told["encoding"]["levels"].items()},
+                tuple(data["encoding"]["columns"]),
+                {name: tuple(levels) for name, levels in data["encoding"]["levels"].items()},
             ),
-            logged=tuple(told["logged"]),
-            terms=tuple(Term(**term) for term in told["terms"]),
-            rules=_rules_read(told["rules"]),
-            profiles=_rules_read(told["profiles"]),
-            kinds={name: Kind(kind) for name, kind in told["kinds"].items()},
-            shares=tuple(told["shares"]),
-            parts={name: _part(part) for name, part in told["parts"].items()},
-            peers={name: np.array(values, dtype=float) for name, values in told["peers"].items()},
-            exponents=dict(told["exponents"]),
-            notes=tuple(told["notes"]),
+            logged=tuple(data["logged"]),
+            terms=tuple(Term(**term) for term in data["terms"]),
+            rules=_rules_read(data["rules"]),
+            profiles=_rules_read(data["profiles"]),
+            kinds={name: Kind(kind) for name, kind in data["kinds"].items()},
+            shares=tuple(data["shares"]),
+            parts={name: _part(part) for name, part in data["parts"].items()},
+            peers={name: np.array(values, dtype=float) for name, values in data["peers"].items()},
+            exponents=dict(data["exponents"]),
+            notes=tuple(data["notes"]),
         )
 
 
@@ -244,10 +249,10 @@ def as_logs(frame: pd.DataFrame, logged: Iterable[str]) -> pd.DataFrame:
 
 def first_rules(rules: Iterable[Rule], frame: pd.DataFrame) -> np.ndarray:
     """(n,) the first rule, in their order, that each row fulfils, in words; None where none."""
-    found = np.full(len(frame), None, dtype=object)
+    first = np.full(len(frame), None, dtype=object)
     for rule in reversed(list(rules)):
-        found[rule.covers(frame)] = rule.words
-    return found
+        first[rule.covers(frame)] = rule.words
+    return first
 
 
 def _reason(name: str, values: np.ndarray | None, row: int, moved: float, rule: str | None) -> dict[str, Any]:
@@ -258,10 +263,10 @@ def _reason(name: str, values: np.ndarray | None, row: int, moved: float, rule: 
         return {"feature": PROFILE, "words": words, "value": rule, "times": times}
     value = None if values is None else values[row]
     missing = value is None or value != value
-    told = "not known" if missing else figure(value, name) if isinstance(value, int | float) else str(value)
+    shown = "not known" if missing else figure(value, name) if isinstance(value, int | float) else str(value)
     return {
         "feature": name,
-        "words": f"{attribute_words(name)} {told} ({change})",
+        "words": f"{attribute_words(name)} {shown} ({change})",
         "value": None if missing else value,
         "times": times,
     }
@@ -271,18 +276,18 @@ def _rules_told(rules: Iterable[Rule]) -> list[list[dict[str, Any]]]:
     return [[condition.as_dict() for condition in rule.conditions] for rule in rules]
 
 
-def _rules_read(told: list[list[dict[str, Any]]]) -> tuple[Rule, ...]:
-    return tuple(Rule(tuple(Condition.from_dict(one) for one in rule)) for rule in told)
+def _rules_read(rules: list[list[dict[str, Any]]]) -> tuple[Rule, ...]:
+    return tuple(Rule(tuple(Condition.from_dict(one) for one in rule)) for rule in rules)
 
 
-def _part(told: dict[str, Any]) -> Part:
+def _part(data: dict[str, Any]) -> Part:
     calibration: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in told["calibration"].items()
+        key: tuple(value) if isinstance(value, list) else value for key, value in data["calibration"].items()
     }
     return Part(
-        told["link"],
-        told["intercept"],
-        np.array(told["coefficients"], dtype=float),
-        told["scale"],
+        data["link"],
+        data["intercept"],
+        np.array(data["coefficients"], dtype=float),
+        data["scale"],
         Calibration(**calibration),
     )

@@ -28,20 +28,20 @@ SECTIONS = ("who", "buys", "channels", "when", "support", "values")
 Figure = dict[str, Any]
 
 
-def persona(crm: Crm, seen: Observed, rule: Rule) -> dict[str, Any]:
+def persona(crm: Crm, observed: Observed, rule: Rule) -> dict[str, Any]:
     """What is known of a profile's accounts beside everybody's.
 
     Returns:
         `accounts`, `share`, and `who`, `buys`, `channels`, `when`, `support`, `values`: lists of figures
         (words, inside, everyone as text, n).
     """
-    inside = set(seen.account_id[rule.covers(seen.frame)])
-    everyone = set(seen.account_id)
+    inside = set(observed.account_id[rule.covers(observed.frame)])
+    everyone = set(observed.account_id)
     return {
         "rule": rule.words,
         "accounts": len(inside),
         "share": len(inside) / max(len(everyone), 1),
-        "who": _who(crm, seen, rule, inside),
+        "who": _who(crm, observed, rule, inside),
         "buys": _buys(crm, inside),
         "channels": _channels(crm, inside),
         "when": _when(crm, inside),
@@ -80,8 +80,8 @@ def _figure(words: str, inside: str, everyone: str, n: int) -> Figure:
 
 def _shares(values: pd.Series, is_in: np.ndarray, what: str) -> list[Figure]:
     """The commonest levels inside, with their share inside and among all."""
-    told = values.notna().to_numpy(bool)
-    inside, everyone = values[told & is_in], values[told]
+    present = values.notna().to_numpy(bool)
+    inside, everyone = values[present & is_in], values[present]
     if len(inside) < LEAST:
         return []
     shares, all_shares = inside.value_counts(normalize=True), everyone.value_counts(normalize=True)
@@ -92,29 +92,29 @@ def _shares(values: pd.Series, is_in: np.ndarray, what: str) -> list[Figure]:
 
 
 def _median(values: pd.Series, is_in: np.ndarray, words: str, digits: int = 0) -> list[Figure]:
-    known = values.notna().to_numpy(bool)
-    inside = values[known & is_in].to_numpy(float)
+    present = values.notna().to_numpy(bool)
+    inside = values[present & is_in].to_numpy(float)
     if len(inside) < LEAST:
         return []
-    middle, all_middle = np.median(inside), np.median(values[known].to_numpy(float))
+    middle, all_middle = np.median(inside), np.median(values[present].to_numpy(float))
     return [_figure(words, f"{middle:,.{digits}f}", f"{all_middle:,.{digits}f}", len(inside))]
 
 
 def _mean(values: pd.Series, is_in: np.ndarray, words: str, form: str) -> list[Figure]:
-    known = values.notna().to_numpy(bool)
-    inside = values[known & is_in].to_numpy(float)
+    present = values.notna().to_numpy(bool)
+    inside = values[present & is_in].to_numpy(float)
     if len(inside) < LEAST:
         return []
-    everyone = values[known].to_numpy(float).mean()
+    everyone = values[present].to_numpy(float).mean()
     return [_figure(words, format(inside.mean(), form), format(everyone, form), len(inside))]
 
 
-def _who(crm: Crm, seen: Observed, rule: Rule, inside: set[str]) -> list[Figure]:
-    first = ~pd.Series(seen.account_id).duplicated().to_numpy(bool)
-    covered = rule.covers(seen.frame)
+def _who(crm: Crm, observed: Observed, rule: Rule, inside: set[str]) -> list[Figure]:
+    first = ~pd.Series(observed.account_id).duplicated().to_numpy(bool)
+    covered = rule.covers(observed.frame)
     figures: list[Figure] = []
-    for name, kind in seen.kinds.items():
-        column, words = seen.frame[name], attribute_words(name)
+    for name, kind in observed.kinds.items():
+        column, words = observed.frame[name], attribute_words(name)
         if kind in NUMBERS:
             figures += _median(column[first], covered[first], f"{words}, the middle one")
         else:
@@ -165,9 +165,9 @@ def _channels(crm: Crm, inside: set[str]) -> list[Figure]:
     if rows is not None and "outcome" in rows:
         kinds, outcome = plain(rows["kind"]), plain(rows["outcome"])
         for words, kind in CONTACTS.items():
-            told = (kinds.isin(kind) & (outcome != "")).to_numpy(bool)
-            reached = (~outcome[told].isin(UNANSWERED_WORDS)).astype(float)
-            figures += _mean(reached, _is_in(rows[told], inside), f"{words} that reached them", ".0%")
+            has_outcome = (kinds.isin(kind) & (outcome != "")).to_numpy(bool)
+            reached = (~outcome[has_outcome].isin(UNANSWERED_WORDS)).astype(float)
+            figures += _mean(reached, _is_in(rows[has_outcome], inside), f"{words} that reached them", ".0%")
     return sorted(figures, key=lambda figure: -float(figure["inside"].rstrip("%")))
 
 
@@ -180,17 +180,17 @@ def _when(crm: Crm, inside: set[str]) -> list[Figure]:
             moments.append(rows.rename(columns={column: "at"}))
     rows = _frame(crm, "activities", "occurred_at", "direction")
     if rows is not None and "direction" in rows:
-        own = plain(rows["direction"]).isin(["inbound", "in", "incoming"]).to_numpy(bool)
-        moments.append(rows[own].rename(columns={"occurred_at": "at"}))
+        inbound = plain(rows["direction"]).isin(["inbound", "in", "incoming"]).to_numpy(bool)
+        moments.append(rows[inbound].rename(columns={"occurred_at": "at"}))
     if not moments:
         return []
-    told = pd.concat([part[["account_id", "at"]] for part in moments]).dropna().reset_index(drop=True)
-    hour = told["at"].dt.hour
-    part_of_day = pd.Series("night", index=told.index, dtype=object)
+    events = pd.concat([part[["account_id", "at"]] for part in moments]).dropna().reset_index(drop=True)
+    hour = events["at"].dt.hour
+    part_of_day = pd.Series("night", index=events.index, dtype=object)
     for begins, words in PARTS_OF_DAY:
         part_of_day[hour >= begins] = words
-    days = told["at"].dt.dayofweek.map(dict(enumerate(DAYS)))
-    is_in = _is_in(told, inside)
+    days = events["at"].dt.dayofweek.map(dict(enumerate(DAYS)))
+    is_in = _is_in(events, inside)
     return (
         _shares(part_of_day, is_in, "they answer in the")[:2] + _shares(days, is_in, "they answer on a")[:2]
     )

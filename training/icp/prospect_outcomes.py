@@ -26,14 +26,14 @@ from features.settings import Settings
 from features.snapshots import win_horizon_days
 from training.effects.contacts import plain
 
-DEFAULT_WEIGHTS = {"win": 0.4, "effort": 0.2, "discount": 0.1, "renews by itself": 0.3}
+DEFAULT_WEIGHTS = {"win": 0.4, "effort": 0.2, "discount": 0.1, "renews without contact": 0.3}
 """What counts how much by default: half for winning and what it costs, a third for staying uncalled."""
-SIGN = {"win": 1.0, "effort": -1.0, "discount": -1.0, "renews by itself": 1.0}
+SIGN = {"win": 1.0, "effort": -1.0, "discount": -1.0, "renews without contact": 1.0}
 UNITS = {
     "win": "share won",
     "effort": "hours a deal",
     "discount": "share of list",
-    "renews by itself": "share",
+    "renews without contact": "share",
 }
 
 
@@ -110,8 +110,8 @@ def split(samples: list[Sample], seed: int = 0) -> Periods:
 
 
 def _middle(at: np.ndarray) -> np.datetime64:
-    known = np.sort(at[~np.isnat(at)])
-    return known[len(known) // 2]
+    ordered = np.sort(at[~np.isnat(at)])
+    return ordered[len(ordered) // 2]
 
 
 def checked_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
@@ -120,16 +120,16 @@ def checked_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
     Raises:
         RenewalError: an unknown outcome, a negative weight, or none above 0.
     """
-    told = {**DEFAULT_WEIGHTS, **(weights or {})}
-    unknown = set(told) - set(DEFAULT_WEIGHTS)
-    if unknown or min(told.values()) < 0 or sum(told.values()) <= 0:
+    complete = {**DEFAULT_WEIGHTS, **(weights or {})}
+    unknown = set(complete) - set(DEFAULT_WEIGHTS)
+    if unknown or min(complete.values()) < 0 or sum(complete.values()) <= 0:
         raise RenewalError(
             expected=f"weights of {', '.join(DEFAULT_WEIGHTS)}, none below 0 and one above",
-            found=", ".join(f"{name}={value:g}" for name, value in told.items()),
+            found=", ".join(f"{name}={value:g}" for name, value in complete.items()),
             do="Change the weights.",
         )
-    total = sum(told.values())
-    return {name: value / total for name, value in told.items()}
+    total = sum(complete.values())
+    return {name: value / total for name, value in complete.items()}
 
 
 NEW_WORDS = frozenset(
@@ -258,8 +258,8 @@ def deal_hours(crm: Crm, deals: pd.DataFrame) -> tuple[np.ndarray, str]:
     weeks = HOURS_A_WEEK_OPEN * np.maximum(open_days, 0) / 7
     if not crm.has("activities"):
         return weeks, "effort counts days open only: there are no activities"
-    made = _contacts(crm)
-    hours = _by_deal(deals, made) if "opportunity_id" in made else _by_account(deals, made)
+    activities = _contacts(crm)
+    hours = _by_deal(deals, activities) if "opportunity_id" in activities else _by_account(deals, activities)
     around = ", ".join(f"{hours_each:g} h around each {what}" for what, hours_each in HOURS_AROUND.items())
     words = f"effort counts talk, {around} contact, and {HOURS_A_WEEK_OPEN:g} h for each week open"
     return hours + np.nan_to_num(weeks), words
@@ -268,29 +268,29 @@ def deal_hours(crm: Crm, deals: pd.DataFrame) -> tuple[np.ndarray, str]:
 def _contacts(crm: Crm) -> pd.DataFrame:
     """Every activity with its hours; `opportunity_id` only where activities are linked to deals."""
     wanted = ("account_id", "opportunity_id", "occurred_at", "kind", "duration_seconds")
-    made = crm.frame("activities", [c for c in wanted if crm.has("activities", c)])
-    kinds = plain(made["kind"])
+    activities = crm.frame("activities", [c for c in wanted if crm.has("activities", c)])
+    kinds = plain(activities["kind"])
     what = np.select([kinds.isin(CALL_WORDS), kinds.isin(MEETING_WORDS)], ["call", "meeting"], "other")
     default = pd.Series(what).map(TALK_HOURS).to_numpy(float)
-    told = np.full(len(made), np.nan)
-    if "duration_seconds" in made:
-        told = made["duration_seconds"].astype("Float64").to_numpy(float, na_value=np.nan) / 3600
-    talk = np.where(np.isfinite(told), told, default)
-    made["hours"] = talk + pd.Series(what).map(HOURS_AROUND).to_numpy(float)
-    if "opportunity_id" in made and not made["opportunity_id"].notna().any():
-        made = made.drop(columns="opportunity_id")
-    return made
+    duration = np.full(len(activities), np.nan)
+    if "duration_seconds" in activities:
+        duration = activities["duration_seconds"].astype("Float64").to_numpy(float, na_value=np.nan) / 3600
+    talk = np.where(np.isfinite(duration), duration, default)
+    activities["hours"] = talk + pd.Series(what).map(HOURS_AROUND).to_numpy(float)
+    if "opportunity_id" in activities and not activities["opportunity_id"].notna().any():
+        activities = activities.drop(columns="opportunity_id")
+    return activities
 
 
-def _by_deal(deals: pd.DataFrame, made: pd.DataFrame) -> np.ndarray:
-    spent = made.groupby("opportunity_id")["hours"].sum()
+def _by_deal(deals: pd.DataFrame, activities: pd.DataFrame) -> np.ndarray:
+    spent = activities.groupby("opportunity_id")["hours"].sum()
     return deals["opportunity_id"].map(spent).fillna(0.0).to_numpy(float)
 
 
-def _by_account(deals: pd.DataFrame, made: pd.DataFrame) -> np.ndarray:
+def _by_account(deals: pd.DataFrame, activities: pd.DataFrame) -> np.ndarray:
     """Activities of the account while the deal was open."""
     rows = deals.assign(deal=np.arange(len(deals)))[["deal", "account_id", "created_at", "closed_at"]]
-    met = rows.merge(made[["account_id", "occurred_at", "hours"]], on="account_id")
+    met = rows.merge(activities[["account_id", "occurred_at", "hours"]], on="account_id")
     during = (met["occurred_at"] >= met["created_at"]) & (met["occurred_at"] <= met["closed_at"])
     spent = met[during].groupby("deal")["hours"].sum()
     return spent.reindex(range(len(deals)), fill_value=0.0).to_numpy(float)
@@ -310,15 +310,18 @@ def alone(crm: Crm, settings: Settings, say: Say = silent) -> tuple[pd.DataFrame
         trial = timing_trial(crm, settings, say)
     except RenewalError as error:
         return None, f"{NOTE}: expected {error.expected}; found {error.found}"
-    found = estimate_strategies(trial.windows, trial.y, trial.cluster, seed=settings.seed, errors=False)
-    why = reasons(found)[-1]
+    strategies = estimate_strategies(trial.windows, trial.y, trial.cluster, seed=settings.seed, errors=False)
+    why = reasons(strategies)[-1]
     if why:
         return None, f"{NOTE}: {why}"
     rows = pd.DataFrame(
         {
             "account_id": trial.contracts["account_id"].to_numpy(object),
             "at": trial.contracts["end"].to_numpy(np.int64).astype("datetime64[us]"),
-            "value": found.contribution[:, -1],
+            "value": strategies.contribution[:, -1],
         }
     )
-    return rows, f"renewing without contact is estimated from {int(found.n[-1]):,} contracts nobody contacted"
+    return (
+        rows,
+        f"renewing without contact is estimated from {int(strategies.n[-1]):,} contracts nobody contacted",
+    )

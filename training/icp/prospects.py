@@ -60,7 +60,7 @@ class Known:
     kinds: dict[str, Kind]
 
 
-def known(crm: Crm) -> Known:
+def known_accounts(crm: Crm) -> Known:
     """What is known of each account, before the leakage guard has judged it.
 
     Raises:
@@ -114,8 +114,11 @@ def as_attributes(rows: pd.DataFrame, kinds: dict[str, Kind], *, minor: bool) ->
             number = pd.to_numeric(given, errors="coerce").astype("Float64").to_numpy(float, na_value=np.nan)
             out[name] = number / 100 if kind == Kind.MONEY and minor else number
         elif kind == Kind.FLAG:
-            told = given.astype("string").str.strip().str.lower()
-            yes, no = told.isin(["true", "1", "yes", "y", "t"]), told.isin(["false", "0", "no", "n", "f"])
+            answers = given.astype("string").str.strip().str.lower()
+            yes, no = (
+                answers.isin(["true", "1", "yes", "y", "t"]),
+                answers.isin(["false", "0", "no", "n", "f"]),
+            )
             words = np.full(len(rows), None, dtype=object)
             words[yes.to_numpy(bool)], words[no.to_numpy(bool)] = "yes", "no"
             out[name] = words
@@ -130,12 +133,12 @@ def _as_first_known(crm: Crm, today: pd.DataFrame, kinds: dict[str, Kind]) -> pd
     """Cells that history speaks of as they stood first."""
     if not crm.has("history", "table", "id", "column", "changed_at", "value"):
         return today
-    told = crm.sql(
+    changes = crm.sql(
         'SELECT id, "column" AS name, arg_min(value, changed_at) AS value FROM history '
         "WHERE \"table\" = 'accounts' GROUP BY 1, 2"
     ).to_pandas()
     frame = today.copy()
-    for name, part in told[told["name"].isin(list(kinds))].groupby("name"):
+    for name, part in changes[changes["name"].isin(list(kinds))].groupby("name"):
         first = as_attributes(
             pd.DataFrame({name: part["value"].to_numpy()}, index=part["id"]), {name: kinds[name]}, minor=False
         )[name]
@@ -154,9 +157,9 @@ def first_sources(crm: Crm) -> pd.Series:
         parts.append(leads.rename(columns={"source": LEAD_SOURCE}))
     if not parts:
         return pd.Series(dtype=object)
-    told = pd.concat(parts).dropna(subset=["account_id", LEAD_SOURCE])
-    told = told.sort_values("created_at", kind="stable").drop_duplicates("account_id")
-    return told.set_index("account_id")[LEAD_SOURCE].astype(object)
+    sources = pd.concat(parts).dropna(subset=["account_id", LEAD_SOURCE])
+    sources = sources.sort_values("created_at", kind="stable").drop_duplicates("account_id")
+    return sources.set_index("account_id")[LEAD_SOURCE].astype(object)
 
 
 LEAST_OUTCOMES = 60
@@ -203,7 +206,7 @@ def observe(crm: Crm, settings: Settings, say: Say = silent) -> Observed:
     Raises:
         RenewalError: accounts tell nothing of a prospect, or too few outcomes are decided.
     """
-    accounts = known(crm)
+    accounts = known_accounts(crm)
     deals, notes = decided_deals(crm)
     barred = accounts.left_out | judged(crm, accounts, deals)
     accounts = _without(accounts, set(barred))
@@ -241,12 +244,14 @@ class _Prospects:
 
     def rows(self, account_id: pd.Series, source: pd.Series | None) -> np.ndarray:
         """(n,) the row of each account and source; a missing source is the account's first."""
-        own = pd.Series(None, index=account_id.index, dtype=object)
+        first_source = pd.Series(None, index=account_id.index, dtype=object)
         if len(self.first):
-            own = account_id.map(self.first).astype(object)
-        told = own if source is None else source.astype(object).where(source.notna(), own)
-        told = told.where(told.notna(), None)
-        keys = zip(account_id.astype(object), told, strict=True)
+            first_source = account_id.map(self.first).astype(object)
+        resolved = (
+            first_source if source is None else source.astype(object).where(source.notna(), first_source)
+        )
+        resolved = resolved.where(resolved.notna(), None)
+        keys = zip(account_id.astype(object), resolved, strict=True)
         return np.array([self.keys.setdefault(key, len(self.keys)) for key in keys], dtype=np.int64)
 
     def frame(self) -> tuple[pd.DataFrame, np.ndarray]:
@@ -275,7 +280,7 @@ def _samples(
     if deals["discount"].notna().sum() < LEAST_OUTCOMES:
         parts["discount"] = contract_discounts(crm)
     if renewals is not None:
-        parts["renews by itself"] = renewals
+        parts["renews without contact"] = renewals
     samples, notes = [], []
     for name, part in parts.items():
         part = part[part["value"].notna() & part["account_id"].notna()]
@@ -297,12 +302,12 @@ def judged(crm: Crm, accounts: Known, deals: pd.DataFrame) -> dict[str, str]:
     barred = _guarded(accounts.today, won["account_id"], won["won"], won["created_at"], "win")
     if crm.has("contracts", "renewed"):
         moments = ["end_date"] * crm.has("contracts", "end_date")
-        kept = crm.frame("contracts", ["account_id", "renewed", *moments])
-        kept = kept.dropna(subset=["account_id", "renewed"])
-        ends = kept["end_date"] if moments else pd.Series(pd.NaT, index=kept.index)
-        renewed = kept["renewed"].astype(float)
-        found = _guarded(accounts.today, kept["account_id"], renewed, ends, "renewal")
-        barred |= {name: why for name, why in found.items() if name not in barred}
+        contracts = crm.frame("contracts", ["account_id", "renewed", *moments])
+        contracts = contracts.dropna(subset=["account_id", "renewed"])
+        ends = contracts["end_date"] if moments else pd.Series(pd.NaT, index=contracts.index)
+        renewed = contracts["renewed"].astype(float)
+        by_contracts = _guarded(accounts.today, contracts["account_id"], renewed, ends, "renewal")
+        barred |= {name: why for name, why in by_contracts.items() if name not in barred}
     return barred
 
 
@@ -327,8 +332,8 @@ def _guarded(
         }
     )
     dated = bool(snapshots["as_of"].notna().mean() > 0.5)
-    found = guard(dataset(X, y, snapshots, infos, kind, dated))
-    bare = {name.rpartition(".")[2]: why for name, why in found.barred.items()}
+    verdict = guard(dataset(X, y, snapshots, infos, kind, dated))
+    bare = {name.rpartition(".")[2]: why for name, why in verdict.barred.items()}
     return {name: why for name, why in bare.items() if name in today}
 
 

@@ -69,7 +69,7 @@ def reach(crm: Crm, account_id: pd.Series, listed: np.ndarray) -> list[dict[str,
             {
                 "attribute": attribute,
                 "value": value,
-                **{name: found.get((attribute, value)) for name, found in shares.items()},
+                **{name: by_segment.get((attribute, value)) for name, by_segment in shares.items()},
                 "ratio": check.get("ratio"),
                 "verdict": check.get("verdict", "unknown"),
                 "why": check.get("why", "no candidate of it is known"),
@@ -87,17 +87,19 @@ def _accounts_of(crm: Crm, table: str) -> pd.Series:
 def _shares(segments: pd.DataFrame, account_id: pd.Series) -> dict[tuple[str, str], float]:
     """Each value's share among the accounts of which the attribute is known; not told under 30 accounts."""
     rows = segment_rows(account_id.reset_index(drop=True), segments)
-    known = rows.groupby("attribute")["share"].transform("sum")
-    held = rows.assign(part=rows["share"] / known)[known >= MIN_SIZE]
+    covered = rows.groupby("attribute")["share"].transform("sum")
+    held = rows.assign(part=rows["share"] / covered)[covered >= MIN_SIZE]
     return _by_pair(held, "part")
 
 
 def _population(crm: Crm) -> dict[tuple[str, str], float]:
     if not crm.has("population", "attribute", "value", "people"):
         return {}
-    told = crm.frame("population", ["attribute", "value", "people"]).dropna()
-    people = told["people"].astype(float)
-    return _by_pair(told.assign(part=people / people.groupby(told["attribute"]).transform("sum")), "part")
+    population = crm.frame("population", ["attribute", "value", "people"]).dropna()
+    people = population["people"].astype(float)
+    return _by_pair(
+        population.assign(part=people / people.groupby(population["attribute"]).transform("sum")), "part"
+    )
 
 
 def _by_pair(rows: pd.DataFrame, column: str) -> dict[tuple[str, str], float]:
@@ -116,13 +118,15 @@ def proxies(crm: Crm, frame: pd.DataFrame, account_id: np.ndarray) -> dict[str, 
     """
     named = _segments_of(crm, frame, account_id)
     tests = max(len(named) * frame.shape[1], 1)
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for segment, (rows, values) in named.items():
         for attribute in frame.columns:
             tie, p = _tie(_binned(frame[attribute].iloc[rows]), values)
-            if tie >= LEAST_TIE and p < SURE / tests and attribute not in found:
-                found[attribute] = f"{attribute_words(attribute)} gives {segment} away (Cramér's V {tie:.2f})"
-    return found
+            if tie >= LEAST_TIE and p < SURE / tests and attribute not in reasons:
+                reasons[attribute] = (
+                    f"{attribute_words(attribute)} gives {segment} away (Cramér's V {tie:.2f})"
+                )
+    return reasons
 
 
 def _segments_of(
@@ -193,13 +197,13 @@ def _apart(condition: str, segment: str, inside: np.ndarray, values: np.ndarray,
 
 
 def without_proxies(
-    crm: Crm, made: Study, may: Candidates, listed: np.ndarray, *, seed: int = 0
+    crm: Crm, study: Study, may: Candidates, listed: np.ndarray, *, seed: int = 0
 ) -> dict[str, Any] | None:
     """The list made anew without proxies, beside the one made with them; None where there are none.
 
     Args:
         crm: the CRM.
-        made: the study with all attributes.
+        study: the study with all attributes.
         may: the candidates.
         listed: (n,) bool, whom the list with all attributes names.
         seed: of the bootstrap and folds.
@@ -208,15 +212,15 @@ def without_proxies(
         `taken_out` (attribute → why), `list_kept` (share of the list that stays), `conversions_caught`,
         `value_caught`, `band_ratio`, `win_ratio`, `reach`; None too where nothing would be left to choose by.
     """
-    found = proxies(crm, made.seen.frame, made.seen.account_id)
-    seen = made.seen.without(set(found))
-    if not found or seen.frame.shape[1] == 0:
+    proxy_reasons = proxies(crm, study.observed.frame, study.observed.account_id)
+    observed = study.observed.without(set(proxy_reasons))
+    if not proxy_reasons or observed.frame.shape[1] == 0:
         return None
-    bare = study_of(seen, made.weights, seed)
+    bare = study_of(observed, study.weights, seed)
     still = listed_of(order_of(bare.fit, may.frame))
-    before = hindsight(seen, made.weights, seed=seed)
+    before = hindsight(observed, study.weights, seed=seed)
     return {
-        "taken_out": found,
+        "taken_out": proxy_reasons,
         "list_kept": float((still & listed).sum() / max(listed.sum(), 1)),
         "conversions_caught": before.conversions_caught,
         "value_caught": before.value_caught,
@@ -232,23 +236,23 @@ MOST_PLACES = 12
 Z = 1.96
 
 
-def places(seen: Observed) -> list[dict[str, Any]]:
+def places(observed: Observed) -> list[dict[str, Any]]:
     """One entry a place attribute and outcome.
 
     Returns:
         Dicts of `attribute`, `outcome`, `unit`, `everyone` (mean of all) and `rows`: value, accounts, n,
         mean, low, high of the places with 30 accounts or more, by number of accounts, at most twelve.
     """
-    told = []
+    entries = []
     for attribute in PLACES:
-        if attribute not in seen.frame:
+        if attribute not in observed.frame:
             continue
-        place = seen.frame[attribute].astype(object)
-        for sample in seen.samples:
+        place = observed.frame[attribute].astype(object)
+        for sample in observed.samples:
             rows = _rows(place, sample)
             if len(rows) > 1:
                 everyone = float(sample.value.mean())
-                told.append(
+                entries.append(
                     {
                         "attribute": attribute_words(attribute),
                         "outcome": sample.name,
@@ -257,7 +261,7 @@ def places(seen: Observed) -> list[dict[str, Any]]:
                         "rows": rows,
                     }
                 )
-    return told
+    return entries
 
 
 def _rows(place: pd.Series, sample: Sample) -> list[dict[str, Any]]:

@@ -62,22 +62,22 @@ class Candidate:
     price: float
 
 
-def conditions_of(frame: pd.DataFrame, seen: np.ndarray) -> list[Condition]:
+def conditions_of(frame: pd.DataFrame, has_outcome: np.ndarray) -> list[Condition]:
     """Every condition worth asking: levels alone, in pairs and (of few) all but one; intervals between
     tenths.
 
     Args:
         frame: the prospects, one row each.
-        seen: (n,) bool, rows with an outcome in the earlier period.
+        has_outcome: (n,) bool, rows with an outcome in the earlier period.
     """
-    found: list[Condition] = []
+    conditions: list[Condition] = []
     for attribute in frame.columns:
-        column = frame.loc[seen, attribute]
+        column = frame.loc[has_outcome, attribute]
         if pd.api.types.is_numeric_dtype(column):
-            found += _intervals(attribute, column.to_numpy(float, na_value=np.nan))
+            conditions += _intervals(attribute, column.to_numpy(float, na_value=np.nan))
         else:
-            found += _level_sets(attribute, column)
-    return found
+            conditions += _level_sets(attribute, column)
+    return conditions
 
 
 def _level_sets(attribute: str, column: pd.Series) -> list[Condition]:
@@ -92,18 +92,20 @@ def _level_sets(attribute: str, column: pd.Series) -> list[Condition]:
 
 
 def _intervals(attribute: str, values: np.ndarray) -> list[Condition]:
-    known = np.sort(values[np.isfinite(values)])
-    if len(np.unique(known)) < 2:
+    ordered = np.sort(values[np.isfinite(values)])
+    if len(np.unique(ordered)) < 2:
         return []
-    cuts = sorted({_rounded(c) for c in np.quantile(known, QUANTILES)})
+    cuts = sorted({_rounded(c) for c in np.quantile(ordered, QUANTILES)})
     ends: list[float | None] = [None, *cuts, None]
-    found = []
+    conditions = []
     for a, b in combinations(range(len(ends)), 2):
         low, high = ends[a], ends[b]
-        inside = (known >= (-np.inf if low is None else low)) & (known <= (np.inf if high is None else high))
+        inside = (ordered >= (-np.inf if low is None else low)) & (
+            ordered <= (np.inf if high is None else high)
+        )
         if LEAST_WIDTH <= inside.mean() <= MOST_WIDTH:
-            found.append(Condition(attribute, low=low, high=high))
-    return found
+            conditions.append(Condition(attribute, low=low, high=high))
+    return conditions
 
 
 def _rounded(value: float) -> float:
@@ -128,12 +130,12 @@ class Utility:
             z = s.sign * _standardised(s.value)
             count[:, o] = np.bincount(s.row, minlength=len(account))
             total[:, o] = np.bincount(s.row, weights=z, minlength=len(account))
-        self.seen = count.sum(axis=1) > 0
-        self.everyone = len(np.unique(account[self.seen]))
-        held = np.bincount(account[self.seen], minlength=account.max(initial=0) + 1)
+        self.has_outcome = count.sum(axis=1) > 0
+        self.everyone = len(np.unique(account[self.has_outcome]))
+        held = np.bincount(account[self.has_outcome], minlength=account.max(initial=0) + 1)
         # Each row counts as its part of an account, so that one product counts accounts too.
         part = 1 / np.maximum(held[account], 1)
-        self.sums = np.column_stack([part, count, total])[self.seen]
+        self.sums = np.column_stack([part, count, total])[self.has_outcome]
         self.rows_of_all = np.maximum(count.sum(axis=0), 1)
 
     def of(self, inside: np.ndarray) -> Measured:
@@ -162,9 +164,9 @@ class _Quality:
     """pysubgroup's interface of a quality function; a selector's column name is the place of its
     condition."""
 
-    def __init__(self, utility: Utility, asked: list[Condition], masks: list[np.ndarray]) -> None:
-        self.utility, self.asked, self.masks = utility, asked, masks
-        self.prices = prices(asked)
+    def __init__(self, utility: Utility, conditions: list[Condition], masks: list[np.ndarray]) -> None:
+        self.utility, self.conditions, self.masks = utility, conditions, masks
+        self.prices = prices(conditions)
 
     def calculate_constant_statistics(self, data, target) -> None:
         """Nothing to prepare: the sums are kept in `utility`."""
@@ -174,11 +176,11 @@ class _Quality:
         if isinstance(subgroup, slice):
             return VOID
         at = [int(s.attribute_name) for s in subgroup.selectors]
-        if len({self.asked[i].attribute for i in at}) < len(at):
+        if len({self.conditions[i].attribute for i in at}) < len(at):
             return VOID
-        found = self.utility.of(np.logical_and.reduce([self.masks[i] for i in at]))
-        fits = LEAST_ACCOUNTS <= found.accounts <= MOST_SHARE * self.utility.everyone
-        return found if fits else VOID
+        measured = self.utility.of(np.logical_and.reduce([self.masks[i] for i in at]))
+        fits = LEAST_ACCOUNTS <= measured.accounts <= MOST_SHARE * self.utility.everyone
+        return measured if fits else VOID
 
     def evaluate(self, subgroup, target, data, statistics=None) -> float:
         """Log-likelihood gained, less the price of the words it takes to say it."""
@@ -193,10 +195,10 @@ def quality_of(score: float, error: float, price: float) -> float:
     return (score / error) ** 2 / 2 - PRICE * price if score > 0 else float("-inf")
 
 
-def prices(asked: Sequence[Condition]) -> list[float]:
+def prices(conditions: Sequence[Condition]) -> list[float]:
     """The description length of each condition in nats: which attribute, and which of the like sets of it."""
-    shapes = [(c.attribute, len(c.levels), c.low is None, c.high is None) for c in asked]
-    attributes = len({c.attribute for c in asked})
+    shapes = [(c.attribute, len(c.levels), c.low is None, c.high is None) for c in conditions]
+    attributes = len({c.attribute for c in conditions})
     return [float(np.log(attributes) + np.log(shapes.count(shape))) for shape in shapes]
 
 
@@ -214,28 +216,28 @@ def search(
     import pysubgroup as ps
 
     utility = Utility(thinned(samples), weights, account)
-    asked = conditions_of(frame, utility.seen)
-    if not asked or not len(utility.weight):
+    conditions = conditions_of(frame, utility.has_outcome)
+    if not conditions or not len(utility.weight):
         return []
-    part = frame[utility.seen]
-    masks = [condition.covers(part) for condition in asked]
-    names = [str(place) for place in range(len(asked))]
+    part = frame[utility.has_outcome]
+    masks = [condition.covers(part) for condition in conditions]
+    names = [str(place) for place in range(len(conditions))]
     task = ps.SubgroupDiscoveryTask(
         pd.DataFrame(columns=names),
         ps.FITarget(),
         [ps.EqualitySelector(name, True) for name in names],
-        _Quality(utility, asked, masks),
+        _Quality(utility, conditions, masks),
         result_set_size=BEAM,
         depth=DEPTH,
         min_quality=LEAST_QUALITY,
     )
-    price, found = prices(asked), []
+    price, candidates = prices(conditions), []
     for value, subgroup, measured in ps.BeamSearch(beam_width=BEAM).execute(task).results:
         at = [int(s.attribute_name) for s in subgroup.selectors]
         if at:
-            rule, words = rule_of([asked[i] for i in at]), sum(price[i] for i in at)
-            found.append(Candidate(rule, float(value), float(measured.score), words))
-    return apart(part, account[utility.seen], found)
+            rule, words = rule_of([conditions[i] for i in at]), sum(price[i] for i in at)
+            candidates.append(Candidate(rule, float(value), float(measured.score), words))
+    return apart(part, account[utility.has_outcome], candidates)
 
 
 def thinned(samples: Sequence[Sample]) -> list[Sample]:
@@ -247,18 +249,18 @@ def thinned(samples: Sequence[Sample]) -> list[Sample]:
     return [s.take(np.isin(s.account, chosen)) for s in samples]
 
 
-def apart(frame: pd.DataFrame, account: np.ndarray, found: list[Candidate]) -> list[Candidate]:
+def apart(frame: pd.DataFrame, account: np.ndarray, candidates: list[Candidate]) -> list[Candidate]:
     """The best candidates, without those that share half their accounts or more with a better one."""
-    kept: list[Candidate] = []
+    chosen: list[Candidate] = []
     members: list[np.ndarray] = []
-    for candidate in sorted(found, key=lambda c: (-c.quality, c.rule.words)):
+    for candidate in sorted(candidates, key=lambda c: (-c.quality, c.rule.words)):
         inside = np.unique(account[candidate.rule.covers(frame)])
         if all(jaccard(inside, other) < SAME_FROM for other in members):
-            kept.append(candidate)
+            chosen.append(candidate)
             members.append(inside)
-        if len(kept) == MOST_CARRIED:
+        if len(chosen) == MOST_CARRIED:
             break
-    return kept
+    return chosen
 
 
 def jaccard(a: np.ndarray, b: np.ndarray) -> float:
@@ -275,18 +277,18 @@ def distinct(utility: Utility, members: Sequence[np.ndarray], prices: Sequence[f
         members: by rule, best placed first: (seen rows,) bool, who fulfils it.
         prices: by rule, of its words in nats.
     """
-    kept: list[int] = []
+    chosen: list[int] = []
     for place, (inside, price) in enumerate(zip(members, prices, strict=True)):
-        if kept and quality_of(*_added(utility, members, kept, inside), price) <= LEAST_QUALITY:
+        if chosen and quality_of(*_added(utility, members, chosen, inside), price) <= LEAST_QUALITY:
             continue
-        kept.append(place)
-    return kept
+        chosen.append(place)
+    return chosen
 
 
 def _added(
-    utility: Utility, members: Sequence[np.ndarray], kept: Sequence[int], inside: np.ndarray
+    utility: Utility, members: Sequence[np.ndarray], chosen: Sequence[int], inside: np.ndarray
 ) -> tuple[float, float]:
-    return Beside(utility, [members[k] for k in kept]).of(inside)
+    return Beside(utility, [members[k] for k in chosen]).of(inside)
 
 
 class Beside:
@@ -297,14 +299,14 @@ class Beside:
         known: (seen rows,) bool each.
     """
 
-    def __init__(self, utility: Utility, known: Sequence[np.ndarray]) -> None:
+    def __init__(self, utility: Utility, chosen: Sequence[np.ndarray]) -> None:
         outcomes = len(utility.weight)
         self.weight = utility.weight
         self.count, total = utility.sums[:, 1 : outcomes + 1], utility.sums[:, outcomes + 1 :]
-        self.known = np.column_stack([np.ones(len(total)), *known]).astype(float)
-        self.bread = [np.linalg.pinv((self.known.T * n) @ self.known) for n in self.count.T]
-        of_known = [bread @ (self.known.T @ t) for bread, t in zip(self.bread, total.T, strict=True)]
-        self.left = total - self.count * (self.known @ np.column_stack(of_known))
+        self.basis = np.column_stack([np.ones(len(total)), *chosen]).astype(float)
+        self.bread = [np.linalg.pinv((self.basis.T * n) @ self.basis) for n in self.count.T]
+        of_basis = [bread @ (self.basis.T @ t) for bread, t in zip(self.bread, total.T, strict=True)]
+        self.left = total - self.count * (self.basis @ np.column_stack(of_basis))
 
     def of(self, inside: np.ndarray) -> tuple[float, float]:
         """Score and its standard error of the prospects `inside` (seen rows,) bool.
@@ -313,10 +315,10 @@ class Beside:
         foretell; with nothing known it is `Utility.of`.
         """
         n, total = self.count[inside].sum(axis=0), self.left[inside].sum(axis=0)
-        shared = (self.known[inside].T @ self.count[inside]).T
-        own = n - np.array([s @ bread @ s for s, bread in zip(shared, self.bread, strict=True)])
-        enough = np.minimum(n, own) >= LEAST_ROWS
+        shared = (self.basis[inside].T @ self.count[inside]).T
+        remaining = n - np.array([s @ bread @ s for s, bread in zip(shared, self.bread, strict=True)])
+        enough = np.minimum(n, remaining) >= LEAST_ROWS
         safe = np.where(enough, n, 1.0)
         score = np.where(enough, self.weight * total / safe, 0.0).sum()
-        spread = np.where(enough, self.weight**2 * own / safe**2, 0.0).sum()
+        spread = np.where(enough, self.weight**2 * remaining / safe**2, 0.0).sum()
         return float(score), float(np.sqrt(max(spread, 1e-12)))

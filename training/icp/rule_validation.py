@@ -94,7 +94,7 @@ class _Mean:
 class _Lift:
     """A lift as seen and given luck, with influences and standard errors."""
 
-    seen: float
+    observed: float
     given: float
     of_seen: np.ndarray
     of_given: np.ndarray
@@ -111,7 +111,9 @@ class _Lift:
         if not self.error > 0:
             return np.nan, np.nan
         margin, given = critical * self.error, critical * self.error_given
-        return min(self.seen - margin, self.given - given), max(self.seen + margin, self.given + given)
+        return min(self.observed - margin, self.given - given), max(
+            self.observed + margin, self.given + given
+        )
 
 
 def judge(
@@ -141,19 +143,21 @@ def judge(
     masks = [rule.covers(frame) for rule in rules]
     means = [{s.name: _mean(s, mask, codes, fared) for s in later} for mask in masks]
     members = [_members(mask, later) for mask in masks]
-    scores = [_score(found, later, scale, weights, len(codes)) for found in means]
+    scores = [_score(by_outcome, later, scale, weights, len(codes)) for by_outcome in means]
     ratios = [
-        {name: _ratio(m) for name, m in found.items() if m is not None and abs(m.everyone) > 1e-9}
-        for found in means
+        {name: _ratio(m) for name, m in by_outcome.items() if m is not None and abs(m.everyone) > 1e-9}
+        for by_outcome in means
     ]
     score_t = _critical([one for lift in scores for one in lift.ts()], seed)
-    ratio_t = _critical([one for found in ratios for lift in found.values() for one in lift.ts()], seed + 1)
+    ratio_t = _critical(
+        [one for by_outcome in ratios for lift in by_outcome.values() for one in lift.ts()], seed + 1
+    )
     judged = []
     for r, rule in enumerate(rules):
         outcomes = {s.name: _measure(means[r][s.name], ratios[r].get(s.name), ratio_t) for s in later}
         low, high = scores[r].limits(_student(score_t, members[r]))
         holds = members[r] >= LEAST_ACCOUNTS and bool(low > 0)
-        judged.append(Judged(rule, members[r], scores[r].seen, low, high, outcomes, holds))
+        judged.append(Judged(rule, members[r], scores[r].observed, low, high, outcomes, holds))
     return judged
 
 
@@ -167,10 +171,10 @@ def luck(earlier: Sequence[Sample], codes: np.ndarray) -> np.ndarray:
         if len(s) < LEAST_ROWS or not s.value.std() > 0:
             continue
         place = np.searchsorted(codes, s.account)
-        known = (place < len(codes)) & (codes[np.minimum(place, len(codes) - 1)] == s.account)
-        z = (s.value[known] - s.value.mean()) / s.value.std()
-        n = np.bincount(place[known], minlength=len(codes))
-        column = np.bincount(place[known], weights=z, minlength=len(codes)) / (n + RELIABLE_FROM)
+        matched = (place < len(codes)) & (codes[np.minimum(place, len(codes) - 1)] == s.account)
+        z = (s.value[matched] - s.value.mean()) / s.value.std()
+        n = np.bincount(place[matched], minlength=len(codes))
+        column = np.bincount(place[matched], weights=z, minlength=len(codes)) / (n + RELIABLE_FROM)
         if (n > 0).sum() >= LEAST_RETURNING and column.std() > 0:
             columns.append(column)
     return np.column_stack(columns) if columns else np.empty((len(codes), 0))
@@ -213,39 +217,39 @@ def _given_luck(value: np.ndarray, inside: np.ndarray, fared: np.ndarray) -> tup
 
 
 def _score(
-    found: dict[str, _Mean | None],
+    means: dict[str, _Mean | None],
     later: Sequence[Sample],
     scale: dict[str, float],
     weights: dict[str, float],
     codes: int,
 ) -> _Lift:
     """The score's lift: weighted differences from everybody in standard deviations."""
-    seen, given, least = 0.0, 0.0, 0.0
+    observed, given, least = 0.0, 0.0, 0.0
     of_seen, of_given = np.zeros(codes), np.zeros(codes)
     for s in later:
-        mean = found[s.name]
+        mean = means[s.name]
         if mean is None or not scale.get(s.name):
             continue
         factor = weights[s.name] * s.sign / scale[s.name]
-        seen += factor * (mean.inside - mean.everyone)
+        observed += factor * (mean.inside - mean.everyone)
         given += factor * (mean.given - mean.everyone)
         of_seen += factor * (mean.of_inside - mean.of_everyone)
         of_given += factor * (mean.of_given - mean.of_everyone)
         least += (factor * mean.least_error) ** 2
-    return _lift(seen, given, of_seen, of_given, float(np.sqrt(least)))
+    return _lift(observed, given, of_seen, of_given, float(np.sqrt(least)))
 
 
 def _ratio(mean: _Mean) -> _Lift:
     """An outcome's lift: inside / everyone."""
-    seen, given = mean.inside / mean.everyone, mean.given / mean.everyone
-    of_seen = (mean.of_inside - seen * mean.of_everyone) / mean.everyone
+    observed, given = mean.inside / mean.everyone, mean.given / mean.everyone
+    of_seen = (mean.of_inside - observed * mean.of_everyone) / mean.everyone
     of_given = (mean.of_given - given * mean.of_everyone) / mean.everyone
-    return _lift(seen, given, of_seen, of_given, mean.least_error / abs(mean.everyone))
+    return _lift(observed, given, of_seen, of_given, mean.least_error / abs(mean.everyone))
 
 
-def _lift(seen: float, given: float, of_seen: np.ndarray, of_given: np.ndarray, least: float) -> _Lift:
+def _lift(observed: float, given: float, of_seen: np.ndarray, of_given: np.ndarray, least: float) -> _Lift:
     errors = [max(_error(influence), least) for influence in (of_seen, of_given)]
-    return _Lift(seen, given, of_seen, of_given, *errors)
+    return _Lift(observed, given, of_seen, of_given, *errors)
 
 
 def _error(influence: np.ndarray) -> float:
@@ -274,4 +278,4 @@ def _measure(mean: _Mean | None, lift: _Lift | None, critical: float) -> Measure
     if mean is None or lift is None:
         return Measure(None, None, None, None, None, 0 if mean is None else mean.n)
     low, high = lift.limits(_student(critical, mean.n))
-    return Measure(mean.inside, mean.everyone, lift.seen, low, high, mean.n)
+    return Measure(mean.inside, mean.everyone, lift.observed, low, high, mean.n)

@@ -62,9 +62,9 @@ class Condition:
         return {"attribute": self.attribute, "low": self.low, "high": self.high, "words": self.words}
 
     @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> "Condition":
+    def from_dict(cls, data: dict[str, Any]) -> "Condition":
         """The reverse of `as_dict`."""
-        return cls(told["attribute"], tuple(told.get("values", ())), told.get("low"), told.get("high"))
+        return cls(data["attribute"], tuple(data.get("values", ())), data.get("low"), data.get("high"))
 
 
 @dataclass(frozen=True)

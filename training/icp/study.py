@@ -71,10 +71,10 @@ def discover(
     judged = judge(frame, rules, periods.later, scale, weights, seed, periods.earlier if periods.cuts else ())
     holding = sorted((j for j in judged if j.holds_up), key=lambda j: -j.low)
     utility = Utility(thinned(periods.earlier), weights, account)
-    members = [j.rule.covers(frame[utility.seen]) for j in holding]
+    members = [j.rule.covers(frame[utility.has_outcome]) for j in holding]
     price = {candidate.rule: candidate.price for candidate in candidates}
-    kept = distinct(utility, members, [price[j.rule] for j in holding])
-    return Found(candidates, judged, [holding[k] for k in kept], len(holding) - len(kept), periods)
+    claimed = distinct(utility, members, [price[j.rule] for j in holding])
+    return Found(candidates, judged, [holding[k] for k in claimed], len(holding) - len(claimed), periods)
 
 
 @dataclass(frozen=True)
@@ -82,47 +82,47 @@ class Study:
     """What a CRM teaches about its customers.
 
     Attributes:
-        seen: prospects and outcomes.
-        found: rules carried, judged and claimed.
+        observed: prospects and outcomes.
+        findings: rules carried, judged and claimed.
         fit: the score.
         weights: of the outcomes, summing to 1.
     """
 
-    seen: Observed
-    found: Found
+    observed: Observed
+    findings: Found
     fit: Fit
     weights: dict[str, float]
 
     @property
     def profiles(self) -> tuple[Rule, ...]:
         """The rules that hold up, best first."""
-        return tuple(judged.rule for judged in self.found.claimed)
+        return tuple(judged.rule for judged in self.findings.claimed)
 
 
 def study(
     crm: Crm, settings: Settings, weights: Mapping[str, float] | None = None, say: Say = silent
 ) -> Study:
     """Observe, discover and learn; raises as these do."""
-    told = checked_weights(weights)
-    return study_of(observe(crm, settings, say), told, settings.seed, say)
+    complete = checked_weights(weights)
+    return study_of(observe(crm, settings, say), complete, settings.seed, say)
 
 
-def study_of(seen: Observed, weights: dict[str, float], seed: int = 0, say: Say = silent) -> Study:
+def study_of(observed: Observed, weights: dict[str, float], seed: int = 0, say: Say = silent) -> Study:
     """Discover and learn from what was observed.
 
     Args:
-        seen: prospects and outcomes.
+        observed: prospects and outcomes.
         weights: by outcome, summing to 1.
         seed: of the bootstrap and the folds.
         say: told each step.
     """
-    found = discover(seen.frame, seen.account, seen.samples, weights, seed=seed, say=say)
-    rules = [candidate.rule for candidate in found.candidates]
+    findings = discover(observed.frame, observed.account, observed.samples, weights, seed=seed, say=say)
+    rules = [candidate.rule for candidate in findings.candidates]
     say("learning the fit score")
-    fit = learn(seen.frame, seen.account, seen.deals, seen.samples, rules, seed=seed)
-    holding = tuple(judged.rule for judged in found.claimed)
-    fit = replace(fit, profiles=holding, kinds=seen.kinds, exponents=exponents_of(weights))
-    return Study(seen, found, fit, weights)
+    fit = learn(observed.frame, observed.account, observed.deals, observed.samples, rules, seed=seed)
+    holding = tuple(judged.rule for judged in findings.claimed)
+    fit = replace(fit, profiles=holding, kinds=observed.kinds, exponents=exponents_of(weights))
+    return Study(observed, findings, fit, weights)
 
 
 LIFT_IS = (
@@ -131,16 +131,16 @@ LIFT_IS = (
 )
 
 
-def told_profile(judged: Judged, seen: Observed, found: Found) -> dict[str, Any]:
+def told_profile(judged: Judged, observed: Observed, findings: Found) -> dict[str, Any]:
     """One profile: its rule, how many fulfil it, and what was measured in the later period."""
-    spread = {s.name: float(s.value.std()) for s in found.periods.earlier if len(s)}
-    inside = np.unique(seen.account[judged.rule.covers(seen.frame)])
+    spread = {s.name: float(s.value.std()) for s in findings.periods.earlier if len(s)}
+    inside = np.unique(observed.account[judged.rule.covers(observed.frame)])
     return {
         "rule": judged.rule.words,
         "conditions": [condition.as_dict() for condition in judged.rule.conditions],
         "n": judged.accounts,
         "accounts": len(inside),
-        "share": len(inside) / max(len(np.unique(seen.account)), 1),
+        "share": len(inside) / max(len(np.unique(observed.account)), 1),
         "score": {"lift": judged.lift, "low": judged.low, "high": judged.high},
         "outcomes": {
             name: {**_outcome(name, measure), "spread": spread.get(name)}
@@ -161,10 +161,10 @@ def _outcome(name: str, measure: Measure) -> dict[str, Any]:
     }
 
 
-def flat_rows(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def flat_rows(profiles: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row a profile and outcome, for files."""
     rows = []
-    for place, profile in enumerate(told, start=1):
+    for place, profile in enumerate(profiles, start=1):
         head = {"place": place, "rule": profile["rule"], "accounts": profile["accounts"]}
         head |= {"share": profile["share"]}
         score = {"outcome": "score", "value": None, "everyone": None, **profile["score"], "n": profile["n"]}
@@ -173,30 +173,32 @@ def flat_rows(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def told_period(seen: Observed, found: Found) -> dict[str, Any]:
+def told_period(observed: Observed, findings: Found) -> dict[str, Any]:
     """From when to when outcomes were seen, and from when on each was measured."""
-    moments = np.concatenate([s.at for s in seen.samples])
+    moments = np.concatenate([s.at for s in observed.samples])
     moments = moments[~np.isnat(moments)]
     return {
         "from": str(moments.min())[:10] if len(moments) else None,
-        "measured_from": {name: f"{cut:%Y-%m-%d}" for name, cut in found.periods.cuts.items()},
+        "measured_from": {name: f"{cut:%Y-%m-%d}" for name, cut in findings.periods.cuts.items()},
         "to": str(moments.max())[:10] if len(moments) else None,
     }
 
 
-def notes_of(found: Found) -> list[str]:
+def notes_of(findings: Found) -> list[str]:
     """What a reader of the profiles has to know."""
     notes = []
-    if not found.periods.cuts:
+    if not findings.periods.cuts:
         notes.append(
             "data have no dates: rules were found on half of the accounts and measured on the other half"
         )
-    carried = len(found.candidates)
+    carried = len(findings.candidates)
     if not carried:
         notes.append("no rule stood out in the earlier period")
-    elif not found.claimed:
+    elif not findings.claimed:
         notes.append(f"none of {carried} rules that stood out earlier holds up on the later data")
-    if found.merged:
-        noun, verb, say = ("rule", "holds", "says") if found.merged == 1 else ("rules", "hold", "say")
-        notes.append(f"{found.merged} more {noun} {verb} up too but {say} nothing beyond the profiles told")
+    if findings.merged:
+        noun, verb, say = ("rule", "holds", "says") if findings.merged == 1 else ("rules", "hold", "say")
+        notes.append(
+            f"{findings.merged} more {noun} {verb} up too but {say} nothing beyond the profiles told"
+        )
     return notes

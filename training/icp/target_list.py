@@ -64,11 +64,11 @@ def from_crm(crm: Crm, today: pd.DataFrame, attributes: tuple[str, ...]) -> Cand
     who.insert(1, "name", who["account_id"].map(names).astype(object))
     frame = today.reindex(who["account_id"].to_numpy(object)).reset_index(drop=True)
     if LEAD_SOURCE in attributes:
-        own = pd.concat(
+        own_source = pd.concat(
             [leads["source"], pd.Series(None, index=accounts.index, dtype=object)], ignore_index=True
         )
         first = who["account_id"].map(first_sources(crm)).astype(object)
-        source = own.where(own.notna(), first).astype(object)
+        source = own_source.where(own_source.notna(), first).astype(object)
         frame[LEAD_SOURCE] = source.where(source.notna(), None)
     return _without_opted_out(Candidates(who, frame, [], []), opted_out(crm))
 
@@ -80,21 +80,21 @@ def from_file(path: Path, crm: Crm, fit: Fit) -> Candidates:
     Raises:
         RenewalError: no such file, not a table, or no column of it is an attribute.
     """
-    told = _table(path)
-    told.columns = [str(name).strip().lower().replace(" ", "_") for name in told.columns]
-    told = told.loc[:, ~told.columns.duplicated()]
-    shared = [name for name in fit.attributes if name in told]
+    table = _table(path)
+    table.columns = [str(name).strip().lower().replace(" ", "_") for name in table.columns]
+    table = table.loc[:, ~table.columns.duplicated()]
+    shared = [name for name in fit.attributes if name in table]
     if not shared:
         raise RenewalError(
             expected=f"columns {', '.join(fit.attributes)} (some of them) in {path}",
-            found=", ".join(told.columns[:12]),
+            found=", ".join(table.columns[:12]),
             do="Name the columns like the attributes of accounts.",
         )
-    ids = next((told[name] for name in IDS if name in told), pd.Series(np.arange(1, len(told) + 1)))
+    ids = next((table[name] for name in IDS if name in table), pd.Series(np.arange(1, len(table) + 1)))
     name = next(
-        (told[name] for name in NAMES if name in told), pd.Series(None, index=told.index, dtype=object)
+        (table[name] for name in NAMES if name in table), pd.Series(None, index=table.index, dtype=object)
     )
-    account_id = told["account_id"] if "account_id" in told else _by_domain(crm, told)
+    account_id = table["account_id"] if "account_id" in table else _by_domain(crm, table)
     who = pd.DataFrame(
         {
             "id": ids.astype(object).to_numpy(),
@@ -103,11 +103,11 @@ def from_file(path: Path, crm: Crm, fit: Fit) -> Candidates:
             "account_id": account_id.astype(object).to_numpy(),
         }
     )
-    missing = [attribute for attribute in fit.attributes if attribute not in told]
+    missing = [attribute for attribute in fit.attributes if attribute not in table]
     notes = [f"the file says nothing of {', '.join(missing)}: scored as not known"] if missing else []
-    frame = fit.read(told)
+    frame = fit.read(table)
     for attribute in shared:
-        lost = int((told[attribute].notna() & frame[attribute].isna()).sum())
+        lost = int((table[attribute].notna() & frame[attribute].isna()).sum())
         notes += (
             [f"{attribute_words(attribute)} of {lost:,} can't be read: taken as not known"] if lost else []
         )
@@ -123,23 +123,23 @@ def _table(path: Path) -> pd.DataFrame:
             do="Give a table with a line for each company.",
         )
     try:
-        told = getattr(pd, reader)(path)
+        table = getattr(pd, reader)(path)
     except (ValueError, UnicodeDecodeError, OSError) as error:
         raise RenewalError(
             expected=f"a table in {path}",
             found=str(error).splitlines()[0].removeprefix("Error tokenizing data. C error: "),
             do="Save it as CSV with a header.",
         ) from error
-    return told.reset_index(drop=True)
+    return table.reset_index(drop=True)
 
 
-def _by_domain(crm: Crm, told: pd.DataFrame) -> pd.Series:
-    nothing = pd.Series(None, index=told.index, dtype=object)
-    if "domain" not in told or not crm.has("accounts", "domain"):
+def _by_domain(crm: Crm, table: pd.DataFrame) -> pd.Series:
+    nothing = pd.Series(None, index=table.index, dtype=object)
+    if "domain" not in table or not crm.has("accounts", "domain"):
         return nothing
     rows = crm.frame("accounts", ["account_id", "domain"]).dropna().drop_duplicates("domain")
-    known = pd.Series(rows["account_id"].to_numpy(object), index=rows["domain"].str.lower())
-    return told["domain"].astype("string").str.strip().str.lower().map(known).astype(object)
+    account_by_domain = pd.Series(rows["account_id"].to_numpy(object), index=rows["domain"].str.lower())
+    return table["domain"].astype("string").str.strip().str.lower().map(account_by_domain).astype(object)
 
 
 def _open_leads(crm: Crm) -> pd.DataFrame:
@@ -171,13 +171,13 @@ def _names(crm: Crm, index: pd.Index) -> pd.Series:
 
 
 def _customers(crm: Crm) -> set[str]:
-    found: set[str] = set()
+    customers: set[str] = set()
     if crm.has("contracts"):
-        found |= set(crm.frame("contracts", ["account_id"])["account_id"].dropna())
+        customers |= set(crm.frame("contracts", ["account_id"])["account_id"].dropna())
     if crm.has("opportunities", "is_won"):
         rows = crm.frame("opportunities", ["account_id", "is_won"])
-        found |= set(rows.loc[rows["is_won"].fillna(False).to_numpy(bool), "account_id"].dropna())
-    return found
+        customers |= set(rows.loc[rows["is_won"].fillna(False).to_numpy(bool), "account_id"].dropna())
+    return customers
 
 
 def opted_out(crm: Crm) -> set[str]:
@@ -230,10 +230,10 @@ def told_rows(fit: Fit, who: pd.DataFrame, frame: pd.DataFrame) -> list[dict[str
     """Each prospect's fit, profile, reasons and expectations beside who it is."""
     scored = fit.score(frame)
     figures = [scored[name].tolist() for name in ("fit", *FIGURES)]
-    known = who[["id", "name", "kind"]].astype(object)
-    known = known.where(known.notna(), None)
+    identity = who[["id", "name", "kind"]].astype(object)
+    identity = identity.where(identity.notna(), None)
     profiles, reasons = first_rules(fit.profiles, frame), fit.reasons(frame.iloc[:MOST_REASONED])
     reasons += [[] for _ in range(len(frame) - len(reasons))]
-    columns = [known[name].tolist() for name in known] + [profiles.tolist(), reasons, *figures]
+    columns = [identity[name].tolist() for name in identity] + [profiles.tolist(), reasons, *figures]
     names = ("id", "name", "kind", "profile", "reasons", "fit", *FIGURES)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

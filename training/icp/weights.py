@@ -15,9 +15,9 @@ import pandas as pd
 from features.errors import RenewalError
 from training.icp.prospect_outcomes import DEFAULT_WEIGHTS, SIGN, checked_weights
 
-PARTS = {"win": "win", "effort": "effort", "discount": "discount", "renewal": "renews by itself"}
+PARTS = {"win": "win", "effort": "effort", "discount": "discount", "renewal": "renews without contact"}
 """Part of the fit score (and what a user writes) → the outcome it speaks of."""
-SPELLED = {**PARTS, "renews": "renews by itself", "renews by itself": "renews by itself"}
+SPELLED = {**PARTS, "renews": "renews without contact", "renews without contact": "renews without contact"}
 DEFAULT_WORDS = ",".join(f"{part}={DEFAULT_WEIGHTS[outcome]:g}" for part, outcome in PARTS.items())
 
 
@@ -29,20 +29,20 @@ def read_weights(text: str | None) -> dict[str, float] | None:
     """
     if text is None:
         return None
-    told: dict[str, float] = {}
+    parsed: dict[str, float] = {}
     for piece in text.split(","):
         name, _, value = (part.strip().lower() for part in piece.partition("="))
         outcome = SPELLED.get(name)
         number = _number(value)
-        if outcome is None or outcome in told or number is None:
+        if outcome is None or outcome in parsed or number is None:
             raise RenewalError(
                 expected=f"weights like {DEFAULT_WORDS} (any of them, each once, 0 or more)",
                 found=repr(piece.strip()),
                 do="Change the weights; what is not named keeps the default written here.",
             )
-        told[outcome] = number
-    checked_weights(told)
-    return told
+        parsed[outcome] = number
+    checked_weights(parsed)
+    return parsed
 
 
 def _number(text: str) -> float | None:
@@ -90,19 +90,19 @@ def reweighted(listed: dict[str, Any], fit: Any, weights: Mapping[str, float]) -
     order = np.argsort(-worth, kind="stable")
     share = other.exceeded(worth)
     first = sum(bool(row["listed"]) for row in listed["rows"])
-    told = [
+    reweighted_rows = [
         {**listed["rows"][at], "fit": float(share[at]), "listed": place < first}
         for place, at in enumerate(order)
     ]
-    return {**listed, "rows": told, "weights": dict(weights)}
+    return {**listed, "rows": reweighted_rows, "weights": dict(weights)}
 
 
-def reordered(told: list[dict[str, Any]], weights: Mapping[str, float]) -> list[dict[str, Any]]:
+def reordered(profiles: list[dict[str, Any]], weights: Mapping[str, float]) -> list[dict[str, Any]]:
     """Profiles by their score's lift under other weights, best first, each with that `score`.
 
     Its limits are not known for other weights than those the rules were judged with: they come out None.
     """
-    scored = [{**profile, "score": _score(profile["outcomes"], weights)} for profile in told]
+    scored = [{**profile, "score": _score(profile["outcomes"], weights)} for profile in profiles]
     return sorted(scored, key=lambda profile: -profile["score"]["lift"])
 
 

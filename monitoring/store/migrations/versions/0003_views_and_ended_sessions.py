@@ -14,26 +14,26 @@ REASONS = ", ".join(
 HELD_OUT = "held out: one of the customers left unscored, so that the model can be judged on them later"
 
 
-def seen(*names: str) -> str:
+def masked(*names: str) -> str:
     """Columns that a held-out customer shows empty."""
     return ", ".join(f"CASE WHEN held_out THEN NULL ELSE {name} END AS {name}" for name in names)
 
 
-SCORE = f"as_of, {seen('probability', 'low', 'high', 'band')}, amount"
+SCORE = f"as_of, {masked('probability', 'low', 'high', 'band')}, amount"
 LAST = (
     f"{REASONS}, model_version, {{alias}} AS alias, "
     f"CASE WHEN held_out THEN '{HELD_OUT}' ELSE problem END AS problem, "
-    f"{seen('previous_probability')}, previous_as_of, scored_at"
+    f"{masked('previous_probability')}, previous_as_of, scored_at"
 )
 WHO = "account_id, {account_name} AS account_name, owner_id, {owner_name} AS owner_name, region"
 VIEWS = {
     "v_renewals": (
         f"SELECT subject_id AS contract_id, {WHO}, {{product}} AS product, end_date, {SCORE}, "
-        f"{seen('at_risk')}, {LAST} FROM scores WHERE kind = 'renewal' AND gone_at IS NULL"
+        f"{masked('at_risk')}, {LAST} FROM scores WHERE kind = 'renewal' AND gone_at IS NULL"
     ),
     "v_pipeline": (
         f"SELECT subject_id AS opportunity_id, {WHO}, {{deal_kind}} AS deal_kind, "
-        f"{{created_at}} AS created_at, {SCORE}, {seen('expected')}, {{forecast}} AS forecast, {LAST} "
+        f"{{created_at}} AS created_at, {SCORE}, {masked('expected')}, {{forecast}} AS forecast, {LAST} "
         "FROM scores WHERE kind = 'win' AND gone_at IS NULL"
     ),
     "v_predictions": (
@@ -68,11 +68,13 @@ def _members() -> dict[str, str]:
     """How this database takes members out of the columns `details` and `reasons`."""
     if op.get_bind().dialect.name == "sqlite":
         names = ("account_name", "owner_name", "product", "deal_kind", "alias", "forecast")
-        found = {name: f"json_extract(details, '$.{name}')" for name in names}
-        found["created_at"] = "replace(json_extract(details, '$.created_at'), 'T', ' ')"
-        return found | {f"reason_{at}": f"json_extract(reasons, '$[{at - 1}].words')" for at in (1, 2, 3)}
-    found = {name: f"details ->> '{name}'" for name in ("account_name", "owner_name", "product", "deal_kind")}
-    found["alias"] = "details ->> 'alias'"
-    found["forecast"] = "CAST(details ->> 'forecast' AS double precision)"
-    found["created_at"] = "CAST(details ->> 'created_at' AS timestamp)"
-    return found | {f"reason_{at}": f"reasons -> {at - 1} ->> 'words'" for at in (1, 2, 3)}
+        members = {name: f"json_extract(details, '$.{name}')" for name in names}
+        members["created_at"] = "replace(json_extract(details, '$.created_at'), 'T', ' ')"
+        return members | {f"reason_{at}": f"json_extract(reasons, '$[{at - 1}].words')" for at in (1, 2, 3)}
+    members = {
+        name: f"details ->> '{name}'" for name in ("account_name", "owner_name", "product", "deal_kind")
+    }
+    members["alias"] = "details ->> 'alias'"
+    members["forecast"] = "CAST(details ->> 'forecast' AS double precision)"
+    members["created_at"] = "CAST(details ->> 'created_at' AS timestamp)"
+    return members | {f"reason_{at}": f"reasons -> {at - 1} ->> 'words'" for at in (1, 2, 3)}
