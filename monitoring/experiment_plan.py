@@ -11,9 +11,10 @@ from features.crm.crm import Crm
 from features.errors import RenewalError
 from features.progress import Say
 from features.settings import Settings
+from monitoring.playbooks import playbooks_of
 from training.effects.always_valid import inflation
 from training.effects.deal_questions import decided_deals
-from training.effects.enrolment import SCORES, TIMING, Question
+from training.effects.enrolment import PLAYBOOK, SCORES, TIMING, Question
 from training.effects.experiment import contracts_each, designed
 from training.effects.timing_trial import matured_contracts
 
@@ -72,6 +73,8 @@ def facts_of(crm: Crm, settings: Settings, plan: Plan, by: str, say: Say) -> dic
     design = _design(crm, settings, plan, say)
     question = Question(plan.question, design["choice"])
     cluster = plan.cluster or ("parent" if crm.has("accounts", "parent_account_id") else "account")
+    if question.name == PLAYBOOK:
+        _check_playbook(settings, plan.choice)
     if question.name == SCORES:
         if not settings.holdout_share:
             raise RenewalError(
@@ -100,6 +103,15 @@ def facts_of(crm: Crm, settings: Settings, plan: Plan, by: str, say: Say) -> dic
         "as_of": crm.until.to_pydatetime(),
         "started_by": by,
     }
+
+
+def _check_playbook(settings: Settings, name: str | None) -> None:
+    """Raise where there is no playbook of that name."""
+    names = [book.name for book in playbooks_of(settings)]
+    if name not in names:
+        raise RenewalError(
+            expected=f"--advice to name a playbook: {', '.join(names)}", found=repr(name), do="Choose one."
+        )
 
 
 def _seed(given: int | None) -> int:

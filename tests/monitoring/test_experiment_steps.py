@@ -235,6 +235,7 @@ def test_the_hold_out_of_scores_is_an_experiment(store, tmp_path):
     [
         ({"question": "luck"}, "an experiment about"),
         ({"question": "calls", "choice": "61-90"}, "--advice"),
+        ({"question": "playbook", "choice": "luck"}, "--advice"),
         ({"question": "timing", "choice": "61-90", "gap": 0.9}, "--gap"),
         ({"question": "timing", "choice": "61-90", "share": 1.0}, "--share"),
         ({"question": "timing", "choice": "61-90", "stratify": ["zodiac"], "gap": 0.3}, "--stratify"),

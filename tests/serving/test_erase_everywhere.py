@@ -7,7 +7,9 @@ from sqlalchemy import String, Text, select
 
 from features.settings import Settings
 from monitoring.alerts import survey_alerts
+from monitoring.closing_the_loop import begin_tasks
 from monitoring.store import erase_from_store, open_store
+from monitoring.store.database import now, writing
 from monitoring.store.predictions import unpacked
 from monitoring.store.tables import feature_batches, metadata
 from serving.erase_everywhere import erase
@@ -62,9 +64,30 @@ def leave_traces(home, store, one, client):  # noqa: F811
 
     decided = {"contract_id": contract, "outcome": "1", "decided_at": "2026-01-02"}
     store.outcomes.record(pd.DataFrame([decided]))
+    begin_tasks(store, Settings(home=home))
+    in_an_experiment(store, account, contract)
+    asked_a_question(store, account)
     for name in ("reports/monitor.html", "effects/plan.json", "worked-out/icp-x.json"):
         (home / name).parent.mkdir(exist_ok=True)
         (home / name).write_text(f"<p>{account} {contract}</p>")
+
+
+def in_an_experiment(store, account, contract):
+    facts = {
+        "experiment_id": "try", "question": "calls", "choice": "3-4", "cluster": "account", "strata": [],
+        "share": 0.5, "seed": 1, "gap": 0.1, "level": 0.05, "power": 0.8, "followed": 0.8, "needed": 9,
+        "as_of": now(), "started_by": "me",
+    }  # fmt: skip
+    drawn = {"account_id": account, "cluster": "c", "stratum": "all", "arm": "usual"}
+    joined = {"subject_id": contract, "account_id": account, "joined_at": now(), "matures_at": now()}
+    store.open_experiment(facts, [drawn], [joined])
+
+
+def asked_a_question(store, account):
+    request = {"request_id": "r", "account_id": account, "contact_id": None, "email": None, "kind": "nps"}
+    with writing(store.engine) as connection:
+        request |= {"touchpoint": "case", "trigger": "case closed"}
+        store.ask(connection, request, contact_days=1, account_days=1, account_most=1)
 
 
 def test_nothing_says_the_name_afterwards_and_a_running_service_has_let_go_of_it(home):  # noqa: F811
