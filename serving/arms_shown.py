@@ -90,7 +90,9 @@ def effects_shown(
         if arm is None or not is_usual(arm):
             shown[change] = dict(effect)
             continue
-        empty = {name: [] if isinstance(value, list) else None for name, value in effect.items()}
+        empty: dict[str, Any] = {
+            name: [] if isinstance(value, list) else None for name, value in effect.items()
+        }
         shown[change] = {**empty, "bucket": effect.get("bucket"), "why": withheld(arm)}
     return shown
 

@@ -24,6 +24,8 @@ STRIDE = 10
 PATIENCE = 3
 """Readings without a lower loss after which no more trees are grown."""
 ABREAST = 2
+TINY = 1e-12
+"""A fold whose judged rows all weigh nothing says nothing."""
 BEHIND = 1.0
 """Standard errors by which a trial may trail the best one."""
 
@@ -93,7 +95,8 @@ class Race:
         length = min(map(len, curves))
         weights = [self.rows.weight[fold.test] for fold in self.folds]
         means = [
-            curve[:length] @ weight / weight.sum() for curve, weight in zip(curves, weights, strict=False)
+            curve[:length] @ weight / max(weight.sum(), TINY)
+            for curve, weight in zip(curves, weights, strict=False)
         ]
         mean = np.mean(means, axis=0)
         at = int(mean.argmin())
@@ -104,7 +107,9 @@ class Race:
             return False
         means, variances = [], []
         for fold, losses, best in zip(self.folds, run.by_fold, self.best.by_fold, strict=False):
-            behind = (losses - best) * self.rows.weight[fold.test] / self.rows.weight[fold.test].sum()
+            behind = (
+                (losses - best) * self.rows.weight[fold.test] / max(self.rows.weight[fold.test].sum(), TINY)
+            )
             means.append(behind.sum())
             by_contract = np.bincount(self.rows.subjects[fold.test], behind - behind.mean())
             variances.append((by_contract**2).sum())

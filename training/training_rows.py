@@ -66,7 +66,11 @@ class Rows:
         every = np.arange(self.E.shape[1])
         if choice == SCREENED:
             return self._screened(at)
-        return every if choice in (EVERYTHING, WEIGHTED) else np.setdiff1d(every, self.columns_of[choice])
+        return (
+            every
+            if choice in (EVERYTHING, WEIGHTED)
+            else np.setdiff1d(every, self.columns_of.get(choice, every[:0]))
+        )
 
     def offered(self, choice: str, at: np.ndarray) -> np.ndarray | None:
         """How often a tree is offered each column, as weights; None for all alike."""

@@ -45,8 +45,13 @@ def asked_by(running: Running, token: str) -> dict[str, Any]:
     request_id = request_of(token, running.settings)
     row = running.store.surveys.request(request_id) if request_id else None
     if row is None:
-        raise ProblemError(401, "This link is not valid (any more).", headers={"WWW-Authenticate": "Survey"})
+        raise gone()
     return dict(row)
+
+
+def gone() -> ProblemError:
+    """A link that was never ours, or whose request has been erased."""
+    return ProblemError(401, "This link is not valid (any more).", headers={"WWW-Authenticate": "Survey"})
 
 
 def taken(running: Running, token: str, score: float) -> dict[str, Any]:
@@ -63,6 +68,8 @@ def taken(running: Running, token: str, score: float) -> dict[str, Any]:
     if not low <= score <= high:
         raise ProblemError(422, f"A score from {low} to {high} is expected.")
     first_answer = running.store.surveys.answer(survey_request["request_id"], score)
+    if first_answer is None:
+        raise gone()
     row = {
         "response_id": f"asked-{first_answer['request_id']}",
         "account_id": first_answer["account_id"],

@@ -225,7 +225,7 @@ class Arrivals:
         Raises:
             RenewalError: no CRM was ingested.
         """
-        return self._people_now().unwelcome(account_id, principal) is None
+        return self._people_now().unwelcome({"account_id": account_id}, principal) is None
 
     @contextmanager
     def standing(

@@ -87,7 +87,7 @@ def asked_a_question(store, account):
     request = {"request_id": "r", "account_id": account, "contact_id": None, "email": None, "kind": "nps"}
     with writing(store.engine) as connection:
         request |= {"touchpoint": "case", "trigger": "case closed"}
-        store.ask(connection, request, contact_days=1, account_days=1, account_most=1)
+        store.surveys.ask(connection, request, contact_days=1, account_days=1, account_most=1)
 
 
 def test_nothing_says_the_name_afterwards_and_a_running_service_has_let_go_of_it(home):  # noqa: F811
