@@ -208,7 +208,7 @@ def _drift(
         return None, [], _unknown_drift(why)
     columns = [name for name in look.loaded.model.features if name in reference]
     encoding = look.loaded.model.encoding
-    reference_levels = {name: set(encoding.known(name)) for name in columns if encoding.is_category(name)}
+    reference_levels = {name: set(encoding.levels_of(name)) for name in columns if encoding.is_category(name)}
     weights = importance(look.loaded, compared.reference)
     tested = shifts(compared, columns, importance=weights, reference_levels=reference_levels)
     scores = shifts(compared, [SCORE], alpha=ALPHA_SCORES)

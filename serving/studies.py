@@ -137,8 +137,8 @@ def effects_worked_out(
         ("discount", discount_by, ("accounts",)),
     ):
         offered = [by for by in ATTRIBUTES if any(crm.has(place, by) for place in places)]
-        found = (findings or {}).get(name, ())
-        result[name] = _or_why(_by_attribute, estimate, crm, settings, offered, found, say)
+        learnings = (findings or {}).get(name, ())
+        result[name] = _or_why(_by_attribute, estimate, crm, settings, offered, learnings, say)
     result["plan"] = _or_why(_plan, crm, result["timing"], settings)
     result["experiment"] = _or_why(_experiment, crm, result["timing"])
     return result
@@ -160,10 +160,10 @@ def _by_attribute(
     findings: Sequence[Finding],
     say: Say,
 ) -> dict[str, Any]:
-    found = estimate(crm, settings, (None, *offered), say)
+    answer_by_attribute = estimate(crm, settings, (None, *offered), say)
     return {
         by or ALL: learned(answer, findings, settings.seed) if findings else answer
-        for by, answer in found.items()
+        for by, answer in answer_by_attribute.items()
     }
 
 

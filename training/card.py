@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,16 @@ from features.settings import Settings
 from training import card_charts as charts
 from training import card_figures
 from training.base_rate import MONTH_DAYS
-from training.dataset import OUTCOMES, UNITS
+from training.dataset import OUTCOMES, UNITS, Dataset
 from training.fairness.parity import declared, segments_of, threshold
+from training.gates import Gate
+from training.leakage import Guard
 from training.metrics import to_probability
+from training.same_customers import SameCustomers
+from training.select import Selection
 
 if TYPE_CHECKING:
     from features.crm.crm import Crm
-    from training.train import Trained
 
 HTML, JSON = "card.html", "card.json"
 MONEY = frozenset({"amount", "annual_value"})
@@ -33,7 +36,23 @@ LIMITS = (
 )
 
 
-def card(trained: "Trained", result: Mapping[str, Any], crm: "Crm", settings: Settings) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Trained:
+    """Everything a training found out, for the card."""
+
+    kind: str
+    ds: Dataset
+    guard: Guard
+    selection: Selection
+    parity: list[dict[str, Any]]
+    gates: dict[str, Gate]
+    proxies: list[dict[str, Any]] = field(default_factory=list)
+    mitigation: dict[str, Any] | None = None
+    given_away: list[dict[str, Any]] = field(default_factory=list)
+    same_customers: SameCustomers = field(default_factory=SameCustomers)
+
+
+def card(trained: Trained, result: Mapping[str, Any], crm: "Crm", settings: Settings) -> dict[str, Any]:
     """The card's content, JSON values only: what `result` holds, and all that is drawn and listed.
 
     Args:
@@ -72,7 +91,7 @@ def card(trained: "Trained", result: Mapping[str, Any], crm: "Crm", settings: Se
     }
 
 
-def _losses(trained: "Trained", crm: "Crm", settings: Settings) -> dict[str, Any]:
+def _losses(trained: Trained, crm: "Crm", settings: Settings) -> dict[str, Any]:
     """Drivers of the test rows' losses, one row a contract or deal, with what was stated."""
     from training.loss_drivers import drivers_by_group, groups_of, stated_reasons
 

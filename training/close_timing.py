@@ -17,13 +17,10 @@ age only.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
-
-if TYPE_CHECKING:
-    from training.dataset import Dataset
 
 LEAST_SHARE = 0.2
 """Looks of which fewer than one in five would be known by now, won or lost, are too young to tell."""
@@ -31,6 +28,19 @@ LEAST_EVENTS = 30
 OPEN, WON, LOST = 0, 1, 2
 MEDIAN, LOW, HIGH = 0.5, 0.05, 0.95
 MICROS_A_DAY = 86_400e6
+
+
+class Deals(Protocol):
+    """What is read of a dataset of deals: outcomes (n,), snapshots (n rows), looks still open."""
+
+    @property
+    def y(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def snapshots(self) -> pd.DataFrame: ...  # noqa: D102
+    @property
+    def horizon_days(self) -> int: ...  # noqa: D102
+    @property
+    def open_looks(self) -> pd.DataFrame | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,7 @@ class CloseTiming:
         return values[self._place(age), day]
 
 
-def learn_timing(ds: "Dataset", until: np.datetime64) -> CloseTiming:
+def learn_timing(ds: Deals, until: np.datetime64) -> CloseTiming:
     """The distributions as the looks of a dataset show them at `until`; ages with few outcomes are pooled."""
     looks = _looks(ds, until)
     pooled = _curves(looks, ds.horizon_days)
@@ -89,7 +99,7 @@ def learn_timing(ds: "Dataset", until: np.datetime64) -> CloseTiming:
     return CloseTiming(tuple(ages.tolist()), tuple(won), tuple(lost))
 
 
-def known_weights(ds: "Dataset", until: np.datetime64) -> np.ndarray:
+def known_weights(ds: Deals, until: np.datetime64) -> np.ndarray:
     """(n,) what each row's label stands for at `until`: 1 once the horizon is over; 0 where too young."""
     timing = learn_timing(ds, until)
     age = ds.snapshots["lead_days"].to_numpy(float)
@@ -103,7 +113,7 @@ def _days(since: np.ndarray, until: np.ndarray | np.datetime64) -> np.ndarray:
     return (until - since).astype("timedelta64[us]").astype(float) / MICROS_A_DAY
 
 
-def _looks(ds: "Dataset", until: np.datetime64) -> pd.DataFrame:
+def _looks(ds: Deals, until: np.datetime64) -> pd.DataFrame:
     """Every look before `until`: `age`, `days` to its end or to `until`, and how it ended by then."""
     as_of = ds.snapshots["as_of"].to_numpy("datetime64[us]")
     known_at = ds.snapshots["known_at"].to_numpy("datetime64[us]")

@@ -173,8 +173,8 @@ def dataset(
     X, snapshots = X.reset_index(drop=True), snapshots.reset_index(drop=True)
     groups = _codes(snapshots["account_id"]) if dated else equal_rows(X)
     weights = row_weights(snapshots["subject_id"])
-    made = Dataset(X, np.asarray(y, dtype=float), snapshots, infos, kind, dated, groups, weights)
-    return made.with_repeats()
+    aligned = Dataset(X, np.asarray(y, dtype=float), snapshots, infos, kind, dated, groups, weights)
+    return aligned.with_repeats()
 
 
 def build(crm: "Crm", kind: str, settings: Settings, say: Say = silent) -> Dataset:
@@ -195,14 +195,14 @@ def build(crm: "Crm", kind: str, settings: Settings, say: Say = silent) -> Datas
     say(f"{len(matured):,} of {len(snapshots):,} snapshots have a known outcome")
     _require_both(matured, kind, settings.min_positives)
     features = feature_rows(crm, matured, kind, settings)
-    made = dataset(
+    settled = dataset(
         features.frame, matured["label"].to_numpy(float), matured, dict(features.infos), kind, dated
     )
     if kind != "win" or not dated:
-        return made
+        return settled
     still = snapshots.loc[~is_matured & snapshots["as_of"].notna(), ["as_of", "lead_days"]]
     until = np.datetime64(crm.until, "us")
-    return replace(made, until=until, horizon_days=win_horizon_days(crm), open_looks=still).weighed(None)
+    return replace(settled, until=until, horizon_days=win_horizon_days(crm), open_looks=still).weighed(None)
 
 
 def _require_both(snapshots: pd.DataFrame, kind: str, least: int) -> None:

@@ -37,8 +37,8 @@ class Encoding:
         """Whether a column's values are words."""
         return name in self.levels or name in self.statistics
 
-    def known(self, name: str) -> Collection[str]:
-        """The values of a category column that training knew."""
+    def levels_of(self, name: str) -> Collection[str]:
+        """The values of a category column that stand in the training rows."""
         return self.levels.get(name) or self.statistics.get(name, {}).keys()
 
     @property

@@ -209,8 +209,8 @@ def fit_logistic(
         E, y, weight = E[some], y[some], weight[some]
     terms = design_terms(E, types, curved)
     fitted = coefficients(design(E, terms), y, weight, C, sparse=sparse)
-    kept = np.flatnonzero(fitted[1:])
-    return Logistic(tuple(terms[at] for at in kept), fitted[1:][kept], float(fitted[0]))
+    in_use = np.flatnonzero(fitted[1:])
+    return Logistic(tuple(terms[at] for at in in_use), fitted[1:][in_use], float(fitted[0]))
 
 
 def coefficients(

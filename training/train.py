@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from features.progress import Say, silent
 from features.scratch import passing, scratch
 from features.settings import Settings
 from training import card, model_versions, registry
+from training.card import Trained
 from training.card_figures import save_reference
 from training.dataset import UNITS, Dataset, build
 from training.fairness.mitigation import Case, mend
@@ -22,12 +23,12 @@ from training.fairness.parity import load_parity, parity, save_parity, segment_r
 from training.fairness.proxies import proxies
 from training.gates import Gate, against_champion, gates, may_lead
 from training.given_away import in_a_sentence, price_of, without_proxies
-from training.leakage import Guard, guard
+from training.leakage import guard
 from training.leakage_evidence import beside
 from training.model_versions import Record, Version
 from training.registry import MODEL_FOLDER, RESULT_FILE, champion, register
 from training.rejudge import recipe_facts
-from training.same_customers import SameCustomers, counted_once
+from training.same_customers import counted_once
 from training.select import Selection, select
 
 if TYPE_CHECKING:
@@ -39,22 +40,6 @@ FEW = 600
 WORTH_TELLING = 0.2
 """Log-odds by which a base rate must move to be warned of: some three points at 80 %."""
 DEFAULT_XGBOOST = "xgboost default"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """Everything a training found out, for the card."""
-
-    kind: str
-    ds: Dataset
-    guard: Guard
-    selection: Selection
-    parity: list[dict[str, Any]]
-    gates: dict[str, Gate]
-    proxies: list[dict[str, Any]] = field(default_factory=list)
-    mitigation: dict[str, Any] | None = None
-    given_away: list[dict[str, Any]] = field(default_factory=list)
-    same_customers: SameCustomers = field(default_factory=SameCustomers)
 
 
 def train(

@@ -75,10 +75,10 @@ def _without(folder: Path, ids: list[str], settings: Settings) -> dict[str, int]
     return removed
 
 
-def _forget_derived(kept: Path, settings: Settings) -> None:
+def _forget_derived(crm_home: Path, settings: Settings) -> None:
     """Remove what was made from CRM copies that are gone: rows by account, feature rows that Spark left."""
-    for derived in kept.glob(f"{PREFIX}*"):
-        if not (kept / derived.name.removeprefix(PREFIX).rpartition("-")[0]).is_dir():
+    for derived in crm_home.glob(f"{PREFIX}*"):
+        if not (crm_home / derived.name.removeprefix(PREFIX).rpartition("-")[0]).is_dir():
             discard(derived)
     shutil.rmtree(settings.home / "features", ignore_errors=True)
 
@@ -90,9 +90,9 @@ def known_ids(account_id: str, settings: Settings) -> list[str]:
 
 def _copies(settings: Settings) -> list[Path]:
     """The CRM folders of a home, the current one and those before it."""
-    kept = settings.home / "crm"
-    found = kept.iterdir() if kept.is_dir() else ()
-    return [path for path in found if path.is_dir() and not path.name.startswith((".", PREFIX))]
+    crm_home = settings.home / "crm"
+    entries = crm_home.iterdir() if crm_home.is_dir() else ()
+    return [path for path in entries if path.is_dir() and not path.name.startswith((".", PREFIX))]
 
 
 def ids_of(account_id: str, folders: Iterable[Path]) -> list[str]:
@@ -103,8 +103,8 @@ def ids_of(account_id: str, folders: Iterable[Path]) -> list[str]:
             path = folder / f"{table}.parquet"
             if path.is_file() and {key, "account_id"} <= set(pq.read_schema(path).names):
                 rows = pq.read_table(path, columns=[key, "account_id"])
-                own = rows.filter(pc.fill_null(pc.equal(rows["account_id"], account_id), False))
-                ids |= dict.fromkeys(own[key].drop_null().to_pylist())
+                account_rows = rows.filter(pc.fill_null(pc.equal(rows["account_id"], account_id), False))
+                ids |= dict.fromkeys(account_rows[key].drop_null().to_pylist())
     return list(ids)
 
 
@@ -129,10 +129,10 @@ def _searched(path: Path, anywhere: bool) -> list[str]:
 
 def _naming(table: pa.Table, columns: list[str], ids: list[str]) -> pa.ChunkedArray:
     """Which rows hold one of the ids in one of the columns."""
-    found = pa.chunked_array([pa.repeat(False, table.num_rows)])
+    names_account = pa.chunked_array([pa.repeat(False, table.num_rows)])
     for name in columns:
-        found = pc.or_(found, pc.is_in(table[name], pa.array(ids, pa.string())))
-    return found
+        names_account = pc.or_(names_account, pc.is_in(table[name], pa.array(ids, pa.string())))
+    return names_account
 
 
 def _filter(path: Path, ids: list[str], anywhere: bool) -> tuple[int, int]:

@@ -99,10 +99,10 @@ def _last_decided(connection: duckdb.DuckDBPyConnection, now: pd.Timestamp) -> p
     ).fetchall()
     if parting is None:
         return None
-    known = pd.Timestamp(parting) + pd.Timedelta(days=RENEWAL_KNOWN_AFTER_DAYS)
-    if undecided is not None and pd.Timestamp(undecided) <= known:
-        known = pd.Timestamp(undecided) - pd.Timedelta(days=1)
-    return min(known.floor("D") + pd.Timedelta(days=1), now.floor("D"))
+    settled_at = pd.Timestamp(parting) + pd.Timedelta(days=RENEWAL_KNOWN_AFTER_DAYS)
+    if undecided is not None and pd.Timestamp(undecided) <= settled_at:
+        settled_at = pd.Timestamp(undecided) - pd.Timedelta(days=1)
+    return min(settled_at.floor("D") + pd.Timedelta(days=1), now.floor("D"))
 
 
 def _latest(

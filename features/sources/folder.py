@@ -96,17 +96,17 @@ def _read_exports(
     connection: duckdb.DuckDBPyConnection, files: dict[str, list[Path]], staging: Path, raw: Raw
 ) -> set[str]:
     """Read the exports of well-known systems; returns the stems of their files."""
-    known, taken = [], []
+    exports, taken = [], []
     for name, paths in files.items():
         path = paths[0]
         if len(paths) > 1 or not path.is_file() or not path.stat().st_size:
             continue
         parquet = header_of(path, staging)
         if parquet is not None and is_known_export(parquet, name):
-            known.append((path, name, as_parquet(connection, path, staging)))
+            exports.append((path, name, as_parquet(connection, path, staging)))
         elif name in TABLES:
             taken.append(name)
-    return set(read_known(connection, known, taken, staging, raw)) if known else set()
+    return set(read_known(connection, exports, taken, staging, raw)) if exports else set()
 
 
 def _tables(
@@ -140,9 +140,9 @@ def _require_file(path: Path) -> None:
     """
     if path.is_file() or (path.is_dir() and path.name.lower().endswith(".parquet")):
         return
-    found = "a folder" if path.is_dir() else "a link to nothing" if path.is_symlink() else "no plain file"
+    what = "a folder" if path.is_dir() else "a link to nothing" if path.is_symlink() else "no plain file"
     raise RenewalError(
-        expected=f"{path.name} to be a file", found=found, do="Export it again, or remove or rename it."
+        expected=f"{path.name} to be a file", found=what, do="Export it again, or remove or rename it."
     )
 
 

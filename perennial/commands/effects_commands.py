@@ -119,12 +119,12 @@ def _named(by: str) -> str | None:
     return None if by.lower() == "none" else by
 
 
-def _with_experiments(told: Result, question: str, settings: Settings) -> Result:
+def _with_experiments(answer: Result, question: str, settings: Settings) -> Result:
     """An answer with what ended experiments found laid into it, as it is shown."""
     from monitoring.experiment_steps import findings
     from monitoring.store import open_store
     from training.effects import shown
     from training.effects.learned import learned
 
-    found = findings(open_store(settings), question)
-    return shown(learned(told, found, settings.seed) if found else told)
+    learnings = findings(open_store(settings), question)
+    return shown(learned(answer, learnings, settings.seed) if learnings else answer)

@@ -72,11 +72,13 @@ def checked(result: Result) -> None:
         gain += [f"helps {', '.join(mend['helps'])}"] if mend["helps"] else []
         out.print(f"  {i}. {mend['do']} ({'; '.join(gain)})", markup=False)
     for table in ("contracts", "opportunities"):
-        found = result["understood"].get(table)
-        if found:
-            columns = [name for name in found[0] if any(row[name] is not None for row in found)][:_COLUMNS]
+        rows_read = result["understood"].get(table)
+        if rows_read:
+            columns = [name for name in rows_read[0] if any(row[name] is not None for row in rows_read)][
+                :_COLUMNS
+            ]
             cells = (
-                [short(row[name]) if row[name] is not None else "–" for name in columns] for row in found
+                [short(row[name]) if row[name] is not None else "–" for name in columns] for row in rows_read
             )
             out.print(grid(f"{table}, as understood", columns, cells))
     quality(result)

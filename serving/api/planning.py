@@ -235,8 +235,8 @@ def _effect(
     """The estimated effect of each change, from what was worked out for the ingested CRM."""
     contract_effects = for_contracts(effects)
     contract = contract_facts(effects, row, _arrived(running, row))
-    found = {name: effect_of(contract_effects, contract, name, at) for name, at in changes.items()}
-    return effects_shown(running.store, row["account_id"], found)
+    effect_by_change = {name: effect_of(contract_effects, contract, name, at) for name, at in changes.items()}
+    return effects_shown(running.store, row["account_id"], effect_by_change)
 
 
 def _arrived(running: Running, row: dict[str, Any]) -> list[dict[str, Any]]:

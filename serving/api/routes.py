@@ -46,8 +46,8 @@ def allow(*roles: str) -> Any:
     """A dependency that lets these roles in and gives the handler its principal."""
 
     async def principal(request: Request) -> Principal:
-        known = request.scope.get("perennial.principal")  # a request with a body was admitted before that
-        admitted = known or running_of(request).door.admit(request)
+        admitted_before = request.scope.get("perennial.principal")  # those with a body were
+        admitted = admitted_before or running_of(request).door.admit(request)
         if admitted.role not in roles:
             raise ProblemError(403, f"A {admitted.role} key may not do this; it takes {' or '.join(roles)}.")
         return admitted

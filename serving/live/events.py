@@ -100,23 +100,23 @@ def people_of(crm: Crm, settings: Settings) -> People:
 
 def subject_owners(crm: Crm) -> dict[str, dict[str, Any]]:
     """For contracts and opportunities: id → owner."""
-    found = {}
+    owner_by_id = {}
     for kind, table in SUBJECTS.items():
         if crm.has(table, KEYS[table]):
             ids = crm.frame(table, [KEYS[table]])[KEYS[table]]
             owners = owners_of(crm, kind, ids).astype(object)
-            found[KEYS[table]] = dict(zip(ids, owners.where(owners.notna(), None), strict=True))
-    return found
+            owner_by_id[KEYS[table]] = dict(zip(ids, owners.where(owners.notna(), None), strict=True))
+    return owner_by_id
 
 
 def contacts_of(crm: Crm) -> dict[str, list[dict[str, Any]]]:
     """Account → its contacts, as far as is needed to ask them."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    contacts_by_account: dict[str, list[dict[str, Any]]] = {}
     if crm.has("contacts", "contact_id", "account_id"):
         columns = [name for name in ("email", "opted_out") if crm.has("contacts", name)]
         for row in crm.arrow("contacts", ["contact_id", "account_id", *columns]).to_pylist():
-            found.setdefault(row["account_id"], []).append(row)
-    return found
+            contacts_by_account.setdefault(row["account_id"], []).append(row)
+    return contacts_by_account
 
 
 def account_of(crm: Crm) -> dict[str, dict[str, str]]:

@@ -55,14 +55,14 @@ def _hidden(crm: Crm | None, account_id: str, sees: Sees) -> set[tuple[str, str]
     if crm is None:
         return set()
     account = customer(crm, account_id) or {}
-    found = set()
+    hidden = set()
     for table in ("contracts", "opportunities"):
         key = KEYS[table]
         for row in _rows(crm, table, account_id) if table in crm.tables else ():
             owner = row.get("owner_id") or account.get("owner_id")
             if not sees({"owner_id": owner, "region": account.get("region")}):
-                found.add((key, str(row[key])))
-    return found
+                hidden.add((key, str(row[key])))
+    return hidden
 
 
 def _subjects_of(row: Mapping[str, Any]) -> set[tuple[str, str]]:

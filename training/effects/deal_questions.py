@@ -136,16 +136,16 @@ def calls_question(crm: Crm, settings: Settings) -> Question:
 def calls_made(crm: Crm, deals: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, str]:
     """Calls we made, and whose they are: the deal's, or the account's if none names a deal."""
     wanted = ("account_id", "opportunity_id", "occurred_at", "kind", "direction")
-    made = crm.frame("activities", [c for c in wanted if crm.has("activities", c)])
-    kept = plain(made["kind"]).isin(CALL_WORDS)
-    if "direction" in made:
-        kept &= ~plain(made["direction"]).isin(INBOUND_WORDS)
+    calls = crm.frame("activities", [c for c in wanted if crm.has("activities", c)])
+    counts = plain(calls["kind"]).isin(CALL_WORDS)
+    if "direction" in calls:
+        counts &= ~plain(calls["direction"]).isin(INBOUND_WORDS)
         notes.append("inbound calls are not counted")
-    made = made[kept.to_numpy(bool)]
-    if "opportunity_id" in made and made["opportunity_id"].isin(deals["opportunity_id"]).any():
-        return made, "opportunity_id"
+    calls = calls[counts.to_numpy(bool)]
+    if "opportunity_id" in calls and calls["opportunity_id"].isin(deals["opportunity_id"]).any():
+        return calls, "opportunity_id"
     notes.append("calls name no deal: those of the deal's account count")
-    return made, "account_id"
+    return calls, "account_id"
 
 
 def calls_within(deals: pd.DataFrame, calls: pd.DataFrame, key: str) -> np.ndarray:
