@@ -38,6 +38,7 @@ from features.errors import RenewalError
 from features.progress import Say, checkpoint, silent
 from features.scratch import Scratch, discard, passing, replacing, scratch, sweep_home, turn
 from features.settings import Settings
+from features.sources import reader_of
 from features.sources.folder import read_folder
 from features.sources.readers import Raw, connect
 
@@ -244,9 +245,7 @@ def _read(source: str | Path, mapping: Path | None, until: pd.Timestamp | None, 
     staging = work / "raw"
     staging.mkdir()
     if "://" in str(source):
-        from features.sources.sql_database import read_database
-
-        return read_database(str(source), mapping, until, staging)
+        return reader_of(str(source))(str(source), mapping, until, staging)
     try:
         return read_folder(Path(source), mapping, staging)
     except (OSError, EOFError, zlib.error) as error:  # a packed file cut short, a disk that fails

@@ -4,7 +4,6 @@ Only the columns the contract knows are asked for (further ones of the tables th
 `until` only the events before it. A mapping's SELECT is run by the database itself.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +31,10 @@ class _Found:
     columns: dict[str, str]
 
 
-def read_database(url: str, mapping: Path | None, until: pd.Timestamp | None, staging: Path) -> Raw:
+SCHEMES = ("postgresql", "postgres", "duckdb")
+
+
+def read(url: str, mapping: Path | None, until: pd.Timestamp | None, staging: Path) -> Raw:
     """Lay down a database's tables as raw Parquet.
 
     Args:
@@ -43,21 +45,11 @@ def read_database(url: str, mapping: Path | None, until: pd.Timestamp | None, st
         staging: an empty folder for the raw files.
 
     Raises:
-        RenewalError: another kind of database, no way in, no table in it, or a broken SELECT.
+        RenewalError: no way in, no table in it, or a broken SELECT.
     """
     scheme = url.partition("://")[0].partition("+")[0]
-    readers: dict[str, Callable[..., Raw]] = {
-        "postgresql": _read_postgres,
-        "postgres": _read_postgres,
-        "duckdb": _read_duckdb,
-    }
-    if scheme not in readers:
-        raise RenewalError(
-            expected="a folder, postgresql://… or duckdb:///path",
-            found=f"{scheme}://",
-            do="Export the CRM to a folder or a database and name that.",
-        )
-    raw = readers[scheme](url, read_mapping(mapping) if mapping else {}, until, staging)
+    lay_down = _read_duckdb if scheme == "duckdb" else _read_postgres
+    raw = lay_down(url, read_mapping(mapping) if mapping else {}, until, staging)
     if not raw.tables:
         raise RenewalError(
             expected=f"tables or views named as the contract's ({', '.join(TABLES)})",
