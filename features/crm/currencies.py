@@ -308,7 +308,9 @@ def _convert_history(
     if "history" not in drafts or key is None or key not in drafts[name].stored:
         return
     names = ", ".join(literal(column.name) for column in columns)
-    amount = "TRY_CAST(plain(bare_money(given(__value))) AS DOUBLE)"
+    bare = r"regexp_replace(text_of(__value), '\p{Sc}|^[A-Z]{3}\b|\b[A-Z]{3}$|\s', '', 'g')"
+    sign = f"CASE WHEN starts_with({bare}, '-') THEN -1 ELSE 1 END"
+    amount = f"({sign} * TRY_CAST(plain(ltrim({bare}, '-'), false) AS DOUBLE))"
     factors = (
         f"SELECT {value_of(key)} AS id, any_value(factor) AS factor FROM draft_{name} JOIN factor_{name}"
         " USING (__row)"

@@ -216,7 +216,7 @@ class Arrivals:
                 begin_tasks(self.store, self.settings)
         rows = [row for row in fresh if principal.sees(row)]
         theirs = {None, *(row["subject_id"] for row in rows)}
-        alerts = [alert for alert in alerts if alert["subject_id"] in theirs]
+        alerts = [alert for alert in alerts if alert.get("subject_id") in theirs]
         return {**counts, "refused": refused + conflicts, "rows": rows, "alerts": alerts}
 
     def sees(self, account_id: str | None, principal: Principal) -> bool:

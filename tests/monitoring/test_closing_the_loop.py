@@ -26,23 +26,23 @@ def alerted(store, settings):
 def test_an_alert_leads_to_its_playbook_step_by_step_and_ends_closed(alerted, settings):
     (task_id,) = begin_tasks(alerted, settings)
     assert begin_tasks(alerted, settings) == []
-    (task,) = alerted.tasks()
+    (task,) = alerted.tasks.read()
     assert (task["playbook"], task["owner"], task["state"]) == ("unhappy answer", "ann", "open")
     assert task["due_at"] - task["opened_at"] == timedelta(hours=24)
-    alerted.start_task(task_id, "ann")
+    alerted.tasks.start(task_id, "ann")
     results = ["called", "mended", "settled"]
     for result in results:
         following = finish_task(alerted, settings, task_id, "ann", result)
         assert finish_task(alerted, settings, task_id, "bob", "again") is None  # done is done
         task_id = following or task_id
     assert following is None
-    assert [row["result"] for row in alerted.tasks()] == results
-    assert alerted.alerts()[0]["closed_because"] == "settled"
-    taken = alerted.actions("renewal")
+    assert [row["result"] for row in alerted.tasks.read()] == results
+    assert alerted.alerts.read()[0]["closed_because"] == "settled"
+    taken = alerted.judgements.actions("renewal")
     assert len(taken) == 3
     assert taken["details"][0] == {"playbook": "unhappy answer", "step": 0, "result": "called"}
     assert set(taken["account_id"]) == {"A1"}
-    figures = alerted.task_figures()
+    figures = alerted.tasks.figures()
     assert (figures["open"], figures["done"]) == (0, 3)
     assert figures["median_hours_to_first_answer"] >= 0
 
@@ -50,9 +50,9 @@ def test_an_alert_leads_to_its_playbook_step_by_step_and_ends_closed(alerted, se
 def test_dropped_nothing_follows_and_nobody_counts_as_treated(alerted, settings):
     (task_id,) = begin_tasks(alerted, settings)
     assert finish_task(alerted, settings, task_id, "ann", "a mistake", is_dropped=True) is None
-    assert [row["state"] for row in alerted.tasks()] == ["dropped"]
-    assert alerted.actions("renewal").empty
-    assert alerted.alerts()[0]["state"] == "closed"
+    assert [row["state"] for row in alerted.tasks.read()] == ["dropped"]
+    assert alerted.judgements.actions("renewal").empty
+    assert alerted.alerts.read()[0]["state"] == "closed"
 
 
 def test_an_overdue_step_is_escalated_once_each_time(alerted, settings):
@@ -63,13 +63,13 @@ def test_an_overdue_step_is_escalated_once_each_time(alerted, settings):
     (told,) = escalate(alerted, settings)
     assert told["to"] == "manager"
     assert escalate(alerted, settings) == []
-    overdue = next(alert for alert in alerted.alerts() if alert["rule"] == "task overdue")
+    overdue = next(alert for alert in alerted.alerts.read() if alert["rule"] == "task overdue")
     assert (overdue["owner"], overdue["account_id"]) == ("manager", "A1")
     with writing(alerted.engine) as connection:
         connection.execute(update(tasks).values(escalated_at=now() - timedelta(hours=13)))
     assert len(escalate(alerted, settings)) == 1
-    assert alerted.tasks()[0]["escalations"] == 2
-    assert alerted.tasks()[0]["is_late"]
+    assert alerted.tasks.read()[0]["escalations"] == 2
+    assert alerted.tasks.read()[0]["is_late"]
 
 
 def test_who_is_drawn_for_usual_practice_gets_no_playbook(alerted, settings):
@@ -79,9 +79,9 @@ def test_who_is_drawn_for_usual_practice_gets_no_playbook(alerted, settings):
         "needed": 100, "as_of": now(), "started_by": "ann",
     }  # fmt: skip
     drawn = {"account_id": "A1", "cluster": "c", "stratum": "all", "arm": "usual"}
-    alerted.open_experiment(facts, [drawn], [])
+    alerted.experiments.open(facts, [drawn], [])
     assert begin_tasks(alerted, settings) == []
-    alerted.end_experiment("try", "ann", "", {})
+    alerted.experiments.end("try", "ann", "", {})
     assert len(begin_tasks(alerted, settings)) == 1
 
 
@@ -104,7 +104,7 @@ def test_an_erased_customer_has_no_tasks(alerted, settings):
     begin_tasks(alerted, settings)
     assert alerted.erase("A1")["tasks"] == 1
     with pytest.raises(RenewalError, match="id of a task"):
-        alerted.start_task("none", "ann")
+        alerted.tasks.start("none", "ann")
 
 
 def test_playbooks_are_data(tmp_path):

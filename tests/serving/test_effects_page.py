@@ -303,7 +303,7 @@ def test_a_contract_s_window_comes_with_its_curve(kept):
 def test_without_a_window_the_reason_is_told(kept):
     assert window(kept, "CA1", Told(None, "ask again", True))["comes"]
     assert window(kept, "CA1", Told({"timing": {"why": WHY}}))["why"] == f"can't tell: {WHY}"
-    assert "does not come up" in window(kept, "C9")["why"]
+    assert "does not come due" in window(kept, "C9")["why"]
 
 
 def test_the_urgent_with_most_money_come_first():

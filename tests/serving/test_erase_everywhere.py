@@ -80,7 +80,7 @@ def in_an_experiment(store, account, contract):
     }  # fmt: skip
     drawn = {"account_id": account, "cluster": "c", "stratum": "all", "arm": "usual"}
     joined = {"subject_id": contract, "account_id": account, "joined_at": now(), "matures_at": now()}
-    store.open_experiment(facts, [drawn], [joined])
+    store.experiments.open(facts, [drawn], [joined])
 
 
 def asked_a_question(store, account):

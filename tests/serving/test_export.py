@@ -80,7 +80,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setitem(export.WRITERS, ".csv", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(RenewalError, match="disk full"):
         export.write(target, {"rows": ROWS[:1]})
     assert target.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]

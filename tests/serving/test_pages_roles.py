@@ -113,7 +113,7 @@ def test_every_page_is_in_the_table():
     }
     made_for_one = {"/accounts/{account_id:path}", "/what-if/{contract_id:path}"}
     models = {"/models/{kind}/{version}/card", "/models/{kind}/report"}
-    assert pages == set(MAY) | made_for_one | models | {"/sign-in"}
+    assert pages == set(MAY) | made_for_one | models | {"/sign-in", "/surveys/{token}"}
 
 
 @pytest.mark.parametrize(("key", "column"), [("owner", "owner_id"), ("region", "region")])

@@ -100,6 +100,7 @@ ROUTES = {
     "GET /surveys/{token}": Asked(OPEN, "/surveys/none"),
     "POST /surveys/{token}": Asked(OPEN, "/surveys/none", form={"score": "5"}),
     "GET /models": Asked(KEEPING),
+    "GET /status": Asked(KEEPING),
     "GET /models/{kind}/report": Asked(KEEPING, "/models/renewal/report"),
     "GET /models/{kind}/{version}/card": Asked(KEEPING, "/models/renewal/1/card"),
     "POST /models/{kind}/promote": Asked(KEEPING, "/models/renewal/promote", form={"version": "1"}),

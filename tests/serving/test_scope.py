@@ -100,7 +100,7 @@ def foreign_in(text, whose):
 LISTS = (
     "/v1/renewals?limit=1000", "/v1/opportunities?limit=1000", "/v1/forecast", "/renewals", "/pipeline",
     "/renewals?q=a", "/pipeline?q=a", "/renewals/export.csv", "/pipeline/export.csv", "/forecast",
-    "/forecast/export.csv", "/losses", "/losses?kind=win", "/docs", "/", "/effects",
+    "/forecast/export.csv", "/losses", "/losses?kind=win", "/docs", "/", "/effects", "/v1/tasks",
 )  # fmt: skip
 ELSEWHERE = {
     "/accounts/{account_id:path}", "/what-if/{contract_id:path}", "/actions/{kind}/{subject_id:path}",
@@ -116,6 +116,7 @@ NOT_STORED = {
     "/openapi.json",
     "/sign-in",
     "/sign-out",
+    "/surveys/{token}",
 }
 """Routes that tell of no stored customer."""
 

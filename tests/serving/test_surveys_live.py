@@ -29,7 +29,7 @@ def test_from_the_event_to_the_answer_to_the_task_that_is_done(asking):
     with client_of(asking.home) as client:
         for _ in range(2):
             assert client.post("/v1/events", json={"table": "cases", "rows": [case]}).status_code == 200
-        requests = store.survey_requests()
+        requests = store.surveys.requests()
         assert [one["account_id"] for one in requests] == [account]
         token = token_of(requests[0]["request_id"], asking)
 

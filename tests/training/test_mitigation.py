@@ -13,7 +13,7 @@ from training.dataset import dataset
 from training.fairness.mitigation import MITIGATIONS, Case, Lift, Reweighing, Sums, mend
 from training.fairness.mitigation_price import in_words, option_row
 from training.fairness.parity import parity, segment_rows, segment_shares, threshold
-from training.train import choice
+from training.select import select
 
 
 def unequal(n=2400, seed=0):
@@ -39,7 +39,7 @@ def unequal(n=2400, seed=0):
 def case(tmp_path_factory):
     ds, segments = unequal()
     settings = Settings(home=tmp_path_factory.mktemp("home"), threads=1)
-    choose = partial(choice, settings=settings, trials=2, minutes=None, horizon_days=60)
+    choose = partial(select, settings=settings, trials=2, minutes=None, horizon_days=60)
     return Case(ds, segments, choose(ds), choose), settings
 
 

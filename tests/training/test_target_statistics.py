@@ -35,7 +35,7 @@ def with_owners(ds, *, spread=1.2, seed=0):
 
 def recipe_of(ds, trials=2):
     return choose_recipe(
-        ds, grouped_folds(ds, 3), is_forward=False, name="owners", storage=None, trials=trials, seconds=None,
+        ds, grouped_folds(ds, 3), name="owners", storage=None, trials=trials, seconds=None,
         seed=0, threads=1,
     )  # fmt: skip
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit, logit
-from sklearn.tree import DecisionTreeClassifier
 
 from training.effects.nuisance import Hazard, decided_or_contacted
 from training.effects.trial_arrays import Strategies, Window
@@ -114,6 +113,8 @@ def rarely(
     X: np.ndarray, event: np.ndarray, rows: np.ndarray, least_chance: float = LEAST_CHANCE
 ) -> np.ndarray:
     """(n,) bool: rows in a leaf where the event never, or surely too rarely, happens."""
+    from sklearn.tree import DecisionTreeClassifier
+
     poor = np.zeros(len(event), dtype=bool)
     share = event[rows].mean() if rows.any() else 0.0
     least = max(LEAST_LEAF, int(LEAST_LEAF_SHARE * rows.sum()))

@@ -64,3 +64,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("experiment_id", "subject_id"),
     )
     op.create_index("experiment_subject_by_account", "experiment_subjects", ["account_id"], unique=False)
+
+
+def downgrade() -> None:
+    op.drop_table("experiment_subjects")
+    op.drop_table("experiment_accounts")
+    op.drop_table("experiments")

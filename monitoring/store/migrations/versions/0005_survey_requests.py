@@ -30,3 +30,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("request_id"),
     )
     op.create_index("survey_request_by_account", "survey_requests", ["account_id", "asked_at"], unique=False)
+
+
+def downgrade() -> None:
+    op.drop_table("survey_requests")

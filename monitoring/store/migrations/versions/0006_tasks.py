@@ -32,3 +32,7 @@ def upgrade() -> None:
     )
     op.create_index("task_by_alert", "tasks", ["alert_id", "step"], unique=False)
     op.create_index("task_by_account", "tasks", ["account_id"], unique=False)
+
+
+def downgrade() -> None:
+    op.drop_table("tasks")
