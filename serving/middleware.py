@@ -64,6 +64,9 @@ MAX_FORM_BYTES = 16 * 1024
 ROWS_ROUTES = frozenset({"/v1/score/features", "/v1/score/records", "/v1/events", "/v1/icp/fit"})
 """Routes that take rows; columns (Arrow, Parquet) are read as they lie, up to what the settings allow."""
 
+SIGNED_ROUTES = frozenset({"/v1/surveys/answer"})
+"""Routes open to whoever brings a signed link: no key is asked for, and the body is as small as a form."""
+
 MAX_IN_FLIGHT = 64
 MAX_LATE_SECONDS = 0.2
 ANSWER_SECONDS = 4.5
@@ -179,7 +182,7 @@ class Front:
         running = _running(scope)
         most = running.settings.max_body_mb * MEGABYTE if running is not None else self.max_body_bytes
         kind = _header(scope, b"content-type").partition(b";")[0].strip().lower()
-        if not scope["path"].startswith("/v1/"):
+        if not scope["path"].startswith("/v1/") or scope["path"] in SIGNED_ROUTES:
             return min(most, MAX_FORM_BYTES)
         if scope["path"] not in ROWS_ROUTES:
             return min(most, MAX_ASKED_BYTES)
@@ -190,8 +193,9 @@ class Front:
 
         Whom the request is from is kept with it, so that the route need not ask again.
         """
-        running = _running(scope)
-        if running is None or not scope["path"].startswith("/v1/") or scope["method"] in ("GET", "OPTIONS"):
+        running, path = _running(scope), scope["path"]
+        is_asked = path.startswith("/v1/") and path not in SIGNED_ROUTES
+        if running is None or not is_asked or scope["method"] in ("GET", "OPTIONS"):
             return None
         try:
             scope["perennial.principal"] = running.door.admit(Request(scope))

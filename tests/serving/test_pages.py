@@ -87,7 +87,8 @@ def test_paging_shows_every_contract_once(page, home):
         ]
         if not page.get_by_role("link", name="Next page").count():
             break
-        page.get_by_role("link", name="Next page").click()
+        with page.expect_navigation():
+            page.get_by_role("link", name="Next page").click()
     assert sorted(seen) == sorted(row["contract_id"] for row in every)
 
 
