@@ -158,8 +158,12 @@ def test_zoho_has_open_deals_and_calls(crm):
 @pytest.mark.parametrize("real_data", ["olist_funnel"], indirect=True)
 def test_olist_has_all_leads_and_those_that_closed(crm):
     deals = crm.frame("opportunities")
-    assert len(deals) == 8000
-    assert deals["is_won"].sum() == 842
+    quality = crm.quality.tables["opportunities"]
+    assert (quality.rows, quality.kept, quality.quarantined) == (8000, 7999, 1), (
+        "one deal was won before its first contact"
+    )
+    assert list(quality.reasons) == ["closed_at: … is before created_at"]
+    assert deals["is_won"].sum() == 841
 
 
 @pytest.mark.parametrize("real_data", ["x_education"], indirect=True)
