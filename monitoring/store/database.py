@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from features.errors import RenewalError
 from features.scratch import writable
-from monitoring.store.tables import HEAD, POSTGRES_SCHEMA
+from monitoring.store.tables import FIRST, HEAD, POSTGRES_SCHEMA
 
 BUSY_MILLISECONDS = 30_000
 _MIGRATION_LOCK = 7_306_110_517  # any fixed number: openers of one PostgreSQL database queue on it
@@ -33,7 +33,7 @@ def connect(url: str) -> Engine:
 
     Raises:
         RenewalError: the URL is not one of SQLite or PostgreSQL, the database cannot be reached, or it was
-            written by a newer Perennial.
+            written by a newer Perennial or before the first release.
     """
     engine = _engine(url)
     try:
@@ -71,11 +71,13 @@ def migrate(engine: Engine, to: str = HEAD) -> None:
     with writing(engine) as connection:
         schema = _lock_for_migration(connection)
         version = _read_version(connection)
-        if version is not None and version > HEAD:
+        if version is not None and not FIRST <= version <= HEAD:
             raise RenewalError(
-                expected=f"a store of schema {HEAD} or older",
+                expected=f"a store of schema {FIRST} to {HEAD}",
                 found=f"schema {version}",
-                do="Upgrade Perennial to the version that wrote it.",
+                do="Upgrade Perennial to the version that wrote it."
+                if version > HEAD
+                else f"Open it once with a Perennial whose schema is {FIRST}.",
             )
         config.attributes.update(connection=connection, schema=schema)
         (command.downgrade if to == "base" or to < (version or "") else command.upgrade)(config, to)

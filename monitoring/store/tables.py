@@ -21,6 +21,9 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+FIRST = "0006"
+"""The oldest migration; what was at an earlier one was never released."""
+
 HEAD = "0006"
 """The newest migration; a test holds it equal to the head of `monitoring/store/migrations`."""
 
