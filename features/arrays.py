@@ -4,7 +4,7 @@ Columns of events that are calculated from others before the kernel sees them (e
 knew itself).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, repeat
@@ -185,10 +185,6 @@ class Computed:
 
     needs: tuple[str, ...]
     make: Callable[[Tables], Column]
-
-    def reads(self, tables: Iterable[str]) -> bool:
-        """Whether it is calculated from one of these tables."""
-        return any(need.split(".")[0] in tables for need in self.needs)
 
 
 def _moments(column: Column) -> NDArray[np.int64]:

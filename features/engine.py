@@ -23,9 +23,10 @@ from features.catalog.declare import Info
 from features.columns import KEYS
 from features.crm.contract import TABLES
 from features.crm.crm import Crm
+from features.crm.values import literal, quoted
 from features.evaluate import Peers, known_ids, partition_rows
 from features.event_index import Ledger
-from features.feature_plan import Work, rows_query, table_of, text, work_for
+from features.feature_plan import Work, rows_query, table_of, work_for
 from features.progress import stoppable
 from features.settings import Settings
 
@@ -162,24 +163,10 @@ def snapshot_table(crm: Crm, work: Work, snapshots: pd.DataFrame) -> pa.Table:
     return snapshot_rows
 
 
-def account_ledger(crm: Crm, work: Work, accounts: list[str]) -> Ledger:
-    """The stored events of some accounts, kept ready for live answers (see `ledger_of`)."""
-    wanted = ", ".join(text(account) for account in sorted(accounts))
-    with _opened(crm, work) as connection:
-        tables = {
-            table: connection.sql(
-                f"SELECT * FROM {_view(table)} WHERE account_id IN ({wanted})"
-            ).to_arrow_table()
-            for table in work.reads
-        }
-    return ledger_of(tables, work, accounts)
-
-
 def ledger_of(tables: Mapping[str, pa.Table], work: Work, accounts: list[str]) -> Ledger:
     """The events of some accounts, kept ready for live answers.
 
-    `features.evaluate.live_rows` puts snapshots to it (`columns_of(snapshot_table(…))`), and `Ledger.changed`
-    takes in tables to which rows have been added.
+    `features.evaluate.live_rows` puts snapshots to it (`columns_of(snapshot_table(…))`).
 
     Args:
         tables: the accounts' rows of every table the work reads; further columns are left aside.
@@ -237,8 +224,8 @@ def _opened(crm: Crm, work: Work) -> duckdb.DuckDBPyConnection:
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET threads = 1")
     for table in crm.tables:
-        source = str(crm.path(table)).replace("'", "''")
-        connection.execute(f"CREATE VIEW \"{table}\" AS SELECT * FROM read_parquet('{source}')")
+        source = literal(crm.path(table))
+        connection.execute(f"CREATE VIEW {quoted(table)} AS SELECT * FROM read_parquet({source})")
     for table in work.reads:
         connection.execute(f"CREATE VIEW {_view(table)} AS {rows_query(crm, work, table)}")
     return connection

@@ -119,27 +119,6 @@ class Ledger:
             self._present[key] = Presence(chosen, codes[chosen.rows].astype(np.int64))
         return self._present[key]
 
-    def changed(self, tables: Mapping[str, Columns]) -> "Ledger":
-        """This ledger with some tables replaced; what was worked out on the others is kept.
-
-        The replaced tables must bring no account, contract or opportunity that is not known yet.
-        """
-        fresh = Ledger({**self.tables, **tables}, self.id_numbers, self.before)
-        stale = set(tables) | {table for (table, name), value in COMPUTED.items() if value.reads(tables)}
-        fresh._computed = {key: remaining for key, remaining in self._computed.items() if key[0] not in stale}
-        fresh._groups = {key: remaining for key, remaining in self._groups.items() if key[0] not in stale}
-        fresh._lines = {key: remaining for key, remaining in self._lines.items() if key[0] not in stale}
-        fresh._masks = {
-            test: {table: remaining for table, remaining in masks.items() if table not in stale}
-            for test, masks in self._masks.items()
-        }
-        for name in ("_chosen", "_totals", "_present"):
-            remaining = {
-                key: value for key, value in getattr(self, name).items() if key[0].table not in stale
-            }
-            setattr(fresh, name, remaining)
-        return fresh
-
 
 def _passes(column: Column, test: Test) -> NDArray[np.bool_]:
     if isinstance(column, Coded):

@@ -10,6 +10,7 @@ from features.catalog.declare import Info
 from features.columns import BEGINS, KEYS, CrmColumn, crm_columns
 from features.crm.contract import TABLES
 from features.crm.crm import Crm
+from features.crm.values import literal, quoted
 
 
 @dataclass(frozen=True)
@@ -78,15 +79,10 @@ def _in_history(crm: Crm) -> dict[str, Literal["states", "changes"]]:
             early = crm.sql(f"""
                 SELECT count(*) FILTER (first <= {begin} + INTERVAL 1 DAY) * 2 >= count(*) AS states FROM (
                     SELECT id, min(changed_at) AS first FROM history
-                    WHERE "table" = {text(table)} AND "column" = {text(column)} GROUP BY id
+                    WHERE "table" = {literal(table)} AND "column" = {literal(column)} GROUP BY id
                 ) JOIN "{table}" ON id = {KEYS[table]}""")
             form_by_column[f"{table}.{column}"] = "states" if early["states"][0].as_py() else "changes"
     return form_by_column
-
-
-def text(value: str) -> str:
-    """The value as an SQL literal."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _joined(table: str, crm: Crm) -> tuple[str, ...]:
@@ -139,9 +135,5 @@ def rows_query(crm: Crm, work: Work, table: str) -> str:
     """SELECT of the columns to read of a table, each row with its account; in SQL that every engine reads."""
     join = _JOINS[table] if _joined(table, crm) else ""
     unions = {other: union if crm.has(other) else "" for other, union in _UNIONS.items()}
-    columns = ", ".join(_quoted(column) for column in work.reads[table])
-    return f"SELECT {columns} FROM {_quoted(table)} {join.format(**unions)}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    columns = ", ".join(quoted(column) for column in work.reads[table])
+    return f"SELECT {columns} FROM {quoted(table)} {join.format(**unions)}"

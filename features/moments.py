@@ -1,6 +1,6 @@
 """A moment that somebody names, read once and the same way everywhere: naive UTC, within living memory."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -9,6 +9,17 @@ from features.errors import RenewalError
 
 FIRST, LAST = pd.Timestamp("1900-01-01"), pd.Timestamp("2200-01-01")
 """What lies outside is a slip of the pen, and beyond what some of the arithmetic can hold."""
+
+
+def naive_utc(moment: datetime) -> pd.Timestamp:
+    """A moment as naive UTC, in microseconds; without an offset it is UTC."""
+    at = pd.Timestamp(moment)
+    return (at.tz_convert("UTC").tz_localize(None) if at.tzinfo else at).as_unit("us")
+
+
+def utc_now() -> pd.Timestamp:
+    """This moment, naive UTC in microseconds: for bookkeeping, never an `as_of` by itself."""
+    return naive_utc(datetime.now(UTC))
 
 
 def moment_of(value: str | datetime, what: str, do: str = "Write it as 2025-06-30.") -> pd.Timestamp:
@@ -25,8 +36,8 @@ def moment_of(value: str | datetime, what: str, do: str = "Write it as 2025-06-3
     read: Any
     try:
         read = pd.Timestamp(value)
-        if not pd.isna(read) and read.tzinfo is not None:
-            read = read.tz_convert("UTC").tz_localize(None)
+        if not pd.isna(read):
+            read = naive_utc(read)
         fits = not pd.isna(read) and FIRST <= read < LAST
     except (ValueError, OverflowError, TypeError):
         fits = False
@@ -35,4 +46,4 @@ def moment_of(value: str | datetime, what: str, do: str = "Write it as 2025-06-3
         raise RenewalError(
             expected=f"{what} to be a date between {FIRST.year} and {LAST.year}", found=repr(shown), do=do
         )
-    return read.as_unit("us")
+    return read

@@ -7,6 +7,7 @@ import pandas as pd
 from features.columns import KEYS
 from features.crm.contract import SUBJECTS
 from features.errors import RenewalError
+from features.moments import naive_utc
 from features.progress import Say, silent
 from features.scratch import turn
 from features.settings import Settings
@@ -161,7 +162,7 @@ def _newest(kind: str, settings: Settings) -> dict[str, Any] | None:
 
 def _telling_alert(kind: str, since: pd.Timestamp, settings: Settings) -> dict[str, Any] | None:
     """A standing alert that newer data may mend, opened or grown after the last training."""
-    moment = since.tz_convert("UTC").tz_localize(None) if since.tz else since
+    moment = naive_utc(since)
     for alert in open_store(settings).alerts.read(state="standing", kind=kind):
         if alert["rule"].startswith(_TELLING_RULES) and alert["opened_at"] > moment:
             return alert

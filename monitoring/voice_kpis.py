@@ -19,6 +19,7 @@ from scipy import stats
 from features.crm.crm import Crm
 from monitoring.journey_stages import top_of_scale
 from monitoring.voice_record import DIMENSIONS, asked_surveys, encoded
+from training.split import cluster_folds
 
 LEAST_ANSWERS = 10
 LEAST_FREEDOM = 4.0
@@ -99,7 +100,7 @@ def whole(points: np.ndarray, X: np.ndarray, account: pd.Series, seed: int = 0) 
     answered = np.isfinite(points)
     if answered.all() or answered.sum() < LEAST_ANSWERS or (~answered).sum() < LEAST_ANSWERS:
         return None
-    fold = _folds(account, seed)
+    fold = cluster_folds(account.to_numpy(), FOLDS, seed)
     answers, expected = np.empty(len(points)), np.empty(len(points))
     for here in range(FOLDS):
         out, used = fold == here, fold != here
@@ -166,12 +167,6 @@ def _mean(values: np.ndarray, account: pd.Series) -> tuple[float, float]:
     kurtosis = clusters * (sums**4).sum() / max((sums**2).sum() ** 2, 1e-300)
     freedom = max(2 * clusters / max(kurtosis - 1, 1e-9), LEAST_FREEDOM)
     return float(values.mean()), float(stats.t.isf(0.05, freedom) * error)
-
-
-def _folds(account: pd.Series, seed: int) -> np.ndarray:
-    codes, names = pd.factorize(account)
-    order = np.random.default_rng(seed).permutation(len(names))
-    return (order % FOLDS)[codes]
 
 
 def _logistic(X: np.ndarray, y: np.ndarray) -> Any:

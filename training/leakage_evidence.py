@@ -14,6 +14,7 @@ from features.columns import BEGINS, KEYS, NEVER, SEEN_FROM
 from features.crm.contract import TABLES, Kind
 from features.settings import Settings
 from training.dataset import Dataset
+from training.split import cluster_folds
 
 if TYPE_CHECKING:
     from features.crm.crm import Crm
@@ -110,7 +111,7 @@ def power(levels: Levels, y: np.ndarray, groups: np.ndarray, folds: int = 5) -> 
         groups: (n,) codes; rows of a group are never on both sides.
         folds: number of grouped folds.
     """
-    fold = folds_of(groups, folds)
+    fold = cluster_folds(groups, folds, seed=0)
     size = len(levels.names)
     cell = fold * size + levels.codes
     rows = np.bincount(cell, minlength=folds * size).reshape(folds, size)
@@ -119,12 +120,6 @@ def power(levels: Levels, y: np.ndarray, groups: np.ndarray, folds: int = 5) -> 
     base = good.sum(axis=1) / np.maximum(rows.sum(axis=1), 1)
     score = ((good + PRIOR_ROWS * base[:, None]) / (rows + PRIOR_ROWS))[fold, levels.codes]
     return power_of(score, y)
-
-
-def folds_of(groups: np.ndarray, folds: int) -> np.ndarray:
-    """(n,) a fold for each row, whole groups at random."""
-    _, codes = np.unique(groups, return_inverse=True)
-    return np.random.default_rng(0).permutation(codes.max() + 1)[codes] % folds
 
 
 def power_of(score: np.ndarray, y: np.ndarray) -> Power:

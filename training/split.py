@@ -83,6 +83,18 @@ def grouped_folds(ds: Dataset, n: int = 5, repeats: int = 1, seed: int = 0) -> l
     return folds
 
 
+def cluster_folds(cluster: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """The fold of each row (n,): whole clusters dealt out at random in about equal numbers.
+
+    Args:
+        cluster: the cluster of each row (n,), as its account; the order of rows changes nothing.
+        folds: how many, from 0 on.
+        seed: of the deal.
+    """
+    clusters, codes = np.unique(cluster, return_inverse=True)
+    return (np.random.default_rng(seed).permutation(len(clusters)) % folds)[codes]
+
+
 def is_usable(ds: Dataset, fold: Split) -> bool:
     """Whether a fold has enough contracts of either outcome on both sides."""
     return all(

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from features.crm.contract import SUBJECTS, Kind
 from features.crm.quality import Quality
+from features.crm.values import literal, quoted
 from features.errors import RenewalError
 
 MANIFEST = "crm.json"
@@ -72,8 +73,8 @@ class Crm:
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
             for table in self.tables:
-                source = str(self.path(table)).replace("'", "''")
-                connection.execute(f"CREATE VIEW \"{table}\" AS SELECT * FROM read_parquet('{source}')")
+                source = literal(self.path(table))
+                connection.execute(f"CREATE VIEW {quoted(table)} AS SELECT * FROM read_parquet({source})")
             return connection.sql(query).to_arrow_table()
 
     def dated(self, kind: str) -> bool:

@@ -11,7 +11,6 @@ import pandas as pd
 
 from features.crm.contract import TABLES, Column
 from features.crm.values import literal, quoted
-from features.errors import RenewalError
 
 RENEWAL_KNOWN_AFTER_DAYS = 45
 """Without `decided_at` a contract's outcome counts as known so many days after its end."""
@@ -151,27 +150,3 @@ def _later(table: str, moment: str, present: set[str], limit: str, in_the_past: 
     if table == "opportunities" and in_the_past and "created_at" in present:
         return f"(coalesce({at}, {limit}) >= {limit} AND {value_of('created_at')} IS NOT NULL)"
     return f"coalesce({at} >= {limit}, false)"
-
-
-def checked_until(until: pd.Timestamp | None) -> pd.Timestamp | None:
-    """`until` as naive UTC microseconds.
-
-    Raises:
-        RenewalError: it is no moment.
-    """
-    if until is None:
-        return None
-    try:
-        moment = pd.Timestamp(until)
-    except ValueError as error:
-        raise RenewalError(
-            expected="a date such as 2024-06-30", found=repr(until), do="Change the date."
-        ) from error
-    if pd.isna(moment):
-        raise RenewalError(expected="a date such as 2024-06-30", found="none", do="Change the date.")
-    return (moment.tz_convert("UTC").tz_localize(None) if moment.tz else moment).as_unit("us")
-
-
-def today() -> pd.Timestamp:
-    """The moment of the load, naive UTC."""
-    return pd.Timestamp.now(tz="UTC").tz_localize(None).as_unit("us")

@@ -18,7 +18,7 @@ from features.crm.crm import MANIFEST, Crm, read_crm
 from features.crm.currencies import convert_money
 from features.crm.freshness import days_behind, warnings_of
 from features.crm.identifiers import settle_ids
-from features.crm.known_until import checked_until, first_known, last_midnight, today
+from features.crm.known_until import first_known, last_midnight
 from features.crm.product_lines import add_lines_up
 from features.crm.quality import Quality, check_rows_left
 from features.crm.reading.column_form import add_macros
@@ -33,8 +33,10 @@ from features.crm.validate import (
     put_duplicates_aside,
     put_orphans_aside,
 )
+from features.crm.values import quoted
 from features.crm.write import describe, fingerprint, write_derived, write_quarantine, write_table
 from features.errors import RenewalError
+from features.moments import moment_of, utc_now
 from features.progress import Say, checkpoint, silent
 from features.scratch import Scratch, discard, passing, replacing, scratch, sweep_home, turn
 from features.settings import Settings
@@ -75,7 +77,7 @@ def load(
     Raises:
         RenewalError: the source or its mapping is wrong, or not one row of a table can be read.
     """
-    until = checked_until(until)
+    until = None if until is None else moment_of(until, "until")
     with scratch(into.parent) as work:
         crm = _clean(_read(source, mapping, until, work), until, work, {}, currency, say)
         check_rows_left(crm.quality)
@@ -150,7 +152,10 @@ def _as_source(crm: Crm, file: Path) -> Path:
     selects = {}
     for name in crm.tables:
         changed = [
-            (column.stored, f'"{column.stored}" / {_PARTS.get(column.kind, 1000.0)} AS "{column.name}"')
+            (
+                column.stored,
+                f"{quoted(column.stored)} / {_PARTS.get(column.kind, 1000.0)} AS {quoted(column.name)}",
+            )
             for column in TABLES[name].columns
             if column.stored in crm.tables[name] and (column.kind in _PARTS or column.stored != column.name)
         ]
@@ -196,7 +201,8 @@ def from_rows(
                 if rows
             }
         )
-        crm = _clean(raw, checked_until(until), work, kinds or {}, currency, silent, strict=True)
+        end = None if until is None else moment_of(until, "until")
+        crm = _clean(raw, end, work, kinds or {}, currency, silent, strict=True)
     except BaseException:
         place.close()
         raise
@@ -294,7 +300,7 @@ def _clean(
         )
         for name in drafts:
             put_orphans_aside(connection, drafts, name, quality)
-        now = today()
+        now = utc_now()
         end = last_midnight(connection, {name: each.stored for name, each in drafts.items()}, now)
         by_default = now if end is None else min(now, end)
         limit = by_default if until is None else until

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, Oper
 from sqlalchemy.pool import NullPool
 
 from features.errors import RenewalError
+from features.moments import utc_now
 from features.scratch import writable
 from monitoring.store.tables import FIRST, HEAD, POSTGRES_SCHEMA
 
@@ -25,7 +26,7 @@ _MIGRATION_LOCK = 7_306_110_517  # any fixed number: openers of one PostgreSQL d
 
 def now() -> datetime:
     """This moment, naive UTC: for bookkeeping only, never an `as_of`."""
-    return datetime.now(UTC).replace(tzinfo=None)
+    return utc_now().to_pydatetime()
 
 
 def connect(url: str) -> Engine:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, delete, func, select
 
+from features.moments import naive_utc
 from monitoring.store.database import insert, insert_in, put, records
 from monitoring.store.tables import feature_batches, prediction_log, shadow_log
 
@@ -56,7 +57,7 @@ class PredictionLog:
         log = prediction_log.c
         query = select(prediction_log).where(log.kind == kind).order_by(log.prediction_id)
         if since is not None:
-            query = query.where(func.coalesce(log.as_of, log.scored_at) >= moment(since))
+            query = query.where(func.coalesce(log.as_of, log.scored_at) >= naive_utc(since).to_pydatetime())
         with self.engine.connect() as connection:
             result = connection.execute(query)
             frame = pd.DataFrame(result.fetchall(), columns=list(result.keys()))
@@ -83,7 +84,9 @@ class PredictionLog:
         batch = feature_batches.c
         query = select(feature_batches).where(batch.kind == kind).order_by(batch.logged_at, batch.run_id)
         if since is not None:
-            query = query.where(func.coalesce(batch.last_as_of, batch.logged_at) >= moment(since))
+            query = query.where(
+                func.coalesce(batch.last_as_of, batch.logged_at) >= naive_utc(since).to_pydatetime()
+            )
         with self.engine.connect() as connection:
             tables = [_read_batch(row) for row in connection.execute(query).mappings()]
         if not tables:
@@ -91,7 +94,7 @@ class PredictionLog:
             return nothing.astype({"as_of": "datetime64[us]", "lead_days": float})
         frame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
         if since is not None:
-            frame = frame[frame["as_of"].isna() | (frame["as_of"] >= moment(since))]
+            frame = frame[frame["as_of"].isna() | (frame["as_of"] >= naive_utc(since).to_pydatetime())]
         features = frame.columns[len(ABOUT) :]
         empty = [name for name in features if frame[name].isna().all()]
         frame = frame.astype(dict.fromkeys(empty, float))
@@ -223,9 +226,3 @@ def unpacked(blob: bytes) -> pa.Table:
 
 def _read_batch(row: Any) -> pa.Table:
     return unpacked(row["arrow_zstd"])
-
-
-def moment(value: Any) -> datetime:
-    """A date or moment as naive UTC."""
-    read = pd.Timestamp(value)
-    return (read.tz_convert("UTC").tz_localize(None) if read.tz else read).to_pydatetime()

@@ -14,6 +14,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, Engine, and_, case, func, or_, select, update
 
 from features.errors import RenewalError
+from features.moments import naive_utc
 from monitoring.store.database import insert, insert_in, now, put, reading, records, within, writing
 from monitoring.store.predictions import (
     Shadow,
@@ -22,7 +23,6 @@ from monitoring.store.predictions import (
     log_features,
     log_predictions,
     log_shadow,
-    moment,
 )
 from monitoring.store.tables import runs, scores
 
@@ -298,7 +298,7 @@ def _open_scores(
     if region is not None:
         wanted.append(scores.c.region == region)
     if before is not None:
-        wanted.append(scores.c.end_date < moment(before))
+        wanted.append(scores.c.end_date < naive_utc(before).to_pydatetime())
     if band is not None:
         wanted.append(scores.c.band == band)
     if deal_kind is not None:

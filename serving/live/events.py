@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from features.crm.arriving import Reader
 from features.crm.contract import SUBJECTS, TABLES
 from features.crm.crm import Crm
 from features.crm.load import current_folder, opened
+from features.moments import utc_now
 from features.owners import owners_of
 from features.settings import Settings
 from monitoring.alerts import risk_alerts, survey_alerts
@@ -350,7 +350,7 @@ class Arrivals:
 
     def _as_of(self, arrived: Arrived) -> pd.Timestamp:
         """Just after the newest thing known: the end of the data, or a live event that has happened."""
-        now = datetime.now(UTC).replace(tzinfo=None)
+        now = utc_now()
         newest = self._stands.until
         for table, rows in arrived.tables.items():
             for column in (TABLES[table].time, "recorded_at", *TABLES[table].seconds):

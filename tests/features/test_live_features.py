@@ -5,8 +5,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from features.account_store import ByAccount
 from features.arrays import Coded, columns_of
-from features.engine import account_ledger, feature_rows, snapshot_table, work_for
+from features.engine import feature_rows, ledger_of, snapshot_table, work_for
 from features.evaluate import live_rows
 from features.settings import Settings
 from features.snapshots import renewal_snapshots, win_snapshots
@@ -45,32 +46,33 @@ def _differs(frame: pd.DataFrame, live: dict) -> list[str]:
     return differing
 
 
-def test_each_account_alone_from_its_kept_ledger(simulated_crm, nightly):
+def test_each_account_alone_from_its_stored_rows(simulated_crm, nightly):
     work, some, asked, frame = nightly
     assert len(frame.columns) > 200
+    stored = ByAccount(simulated_crm, {"this": work})
     for account, mine in some.groupby("account_id"):
-        ledger = account_ledger(simulated_crm, work, [account])
+        ledger = ledger_of(stored.rows(account), work, [account])
         live = live_rows(work.plan, work.columns, ledger, columns_of(asked.take(pa.array(mine.index))))
         assert not _differs(frame.loc[mine.index], live), account
 
 
 def test_half_stored_and_half_just_arrived(simulated_crm, nightly):
     work, some, asked, frame = nightly
-    everyone = sorted(some["account_id"].unique())
-    whole = account_ledger(simulated_crm, work, everyone)
-    stored = whole.changed(
-        {table: columns_of(_half(whole.tables[table].table)) for table in _arriving(whole)}
-    )
+    accounts = sorted(some["account_id"].unique())
+    stored = ByAccount(simulated_crm, {"this": work})
+    rows_by_account = [stored.rows(account) for account in accounts]
+    tables = {table: pa.concat_tables(rows[table] for rows in rows_by_account) for table in work.reads}
+    half = {table: _every_other(rows, 0) if table in ARRIVING else rows for table, rows in tables.items()}
     snapped = columns_of(asked)
-    before = live_rows(work.plan, work.columns, stored, snapped)
+    before = live_rows(work.plan, work.columns, ledger_of(half, work, accounts), snapped)
     assert len(_differs(frame, before)) > 50
-    after = stored.changed({table: whole.tables[table] for table in _arriving(whole)})
-    assert not _differs(frame, live_rows(work.plan, work.columns, after, snapped))
+    arrived = {
+        table: pa.concat_tables([half[table], _every_other(rows, 1)]) if table in ARRIVING else rows
+        for table, rows in tables.items()
+    }
+    after = live_rows(work.plan, work.columns, ledger_of(arrived, work, accounts), snapped)
+    assert not _differs(frame, after)
 
 
-def _arriving(ledger) -> list[str]:
-    return [table for table in ARRIVING if table in ledger.tables]
-
-
-def _half(rows: pa.Table) -> pa.Table:
-    return rows.filter(pa.array(np.arange(rows.num_rows) % 2 == 0))
+def _every_other(rows: pa.Table, first: int) -> pa.Table:
+    return rows.filter(pa.array(np.arange(rows.num_rows) % 2 == first))

@@ -18,6 +18,7 @@ from scipy.special import expit
 
 from training.effects import trial_arrays
 from training.effects.trial_arrays import Clock, Window
+from training.split import cluster_folds
 
 MOST_STEPS = 25
 CLOSE = 1e-6
@@ -122,9 +123,7 @@ class CrossFit:
     @classmethod
     def over(cls, cluster: np.ndarray, folds: int, seed: int) -> "CrossFit":
         """Folds of about equal numbers of accounts, dealt out by `seed`."""
-        labels, codes = np.unique(cluster, return_inverse=True)
-        order = np.random.default_rng(seed).permutation(len(labels))
-        return cls((np.argsort(order) % folds)[codes], np.ones(len(cluster)))
+        return cls(cluster_folds(cluster, folds, seed), np.ones(len(cluster)))
 
     def reweighted(self, mass: np.ndarray) -> "CrossFit":
         """The same folds and ridges for persons of other masses (n,)."""

@@ -16,8 +16,9 @@ from scipy.stats import norm
 from training.boosting import DEFAULT, fit_trees
 from training.encode import learn_encoding
 from training.fairness.group_metrics import interval
-from training.leakage_evidence import PRIOR_ROWS, Levels, cut, folds_of, power, power_of
+from training.leakage_evidence import PRIOR_ROWS, Levels, cut, power, power_of
 from training.metrics import to_probability
+from training.split import cluster_folds
 
 LIMIT = 0.65
 """AUC from which a segment is given away: of pairs, one inside and one outside, two in three are told."""
@@ -143,7 +144,7 @@ def _together(X: pd.DataFrame, inside: np.ndarray, seed: int, threads: int) -> T
     E = encoding.encode(X)
     categories = [cut(X[name]).codes for name in X.columns if X[name].dtype == "category"]
     types = [*encoding.types, *["q"] * len(categories)]
-    fold = folds_of(np.arange(len(inside)), _FOLDS)
+    fold = cluster_folds(np.arange(len(inside)), _FOLDS, seed=0)
     p = np.empty(len(inside))
     for at in range(_FOLDS):
         learn, judge = fold != at, fold == at

@@ -24,6 +24,7 @@ from training.icp.rules import Rule
 from training.icp.weights import exponents_of
 from training.linear import design, design_terms
 from training.metrics import losses, to_logit, to_probability
+from training.split import cluster_folds
 
 FOLDS = 5
 PENALTIES = np.geomspace(3, 3000, 7)
@@ -147,7 +148,7 @@ def _constant(name: str, link: str, lesson: Lesson | None, columns: int) -> Part
 
 
 def _learn(link: str, D: np.ndarray, lesson: Lesson, seed: int) -> Part:
-    fold = _folds(lesson.account, seed)
+    fold = cluster_folds(lesson.account, FOLDS, seed)
     solve = _logistic_path if link == "logit" else _ridge_path
     held_out = np.zeros((len(PENALTIES), len(lesson.y)))
     for mark in np.unique(fold):
@@ -162,11 +163,6 @@ def _learn(link: str, D: np.ndarray, lesson: Lesson, seed: int) -> Part:
     if link == "log":
         return replace(part, scale=float(np.exp(lesson.y).sum() / np.exp(held_out[best]).sum()))
     return part
-
-
-def _folds(account: np.ndarray, seed: int) -> np.ndarray:
-    codes, place = np.unique(account, return_inverse=True)
-    return (np.random.default_rng(seed).permutation(len(codes)) % FOLDS)[place]
 
 
 def _loss(link: str, y: np.ndarray, linear: np.ndarray) -> float:

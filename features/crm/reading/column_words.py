@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from features.crm.contract import Kind
 from features.crm.reading.moment_form import MomentForm, Order, order_of
 from features.crm.reading.number_form import NumberForm, number_of
+from features.crm.values import literal
 
 _ORDERS = {"dmy": "day before month", "mdy": "month before day", "ymd": "year, month, day"}
 Said = tuple[tuple[str, ...], tuple[str, ...]]
@@ -135,10 +136,9 @@ def says_flags(
     unknown = [value for value, flag in flags.items() if flag is None]
     if unknown:
         words = ", ".join(unknown[:6]) + (" …" if len(unknown) > 6 else "")
-        literal = unknown[0].replace("'", "''")
         cost = "put aside with its row" if outcome else "missing"
         column = f'\\"{raw}\\"'
-        case = f"CASE WHEN {column} = '{literal}' THEN 'true' ELSE {column} END AS {column}"
+        case = f"CASE WHEN {column} = {literal(unknown[0])} THEN 'true' ELSE {column} END AS {column}"
         means = "won or renewed" if outcome else "yes"
         doubts.append(
             f"{table}.{name}: {_values(sum(values[value] for value in unknown))} neither yes nor no as far as"
