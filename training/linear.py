@@ -6,9 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from training.effects.nuisance import fit_logistic as fit_logistic_ridge
-from training.effects.nuisance import with_intercept
 from training.metrics import to_logit
+from training.ridge import fit_ridge_logistic, with_intercept
 
 HINGES = (0.25, 0.5, 0.75)
 BLOCK = 256
@@ -235,7 +234,7 @@ def _ridge(
     D: np.ndarray, y: np.ndarray, weight: np.ndarray, C: float, start: np.ndarray | None
 ) -> np.ndarray:
     if D.shape[1] < MOST_NEWTON_TERMS:
-        return fit_logistic_ridge(with_intercept(D), y, weight, 1 / C, start)
+        return fit_ridge_logistic(with_intercept(D), y, weight, 1 / C, start)
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(C=C, solver="lbfgs", max_iter=200, tol=1e-5).fit(D, y, sample_weight=weight)

@@ -166,6 +166,37 @@ _READ: dict[Kind, Callable[[str], Any]] = {
 }
 
 
+def values_lost(
+    table: str, rows: Sequence[Mapping[str, Any]], read: pa.Table, faults: Sequence[str | None]
+) -> list[dict[str, Any]]:
+    """The values of sound rows that were sent and are not stored, each with `row`, `column`, `value`, `why`.
+
+    Args:
+        table: of the contract.
+        rows: as JSON gives them.
+        read, faults: as `Reader.read` gives them.
+    """
+    by_name = TABLES[table].by_name
+    stored = {
+        name: read[by_name[name].stored].is_valid().to_pylist()
+        for name in {name for row in rows for name in row}
+        if name in by_name
+    }
+    lost = []
+    for at, row in enumerate(rows):
+        for name, value in row.items() if faults[at] is None else ():
+            text = as_text(value)
+            if text is None or is_nothing(trimmed_text(text)) or stored.get(name, [False] * (at + 1))[at]:
+                continue
+            kind = (
+                f"is not a {by_name[name].kind.value}"
+                if name in by_name
+                else "is no column of the table"
+            )
+            lost.append({"row": at, "column": name, "value": text[:80], "why": kind})
+    return lost
+
+
 class Reader:
     """Reads rows as JSON gives them into clean columns; made once, used from any thread."""
 
@@ -177,6 +208,8 @@ class Reader:
 
     def read(self, table: str, rows: Sequence[Mapping[str, Any]]) -> tuple[pa.Table, list[str | None]]:
         """The rows as clean columns of the contract, and what is wrong with each (None: nothing).
+
+        An optional value that can't be read costs the value, not the row: `values_lost` names it.
 
         Columns that the contract does not know are left out: an arrival is an event, and events carry none.
 

@@ -303,6 +303,11 @@ class Taken(BaseModel):
     stored: int = Field(examples=[1])
     repeated: int = Field(description="Rows that were stored before.", examples=[0])
     refused: list[dict[str, Any]] = Field(description="Rows that do not fit, each with its reason.")
+    lost: list[dict[str, Any]] = Field(
+        description="Values of stored rows that could not be read, or that the table has no column for: "
+        "stored as missing, each with its row, column, value and reason.",
+        examples=[[{"row": 0, "column": "sentiment", "value": "good", "why": "is not a number"}]],
+    )
     rows: list[Scored] = Field(description="New scores of the accounts concerned.")
     alerts: list[dict[str, Any]] = Field(description="Alerts raised by these events.")
 

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from features.arrays import Coded, Columns
 from features.columns import KEYS
-from features.crm.arriving import Reader
+from features.crm.arriving import Reader, values_lost
 from features.crm.contract import SUBJECTS, TABLES
 from features.crm.crm import Crm
 from features.crm.load import current_folder, opened
@@ -177,7 +177,8 @@ class Arrivals:
             principal: rows of accounts outside its scope are refused as unknown.
 
         Returns:
-            `stored`, `repeated`, `refused` (each with `row` and `why`), `rows` (new scores), `alerts`.
+            `stored`, `repeated`, `refused` (each with `row`, `why`), `lost` (values of stored rows that can't
+            be read, or that the table has no column for), `rows` (new scores), `alerts`.
 
         Raises:
             RenewalError: no CRM was ingested.
@@ -214,10 +215,12 @@ class Arrivals:
             alerts = self._alerts(people, table, read, places, fresh)
             if alerts:
                 begin_tasks(self.store, self.settings)
-        rows = [row for row in fresh if principal.sees(row)]
-        theirs = {None, *(row["subject_id"] for row in rows)}
+        scores = [row for row in fresh if principal.sees(row)]
+        theirs = {None, *(row["subject_id"] for row in scores)}
         alerts = [alert for alert in alerts if alert.get("subject_id") in theirs]
-        return {**counts, "refused": refused + conflicts, "rows": rows, "alerts": alerts}
+        out = {one["row"] for one in refused + conflicts}
+        lost = [one for one in values_lost(table, rows, read, faults) if one["row"] not in out]
+        return {**counts, "refused": refused + conflicts, "lost": lost, "rows": scores, "alerts": alerts}
 
     def sees(self, account_id: str | None, principal: Principal) -> bool:
         """Whether an account is in the CRM and within a visitor's scope.

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from features.crm.arriving import Reader, read_plainly
+from features.crm.arriving import Reader, read_plainly, values_lost
 from features.crm.contract import TABLES, Kind
 
 VALUES = {
@@ -55,3 +55,17 @@ def test_one_odd_value_sends_all_rows_to_the_query_with_the_same_result():
     assert faults[1].startswith("occurred_at: 'yesterday'")
     assert faults[2] == "kind: is missing"
     assert Reader().read("activities", [row])[0].equals(read.slice(0, 1))
+
+
+def test_values_that_are_not_stored_are_named():
+    row = {"activity_id": "E1", "account_id": "A1", "kind": "call", "occurred_at": "2026-01-01T09:00:00"}
+    rows = [
+        {**row, "duration_minutes": "a while", "subject": "n/a"},
+        {**row, "activity_id": "E2", "duration_minutes": 5, "durations": 5, "owner": None},
+        {**row, "activity_id": "E3", "occurred_at": "yesterday", "duration_minutes": "a while"},
+    ]
+    read, faults = Reader().read("activities", rows)
+    assert values_lost("activities", rows, read, faults) == [
+        {"row": 0, "column": "duration_minutes", "value": "a while", "why": "is not a duration"},
+        {"row": 1, "column": "durations", "value": "5", "why": "is no column of the table"},
+    ]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from training.effects.nuisance import fit_linear, fit_logistic, with_intercept
 from training.effects.trial_arrays import Scaling, encode, forward_select, knots_of, with_hinges
+from training.ridge import fit_ridge, fit_ridge_logistic, with_intercept
 
 
 @pytest.fixture
@@ -17,14 +17,14 @@ def data():
 def test_logistic_equals_scikit_learn(data):
     Z, y, weight = data
     peer = LogisticRegression(C=1 / 3.0, tol=1e-10, max_iter=1000).fit(Z, y, sample_weight=weight)
-    beta = fit_logistic(with_intercept(Z), y, weight, ridge=3.0)
+    beta = fit_ridge_logistic(with_intercept(Z), y, weight, ridge=3.0)
     np.testing.assert_allclose(beta, [peer.intercept_[0], *peer.coef_[0]], atol=2e-4)
 
 
 def test_linear_equals_scikit_learn_for_every_column(data):
     Z, y, weight = data
     Y = np.column_stack([y, Z[:, 1] + y])
-    beta = fit_linear(with_intercept(Z), Y, weight, ridge=2.0)
+    beta = fit_ridge(with_intercept(Z), Y, weight, ridge=2.0)
     for column in range(2):
         peer = Ridge(alpha=2.0).fit(Z, Y[:, column], sample_weight=weight)
         np.testing.assert_allclose(beta[:, column], [peer.intercept_, *peer.coef_], atol=1e-5)
@@ -32,7 +32,7 @@ def test_linear_equals_scikit_learn_for_every_column(data):
 
 def test_separable_data_stay_finite():
     Z = np.linspace(-1, 1, 60)[:, None]
-    beta = fit_logistic(with_intercept(Z), (Z[:, 0] > 0).astype(float), np.ones(60), ridge=1.0)
+    beta = fit_ridge_logistic(with_intercept(Z), (Z[:, 0] > 0).astype(float), np.ones(60), ridge=1.0)
     assert np.isfinite(beta).all()
 
 

@@ -1,103 +1,19 @@
 """Nuisances of the estimates, cross-fitted over whole accounts: contact hazards, outcome regressions.
 
-Cross-fitting over whole accounts: who is predicted, and the account, were not seen by the model.
-
-The workhorse learner of the effect estimates: ridge logistic and ridge linear regression on plain arrays.
-
-Probabilities that are divided by must be calibrated before all else. Penalised logistic regression on a
-spline basis is so by construction, and one fit on 20,000 × 60 takes a tenth of a second, which
-cross-fitting, seven strategies and six windows multiply by hundreds.
+Who is predicted, and the account, were not part of the fit. Probabilities that are divided by must be
+calibrated before all else; penalised logistic regression on a spline basis is so by construction.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.linalg.lapack import dposv
 from scipy.special import expit
 
 from training.effects import trial_arrays
 from training.effects.trial_arrays import Clock, Window
+from training.ridge import fit_ridge, fit_ridge_logistic, log_loss, with_intercept
 from training.split import cluster_folds
-
-MOST_STEPS = 25
-CLOSE = 1e-6
-"""A Newton step that promises less than this share of the loss is the last: the next would be its square."""
-TINY = 1e-9
-
-
-def with_intercept(Z: np.ndarray) -> np.ndarray:
-    """Z (n, d) behind a column of ones."""
-    return np.hstack([np.ones((len(Z), 1)), Z])
-
-
-def fit_logistic(
-    A: np.ndarray, y: np.ndarray, weight: np.ndarray, ridge: float, start: np.ndarray | None = None
-) -> np.ndarray:
-    """Coefficients (d,) of a ridge logistic regression by Newton's method; the first column is not penalised.
-
-    Args:
-        A: (n, d) with a leading column of ones.
-        y: (n,) in [0, 1]; fractions are allowed (quasi-likelihood).
-        weight: (n,) not negative.
-        ridge: penalty, half of it times the squared coefficients is added to the summed log loss.
-        start: coefficients to begin from.
-    """
-    d = A.shape[1]
-    penalty = np.full(d, ridge)
-    penalty[0] = 1e-6
-    beta = np.zeros(d) if start is None else start.copy()
-    if start is None:
-        share = np.clip(np.average(y, weights=weight + TINY), 1e-4, 1 - 1e-4)
-        beta[0] = np.log(share / (1 - share))
-    score = A @ beta
-    loss = _loss(score, y, weight, beta, penalty)
-    for _ in range(MOST_STEPS):
-        p = expit(score)
-        gradient = A.T @ (weight * (y - p)) - penalty * beta
-        hessian = (A * (weight * np.maximum(p * (1 - p), 1e-6))[:, None]).T @ A
-        hessian[np.diag_indices(d)] += penalty + TINY
-        step = _solved(hessian, gradient)
-        promised, along, size = gradient @ step / 2, A @ step, 1.0
-        while (later := _loss(score + size * along, y, weight, beta + size * step, penalty)) > loss + 1e-12:
-            size /= 2
-            if size < 1e-3:
-                break
-        beta, score, loss = beta + size * step, score + size * along, later
-        if promised < CLOSE * (1 + abs(loss)):
-            break
-    return beta
-
-
-def _loss(
-    score: np.ndarray, y: np.ndarray, weight: np.ndarray, beta: np.ndarray, penalty: np.ndarray
-) -> float:
-    return float(weight @ (np.logaddexp(0.0, score) - y * score) + 0.5 * penalty @ beta**2)
-
-
-def _solved(gram: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The solution of a positive definite system; straight to LAPACK, for systems are small and many."""
-    _, solution, failed = dposv(gram, target)
-    if failed:
-        raise np.linalg.LinAlgError(f"not positive definite at row {failed}")
-    return solution
-
-
-def fit_linear(A: np.ndarray, Y: np.ndarray, weight: np.ndarray, ridge: float) -> np.ndarray:
-    """Coefficients (d, m) of ridge regressions of m columns Y on A (n, d), sharing one factorisation."""
-    d = A.shape[1]
-    penalty = np.full(d, ridge)
-    penalty[0] = 1e-6
-    gram = (A * weight[:, None]).T @ A
-    gram[np.diag_indices(d)] += penalty + TINY
-    return _solved(gram, A.T @ (weight[:, None] * Y))
-
-
-def log_loss(y: np.ndarray, p: np.ndarray, weight: np.ndarray) -> float:
-    """Weighted mean log loss of probabilities p for y in [0, 1]."""
-    q = np.clip(p, 1e-6, 1 - 1e-6)
-    return float(-np.sum(weight * (y * np.log(q) + (1 - y) * np.log(1 - q))) / np.sum(weight))
-
 
 RIDGES = (1.0, 10.0, 100.0)
 LEAST_PROBABILITY = 1e-4
@@ -172,7 +88,7 @@ class CrossFit:
         ridge: float,
     ) -> np.ndarray:
         train = rows & (self.fold != f)
-        return fit_logistic(A[train], y[train], weight[train], ridge, self.starts.get((name, f)))
+        return fit_ridge_logistic(A[train], y[train], weight[train], ridge, self.starts.get((name, f)))
 
 
 LINEAR_RIDGE = 2.0
@@ -281,7 +197,7 @@ def outcome_regressions(
             ahead = np.where(w.any_contact.decided[:, None], y[:, None], follow)[:, k + 1 :]
             exposed = cross.mass * (1 - contact.p) ** (1 - contact.shape)
             now = np.full((n, last + 2), np.nan)
-            now[:, k + 1 :] = A @ fit_linear(A[train], ahead[train], exposed[train], LINEAR_RIDGE)
+            now[:, k + 1 :] = A @ fit_ridge(A[train], ahead[train], exposed[train], LINEAR_RIDGE)
             now[:, k] = arms[k][f]
             follow = np.clip(now, BOUND, 1 - BOUND)
             held[k][inside] = follow[inside]
