@@ -1,11 +1,12 @@
 """What customers say and what the silent would say: NPS, CSAT and CES of everybody asked.
 
 Who answers is not drawn at random. With what is known of everybody asked, π is the probability of answering
-and m the score expected; the mean over all asked of m + (answered / π) (score − m) is right if either of them
-is (augmented inverse probability weighting: Robins, Rotnitzky & Zhao 1994), both fitted without the account
-they are used for. Its error counts accounts, not answers. It cannot see what moves both the score and the
-answering but stands in no record: `if_worse` says what the figure would be were the silent ones as much worse
-again as the record shows them to be.
+and m the score expected; the mean over all asked of m + (answered / π) (score − m) is right if either of
+them is (augmented inverse probability weighting: Robins, Rotnitzky & Zhao 1994), both fitted without the
+account they are used for. Its error is that of the whole procedure, both fits included: all of it is
+repeated without each twentieth of the accounts (delete-a-group jackknife: Kott 2001). It cannot see what
+moves both the score and the answering but stands in no record: `if_worse` says what the figure would be
+were the silent ones as much worse again as the record shows them to be.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,15 +16,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.special import expit
 
 from features.crm.crm import Crm
 from monitoring.journey_stages import top_of_scale
 from monitoring.voice_record import DIMENSIONS, asked_surveys, encoded
+from training.ridge import fit_ridge, fit_ridge_logistic, with_intercept
 from training.split import cluster_folds
 
 LEAST_ANSWERS = 10
 LEAST_FREEDOM = 4.0
-FOLDS = 5
+FOLDS, GROUPS = 5, 20
 LEAST_PROBABILITY = 0.05
 """Of answering: no answer stands for more than twenty people."""
 PENALTY = 1.0
@@ -35,12 +38,11 @@ KINDS = ("nps", "csat", "ces")
 class Everybody:
     """(n,) of all asked: `points` each stands for, whose mean is the estimate.
 
-    `expected` is m, `answers` the probability of answering.
+    `replicates` (GROUPS, n) are the same points without one group of accounts at a time, NaN where left out.
     """
 
     points: np.ndarray
-    expected: np.ndarray
-    answers: np.ndarray
+    replicates: np.ndarray
 
 
 def voice(crm: Crm) -> dict[str, Any]:
@@ -100,21 +102,34 @@ def whole(points: np.ndarray, X: np.ndarray, account: pd.Series, seed: int = 0) 
     answered = np.isfinite(points)
     if answered.all() or answered.sum() < LEAST_ANSWERS or (~answered).sum() < LEAST_ANSWERS:
         return None
-    fold = cluster_folds(account.to_numpy(), FOLDS, seed)
+    group = cluster_folds(account.to_numpy(), GROUPS, seed)
+    fold = cluster_folds(account.to_numpy(), FOLDS, seed + 1)
+    replicates = np.full((GROUPS, len(points)), np.nan)
+    for left_out in range(GROUPS):
+        stays = group != left_out
+        replicates[left_out, stays] = _points(points[stays], X[stays], fold[stays])
+    return Everybody(_points(points, X, fold), replicates)
+
+
+def _points(points: np.ndarray, X: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """(n,) what each person asked stands for; neither model has seen the fold it speaks of."""
+    answered = np.isfinite(points)
     answers, expected = np.empty(len(points)), np.empty(len(points))
     for here in range(FOLDS):
         out, used = fold == here, fold != here
         if not out.any():
             continue
-        answers[out] = _logistic(X[used], answered[used].astype(float))(X[out])
+        A = with_intercept((X - X[used].mean(axis=0)) / (X[used].std(axis=0) + 1e-9))
         figures = used & answered
-        expected[out] = _ridge(X[figures], points[figures])(X[out])
+        chance = fit_ridge_logistic(A[used], answered[used].astype(float), np.ones(used.sum()), PENALTY)
+        score = fit_ridge(A[figures], points[figures, None], np.ones(figures.sum()), PENALTY)[:, 0]
+        answers[out], expected[out] = expit(A[out] @ chance), A[out] @ score
     low, high = np.nanmin(points), np.nanmax(points)
     expected = np.clip(expected, low, high)
     answers = np.clip(answers, LEAST_PROBABILITY, 1.0)
     weight = answered / answers
     weight = weight * len(weight) / weight.sum()  # weights that add up to everybody (Hájek 1971)
-    return Everybody(expected + weight * np.where(answered, points - expected, 0.0), expected, answers)
+    return expected + weight * np.where(answered, points - expected, 0.0)
 
 
 def told_of(
@@ -141,7 +156,7 @@ def told_of(
             "silent": None,
             "if_worse": None,
         }
-    estimate, half = _mean(everybody.points[inside], account[inside])
+    estimate, half = _jackknifed(everybody, inside)
     low, high = float(np.nanmin(points)), float(np.nanmax(points))
     estimate = float(np.clip(estimate, low, high))
     share = answered / count
@@ -152,6 +167,15 @@ def told_of(
     silent = float(np.clip(silent, low, high))
     worse = float(np.clip(silent - abs(raw - silent), low, high))
     return figures | {"silent": silent, "if_worse": share * raw + (1 - share) * worse}
+
+
+def _jackknifed(everybody: Everybody, inside: np.ndarray) -> tuple[float, float]:
+    """Mean over a group of those asked, and half of its 90 % interval."""
+    rows = everybody.replicates[:, inside]
+    counts = np.isfinite(rows).sum(axis=1)
+    means = np.nansum(rows, axis=1)[counts > 0] / counts[counts > 0]
+    spread = (len(means) - 1) / len(means) * ((means - means.mean()) ** 2).sum()
+    return float(everybody.points[inside].mean()), float(stats.t.isf(0.05, len(means) - 1) * np.sqrt(spread))
 
 
 def _mean(values: np.ndarray, account: pd.Series) -> tuple[float, float]:
@@ -167,26 +191,6 @@ def _mean(values: np.ndarray, account: pd.Series) -> tuple[float, float]:
     kurtosis = clusters * (sums**4).sum() / max((sums**2).sum() ** 2, 1e-300)
     freedom = max(2 * clusters / max(kurtosis - 1, 1e-9), LEAST_FREEDOM)
     return float(values.mean()), float(stats.t.isf(0.05, freedom) * error)
-
-
-def _logistic(X: np.ndarray, y: np.ndarray) -> Any:
-    """A function of X: the probability of y by logistic regression with an L2 penalty."""
-    from sklearn.linear_model import LogisticRegression
-
-    if y.min() == y.max():
-        return lambda Z: np.full(len(Z), y.mean())
-    scale = X.std(axis=0) + 1e-9
-    fit = LogisticRegression(C=PENALTY, max_iter=500).fit(X / scale, y)
-    return lambda Z: fit.predict_proba(Z / scale)[:, 1]
-
-
-def _ridge(X: np.ndarray, y: np.ndarray) -> Any:
-    """A function of X: the expected y by least squares with an L2 penalty."""
-    from sklearn.linear_model import Ridge
-
-    scale = X.std(axis=0) + 1e-9
-    fit = Ridge(alpha=1.0 / PENALTY).fit(X / scale, y)
-    return lambda Z: fit.predict(Z / scale)
 
 
 def shown_groups(rows: Sequence[Mapping[str, Any]], hidden: Sequence[str]) -> list[dict[str, Any]]:

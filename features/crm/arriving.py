@@ -188,11 +188,7 @@ def values_lost(
             text = as_text(value)
             if text is None or is_nothing(trimmed_text(text)) or stored.get(name, [False] * (at + 1))[at]:
                 continue
-            kind = (
-                f"is not a {by_name[name].kind.value}"
-                if name in by_name
-                else "is no column of the table"
-            )
+            kind = f"is not a {by_name[name].kind.value}" if name in by_name else "is no column of the table"
             lost.append({"row": at, "column": name, "value": text[:80], "why": kind})
     return lost
 
