@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: demo test quick lint types layers house check lock wheel bento clean
+.PHONY: demo test quick lint types layers house check docs audit sbom lock wheel bento clean
 
 demo: $(VENV)/core.done
 	$(BIN)/perennial demo
@@ -39,6 +39,17 @@ wheel: $(VENV)/dev.done
 bento: $(VENV)/dev.done
 	$(BIN)/bentoml build
 
+# The documentation site, into site/; a link or an anchor that leads nowhere fails it.
+docs: $(VENV)/dev.done
+	$(BIN)/python -m zensical build --strict --clean && rm -f site/generate.py
+
+# Both fetch their tool, and the audit asks PyPI for known weaknesses: they need the internet.
+audit: $(VENV)/dev.done
+	$(BIN)/uvx pip-audit -r requirements.lock --require-hashes --disable-pip
+
+sbom: $(VENV)/dev.done
+	$(BIN)/uvx --from cyclonedx-bom cyclonedx-py requirements requirements.lock --of JSON -o sbom.json
+
 lock: $(VENV)/dev.done
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 \
 	  pyproject.toml -o requirements.lock
@@ -64,4 +75,4 @@ $(VENV)/dev.done: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 clean:
-	rm -rf $(VENV) .perennial dist build
+	rm -rf $(VENV) .perennial dist build site sbom.json

@@ -16,7 +16,7 @@ By = Annotated[str | None, typer.Option(metavar="WHO", help="Who does this; defa
 
 
 @app.command("start", epilog="Example: perennial experiment start timing --advice 61-90 --cluster owner")
-@prints("experiments_print.experiment")
+@prints("experiments.experiment")
 @reads_crm
 def experiment_start(
     data: Any,
@@ -77,7 +77,7 @@ def experiment_start(
 
 
 @app.command("status", epilog="Example: perennial experiment status --json")
-@prints("experiments_print.experiment")
+@prints("experiments.experiment")
 @reads_crm
 def experiment_status(data: Any, settings: Settings, name: Name = None) -> Result:
     """Show how an experiment stands; look as often as you like. Who can join by now is taken in."""
@@ -88,7 +88,7 @@ def experiment_status(data: Any, settings: Settings, name: Name = None) -> Resul
 
 
 @app.command("end", epilog='Example: perennial experiment end --because "beyond chance"')
-@prints("experiments_print.experiment")
+@prints("experiments.experiment")
 @reads_crm
 def experiment_end(
     data: Any,
@@ -109,7 +109,7 @@ def experiment_end(
 
 
 @app.command("list", epilog="Example: perennial experiment list")
-@prints("experiments_print.listed")
+@prints("experiments.listed")
 def experiment_list() -> Result:
     """List all experiments as they stood when they were last looked at."""
     from monitoring.experiment_steps import every

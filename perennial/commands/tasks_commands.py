@@ -14,7 +14,7 @@ By = Annotated[str | None, typer.Option(metavar="NAME", help="Who does this; def
 
 
 @app.command("list", epilog="Example: perennial tasks list --json")
-@prints("data_print.listed")
+@prints("data.listed")
 def tasks_list() -> Result:
     """List the open tasks, those due first at the top."""
     from monitoring.store import open_store
@@ -29,7 +29,7 @@ def tasks_list() -> Result:
 
 
 @app.command("begin", epilog="Example: perennial tasks begin")
-@prints("data_print.facts")
+@prints("data.facts")
 def tasks_begin() -> Result:
     """Open the tasks that standing alerts lead to, and escalate what is overdue; safe to repeat."""
     from monitoring.closing_the_loop import begin_tasks, escalate
@@ -42,7 +42,7 @@ def tasks_begin() -> Result:
 
 
 @app.command("start", epilog="Example: perennial tasks start 5f3a… --by Ann")
-@prints("data_print.facts")
+@prints("data.facts")
 def tasks_start(task: TaskId, by: By = None) -> Result:
     """Take a task up."""
     from monitoring.store import open_store
@@ -53,7 +53,7 @@ def tasks_start(task: TaskId, by: By = None) -> Result:
 
 
 @app.command("done", epilog='Example: perennial tasks done 5f3a… --result "called, invoice corrected"')
-@prints("data_print.facts")
+@prints("data.facts")
 def tasks_done(
     task: TaskId,
     result: Annotated[str, typer.Option(metavar="TEXT", help="What came of it.")] = "",
@@ -70,7 +70,7 @@ def tasks_done(
 
 
 @app.command("judge", epilog="Example: perennial tasks judge")
-@prints("data_print.listed")
+@prints("data.listed")
 def tasks_judge() -> Result:
     """Show for each playbook how fast it was worked off, and whether those customers renewed."""
     from monitoring.closing_the_loop import judged

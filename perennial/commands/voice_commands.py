@@ -9,7 +9,7 @@ app = group("What customers say: kpis, requests, send.", no_args_is_help=True)
 
 
 @app.command("kpis", epilog="Example: perennial voice kpis --out voice.xlsx")
-@prints("voice_print.kpis")
+@prints("voice.kpis")
 @reads_crm
 def voice_kpis(data: Any, settings: Settings) -> Result:
     """NPS, CSAT and CES of those who answer beside everybody asked, by stage, segment, owner, touchpoint."""
@@ -19,7 +19,7 @@ def voice_kpis(data: Any, settings: Settings) -> Result:
 
 
 @app.command("requests", epilog="Example: perennial voice requests --json")
-@prints("data_print.listed")
+@prints("data.listed")
 def voice_requests() -> Result:
     """List the survey requests: to whom, about what, sent or not, answered or not."""
     from monitoring.store import open_store
@@ -39,7 +39,7 @@ def voice_requests() -> Result:
 
 
 @app.command("send", epilog="Example: perennial voice send")
-@prints("data_print.facts")
+@prints("data.facts")
 def voice_send() -> Result:
     """Send the survey requests that wait; a running service does so by itself."""
     from monitoring.store import open_store
