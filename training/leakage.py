@@ -24,6 +24,7 @@ from training import leakage_evidence
 from training.dataset import Dataset
 from training.leakage_evidence import Beside
 from training.leakage_rules import FEWEST_OPEN, RULES, Facts, is_suspect
+from training.leakage_suspicion import suspicion
 
 OF_THE_ACCOUNT = frozenset({"account", "industry"})
 LEAVE_OUT_BELOW = 0.10
@@ -82,7 +83,8 @@ class Guard:
 
     Attributes:
         barred: column → reason; the bare name, `table.column` where two tables share it.
-        evidence: one dict a column judged: the facts, `verdict` (passed, barred, allowed) and `why`.
+        evidence: one dict a column judged: the facts, `verdict` (passed, suspected, barred, allowed) and
+            `why`; what is suspected is used (`training.leakage_suspicion`).
         allowed: columns kept at the user's word.
         dropped: names of the features that go with the barred columns.
         left_out: (n,) rows to leave out, those of an account that few rows lack; None: none.
@@ -93,6 +95,13 @@ class Guard:
     allowed: tuple[str, ...]
     dropped: frozenset[str]
     left_out: np.ndarray | None = None
+
+    @property
+    def suspected(self) -> dict[str, str]:
+        """Column → what speaks against it, strongest first; nothing proves it."""
+        doubted = [row for row in self.evidence if row["verdict"] == "suspected"]
+        doubted.sort(key=lambda row: -row["power"]["auc"])
+        return {row["column"].rpartition(".")[2]: row["why"][0] for row in doubted}
 
     def apply(self, ds: Dataset) -> Dataset:
         """The dataset without the features of barred columns."""
@@ -130,6 +139,8 @@ def guard(
         verdict = "allowed" if column in allowed else "barred" if faults else "passed"
         if verdict == "barred":
             reasons[column] = faults[0]
+        if verdict == "passed" and not ds.dated and (doubts := [*filter(None, map(suspicion, facts))]):
+            verdict, faults = "suspected", doubts[:1]
         evidence = {**asdict(worst), "features": columns[column], "ceiling": round(limit, 3)}
         listed.append({**evidence, "verdict": verdict, "why": faults})
     short = _short_names(columns)

@@ -1,9 +1,10 @@
-"""Whether scores rank outcomes beyond chance, judged within spans of time: the one meaning of "signal".
+"""Whether scores rank outcomes beyond chance, judged as they are used: the one meaning of "signal".
 
-Within a stratum (a span of time and a lead time; of undated data a fold) the base rate is the same for all,
-so neither its drift nor a model's own level has a say. The statistic is the Wilcoxon rank sum over strata
-with van Elteren's weights (1960), written as an AUC; its error comes from sums over accounts, whose
-contracts and looks share their luck.
+What is compared stood on the list in the same month: deals of all ages and contracts at all lead times, since
+whoever works the list ranks them against each other, and a deal's age is skill as any column is. Within a
+month the base rate is the same for all, so neither its drift nor a model's own level has a say. The
+statistic is the Wilcoxon rank sum over months with van Elteren's weights (1960), written as an AUC; its error
+comes from sums over accounts, whose contracts and looks share their luck.
 """
 
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ class Ranking:
     def in_words(self) -> str:
         """For the card and the log."""
         interval = f"{CONFIDENCE:.0%} interval {self.low:.3f} to {self.high:.3f}"
-        return f"AUC within spans of time {self.auc:.3f}, {interval}"
+        return f"AUC among what was open in the same month {self.auc:.3f}, {interval}"
 
 
 def ranking(y: np.ndarray, score: np.ndarray, strata: np.ndarray, accounts: np.ndarray) -> Ranking:
@@ -66,7 +67,12 @@ def ranking(y: np.ndarray, score: np.ndarray, strata: np.ndarray, accounts: np.n
     return Ranking(auc, max(0.0, auc - reach), min(1.0, auc + reach))
 
 
-def strata(span: np.ndarray, lead_days: np.ndarray) -> np.ndarray:
-    """(n,) codes of span and lead time together."""
-    both = np.column_stack([span, np.nan_to_num(lead_days, nan=-1.0)])
-    return np.unique(both, axis=0, return_inverse=True)[1].ravel()
+def strata(as_of: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """(n,) codes of the calendar month rows were scored in and of a part of them, such as a fold.
+
+    Args:
+        as_of: (n,) moments; undated rows (NaT) share a month.
+        part: (n,) codes of rows whose scores come from the same model.
+    """
+    month = as_of.astype("datetime64[M]").astype(np.int64)
+    return np.unique(np.column_stack([month, part]), axis=0, return_inverse=True)[1].ravel()

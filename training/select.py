@@ -1,9 +1,9 @@
 """Which model is served, and how good it is on data that had no say in the choice.
 
 Two things are kept apart. The ranking: a model is served if, on rows that had no say in its choice, it ranks
-outcomes beyond chance within spans of time (`training.ranking`); else everybody gets the base rate. The base
-rate: the level of the next span is estimated by itself and its uncertainty widens the intervals
-(`training.base_rate`); it never decides whether a model is served. The spread is drawn towards 1
+outcomes beyond chance among what was open in the same month (`training.ranking`); else everybody gets the
+base rate. The base rate: the level of the next span is estimated by itself and its uncertainty widens the
+intervals (`training.base_rate`); it never decides whether a model is served. The spread is drawn towards 1
 (`training.calibrate`).
 
 Dated data: parameters, blend, slope and level come from forward folds inside the earlier part; the later
@@ -23,7 +23,6 @@ import pandas as pd
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
-from training.base_rate import spans_of
 from training.baselines import Predict, heuristic_baseline, library_default
 from training.boosting import threads_for
 from training.calibrate import Adjustment, Levelled
@@ -35,7 +34,17 @@ from training.metrics import figures, to_probability
 from training.model import BAND_SHARES, Model, comparisons
 from training.model_versions import make_ready
 from training.ranking import Ranking, ranking, strata
-from training.split import Split, blocked_folds, forward_folds, forward_split, grouped_folds, is_usable
+from training.split import (
+    LEAST_TEST,
+    LEAST_TRAIN,
+    Split,
+    blocked_folds,
+    forward_folds,
+    forward_split,
+    grouped_folds,
+    has_outcomes,
+    is_usable,
+)
 
 FOLDS = 5
 LEAST_FORWARD_FOLDS = 2
@@ -176,16 +185,18 @@ class _Decision:
 
 def _decide(job: _Job) -> _Decision:
     split = forward_split(job.ds) if job.ds.dated else None
-    if split is None or not is_usable(job.ds, split):
-        if job.ds.dated:
-            job.say("too few contracts matured before the last quarter: judged on grouped folds, not forward")
-        return _grouped(job)
-    return _forward(job, split)
+    if split is not None and has_outcomes(job.ds, split.test, LEAST_TEST):
+        earlier = job.ds.take(split.train, _start(job.ds, split))
+        if has_outcomes(earlier, np.arange(len(earlier)), LEAST_TRAIN):
+            return _forward(job, split, earlier)
+    if job.ds.dated:
+        job.say("too few contracts matured before the last quarter: judged on grouped folds, not forward")
+    return _grouped(job)
 
 
-def _forward(job: _Job, split: Split) -> _Decision:
+def _forward(job: _Job, split: Split, earlier: Dataset) -> _Decision:
     ds, start = job.ds, _start(job.ds, split)
-    earlier, later = ds.take(split.train, start), ds.take(split.test)
+    later = ds.take(split.test)
     folds = tuning_folds(earlier, job.settings.seed)
     recipe = _choose(job, earlier, folds, "forward", job.trials, 0.6)
     job.say(f"chosen: {recipe.why}")
@@ -209,8 +220,7 @@ def _ranking(job: _Job, split: Split, earlier: Dataset, folds: list[Split], scor
     before = unchosen_scores(earlier, folds, seed=seed, threads=_threads(earlier, job.settings))
     rows = np.concatenate([*[split.train[fold.test] for fold in folds], split.test])
     part = np.repeat(np.arange(len(folds) + 1), [*[len(fold.test) for fold in folds], len(split.test)])
-    lead = ds.snapshots["lead_days"].to_numpy(float)[rows]
-    within = strata(spans_of(ds).of[rows] * len(rows) + part, lead)
+    within = strata(_as_of(ds)[rows], part)
     return ranking(ds.y[rows], np.concatenate([before, score]), within, ds.groups[rows])
 
 
@@ -227,8 +237,7 @@ def _grouped(job: _Job) -> _Decision:
         parts.append(test.assign(fold=number, score=score))
     table = pd.concat(parts).sort_values("row", ignore_index=True)
     rows, score = table["row"].to_numpy(), table["score"].to_numpy()
-    span, lead = spans_of(ds).of[rows], ds.snapshots["lead_days"].to_numpy(float)[rows]
-    within = strata(span * FOLDS + table["fold"].to_numpy(), lead)
+    within = strata(_as_of(ds)[rows], table["fold"].to_numpy())
     verdict = ranking(ds.y[rows], score, within, ds.groups[rows])
     recipe = replace(
         _choose(job, ds, _folds_within(ds, seed), "all", job.trials, 0.8), held=Held(rows, score)
@@ -252,8 +261,12 @@ def _no_signal(verdict: Ranking) -> str:
     return f"no signal found: nothing ranks outcomes beyond chance ({verdict.in_words()})"
 
 
+def _as_of(ds: Dataset) -> np.ndarray:
+    return ds.snapshots["as_of"].to_numpy("datetime64[us]")
+
+
 def _start(ds: Dataset, split: Split) -> np.datetime64:
-    return ds.snapshots["as_of"].to_numpy("datetime64[us]")[split.test].min()
+    return _as_of(ds)[split.test].min()
 
 
 def _end(ds: Dataset) -> np.datetime64:

@@ -45,7 +45,7 @@ def forward_folds(ds: Dataset, n: int = 4, first_share: float = 0.4) -> list[Spl
     places = (len(as_of) * (first_share + (1 - first_share) * np.arange(n) / n)).astype(int)
     starts = np.unique(as_of[places])
     ends = [*starts[1:], None]
-    folds = [_since(ds, start, end) for start, end in zip(starts, ends, strict=True)]
+    folds = [_counting(ds, _since(ds, start, end)) for start, end in zip(starts, ends, strict=True)]
     return [fold for fold in folds if is_usable(ds, fold)]
 
 
@@ -62,7 +62,7 @@ def blocked_folds(ds: Dataset, n: int = 5) -> list[Split]:
     for at in np.unique(block):
         test = np.flatnonzero(block == at)
         shared = np.isin(ds.together, ds.together[test])
-        folds.append(Split(np.flatnonzero((block != at) & ~shared), test))
+        folds.append(_counting(ds, Split(np.flatnonzero((block != at) & ~shared), test)))
     return [fold for fold in folds if is_usable(ds, fold)]
 
 
@@ -97,17 +97,29 @@ def cluster_folds(cluster: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 def is_usable(ds: Dataset, fold: Split) -> bool:
     """Whether a fold has enough contracts of either outcome on both sides."""
-    return all(
-        len(np.unique(ds.subjects[rows[ds.y[rows] == outcome]])) >= least
-        for rows, least in ((fold.train, LEAST_TRAIN), (fold.test, LEAST_TEST))
-        for outcome in (0.0, 1.0)
-    )
+    return has_outcomes(ds, fold.train, LEAST_TRAIN) and has_outcomes(ds, fold.test, LEAST_TEST)
+
+
+def has_outcomes(ds: Dataset, rows: np.ndarray, least: int) -> bool:
+    """Whether rows that count hold so many contracts of either outcome.
+
+    Of deals too young to tell only the won ones are known; such rows weigh nothing, and no model could be
+    fitted on them.
+    """
+    rows = rows[ds.plain_weights[rows] > 0]
+    return all(len(np.unique(ds.subjects[rows[ds.y[rows] == outcome]])) >= least for outcome in (0.0, 1.0))
 
 
 def _since(ds: Dataset, start: np.datetime64, end: np.datetime64 | None) -> Split:
     as_of, known_at = _times(ds, "as_of"), ds.known_at
     judged = (as_of >= start) & (as_of < end) if end is not None else as_of >= start
     return Split(np.flatnonzero(known_at <= start), np.flatnonzero(judged))
+
+
+def _counting(ds: Dataset, fold: Split) -> Split:
+    """The fold less the rows that weigh nothing, of which one outcome alone is known."""
+    counts = ds.plain_weights > 0
+    return Split(fold.train[counts[fold.train]], fold.test[counts[fold.test]])
 
 
 def _times(ds: Dataset, column: str) -> np.ndarray:

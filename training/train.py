@@ -265,6 +265,7 @@ def summary(trained: Trained, crm: "Crm") -> dict[str, Any]:
             "adjustment": asdict(selection.adjustment),
             "barred": trained.guard.barred,
             "allowed": trained.guard.allowed,
+            "suspected": trained.guard.suspected,
             "parity": trained.parity,
             "proxies": trained.proxies,
             "mitigation": trained.mitigation,
@@ -303,6 +304,12 @@ def warnings(trained: Trained) -> list[str]:
         notes.append(f"Mitigation {in_words(trained.mitigation)}.")
     if repeated := trained.same_customers.in_words(UNITS[ds.kind]):
         notes.append(repeated)
+    if doubted := trained.guard.suspected:
+        each = "; ".join(f"{column}: {why}" for column, why in doubted.items())
+        notes.append(
+            f"Without dates nothing shows when these were written. Bar with --bar what is entered after the "
+            f"outcome. {each}."
+        )
     if trained.guard.allowed:
         notes.append(f"Allowed by hand: {', '.join(trained.guard.allowed)}.")
     return notes

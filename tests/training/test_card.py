@@ -33,7 +33,12 @@ def content(**changed):
         "why": "blend",
         "calibration": "slope 1.02",
         "judged_calibration": "slope 0.97",
-        "ranking": {"auc": 0.7, "low": 0.6, "high": 0.8, "words": "AUC within spans of time 0.700"},
+        "ranking": {
+            "auc": 0.7,
+            "low": 0.6,
+            "high": 0.8,
+            "words": "AUC among what was open then 0.700",
+        },
         "adjustment": {
             "slope": 1.02,
             "level": 1.0,

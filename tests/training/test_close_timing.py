@@ -9,6 +9,7 @@ import pytest
 from features.catalog.declare import Info
 from training.close_timing import CloseTiming, known_weights, learn_timing
 from training.dataset import Dataset, dataset
+from training.split import blocked_folds, forward_folds, has_outcomes, is_usable
 
 HORIZON = 120
 DAY = np.timedelta64(1, "D")
@@ -110,3 +111,20 @@ def test_by_a_day_rises_to_the_probability_and_dates_are_quantiles():
     assert timing.won_by(p, age, np.array([300.0, 300.0])) == pytest.approx([0.4, 0.4])
     assert timing.days_to_win(age, 0.5).tolist() == [2, 0]
     assert timing.days_to_win(age, 0.95).tolist() == [3, 2]
+
+
+def test_folds_hold_no_deal_of_which_winning_alone_could_be_known():
+    """Where losing is never recorded, young deals are won or open: a fold of them would have one outcome."""
+    ds, _ = deals(n=3000)
+    silent = (ds.y == 1) | (ds.snapshots["known_at"] == ds.snapshots["matured_at"]).to_numpy()
+    ds = ds.take(np.flatnonzero(silent))
+    weight = known_weights(ds, ds.until)
+    assert (weight[ds.y == 1] == 0).any()
+    folds = [*forward_folds(ds), *blocked_folds(ds)]
+    assert folds
+    for fold in folds:
+        assert (weight[fold.train] > 0).all()
+        assert (weight[fold.test] > 0).all()
+        assert is_usable(ds, fold)
+    young = np.flatnonzero(weight == 0)
+    assert not has_outcomes(ds, young, 1)
