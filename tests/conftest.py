@@ -17,9 +17,10 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 SLOW = (
     "training.train", "training.select", "fit_recipe", "fit_trees", "effect_worlds", "icp_worlds",
     "serving_case", "pages_case", "postgres", "on_spark", "decided_case", "effect_crms", "simulated_crm",
-    "simulate(", "front_case",
+    "simulate(", "front_case", "training.registry", "monitoring.retrain", "Popen", "subprocess",
 )  # fmt: skip
-"""What in a test module's text means a browser, a database, Spark, a service or the training of a model."""
+"""What in a test module's text means a browser, a database, Spark, a service, the training of a model or a process
+of its own."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

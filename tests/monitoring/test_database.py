@@ -125,10 +125,6 @@ def test_readers_see_the_old_or_the_new_never_half(store):
     assert seen <= {(400, 1), (300, 1)}
 
 
-def test_a_hundred_thousand_scores_take_seconds(store):
-    frame = rows(100_000)
-    started = time.monotonic()
-    wrote(store, frame, complete=True)
-    took = time.monotonic() - started
-    assert len(store.predictions.read("renewal")) == 100_000
-    assert took < 60, took  # 6 s alone; the rest is for busy machines
+def test_more_scores_than_one_statement_holds_are_all_stored(store):
+    wrote(store, rows(40_000), complete=True)
+    assert len(store.predictions.read("renewal")) == 40_000

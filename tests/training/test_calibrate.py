@@ -113,6 +113,7 @@ def test_nine_in_ten_intervals_hold_the_rate_of_rows_scored_alike(contracts, per
     assert abs(np.mean(share) - 0.9) <= 2 * error + 0.01
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_rate_of_the_next_span_where_levels_wander_from_span_to_span():
     held, blind, trials, spans, rows = [], [], 120, 8, 400
     rng = np.random.default_rng(0)

@@ -51,6 +51,7 @@ def test_set_of_best(estimate, kept):
     assert set_of_best(np.array(estimate), normal(len(estimate))).tolist() == kept
 
 
+@pytest.mark.slow
 def test_set_holds_the_best_and_claims_nothing_where_nothing_is():
     rng = np.random.default_rng(5)
     truth = np.array([0.5, 0.5, 0.55, 0.5, 0.5])
@@ -93,6 +94,7 @@ def test_an_unseen_cell_takes_the_pooled_curve_at_the_groups_level():
     assert spread[2, 1] > spread[2, 0]
 
 
+@pytest.mark.slow
 def test_posterior_covers_groups_drawn_from_its_law():
     rng = np.random.default_rng(8)
     held = []
