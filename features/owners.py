@@ -3,6 +3,8 @@
 That one decides who may see it, on every route and page, whoever owned it at the moment it is looked at.
 """
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from features.columns import KEYS
@@ -37,3 +39,33 @@ def account_owners(crm: Crm) -> pd.Series:
         return pd.Series(dtype="string")
     rows = crm.frame("accounts", ["account_id", "owner_id"]).dropna().drop_duplicates("account_id")
     return rows.set_index("account_id")["owner_id"].astype("string")
+
+
+def teams(crm: Crm) -> dict[str, frozenset[str]]:
+    """Manager → the owners who report to them, directly or through others, and themselves.
+
+    A circle of managers makes one team of all its members.
+    """
+    if not crm.has("owners", "manager_id"):
+        return {}
+    rows = crm.frame("owners", ["owner_id", "manager_id"]).dropna().astype(str)
+    rows = rows[rows["manager_id"].str.strip() != ""]
+    reports = rows.groupby("manager_id")["owner_id"].agg(set).to_dict()
+    return {manager: frozenset(_below(manager, reports)) for manager in reports}
+
+
+def _below(manager: str, reports: Mapping[str, set[str]]) -> set[str]:
+    team, waiting = {manager}, [manager]
+    while waiting:
+        fresh = reports.get(waiting.pop(), set()) - team
+        team |= fresh
+        waiting += fresh
+    return team
+
+
+def owner_names(crm: Crm) -> dict[str, str]:
+    """Owner → name, where the CRM has it."""
+    if not crm.has("owners", "owner_id", "name"):
+        return {}
+    owners = crm.frame("owners", ["owner_id", "name"]).dropna()
+    return dict(zip(owners["owner_id"].astype(str), owners["name"].astype(str), strict=True))

@@ -43,6 +43,8 @@ def begin_tasks(store: Store, settings: Settings) -> list[str]:
                 title=first.do,
                 owner=_who(first, alert["owner"]),
                 within_hours=first.within_hours,
+                kind=alert["kind"],
+                subject_id=alert["subject_id"],
             )
         )
     return begun

@@ -15,6 +15,7 @@ import pandas as pd
 from features.crm.crm import Crm
 from features.engine import feature_rows
 from features.errors import RenewalError
+from features.owners import owner_names
 from features.progress import Say, silent
 from features.settings import Settings
 from serving.scoring.batch import HELD_OUT, held_out
@@ -74,7 +75,7 @@ def _lost(kind: str, crm: Crm, settings: Settings) -> dict[str, Any]:
         by[name] = _groups(decided, group, drivers, stated)
     dates = decided["as_of"].dropna()
     period = {"from": str(dates.min().date()), "to": str(dates.max().date())} if len(dates) else None
-    return {"period": period, "model_version": str(loaded.version), "by": by, "names": _names(crm)}
+    return {"period": period, "model_version": str(loaded.version), "by": by, "names": owner_names(crm)}
 
 
 def _groups(
@@ -96,14 +97,6 @@ def _groups(
             }
         )
     return sorted(result, key=lambda row: (-row["money"], row["group"]))
-
-
-def _names(crm: Crm) -> dict[str, str]:
-    """Owner → name, where the CRM has it."""
-    if not crm.has("owners", "owner_id", "name"):
-        return {}
-    owners = crm.frame("owners", ["owner_id", "name"]).dropna()
-    return dict(zip(owners["owner_id"].astype(str), owners["name"].astype(str), strict=True))
 
 
 ESTIMATED = ("timing", "calls", "discount")

@@ -20,6 +20,7 @@ from monitoring.store.scores import ScoreLog
 from monitoring.store.survey_log import SurveyLog
 from monitoring.store.tables import runs
 from monitoring.store.task_log import TaskLog
+from monitoring.store.work_log import WorkLog
 
 
 class Store:
@@ -38,6 +39,7 @@ class Store:
         self.experiments = ExperimentLog(engine)
         self.surveys = SurveyLog(engine)
         self.tasks = TaskLog(engine)
+        self.work = WorkLog(engine)
 
     def record_run(self, run_id: str, what: str, kind: str | None, summary: dict[str, Any]) -> None:
         """Keep what a run found; the same `run_id` again replaces it."""

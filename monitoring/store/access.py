@@ -20,13 +20,14 @@ _SECRET_BYTES = 32
 
 @dataclass(frozen=True)
 class Key:
-    """Who a verified API key speaks for; `owner_id` and `region` narrow what it may see."""
+    """Who a verified API key speaks for; owner, region and manager (a team) narrow what it may see."""
 
     prefix: str
     role: str
     label: str | None
     owner_id: str | None
     region: str | None
+    manager_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,13 @@ class AccessLog:
     engine: Engine
 
     def create_key(
-        self, role: str, *, label: str | None = None, owner_id: str | None = None, region: str | None = None
+        self,
+        role: str,
+        *,
+        label: str | None = None,
+        owner_id: str | None = None,
+        region: str | None = None,
+        manager_id: str | None = None,
     ) -> tuple[str, Key]:
         """A new key: its plaintext, told this once (only the SHA-256 is kept), and what it stands for.
 
@@ -49,7 +56,7 @@ class AccessLog:
             )
         prefix = f"prn_{secrets.token_hex(4)}"
         plaintext = f"{prefix}_{secrets.token_urlsafe(_SECRET_BYTES)}"
-        key = Key(prefix, role, label, owner_id, region)
+        key = Key(prefix, role, label, owner_id, region, manager_id)
         with writing(self.engine) as connection:
             connection.execute(
                 api_keys.insert().values(**vars(key), sha256=_sha256(plaintext), created_at=now())
@@ -65,7 +72,7 @@ class AccessLog:
             row = connection.execute(query).mappings().first()
         if row is None or not hmac.compare_digest(row["sha256"], digest):
             return None
-        return Key(row["prefix"], row["role"], row["label"], row["owner_id"], row["region"])
+        return Key(**{name: row[name] for name in Key.__dataclass_fields__})
 
     def revoke_key(self, prefix: str) -> None:
         """Make a key worthless from now on; again changes nothing.

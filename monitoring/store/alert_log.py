@@ -149,6 +149,20 @@ class AlertLog:
         with self.engine.connect() as connection:
             return [_shown(dict(row)) for row in connection.execute(query).mappings()]
 
+    def about(
+        self, kind: str, subjects: Sequence[str], accounts: Sequence[str | None]
+    ) -> list[dict[str, Any]]:
+        """Standing alerts about these contracts or deals, or their customers as a whole, newest first."""
+        here = alerts.c
+        names_subject = and_(here.kind == kind, here.subject_id.in_(list(subjects)))
+        names_account = and_(
+            here.subject_id.is_(None), here.account_id.in_([each for each in accounts if each])
+        )
+        query = select(alerts).where(here.state != "closed", or_(names_subject, names_account))
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(here.opened_at.desc(), here.alert_id)).mappings()
+            return [_shown(dict(row)) for row in rows]
+
     def id_of(self, beginning: str) -> str:
         """The id that begins so.
 

@@ -26,10 +26,11 @@ from monitoring.store.tables import (
     shadow_log,
 )
 from monitoring.store.task_tables import tasks
+from monitoring.store.work_tables import work_status
 
 OF_ACCOUNTS = (
     scores, prediction_log, shadow_log, outcomes, alerts, overrides, actions, events, experiment_accounts,
-    experiment_subjects, survey_requests, tasks,
+    experiment_subjects, survey_requests, tasks, work_status,
 )  # fmt: skip
 """Tables whose rows are about accounts; a test holds that no other table has their ids."""
 

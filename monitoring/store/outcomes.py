@@ -110,6 +110,7 @@ class EventLog:
         table: str | None = None,
         *,
         account_id: str | None = None,
+        accounts: Sequence[str] | None = None,
         after: int = 0,
         connection: Connection | None = None,
     ) -> list[dict[str, Any]]:
@@ -119,6 +120,8 @@ class EventLog:
             query = query.where(events.c.crm_table == table)
         if account_id is not None:
             query = query.where(events.c.account_id == account_id)
+        if accounts is not None:
+            query = query.where(events.c.account_id.in_(list(accounts)))
         with reading(self.engine, connection) as open_one:
             return [dict(row) for row in open_one.execute(query).mappings()]
 

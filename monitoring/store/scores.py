@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple, Unpack
 
 import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Connection, Engine, and_, case, func, or_, select, update
 
 from features.errors import RenewalError
-from features.moments import naive_utc
 from monitoring.store.database import insert, insert_in, now, put, reading, records, within, writing
+from monitoring.store.list_filter import Wanted, conditions
 from monitoring.store.predictions import (
     Shadow,
     as_of_key,
@@ -31,21 +31,31 @@ _UNRANKED = -1e300
 
 _IDS_AT_ONCE = 5_000
 _CURRENT = tuple(column.name for column in scores.columns)
-_ORDERS = {
-    "at_risk": (scores.c.rank_value, True),
-    "expected": (scores.c.rank_value, True),
-    "amount": (func.coalesce(scores.c.amount, _UNRANKED), True),
-    "probability": (func.coalesce(scores.c.probability, 2.0), False),
-    "end_date": (func.coalesce(scores.c.end_date, datetime.max), False),
+_HIDDEN = scores.c.held_out.is_(True)
+_ORDERS: dict[str, tuple[Any, bool, type]] = {
+    "at_risk": (scores.c.rank_value, True, float),
+    "expected": (scores.c.rank_value, True, float),
+    "amount": (scores.c.amount, True, float),
+    "probability": (case((_HIDDEN, None), else_=scores.c.probability), False, float),
+    "end_date": (scores.c.end_date, False, datetime),
+    "account": (func.lower(func.coalesce(scores.c.details["account_name"].as_string(), "")), False, str),
+    "owner": (func.lower(func.coalesce(scores.c.details["owner_name"].as_string(), "")), False, str),
 }
+"""Order → its key, whether it falls by default, and the type of its values."""
+
+_LAST = {True: {float: _UNRANKED, datetime: datetime.min}, False: {float: -_UNRANKED, datetime: datetime.max}}
+"""What sorts a value that is missing behind the others: falling, rising."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """Some rows of a listing, and the cursor that continues it (None: that was all)."""
+    """Some rows of a listing, with cursors to what follows and what stands before (None: nothing does)."""
 
     rows: list[dict[str, Any]]
     cursor: str | None
+    previous: str | None = None
+    before: int = 0
+    """How many rows stand before these, where that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -124,56 +134,60 @@ class ScoreLog:
         self,
         kind: str,
         *,
-        owner: str | None = None,
-        region: str | None = None,
-        before: Any = None,
-        band: str | None = None,
-        deal_kind: str | None = None,
         order: str = "at_risk",
+        falling: bool | None = None,
         limit: int = 100,
         cursor: str | None = None,
         ids: Sequence[str] | None = None,
+        with_place: bool = False,
         connection: Connection | None = None,
+        **wanted: Unpack[Wanted],
     ) -> Page:
         """The current scores of open subjects, paged by key: rows that come or go meanwhile repeat nothing.
 
         Args:
             kind: `renewal` or `win`.
-            owner: only this owner's.
-            region: only this region's.
-            before: only those that end before this moment.
-            band: only this band.
-            deal_kind: only deals of this kind (`new`, `renewal`, …).
-            order: `at_risk`, `expected`, `amount` (largest first), `probability`, `end_date` (least first).
+            order: `at_risk`, `expected`, `amount` (by default largest first), `probability`, `end_date`,
+                `account`, `owner` (least first). What is missing comes last either way.
+            falling: the other way round than by default, or not.
             limit: rows a page.
-            cursor: of the page before.
+            cursor: of the page before or after.
             ids: exactly these subjects, one page, whatever the order.
+            with_place: count the rows before these too.
             connection: a transaction to read in, for `ids`.
+            wanted: what the list is narrowed to (`list_filter`).
 
         Raises:
             RenewalError: an unknown order or a cursor that is not ours.
         """
-        wanted = _open_scores(kind, owner, region, before, band, deal_kind)
+        here = conditions(kind, wanted)
         if ids is not None:
-            return Page(self._by_ids(wanted, ids, connection), None)
+            return Page(self._by_ids(here, ids, connection), None)
         if order not in _ORDERS:
             raise RenewalError(
                 expected=f"order to be one of {', '.join(_ORDERS)}", found=repr(order), do="Choose one."
             )
-        key, descending = _ORDERS[order]
-        if cursor:
-            value, subject = _read_cursor(cursor, order)
-            beyond = key < value if descending else key > value
-            wanted = [*wanted, or_(beyond, and_(key == value, scores.c.subject_id > subject))]
-        query = select(scores, key.label("_key")).where(*wanted).limit(limit + 1)
-        query = query.order_by(key.desc() if descending else key.asc(), scores.c.subject_id)
+        sort = _sort(order, falling)
+        at = _read_cursor(cursor, sort) if cursor else None
+        is_back = at is not None and at.is_back
+        query = select(scores, sort.key.label("_key")).where(*here, *sort.beyond(at, is_back))
         with self.engine.connect() as connection:
-            rows = [dict(row) for row in connection.execute(query).mappings()]
+            found_rows = connection.execute(query.order_by(*sort.by(is_back)).limit(limit + 1)).mappings()
+            rows = [dict(row) for row in found_rows]
+            more, rows = len(rows) > limit, rows[:limit]
+            rows = rows[::-1] if is_back else rows
+            before = 0
+            if with_place and at is not None and rows:
+                first = _At(rows[0]["_key"], rows[0]["subject_id"], is_back=True)
+                counted = select(func.count()).select_from(scores).where(*here, *sort.beyond(first, True))
+                before = connection.execute(counted).scalar_one()
         keys = [row.pop("_key") for row in rows]
-        more = len(rows) > limit
+        ends = [_At(keys[place], rows[place]["subject_id"], place == 0) for place in (0, -1)] if rows else []
         return Page(
-            [_shown(row) for row in rows[:limit]],
-            _cursor(order, keys[limit - 1], rows[limit - 1]["subject_id"]) if more else None,
+            [_shown(row) for row in rows],
+            _cursor(sort, ends[1]) if ends and (more or is_back) else None,
+            _cursor(sort, ends[0]) if ends and at is not None and (more or not is_back) else None,
+            before,
         )
 
     def _by_ids(
@@ -187,26 +201,43 @@ class ScoreLog:
         place = {subject: number for number, subject in enumerate(ids)}
         return sorted(map(_shown, rows), key=lambda row: place[row["subject_id"]])
 
-    def totals(
-        self,
-        kind: str,
-        *,
-        owner: str | None = None,
-        region: str | None = None,
-        before: Any = None,
-        band: str | None = None,
-        deal_kind: str | None = None,
-    ) -> dict[str, Any]:
-        """Over the whole listing: `rows`, the sums of `at_risk`, `expected` and `amount`, rows by `bands`."""
-        wanted = _open_scores(kind, owner, region, before, band, deal_kind)
-        sums = [func.sum(scores.c[name]).label(name) for name in ("at_risk", "expected", "amount")]
+    def totals(self, kind: str, **wanted: Unpack[Wanted]) -> dict[str, Any]:
+        """Over the whole listing: `rows`, `amount`, `at_risk`, `expected`, and the same of each of `bands`.
+
+        Customers held out count by their amount alone, under the band ''.
+        """
+        (total,) = self.summed(kind, (), **wanted) or [{"rows": 0, **dict.fromkeys(_SUMS, 0.0)}]
+        band = case((_HIDDEN, None), else_=scores.c.band)
+        by_band = self.summed(kind, (func.coalesce(band, "").label("band"),), **wanted)
+        return {**total, "bands": {row.pop("band"): row for row in map(dict, by_band)}}
+
+    def summed(
+        self, kind: str, by: Sequence[Any], *further: Any, **wanted: Unpack[Wanted]
+    ) -> list[dict[str, Any]]:
+        """Rows and money of a listing by the columns `by` (none: all of it together).
+
+        Args:
+            kind: `renewal` or `win`.
+            by: labelled columns of `scores`.
+            further: labelled sums besides.
+            wanted: what the list is narrowed to.
+
+        Returns:
+            A row a group: the columns, `rows`, `amount`, `at_risk`, `expected`, and `further`.
+        """
+        money = {name: scores.c[name] for name in _SUMS}
+        sums = [
+            func.coalesce(
+                func.sum(column if name == "amount" else case((_HIDDEN, None), else_=column)), 0.0
+            ).label(name)
+            for name, column in money.items()
+        ]
+        query = select(*by, func.count().label("rows"), *sums, *further).where(*conditions(kind, wanted))
         with self.engine.connect() as connection:
-            total = (
-                connection.execute(select(func.count().label("rows"), *sums).where(*wanted)).mappings().one()
-            )
-            bands = select(scores.c.band, func.count()).where(*wanted).group_by(scores.c.band)
-            counted = {band: number for band, number in connection.execute(bands) if band is not None}
-        return {**total, "bands": counted}
+            return [dict(row) for row in connection.execute(query.group_by(*by)).mappings()]
+
+
+_SUMS = ("amount", "at_risk", "expected")
 
 
 def _named(kind: str, rows: pd.DataFrame) -> pd.DataFrame:
@@ -233,7 +264,7 @@ def _prepared(
         row["details"] = details or None
         row["as_of_key"] = as_of_key(row["as_of"])
         value = row["at_risk"] if kind == "renewal" else row["expected"]
-        row["rank_value"] = _UNRANKED if value is None else value
+        row["rank_value"] = _UNRANKED if value is None or row["held_out"] else value
         ready.append(row)
     return ready
 
@@ -289,46 +320,74 @@ def _finish(
     )
 
 
-def _open_scores(
-    kind: str, owner: str | None, region: str | None, before: Any, band: str | None, deal_kind: str | None
-) -> list[Any]:
-    wanted = [scores.c.kind == kind, scores.c.gone_at.is_(None)]
-    if owner is not None:
-        wanted.append(scores.c.owner_id == owner)
-    if region is not None:
-        wanted.append(scores.c.region == region)
-    if before is not None:
-        wanted.append(scores.c.end_date < naive_utc(before).to_pydatetime())
-    if band is not None:
-        wanted.append(scores.c.band == band)
-    if deal_kind is not None:
-        wanted.append(scores.c.details["deal_kind"].as_string() == deal_kind)
-    return wanted
-
-
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     """A current score as callers see it: further columns back in place, the store's own left out."""
     row = {**row, **(row.pop("details") or {})}
     return {name: value for name, value in row.items() if name not in ("rank_value", "as_of_key", "gone_at")}
 
 
-def _cursor(order: str, value: Any, subject_id: str) -> str:
-    text = json.dumps([order, value.isoformat() if isinstance(value, datetime) else value, subject_id])
+class _At(NamedTuple):
+    """A place in a listing: a row's key and id, and whether what stands before it is wanted."""
+
+    key: Any
+    subject_id: str
+    is_back: bool
+
+
+class _Sort(NamedTuple):
+    """An order as a query uses it."""
+
+    name: str
+    key: Any
+    falls: bool
+    of: type
+
+    def by(self, is_back: bool) -> tuple[Any, Any]:
+        """What to order by, from the end backwards where `is_back`."""
+        falls = self.falls != is_back
+        subject = scores.c.subject_id
+        return self.key.desc() if falls else self.key.asc(), subject.desc() if is_back else subject.asc()
+
+    def beyond(self, at: _At | None, is_back: bool) -> list[Any]:
+        """The condition that rows stand after a place, or before it."""
+        if at is None:
+            return []
+        further = self.key < at.key if self.falls != is_back else self.key > at.key
+        subject = scores.c.subject_id
+        same = subject < at.subject_id if is_back else subject > at.subject_id
+        return [or_(further, and_(self.key == at.key, same))]
+
+
+def _sort(order: str, falling: bool | None) -> _Sort:
+    key, usually, of = _ORDERS[order]
+    falls = usually if falling is None else falling
+    if order in ("at_risk", "expected") and not falls:
+        key = case((scores.c.rank_value == _UNRANKED, -_UNRANKED), else_=scores.c.rank_value)
+    elif of is not str and order not in ("at_risk", "expected"):
+        key = func.coalesce(key, _LAST[falls][of])
+    return _Sort(f"{order} {'falling' if falls else 'rising'}", key, falls, of)
+
+
+def _cursor(sort: _Sort, at: _At) -> str:
+    value = at.key.isoformat() if isinstance(at.key, datetime) else at.key
+    text = json.dumps([sort.name, value, at.subject_id, at.is_back])
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
-def _read_cursor(cursor: str, order: str) -> tuple[Any, str]:
+def _read_cursor(cursor: str, sort: _Sort) -> _At:
     try:
-        made_for, value, subject_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        if made_for != order or not isinstance(subject_id, str):
+        made_for, value, subject_id, is_back = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        if made_for != sort.name or not isinstance(subject_id, str) or not isinstance(is_back, bool):
             raise ValueError(made_for)
-        key = datetime.fromisoformat(value) if order == "end_date" else float(value)
-        if isinstance(value, str) != (order == "end_date") or key in (inf, -inf) or key != key:
+        if isinstance(value, str) != (sort.of is not float):
             raise ValueError(value)
-        return key, subject_id
+        key = datetime.fromisoformat(value) if sort.of is datetime else sort.of(value)
+        if sort.of is float and (key in (inf, -inf) or key != key):
+            raise ValueError(value)
+        return _At(key, subject_id, is_back)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise RenewalError(
-            expected=f"the cursor of a page in order {order}",
+            expected=f"the cursor of a page in order {sort.name}",
             found=repr(cursor),
             do="Start again without a cursor.",
         ) from error

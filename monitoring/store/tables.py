@@ -24,7 +24,7 @@ from sqlalchemy import (
 FIRST = "0006"
 """The oldest migration; what was at an earlier one was never released."""
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration; a test holds it equal to the head of `monitoring/store/migrations`."""
 
 POSTGRES_SCHEMA = "perennial"
@@ -191,6 +191,7 @@ api_keys = Table(
     Column("region", String),
     Column("created_at", DateTime, nullable=False),
     Column("revoked_at", DateTime),
+    Column("manager_id", String),
 )
 
 ended_sessions = Table(

@@ -1,13 +1,13 @@
 """Tasks in the store: the steps of a playbook that an alert led to, one after the other, each done once."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, or_, select, update
 
 from features.errors import RenewalError
 from monitoring.store.database import insert, now, writing
@@ -15,6 +15,8 @@ from monitoring.store.tables import actions, alerts
 from monitoring.store.task_tables import tasks
 
 STATES = ("open", "started", "done", "dropped")
+BY_HAND = "by hand"
+"""What stands for the playbook of a task that somebody gave."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,45 @@ class TaskLog:
         title: str,
         owner: str | None,
         within_hours: float,
+        kind: str | None = None,
+        subject_id: str | None = None,
     ) -> str:
-        """Open the first step of an alert's playbook; where it was opened before, nothing changes."""
+        """Open the first step of an alert's playbook; where it was opened before, nothing changes.
+
+        `kind` and `subject_id` say which contract or deal it is about; none: the customer as a whole.
+        """
+        about = _About(alert_id, account_id, kind, subject_id, playbook)
         with writing(self.engine) as connection:
-            return _open(connection, alert_id, account_id, playbook, 0, title, owner, within_hours)
+            return _open(connection, about, 0, title, owner, timedelta(hours=within_hours))
+
+    def give(
+        self,
+        kind: str,
+        subjects: Mapping[str, str | None],
+        *,
+        title: str,
+        owner: str | None,
+        due_at: datetime,
+    ) -> list[str]:
+        """Open a task by hand about each of these subjects (id → account); the same one again is no second.
+
+        Args:
+            kind: `renewal` or `win`.
+            subjects: contracts or deals.
+            title: what is to be done.
+            owner: who is to do it.
+            due_at: by when.
+
+        Returns:
+            The ids of the tasks.
+        """
+        with writing(self.engine) as connection:
+            ids = []
+            for subject, account in subjects.items():
+                named = hashlib.sha256(f"{kind}:{subject}:{title}:{owner}:{due_at}".encode()).hexdigest()[:32]
+                about = _About(f"{BY_HAND}:{named}", account, kind, subject, BY_HAND)
+                ids.append(_open(connection, about, 0, title, owner, due_at))
+            return ids
 
     def start(self, task_id: str, by: str) -> None:
         """Somebody begins; the first time counts. They own it from now on."""
@@ -87,8 +124,8 @@ class TaskLog:
             if following is not None and not is_dropped:
                 title, owner, hours = following
                 whose = owner or row["owner"]
-                place = (row["alert_id"], row["account_id"], row["playbook"], row["step"] + 1)
-                return _open(connection, *place, title, whose, hours)
+                about = _About(*(row[name] for name in _About._fields))
+                return _open(connection, about, row["step"] + 1, title, whose, timedelta(hours=hours))
             standing = (alerts.c.alert_id == row["alert_id"]) & (alerts.c.state != "closed")
             ended = {"state": "closed", "closed_at": moment, "closed_by": by, "closed_because": result}
             connection.execute(update(alerts).where(standing).values(**ended))
@@ -117,14 +154,30 @@ class TaskLog:
         return escalated
 
     def read(self, *, is_open: bool | None = None, limit: int = 1_000) -> list[dict[str, Any]]:
-        """Tasks, those due first at the top; `is_late` where one is, or was, closed after it was due."""
-        query = select(tasks).order_by(tasks.c.due_at, tasks.c.task_id).limit(limit)
+        """Tasks, those due first at the top; `is_late` where one is, or was, closed after it was due.
+
+        Of closed ones alone those closed last stand at the top.
+        """
+        closed = tasks.c.closed_at
+        first = closed.desc() if is_open is False else tasks.c.due_at
+        query = select(tasks).order_by(first, tasks.c.task_id).limit(limit)
         if is_open is not None:
-            closed = tasks.c.closed_at
             query = query.where(closed.is_(None) if is_open else closed.is_not(None))
         with self.engine.connect() as connection:
             rows = [dict(row) for row in connection.execute(query).mappings()]
         return [{**row, "is_late": (row["closed_at"] or now()) > row["due_at"]} for row in rows]
+
+    def about(
+        self, kind: str, subjects: Sequence[str], accounts: Sequence[str | None]
+    ) -> list[dict[str, Any]]:
+        """Open tasks about these contracts or deals, or their customers as a whole, due first on top."""
+        here = tasks.c
+        names_subject = (here.kind == kind) & here.subject_id.in_(list(subjects))
+        names_account = here.subject_id.is_(None) & here.account_id.in_([each for each in accounts if each])
+        query = select(tasks).where(here.closed_at.is_(None), or_(names_subject, names_account))
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(here.due_at, here.task_id)).mappings().fetchall()
+        return [{**row, "is_late": now() > row["due_at"]} for row in rows]
 
     def figures(self, rows: Sequence[dict[str, Any]] | None = None) -> dict[str, Any]:
         """How many tasks are open, late and done; median hours to the first answer and to the close."""
@@ -142,29 +195,30 @@ class TaskLog:
         }
 
 
+class _About(NamedTuple):
+    """What a task is about, the same for all steps of its playbook."""
+
+    alert_id: str
+    account_id: str | None
+    kind: str | None
+    subject_id: str | None
+    playbook: str
+
+
 def _open(
-    connection: Connection,
-    alert_id: str,
-    account_id: str | None,
-    playbook: str,
-    step: int,
-    title: str,
-    owner: str | None,
-    within_hours: float,
+    connection: Connection, about: _About, step: int, title: str, owner: str | None, due: datetime | timedelta
 ) -> str:
     moment = now()
-    task_id = hashlib.sha256(f"{alert_id}:{step}".encode()).hexdigest()[:32]
+    task_id = hashlib.sha256(f"{about.alert_id}:{step}".encode()).hexdigest()[:32]
     row = {
+        **about._asdict(),
         "task_id": task_id,
-        "alert_id": alert_id,
-        "account_id": account_id,
-        "playbook": playbook,
         "step": step,
         "title": title,
         "owner": owner,
         "state": "open",
         "opened_at": moment,
-        "due_at": moment + timedelta(hours=within_hours),
+        "due_at": moment + due if isinstance(due, timedelta) else due,
         "escalations": 0,
     }
     connection.execute(insert(connection, tasks).values(**row).on_conflict_do_nothing())
@@ -175,15 +229,10 @@ def _log_action(connection: Connection, row: Any, by: str, result: str, is_dropp
     """What people did is an action like any other: monitoring and experiments count it."""
     if is_dropped:
         return
-    about = connection.execute(
-        select(alerts.c.kind, alerts.c.subject_id).where(alerts.c.alert_id == row["alert_id"])
-    ).first()
-    kind = about.kind if about is not None and about.kind else "renewal"
-    subject = about.subject_id if about is not None and about.subject_id else row["account_id"]
     connection.execute(
         insert(connection, actions).values(
-            kind=kind,
-            subject_id=subject or row["alert_id"],
+            kind=row["kind"] or "renewal",
+            subject_id=row["subject_id"] or row["account_id"] or row["alert_id"],
             account_id=row["account_id"],
             action=row["title"],
             taken_by=by,

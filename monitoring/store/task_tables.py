@@ -23,6 +23,8 @@ tasks = Table(
     Column("result", String),
     Column("escalations", Integer, nullable=False),
     Column("escalated_at", DateTime),
+    Column("kind", String),
+    Column("subject_id", String),
 )
 Index("task_by_alert", tasks.c.alert_id, tasks.c.step)
 Index("task_by_account", tasks.c.account_id)

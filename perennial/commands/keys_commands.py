@@ -18,14 +18,19 @@ def keys_create(
         str | None, typer.Option(metavar="OWNER", help="See this owner's customers only.")
     ] = None,
     region: Annotated[str | None, typer.Option(metavar="REGION", help="See this region's only.")] = None,
+    team: Annotated[
+        str | None, typer.Option(metavar="MANAGER", help="See the customers of this manager's team only.")
+    ] = None,
     label: Annotated[str | None, typer.Option(help="A name to know it by.")] = None,
 ) -> Result:
     """Create a key; it is shown this once."""
     from monitoring.store import open_store
 
     store = open_store(Settings.from_env())
-    plaintext, key = store.access.create_key(role, label=label, owner_id=owner, region=region)
-    return {"key": plaintext, "prefix": key.prefix, "role": key.role, "owner": owner, "region": region}
+    scope = {"owner_id": owner, "region": region, "manager_id": team}
+    plaintext, key = store.access.create_key(role, label=label, **scope)
+    facts = {"key": plaintext, "prefix": key.prefix, "role": key.role}
+    return {**facts, "owner": owner, "region": region, "team": team}
 
 
 @app.command("revoke", epilog="Example: perennial keys revoke prn_1a2b3c4d")

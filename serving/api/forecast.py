@@ -11,8 +11,9 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from monitoring.store import Store
-from serving.api.list_filters import amounts, freshness
-from serving.api.routes import ERRORS, Owner, Region, Seller, answer, narrow
+from monitoring.store.list_filter import Wanted
+from serving.api.list_filters import amounts, freshness, narrow
+from serving.api.routes import ERRORS, Owner, Region, Seller, Team, answer
 from serving.scoring.retention import outlook
 from serving.state import Running, running_of
 
@@ -105,10 +106,11 @@ async def forecast(
     principal: Seller,
     owner: Owner = None,
     region: Region = None,
+    team: Team = None,
 ) -> Response:
     """Renewal money by month, gross and net retention with 90 % intervals, beside what the owners expect."""
     running = running_of(request)
-    wanted = narrow(principal, {"owner": owner, "region": region})
+    wanted = narrow(principal, {"owner": owner, "region": region, "team": team}, running.settings)
     result = await run_in_threadpool(worked, running, wanted)
     fresh = await run_in_threadpool(freshness, running.store, "renewal") or {}
     model_facts = {"as_of": _iso(fresh.get("as_of")), "model_version": fresh.get("model_version")}
@@ -121,7 +123,7 @@ def _iso(moment: Any) -> str | None:
     return None if moment is None else moment.isoformat()
 
 
-def worked(running: Running, wanted: dict[str, Any]) -> dict[str, Any]:
+def worked(running: Running, wanted: Wanted) -> dict[str, Any]:
     """The forecast within these filters.
 
     Returns:
@@ -151,7 +153,7 @@ def worked(running: Running, wanted: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _open_renewals(store: Store, wanted: dict[str, Any]) -> pd.DataFrame:
+def _open_renewals(store: Store, wanted: Wanted) -> pd.DataFrame:
     """Running contracts with the probability to reckon with and the owner's own.
 
     Customers held out count with the others' mean probability, so that nobody reads theirs from a sum. The
@@ -172,7 +174,7 @@ def _open_renewals(store: Store, wanted: dict[str, Any]) -> pd.DataFrame:
     return rows.assign(own=own_probability, unvalued=rows["amount"].isna(), amount=rows["amount"].fillna(0.0))
 
 
-def _decided(rows: list[dict[str, Any]], wanted: dict[str, Any], still_open: pd.DataFrame) -> pd.DataFrame:
+def _decided(rows: list[dict[str, Any]], wanted: Wanted, still_open: pd.DataFrame) -> pd.DataFrame:
     """Contracts decided already that end in a month the list reaches, but for those it still holds open."""
     frame = pd.DataFrame(_within(rows, wanted), columns=["contract_id", "month", "amount", "renewed"])
     frame = frame[~frame["contract_id"].isin(still_open["subject_id"])]
@@ -181,7 +183,7 @@ def _decided(rows: list[dict[str, Any]], wanted: dict[str, Any], still_open: pd.
     return frame.assign(month=month)[(month <= last).to_numpy(bool) if last is not None else slice(0)]
 
 
-def _expansions(running: Running, wanted: dict[str, Any], closes: dict[str, str]) -> pd.DataFrame:
+def _expansions(running: Running, wanted: Wanted, closes: dict[str, str]) -> pd.DataFrame:
     """Open expansion deals in the month they are expected to close: as the CRM says, else mid-horizon."""
     deals = amounts(running.store, "win", wanted)
     deals = deals[deals["deal_kind"].str.lower().eq("expansion") & deals["probability"].notna()]
@@ -207,7 +209,7 @@ def _by_owner(dated: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -abs(row["own"] - row["model_same"]))
 
 
-def _before(rows: list[dict[str, Any]], wanted: dict[str, Any], seed: int) -> dict[str, Any] | None:
+def _before(rows: list[dict[str, Any]], wanted: Wanted, seed: int) -> dict[str, Any] | None:
     """What earlier scores expected of contracts ended since, and what was kept; None for too few."""
     inside = pd.DataFrame(_within(rows, wanted))
     if len(inside) < FEWEST_BEFORE:
@@ -220,7 +222,7 @@ def _before(rows: list[dict[str, Any]], wanted: dict[str, Any], seed: int) -> di
     return {**total, "kept": kept_share, "from": first, "to": last, "is_off": is_off}
 
 
-def _past(rows: list[dict[str, Any]], wanted: dict[str, Any]) -> list[dict[str, Any]]:
+def _past(rows: list[dict[str, Any]], wanted: Wanted) -> list[dict[str, Any]]:
     """The last months before the present one: what was up and kept, and the expansion won."""
     inside = pd.DataFrame(_within(rows, wanted))
     if inside.empty:
@@ -236,9 +238,11 @@ def _past(rows: list[dict[str, Any]], wanted: dict[str, Any]) -> list[dict[str, 
     return [{str(name): value for name, value in row.items()} for row in months]
 
 
-def _within(rows: list[dict[str, Any]], wanted: dict[str, Any]) -> list[dict[str, Any]]:
+def _within(rows: list[dict[str, Any]], wanted: Wanted) -> list[dict[str, Any]]:
     fits = (("owner", "owner_id"), ("region", "region"))
-    return [row for row in rows if all(row[at] == wanted[name] for name, at in fits if wanted.get(name))]
+    inside = [row for row in rows if all(row[at] == wanted[name] for name, at in fits if wanted.get(name))]
+    owners = wanted.get("owners")
+    return inside if owners is None else [row for row in inside if row["owner_id"] in owners]
 
 
 def _labelled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,18 +1,61 @@
-"""What a list can be narrowed by, and its figures: owners, regions, bands and money, within a scope."""
+"""What a list can be narrowed by, within a scope, and what else its rows show."""
 
-from datetime import datetime, time
-from typing import Any
+from datetime import datetime
+from typing import Any, cast
 
 import pandas as pd
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import and_, case, func, select
 
+from features.settings import Settings
 from monitoring.store import Store
+from monitoring.store.list_filter import Wanted, conditions, has_alert, has_task
 from monitoring.store.tables import prediction_log, scores
+from serving.api.problems import ProblemError
+from serving.crm_facts import facts_of, team_of
+from serving.security.auth import Principal
 
-MOST_FOUND = 200
+
+def narrow(principal: Principal, filters: dict[str, Any], settings: Settings) -> Wanted:
+    """The filters asked for within the principal's scope.
+
+    Args:
+        principal: who asks.
+        filters: as `Wanted`; `team` names a manager. Empty ones narrow nothing.
+        settings: where the CRM is that knows who reports to whom.
+
+    Raises:
+        ProblemError: 403 where others' rows are asked for.
+    """
+    narrowed = {name: value for name, value in filters.items() if value}
+    for name, scope_value in (("owner", principal.owner_id), ("region", principal.region)):
+        if scope_value is None:
+            continue
+        if narrowed.get(name, scope_value) != scope_value:
+            raise ProblemError(403, f"This key sees {name} {scope_value!r} only.")
+        narrowed[name] = scope_value
+    manager = narrowed.pop("team", None)
+    owners = principal.team if manager is None else team_of(settings, manager)
+    if principal.team is not None:
+        wanted_owners = {narrowed["owner"]} if "owner" in narrowed else owners or set()
+        if not principal.team.issuperset(wanted_owners):
+            raise ProblemError(403, "This key sees the customers of its own team only.")
+    if owners is not None:
+        narrowed["owners"] = owners
+    return cast(Wanted, narrowed)
 
 
-def choices(store: Store, kind: str, scope: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+def managers(settings: Settings, principal: Principal) -> list[tuple[str, str]]:
+    """The managers whose whole team a visitor may see: (id, name), by name; several reports make a team."""
+    facts = facts_of(settings)
+    rows = [
+        (manager, facts.names.get(manager, manager))
+        for manager, team in facts.teams.items()
+        if principal.owner_id is None and (principal.team is None or team <= principal.team)
+    ]
+    return sorted(rows, key=lambda pair: pair[1].casefold())
+
+
+def choices(store: Store, kind: str, scope: Wanted) -> dict[str, list[tuple[str, str]]]:
     """Owners, regions and kinds of deals that occur in a list: (value, name shown), by name.
 
     Args:
@@ -22,10 +65,10 @@ def choices(store: Store, kind: str, scope: dict[str, Any]) -> dict[str, list[tu
     """
     name = scores.c.details["owner_name"].as_string()
     owners = select(scores.c.owner_id, func.max(name)).where(
-        *_within(kind, scope), scores.c.owner_id.is_not(None)
+        *conditions(kind, scope), scores.c.owner_id.is_not(None)
     )
-    regions = select(scores.c.region).where(*_within(kind, scope), scores.c.region.is_not(None)).distinct()
-    kinds = select(scores.c.details["deal_kind"].as_string()).where(*_within(kind, scope)).distinct()
+    regions = select(scores.c.region).where(*conditions(kind, scope), scores.c.region.is_not(None)).distinct()
+    kinds = select(scores.c.details["deal_kind"].as_string()).where(*conditions(kind, scope)).distinct()
     with store.engine.connect() as connection:
         owner_rows = connection.execute(owners.group_by(scores.c.owner_id)).fetchall()
         places = connection.execute(regions).scalars().all()
@@ -38,35 +81,31 @@ def choices(store: Store, kind: str, scope: dict[str, Any]) -> dict[str, list[tu
     }
 
 
-def found_by_name(store: Store, kind: str, text: str, scope: dict[str, Any]) -> list[str]:
-    """Ids of open subjects whose account's name, account id or own id holds `text`, at most 200."""
-    like = f"%{text.strip().replace('!', '!!').replace('%', '!%').replace('_', '!_')}%"
-    names = scores.c.details["account_name"].as_string(), scores.c.account_id, scores.c.subject_id
-    hit = names[0].ilike(like, escape="!")
-    for name in names[1:]:
-        hit = hit | name.ilike(like, escape="!")
-    query = select(scores.c.subject_id).where(*_within(kind, scope), hit)
-    with store.engine.connect() as connection:
-        return list(
-            connection.execute(query.order_by(scores.c.rank_value.desc()).limit(MOST_FOUND)).scalars()
-        )
+def by_owner(store: Store, kind: str, wanted: Wanted) -> list[dict[str, Any]]:
+    """A list added up by owner, most money first; the rows add up to the list's totals.
 
-
-def band_totals(store: Store, kind: str, wanted: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Rows, `amount`, `at_risk` and `expected` (money) of each band; those without a band under ''."""
-    sums = [
-        func.coalesce(func.sum(scores.c[name]), 0.0).label(name) for name in ("amount", "at_risk", "expected")
-    ]
-    query = select(func.coalesce(scores.c.band, "").label("band"), func.count().label("rows"), *sums)
-    query = query.where(*_within(kind, wanted)).group_by("band")
-    with store.engine.connect() as connection:
-        return {row["band"]: dict(row) for row in connection.execute(query).mappings()}
+    Returns:
+        `owner_id` (None: nobody's), `owner_name`, `rows`, `amount`, `at_risk`, `expected`, and how many rows
+        are in the band `at risk`, have an alert (`alerts`), an open task (`tasks`), a late one (`late`).
+    """
+    is_shown = scores.c.held_out.is_not(True)
+    counts = {
+        "in_danger": and_(scores.c.band == "at risk", is_shown),
+        "alerts": has_alert(),
+        "tasks": has_task(),
+        "late": has_task(is_late=True),
+    }
+    sums = [func.sum(case((which, 1), else_=0)).label(name) for name, which in counts.items()]
+    name = func.max(scores.c.details["owner_name"].as_string()).label("owner_name")
+    rows = store.scores.summed(kind, (scores.c.owner_id,), name, *sums, **wanted)
+    money = "at_risk" if kind == "renewal" else "expected"
+    return sorted(rows, key=lambda row: (-row[money], row["owner_id"] or ""))
 
 
 def freshness(store: Store, kind: str) -> dict[str, Any] | None:
     """As of when, by which model version and when the current list was made; None: nothing is scored."""
     newest = select(scores.c.as_of, scores.c.model_version, scores.c.scored_at, scores.c.details)
-    query = newest.where(*_within(kind, {})).order_by(scores.c.scored_at.desc()).limit(1)
+    query = newest.where(*conditions(kind, {})).order_by(scores.c.scored_at.desc()).limit(1)
     with store.engine.connect() as connection:
         row = connection.execute(query).mappings().first()
     return None if row is None else {**row, "alias": (row["details"] or {}).get("alias")}
@@ -87,7 +126,7 @@ def histories(store: Store, kind: str, ids: list[str]) -> dict[str, list[dict[st
     return {subject: list(by_moment.values()) for subject, by_moment in points.items()}
 
 
-def amounts(store: Store, kind: str, wanted: dict[str, Any]) -> pd.DataFrame:
+def amounts(store: Store, kind: str, wanted: Wanted) -> pd.DataFrame:
     """What is open, without reasons: money, probability with limits, the owner's estimate, whose it is."""
     details, names = scores.c.details, ("forecast",)
     columns = [
@@ -100,23 +139,11 @@ def amounts(store: Store, kind: str, wanted: dict[str, Any]) -> pd.DataFrame:
     columns += [details[name].as_float().label(name) for name in names]
     columns += [details[name].as_string().label(name) for name in ("owner_name", "deal_kind")]
     with store.engine.connect() as connection:
-        result = connection.execute(select(*columns).where(*_within(kind, wanted)))
+        result = connection.execute(select(*columns).where(*conditions(kind, wanted)))
         frame = pd.DataFrame(result.fetchall(), columns=list(result.keys()))
     numbers = ["amount", "probability", "low", "high", "forecast"]
     frame = frame.astype(dict.fromkeys(numbers, float))
     return frame.astype(dict.fromkeys(("as_of", "end_date"), "datetime64[us]"))
-
-
-def _within(kind: str, wanted: dict[str, Any]) -> list[ColumnElement[bool]]:
-    here = [scores.c.kind == kind, scores.c.gone_at.is_(None)]
-    for name, column in (("owner", scores.c.owner_id), ("region", scores.c.region), ("band", scores.c.band)):
-        if wanted.get(name):
-            here.append(column == wanted[name])
-    if wanted.get("deal_kind"):
-        here.append(scores.c.details["deal_kind"].as_string() == wanted["deal_kind"])
-    if wanted.get("before"):
-        here.append(scores.c.end_date < datetime.combine(wanted["before"], time.min))
-    return here
 
 
 def of_account(store: Store, account_id: str) -> list[dict[str, Any]]:

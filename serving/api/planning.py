@@ -6,7 +6,7 @@ The score repeats what went together in the past: where worried customers are ca
 What the action changes is told by `training.effects.what_if`; the two are never mixed into one figure.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ from features.errors import RenewalError
 from serving.api.problems import ProblemError
 from serving.api.routes import ERRORS, Seller, allow, answer
 from serving.api.shapes import FitAsked, Fitted, Profiles, Targets, WhatIf, WhatIfAsked
-from serving.arms_shown import arm_of, effects_shown, is_usual, plan_row, withheld
+from serving.arms_shown import arm_of, arms_of, effects_shown, is_usual, plan_row, withheld
 from serving.live.account_features import Ground, Restate, Seen, with_rows
 from serving.live.events import Arrivals
 from serving.scoring.batch import HELD_OUT
@@ -273,6 +273,26 @@ def contact_window(running: Running, row: dict[str, Any]) -> dict[str, Any]:
         return untold(withheld(arm))
     facts = plan_row(contract_facts(effects.value, row, _arrived(running, row)), arm)
     return {**untold(facts["why"]), **facts, **window_curve(for_contracts(effects.value)["timing"], facts)}
+
+
+def contact_windows(running: Running, rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """`contact_window` of each of some contracts, by id, without its curve: for lists."""
+    effects = running.worked_out.ask("effects")
+    if effects.value is None or "why" in effects.value["timing"]:
+        why = effects.why if effects.value is None else f"can't tell: {effects.value['timing']['why']}"
+        return {row["contract_id"]: untold(why, comes=effects.comes) for row in rows}
+    ids, arms = {row["contract_id"] for row in rows}, arms_of(running.store, TIMING)
+    plan = [row for row in effects.value["plan"].get("rows", ()) if row["contract_id"] in ids]
+    few = {**effects.value, "plan": {**effects.value["plan"], "rows": plan}}
+    live: dict[str | None, list[dict[str, Any]]] = {}
+    for event in running.store.events.read("activities", accounts=[row["account_id"] for row in rows]):
+        live.setdefault(event["account_id"], []).append(event)
+    windows = {}
+    for row in rows:
+        arm = arms.get(str(row["account_id"]))
+        facts = plan_row(contract_facts(few, row, live.get(row["account_id"], ())), arm)
+        windows[row["contract_id"]] = untold(withheld(arm)) if arm and is_usual(arm) else facts
+    return windows
 
 
 @router.post("/v1/icp/fit", response_model=Fitted, tags=["plan"])

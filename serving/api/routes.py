@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 
 from monitoring.gauges import exposition
+from serving.api.list_filters import narrow
 from serving.api.problems import ProblemError
 from serving.api.shapes import (
     Answer,
@@ -23,7 +24,7 @@ from serving.api.shapes import (
 from serving.api.shapes import Problem as ProblemShape
 from serving.scoring.batch import hide_held_out
 from serving.security.auth import ALL_ROLES, Principal
-from serving.state import running_of
+from serving.state import Running, running_of
 
 SELLERS = ("sales", "admin")
 SCORERS = ("sales", "mlops", "admin")
@@ -36,8 +37,19 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 Owner = Annotated[str | None, Query(description="Only this owner's.")]
 Region = Annotated[str | None, Query(description="Only this region's.")]
+Team = Annotated[
+    str | None, Query(description="Only the customers of this manager's team, by `owners.manager_id`.")
+]
+Search = Annotated[str | None, Query(description="Part of the customer's name or of an id.", max_length=200)]
+Needs = Annotated[
+    Literal["alert", "task", "late", "nobody"] | None,
+    Query(description="Only with a standing alert, an open task, a late task, or without any task."),
+]
+Falling = Annotated[
+    bool | None, Query(description="Largest first or not; default: as fits the order.", examples=[True])
+]
 Limit = Annotated[int, Query(ge=1, le=1_000, description="Rows at once.", examples=[50])]
-Cursor = Annotated[str | None, Query(description="The `next_cursor` of the page before.")]
+Cursor = Annotated[str | None, Query(description="The `next_cursor` or `previous_cursor` of another page.")]
 
 router = APIRouter(responses=ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
 
@@ -148,13 +160,22 @@ async def renewals(
     before: Annotated[
         date | None, Query(description="Ends before this day.", examples=["2026-06-30"])
     ] = None,
-    order: Literal["at_risk", "amount", "probability", "end_date"] = "at_risk",
+    team: Team = None,
+    q: Search = None,
+    needs: Needs = None,
+    status: Annotated[
+        Literal["not started", "in contact", "negotiating", "agreed", "not renewing"] | None,
+        Query(description="Only where the team has noted this status."),
+    ] = None,
+    order: Literal["at_risk", "amount", "probability", "end_date", "account", "owner"] = "at_risk",
+    falling: Falling = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
     """Running contracts by money at risk."""
-    wanted = {"owner": owner, "region": region, "band": band, "before": before}
-    return await _listed(request, principal, "renewal", wanted, order, limit, cursor)
+    wanted = {"owner": owner, "region": region, "band": band, "before": before, "team": team}
+    wanted |= {"text": q, "needs": needs, "status": status}
+    return await _listed(request, principal, "renewal", wanted, (order, falling, limit, cursor))
 
 
 @router.get("/v1/opportunities", response_model=Listed, tags=["lists"])
@@ -167,13 +188,18 @@ async def opportunities(
     deal_kind: Annotated[
         str | None, Query(description="Only deals of this kind, as the CRM calls it.", examples=["new"])
     ] = None,
-    order: Literal["expected", "amount", "probability"] = "expected",
+    team: Team = None,
+    q: Search = None,
+    needs: Needs = None,
+    order: Literal["expected", "amount", "probability", "account", "owner"] = "expected",
+    falling: Falling = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
     """Open opportunities by expected money."""
-    wanted = {"owner": owner, "region": region, "band": band, "deal_kind": deal_kind}
-    return await _listed(request, principal, "win", wanted, order, limit, cursor)
+    wanted = {"owner": owner, "region": region, "band": band, "deal_kind": deal_kind, "team": team}
+    wanted |= {"text": q, "needs": needs}
+    return await _listed(request, principal, "win", wanted, (order, falling, limit, cursor))
 
 
 async def _listed(
@@ -181,31 +207,28 @@ async def _listed(
     principal: Principal,
     kind: str,
     wanted: dict[str, Any],
-    order: str,
-    limit: int,
-    cursor: str | None,
+    part: tuple[str, bool | None, int, str | None],
 ) -> Response:
-    store = running_of(request).store
-    narrowed = narrow(principal, wanted)
-    page = await run_in_threadpool(
-        store.scores.page, kind, **narrowed, order=order, limit=limit, cursor=cursor
-    )
-    totals = await run_in_threadpool(store.scores.totals, kind, **narrowed)
-    rows = [hide_held_out(row) for row in page.rows]
-    return answer({"rows": rows, "next_cursor": page.cursor, "total": totals["rows"]})
+    running = running_of(request)
+    return answer(await run_in_threadpool(_list_part, running, principal, kind, wanted, part))
 
 
-def narrow(principal: Principal, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The filters asked for within the principal's scope.
-
-    Raises:
-        ProblemError: 403 where another owner's or region's rows are asked for.
-    """
-    narrowed = {name: value for name, value in wanted.items() if value}
-    for name, scope_value in (("owner", principal.owner_id), ("region", principal.region)):
-        if scope_value is None:
-            continue
-        if narrowed.get(name, scope_value) != scope_value:
-            raise ProblemError(403, f"This key sees {name} {scope_value!r} only.")
-        narrowed[name] = scope_value
-    return narrowed
+def _list_part(
+    running: Running,
+    principal: Principal,
+    kind: str,
+    wanted: dict[str, Any],
+    part: tuple[str, bool | None, int, str | None],
+) -> dict[str, Any]:
+    """Rows of a list, and what the whole of it adds up to; `part`: order, whether it falls, rows, cursor."""
+    order, falling, limit, cursor = part
+    narrowed, scores = narrow(principal, wanted, running.settings), running.store.scores
+    page = scores.page(kind, order=order, falling=falling, limit=limit, cursor=cursor, **narrowed)
+    totals = scores.totals(kind, **narrowed)
+    return {
+        "rows": [hide_held_out(row) for row in page.rows],
+        "next_cursor": page.cursor,
+        "previous_cursor": page.previous,
+        "total": totals["rows"],
+        "totals": totals,
+    }

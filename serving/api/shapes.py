@@ -289,12 +289,29 @@ class Answer(BaseModel):
     rows: list[Scored]
 
 
+class Amounts(BaseModel):
+    """What rows of a list add up to; customers held out count by their amount alone."""
+
+    rows: int = Field(examples=[214])
+    amount: float = Field(description="ARR due, or the amount of deals.", examples=[4_120_000.0])
+    at_risk: float = Field(description="(1 − probability) × annual value.", examples=[611_000.0])
+    expected: float = Field(description="Probability × amount, of deals.", examples=[0.0])
+
+
+class ListTotals(Amounts):
+    """Over the whole list as it is filtered, whatever page of it is shown."""
+
+    bands: dict[str, Amounts] = Field(description="By band; '' for what is not scored.")
+
+
 class Listed(BaseModel):
-    """A page of a list; `next_cursor` fetches the next, null on the last."""
+    """A page of a list; `next_cursor` and `previous_cursor` fetch its neighbours, null: there is none."""
 
     rows: list[Scored]
     next_cursor: str | None = Field(examples=["eyJ2IjoxMjAwMC4wfQ"])
+    previous_cursor: str | None = Field(examples=[None])
     total: int = Field(examples=[214])
+    totals: ListTotals
 
 
 class Taken(BaseModel):

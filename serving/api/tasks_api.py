@@ -12,6 +12,7 @@ from monitoring.closing_the_loop import finish_task
 from serving.api.problems import ProblemError
 from serving.api.routes import ERRORS, Seller, answer
 from serving.api.shapes import Body
+from serving.scoring.batch import ID_COLUMNS
 from serving.security.auth import Principal
 from serving.state import Running, running_of
 
@@ -76,13 +77,31 @@ async def move_task(
 
 def seen_tasks(running: Running, principal: Principal) -> list[dict[str, Any]]:
     """Open tasks about accounts that the visitor may see."""
-    rows = running.store.tasks.read(is_open=True)
     shown = list(TaskShown.model_fields)
     return [
         {**{name: row[name] for name in shown}, "due_at": row["due_at"].isoformat()}
-        for row in rows
-        if running.live.arrivals.sees(row["account_id"], principal)
+        for row in visible_tasks(running, principal)
     ]
+
+
+def visible_tasks(running: Running, principal: Principal, closed: int = 0) -> list[dict[str, Any]]:
+    """Tasks of the store that the visitor may see, due first on top; the last `closed` closed ones too.
+
+    A task about a contract or deal is its owner's; one about a customer as a whole is the account's owner's.
+    """
+    tasks = running.store.tasks
+    rows = tasks.read(is_open=True) + (tasks.read(is_open=False, limit=closed) if closed else [])
+    return [row for row in rows if _is_visible(running, row, principal)]
+
+
+def _is_visible(running: Running, row: dict[str, Any], principal: Principal) -> bool:
+    if not principal.is_scoped:
+        return True
+    key = ID_COLUMNS.get(row["kind"] or "", "")
+    about = {"account_id": row["account_id"]}
+    if key and row["subject_id"]:
+        about[key] = row["subject_id"]
+    return running.live.arrivals.sees(about, principal)
 
 
 def moved(running: Running, principal: Principal, task_id: str, step: str, result: str) -> dict[str, Any]:
@@ -92,7 +111,7 @@ def moved(running: Running, principal: Principal, task_id: str, step: str, resul
         ProblemError: 404 where there is no such open task among those the visitor may see.
     """
     rows = [row for row in running.store.tasks.read(is_open=True) if row["task_id"] == task_id]
-    if not rows or not running.live.arrivals.sees(rows[0]["account_id"], principal):
+    if not rows or not _is_visible(running, rows[0], principal):
         raise ProblemError(404, f"There is no open task {task_id!r}.")
     who = principal.label or principal.key_id
     if step == "start":

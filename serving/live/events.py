@@ -222,13 +222,13 @@ class Arrivals:
         lost = [one for one in values_lost(table, rows, read, faults) if one["row"] not in out]
         return {**counts, "refused": refused + conflicts, "lost": lost, "rows": scores, "alerts": alerts}
 
-    def sees(self, account_id: str | None, principal: Principal) -> bool:
-        """Whether an account is in the CRM and within a visitor's scope.
+    def sees(self, about: Mapping[str, Any], principal: Principal) -> bool:
+        """Whether an account, and the contract or deal that is named with it, is within a visitor's scope.
 
         Raises:
             RenewalError: no CRM was ingested.
         """
-        return self._people_now().unwelcome({"account_id": account_id}, principal) is None
+        return self._people_now().unwelcome(about, principal) is None
 
     @contextmanager
     def standing(

@@ -23,6 +23,7 @@ from serving.api.list_filters import histories, of_account
 from serving.api.planning import contact_window, what_if_told
 from serving.api.problems import ProblemError
 from serving.api.shapes import Changes, WhatIfAsked
+from serving.pages.bulk_actions import ACTIONS
 from serving.pages.sign_in_page import checked_form
 from serving.pages.timeline import customer, happened
 from serving.pages.view import Seller, render, url
@@ -145,9 +146,6 @@ def _place(running: Running, row: dict[str, Any]) -> np.ndarray | None:
     except RenewalError:  # scored straight from a folder: nothing was ingested to stand on
         return None
     return place_of(running.models.need("renewal").model, X)[ids.index(row["contract_id"])]
-
-
-ACTIONS = ("Called", "Met", "Wrote", "Offered a discount", "Escalated", "Decided to wait")
 
 
 @router.get("/accounts/{account_id:path}")

@@ -8,16 +8,15 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from serving.api.forecast import worked
-from serving.api.list_filters import choices, freshness
+from serving.api.list_filters import choices, freshness, managers, narrow
 from serving.api.problems import ProblemError
-from serving.api.routes import narrow
 from serving.pages.spreadsheet import TYPES, attachment, plain_sheet
 from serving.pages.view import Seller, render, url
 from serving.pages.worklist import filters_of
 from serving.security.auth import Principal
 from serving.state import running_of
 
-FILTERS = ("owner", "region")
+FILTERS = ("owner", "region", "team")
 COLUMNS = (
     "month", "contracts", "up", "decided", "expected", "low", "high", "gross", "gross_low", "gross_high",
     "expansion", "net", "net_low", "net_high", "own", "own_of", "model_same",
@@ -35,8 +34,8 @@ async def forecast(request: Request, principal: Seller) -> Response:
 def _page(request: Request, principal: Principal) -> Response:
     running = running_of(request)
     filters = filters_of(request, FILTERS)
-    scope = narrow(principal, {})
-    result = worked(running, narrow(principal, filters))
+    scope = narrow(principal, {}, running.settings)
+    result = worked(running, narrow(principal, filters, running.settings))
     return render(
         request,
         "forecast.html",
@@ -46,6 +45,7 @@ def _page(request: Request, principal: Principal) -> Response:
         wanted=filters,
         scope=scope,
         choices=choices(running.store, "renewal", scope),
+        managers=managers(running.settings, principal),
         fresh=freshness(running.store, "renewal"),
         export=lambda ending: url(f"/forecast/export.{ending}", filters),
     )
@@ -61,10 +61,10 @@ async def export(ending: str, request: Request, principal: Seller) -> Response:
 
 def _file(ending: str, request: Request, principal: Principal) -> Response:
     running = running_of(request)
-    wanted = narrow(principal, filters_of(request, FILTERS))
-    rows = worked(running, wanted)["months"]
+    filters = filters_of(request, FILTERS)
+    rows = worked(running, narrow(principal, filters, running.settings))["months"]
     who = principal.label or principal.key_id
-    running.store.audit.record(who, "export", "forecast", {**wanted, "rows": len(rows), "as": ending})
+    running.store.audit.record(who, "export", "forecast", {**filters, "rows": len(rows), "as": ending})
     sheet = plain_sheet(pd.DataFrame(rows), COLUMNS)
     digits = {name: 4 if name.startswith(("gross", "net")) else 2 for name in COLUMNS}
     return attachment(sheet.round(digits), "forecast", ending)

@@ -54,13 +54,12 @@ def _page(request: Request, principal: Principal) -> Response:
 def visible_groups(
     by: dict[str, list[dict[str, Any]]], principal: Principal
 ) -> dict[str, list[dict[str, Any]]]:
-    """The groups within the visitor's scope: an owner's or a region's own; for both at once there is none."""
+    """The groups within the visitor's scope: owners' or a region's own; for both at once there is none."""
     if not principal.is_scoped:
         return {name: rows for name, rows in by.items() if rows}
-    if principal.owner_id is not None and principal.region is not None:
+    by_owner = principal.owner_id is not None or principal.team is not None
+    if by_owner and principal.region is not None:
         return {}
-    name, own_group = (
-        ("owner", principal.owner_id) if principal.owner_id is not None else ("region", principal.region)
-    )
-    rows = [row for row in by.get(name, []) if row["group"] == own_group]
+    name, column = ("owner", "owner_id") if by_owner else ("region", "region")
+    rows = [row for row in by.get(name, []) if principal.sees({column: row["group"]})]
     return {name: rows} if rows else {}

@@ -24,8 +24,14 @@ PIPELINE = WorkList(
     path="/pipeline",
     money="expected",
     bands=("hot", "warm", "cold"),
-    orders={"expected": "Expected money", "amount": "Amount", "probability": "Lowest probability"},
-    filters=("owner", "region", "band", "deal_kind"),
+    orders={
+        "expected": "Expected money",
+        "amount": "Amount",
+        "probability": "Lowest probability",
+        "account": "Customer",
+        "owner": "Owner",
+    },
+    filters=("deal_kind",),
 )
 
 router = APIRouter()

@@ -5,13 +5,16 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
 
 from monitoring.store import Store
 from monitoring.store.database import records
+from serving.api.list_filters import by_owner, freshness
 from serving.api.problems import ProblemError
 from serving.pages.sign_in_page import checked_form
-from serving.pages.view import Seller, url
+from serving.pages.view import Seller, render, url
 from serving.pages.worklist import WorkList
+from serving.security.auth import Principal
 from serving.state import running_of
 
 RENEWALS = WorkList(
@@ -21,11 +24,13 @@ RENEWALS = WorkList(
     bands=("at risk", "watch", "safe"),
     orders={
         "at_risk": "Money at risk",
-        "probability": "Lowest probability",
+        "probability": "Lowest likelihood",
         "end_date": "Ends soonest",
-        "amount": "Annual value",
+        "amount": "ARR",
+        "account": "Customer",
+        "owner": "Owner",
     },
-    filters=("owner", "region", "band", "before"),
+    filters=("before", "status"),
 )
 
 router = APIRouter()
@@ -34,9 +39,8 @@ router = APIRouter()
 @router.get("/renewals")
 async def renewals(request: Request, principal: Seller) -> Response:
     """The list, filtered and paged."""
-    noted = request.query_params.get("noted")
     return await RENEWALS.page(
-        request, principal, lambda running, rows: {"own": _judgements(running.store, rows), "noted": noted}
+        request, principal, lambda running, rows: {"overrides": _judgements(running.store, rows)}
     )
 
 
@@ -46,6 +50,29 @@ def _judgements(store: Store, rows: list[dict[str, Any]]) -> dict[str, dict[str,
     overrides = store.judgements.overrides("renewal")
     overrides = overrides[overrides["subject_id"].isin(ids)].drop_duplicates("subject_id", keep="last")
     return {row["subject_id"]: row for row in records(overrides)}
+
+
+@router.get("/renewals/by-rep")
+async def by_rep(request: Request, principal: Seller) -> Response:
+    """The same list added up by owner."""
+    return await run_in_threadpool(_by_rep, request, principal)
+
+
+def _by_rep(request: Request, principal: Principal) -> Response:
+    running = running_of(request)
+    filters = RENEWALS.filters_from(request)
+    wanted = RENEWALS.wanted(running, principal, filters)
+    return render(
+        request,
+        "by_rep.html",
+        worklist=RENEWALS,
+        rows=by_owner(running.store, "renewal", wanted),
+        sums=running.store.scores.totals("renewal", **wanted),
+        wanted=filters,
+        narrowed=lambda **changes: url("/renewals", filters, **changes),
+        fresh=freshness(running.store, "renewal"),
+        **RENEWALS.offered(running, principal),
+    )
 
 
 @router.get("/renewals/export.{ending}")

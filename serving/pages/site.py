@@ -6,9 +6,11 @@ from fastapi.responses import RedirectResponse, Response
 from serving.pages import (
     account_page,
     api_docs_page,
+    bulk_actions,
     effects_page,
     experiments_page,
     forecast_page,
+    glossary,
     journey_page,
     losses_page,
     models_page,
@@ -18,6 +20,7 @@ from serving.pages import (
     sign_in_page,
     status_page,
     survey_page,
+    tasks_page,
     voice_page,
 )
 from serving.pages.view import Anybody, error_page
@@ -31,6 +34,8 @@ PARTS = (
     renewals_page,
     account_page,
     pipeline_page,
+    tasks_page,
+    bulk_actions,
     forecast_page,
     effects_page,
     experiments_page,
@@ -42,6 +47,7 @@ PARTS = (
     api_docs_page,
     voice_page,
     survey_page,
+    glossary,
 )
 
 router = APIRouter(include_in_schema=False)

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 
 from features.scratch import passing, scratch
 from monitoring.store import Store
+from monitoring.store.list_filter import Wanted
 from serving.api.problems import ProblemError
 from serving.scoring.batch import ID_COLUMNS, hide_held_out
 from serving.scoring.export import write
@@ -55,18 +56,23 @@ def plain_sheet(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return frame.reindex(columns=list(columns))
 
 
-def download(store: Store, kind: str, wanted: dict[str, Any], ending: str, principal: Principal) -> Response:
-    """The list as a file to save; that it was taken is noted in the audit.
+def download(
+    store: Store, kind: str, wanted: Wanted, ending: str, principal: Principal, sort: dict[str, Any]
+) -> Response:
+    """The list as a file to save, narrowed and ordered as on the page; noted in the audit.
 
     Raises:
         ProblemError: 404 for another ending than csv, xlsx or parquet.
     """
     if ending not in TYPES:
         raise ProblemError(404, f"Lists come as {', '.join(TYPES)}, not {ending!r}.")
-    rows = [hide_held_out(row) for row in store.scores.page(kind, **wanted, limit=MOST_ROWS).rows]
+    rows = [hide_held_out(row) for row in store.scores.page(kind, limit=MOST_ROWS, **sort, **wanted).rows]
     overrides = newest_overrides(store, kind)
     rows = [{**row, **overrides.get(row["subject_id"], {})} for row in rows]
-    noted = {name: str(value) for name, value in wanted.items()}
+    noted = {
+        name: ", ".join(sorted(wanted["owners"] or ())) if name == "owners" else str(value)
+        for name, value in wanted.items()
+    }
     store.audit.record(
         principal.label or principal.key_id, "export", kind, {**noted, "rows": len(rows), "as": ending}
     )

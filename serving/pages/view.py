@@ -15,6 +15,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
 from serving.api.problems import ProblemError
+from serving.crm_facts import facts_of
 from serving.pages import charts
 from serving.security.auth import Principal
 from serving.state import running_of
@@ -28,6 +29,7 @@ EVERYBODY = ("sales", "marketing", "mlops", "admin")
 NAVIGATION = (
     ("Renewals", "/renewals", SELLERS),
     ("Pipeline", "/pipeline", SELLERS),
+    ("Tasks", "/tasks", SELLERS),
     ("Forecast", "/forecast", SELLERS),
     ("Effects", "/effects", PLANNERS),
     ("Experiments", "/experiments", EVERYBODY),
@@ -68,8 +70,16 @@ def _environment() -> jinja2.Environment:
         "-", "−"
     )
     environment.filters["sentence"] = sentence
+    environment.filters.update(short_day=short_day, lower_first=lower_first, after_colon=after_colon)
+    environment.filters.update(hours=hours_words, due=due_words, dict_of=dict)
     environment.globals.update(
-        charts=charts, money=money, tone=tone, url=url, band_parts=band_parts, failed_gates=failed_gates
+        totals_of=lambda rows, name: sum(row[name] for row in rows),
+        charts=charts,
+        money=money,
+        tone=tone,
+        url=url,
+        band_parts=band_parts,
+        failed_gates=failed_gates,
     )
     return environment
 
@@ -77,13 +87,15 @@ def _environment() -> jinja2.Environment:
 def render(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """A page in the frame; `here` marks it in the navigation."""
     principal: Principal | None = getattr(request.state, "principal", None)
-    door = getattr(getattr(request.app.state, "running", None), "door", None)
+    running = getattr(request.app.state, "running", None)
+    door = getattr(running, "door", None)
     links = [(name, to) for name, to, roles in NAVIGATION if principal and _sees(principal, to, roles)]
     shared = {
         "principal": principal,
         "links": links,
         "csrf": door.csrf_token(request) if door and principal else "",
         "path": request.url.path,
+        "currency": facts_of(running.settings).currency if running else "",
     }
     return HTMLResponse(
         _environment().get_template(template).render({**shared, **values}), status_code=status
@@ -213,6 +225,40 @@ def day(value: Any) -> Markup | str:
     if then is None:
         return "–"
     return Markup('<time datetime="{}">{}</time>').format(then.date().isoformat(), f"{then.day} {then:%b %Y}")
+
+
+def short_day(value: Any) -> str:
+    """A day where there is little room: 3 Mar."""
+    then = moment(value)
+    return "–" if then is None else f"{then.day} {then:%b}"
+
+
+def lower_first(text: str) -> str:
+    """Words inside a sentence: names in capitals stay (ARR)."""
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]
+
+
+def after_colon(title: str) -> str:
+    """The title of an alert without the id it begins with, beside whose row it stands."""
+    return title.partition(": ")[2] or title
+
+
+def hours_words(hours: float | None) -> str:
+    """A time span as read at a glance: 5 hours, 3 days."""
+    if hours is None:
+        return "–"
+    number, unit = (hours, "hour") if hours < 48 else (hours / 24, "day")
+    if hours < 1:
+        number, unit = 60 * hours, "minute"
+    return f"{number:.0f} {unit}{'' if round(number) == 1 else 's'}"
+
+
+def due_words(due_at: Any, at: datetime) -> str:
+    """How long until something is due, or since: due in 5 hours, late by 3 days."""
+    then = moment(due_at)
+    assert then is not None
+    hours = (then - at).total_seconds() / 3600
+    return f"due in {hours_words(hours)}" if hours >= 0 else f"late by {hours_words(-hours)}"
 
 
 def away(value: Any, seen_from: Any) -> str:

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from features.settings import Settings
 from monitoring.store import Store
 from serving.api.problems import ProblemError
+from serving.crm_facts import team_of
 from serving.security.rate_limit import Pace, network
 from serving.security.request_origin import is_loopback, refuse_foreign
 from serving.security.tokens import mac_of, session_secret, sign, unsign
@@ -40,6 +41,7 @@ class Principal:
         label: what the key was called.
         owner_id: sees only this owner's accounts; None: all.
         region: sees only this region; None: all.
+        team: sees only these owners' accounts, a manager's team; None: all.
     """
 
     key_id: str
@@ -47,16 +49,19 @@ class Principal:
     label: str = ""
     owner_id: str | None = None
     region: str | None = None
+    team: frozenset[str] | None = None
 
     def sees(self, row: Mapping[str, Any]) -> bool:
         """Whether a row with `owner_id` and `region` lies within the scope."""
-        owner_fits = self.owner_id is None or row.get("owner_id") == self.owner_id
-        return owner_fits and (self.region is None or row.get("region") == self.region)
+        owner = row.get("owner_id")
+        owner_fits = self.owner_id is None or owner == self.owner_id
+        team_fits = self.team is None or owner in self.team
+        return owner_fits and team_fits and (self.region is None or row.get("region") == self.region)
 
     @property
     def is_scoped(self) -> bool:
-        """Whether an owner or a region narrows what is seen."""
-        return self.owner_id is not None or self.region is not None
+        """Whether an owner, a team or a region narrows what is seen."""
+        return self.owner_id is not None or self.region is not None or self.team is not None
 
 
 LOCAL = Principal("local", "admin", "this machine")
@@ -71,7 +76,7 @@ class Doorkeeper:
     """
 
     def __init__(self, store: Store, settings: Settings) -> None:
-        self.store = store
+        self.store, self.settings = store, settings
         self.secret = session_secret(settings.home)
         self.keyed = Pace(settings.requests_per_minute)
         self.strangers = Pace(settings.requests_per_minute_without_key)
@@ -128,7 +133,7 @@ class Doorkeeper:
         key = self._remembered(f"key {digest}", lambda: self.store.access.verify_key(plaintext))
         if key is None:
             return None
-        return Principal(key.prefix, key.role, key.label or "", key.owner_id, key.region)
+        return self._principal(vars(key))
 
     def has_keys(self) -> bool:
         """Whether a key was ever created; from then on nobody is let in without."""
@@ -166,10 +171,14 @@ class Doorkeeper:
             return None
         for key in self._remembered("keys", self.store.access.keys):
             if key["prefix"] == claims["key"] and key["revoked_at"] is None:
-                label = key["label"] or ""
-                who = Principal(key["prefix"], key["role"], label, key["owner_id"], key["region"])
-                return who, claims["id"]
+                return self._principal(key), claims["id"]
         return None
+
+    def _principal(self, key: Mapping[str, Any]) -> Principal:
+        """Whom a key speaks for; a manager's team is as the CRM has it now."""
+        manager = key["manager_id"]
+        team = None if manager is None else team_of(self.settings, manager)
+        return Principal(key["prefix"], key["role"], key["label"] or "", key["owner_id"], key["region"], team)
 
     def csrf_token(self, request: Request) -> str:
         """What a form of this visitor must carry; another on each page: a compressed page gives none away."""

@@ -21,6 +21,30 @@
     show();
   }
 
+  // On a phone the filters open when they are asked for.
+  for (const filters of document.querySelectorAll("details.filtering")) {
+    if (matchMedia("(max-width: 860px)").matches && !filters.dataset.used) filters.open = false;
+  }
+
+  // Rows that are ticked: how many, all at once, and the bar of what can be done to them in sight meanwhile.
+  for (const bar of document.querySelectorAll("form[data-bulk]")) {
+    const boxes = [...document.querySelectorAll(`td.pick input[name="${bar.dataset.bulk}"]`)];
+    const all = document.querySelector(`input[data-all="${bar.dataset.bulk}"]`);
+    const words = bar.querySelector("[data-count]");
+    const count = () => {
+      const chosen = boxes.filter((box) => box.checked).length;
+      words.textContent = chosen ? `${chosen} row${chosen === 1 ? "" : "s"} chosen` : "Tick rows to work on several at once";
+      bar.classList.toggle("is-on", chosen > 0);
+      for (const set of bar.querySelectorAll("fieldset")) set.disabled = !chosen;
+      all.checked = chosen === boxes.length;
+      all.indeterminate = chosen > 0 && chosen < boxes.length;
+    };
+    all.hidden = false;
+    all.addEventListener("change", () => { for (const box of boxes) box.checked = all.checked; count(); });
+    for (const box of boxes) box.addEventListener("change", count);
+    count();
+  }
+
   // A number that may be left empty becomes a slider that counts only once it was moved.
   const slide = (field, asked) => {
     const shown = document.createElement("output");

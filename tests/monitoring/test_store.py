@@ -75,22 +75,101 @@ def test_a_row_with_a_problem_is_shown_last_and_not_logged(store):
     assert len(store.predictions.read("renewal")) == 4
 
 
-@pytest.mark.parametrize("order", ["at_risk", "probability", "amount", "end_date"])
-def test_pages_by_key_are_the_whole_listing_in_order(store, order):
+@pytest.mark.parametrize("falling", [None, True, False])
+@pytest.mark.parametrize("order", ["at_risk", "probability", "amount", "end_date", "account"])
+def test_pages_by_key_are_the_whole_listing_in_order_forwards_and_back(store, order, falling):
     frame = rows(57)
     frame.loc[::7, "at_risk"] = 1234.5
     frame.loc[::5, "end_date"] = pd.NaT
+    frame.loc[3, "amount"] = frame.loc[3, "at_risk"] = None
+    frame["account_name"] = [f"Name {i % 9}" for i in range(57)]
     wrote(store, frame)
-    whole = [row["subject_id"] for row in store.scores.page("renewal", order=order, limit=100).rows]
-    paged, cursor = [], None
+    how = {"order": order, "falling": falling}
+    listed = store.scores.page("renewal", **how, limit=100).rows
+    whole = [row["subject_id"] for row in listed]
+    column = {"account": "account_name"}.get(order, order)
+    values = [row[column] for row in listed if row[column] is not None]
+    falls = order in ("at_risk", "amount") if falling is None else falling
+    assert values == sorted(values, reverse=falls)
+    if len(values) < len(listed):
+        assert all(row[column] is None for row in listed[len(values) :])
+    paged, cursor, back = [], None, None
     while True:
-        page = store.scores.page("renewal", order=order, limit=10, cursor=cursor)
+        page = store.scores.page("renewal", **how, limit=10, cursor=cursor, with_place=True)
+        assert page.before == len(paged)
         paged += [row["subject_id"] for row in page.rows]
-        cursor = page.cursor
+        back, cursor = page.previous, page.cursor
         if cursor is None:
             break
     assert paged == whole
     assert len(set(whole)) == 57
+    end = 50
+    while back is not None:
+        page = store.scores.page("renewal", **how, limit=10, cursor=back, with_place=True)
+        assert [row["subject_id"] for row in page.rows] == whole[end - 10 : end]
+        assert page.before == end - 10
+        assert page.cursor is not None
+        end, back = end - 10, page.previous
+    assert end == 0
+
+
+def test_customers_held_out_count_by_amount_alone_and_have_no_band_or_rank(store):
+    frame = rows(10).assign(held_out=[i == 4 for i in range(10)])
+    wrote(store, frame)
+    shown = frame[~frame["held_out"]]
+    totals = store.scores.totals("renewal")
+    assert (totals["rows"], totals["amount"]) == (10, pytest.approx(frame["amount"].sum()))
+    assert totals["at_risk"] == pytest.approx(shown["at_risk"].sum())
+    assert totals["bands"][""]["rows"] == 1
+    for order in ("at_risk", "probability"):
+        assert store.scores.page("renewal", order=order).rows[-1]["subject_id"] == "c4"
+    assert all(row["subject_id"] != "c4" for row in store.scores.page("renewal", band="at risk").rows)
+
+
+def test_a_list_is_narrowed_by_words_team_alert_task_and_status_alike_in_rows_and_totals(store):
+    frame = rows(10).assign(account_name=[f"Nord_{i} AG" for i in range(10)])
+    wrote(store, frame)
+    open_alert = {"rule": "jump in risk", "kind": "renewal", "account_id": "a1"}
+    store.alerts.open("r1", title="c1 fell", subject_id="c1", **open_alert)
+    store.alerts.open("m", title="the model", rule="monitor: drift", kind="renewal")
+    store.alerts.open("s", title="low score", rule="low survey score", account_id="a2")
+    late, soon = pd.Timestamp("2020-01-01"), pd.Timestamp("2999-01-01")
+    store.tasks.give("renewal", {"c3": "a0", "c4": "a1"}, title="call", owner="o1", due_at=late)
+    store.tasks.give("renewal", {"c3": "a0", "c5": "a2"}, title="visit", owner="o1", due_at=soon)
+    store.tasks.give("renewal", {"c5": "a2"}, title="visit", owner="o1", due_at=soon)
+    store.work.set_status("renewal", {"c6": "a0"}, "agreed", "Ann")
+    whole_account = {"c2", "c5", "c8"}
+    for wanted, expected in (
+        ({"text": "nord_7"}, {"c7"}),
+        ({"text": "%"}, set()),
+        ({"owners": {"o1"}, "text": "c1"}, {"c1"}),
+        ({"owners": set()}, set()),
+        ({"needs": "alert"}, {"c1"} | whole_account),
+        ({"needs": "task"}, {"c3", "c4", "c5"}),
+        ({"needs": "late"}, {"c3", "c4"}),
+        ({"needs": "nobody", "owners": {"o0"}}, {"c0", "c2", "c6", "c8"}),
+        ({"status": "agreed"}, {"c6"}),
+        ({"status": "not started", "owners": {"o0"}}, {"c0", "c2", "c4", "c8"}),
+    ):
+        assert {row["subject_id"] for row in store.scores.page("renewal", **wanted).rows} == expected, wanted
+        assert store.scores.totals("renewal", **wanted)["rows"] == len(expected)
+    assert len(store.tasks.read()) == 4
+    assert [row["subject_id"] for row in store.tasks.about("renewal", ["c3"], ["a0"])] == ["c3", "c3"]
+    assert {row["title"] for row in store.alerts.about("renewal", ["c1"], ["a1", "a2"])} == {
+        "c1 fell", "low score",
+    }  # fmt: skip
+
+
+def test_a_saved_view_is_replaced_by_its_name_shown_to_others_if_shared_and_dropped_by_its_maker(store):
+    first = store.work.save_view("/renewals", "mine", "band=watch", "k1", is_shared=False)
+    assert store.work.save_view("/renewals", "mine", "band=safe", "k1", is_shared=True) == first
+    store.work.save_view("/renewals", "theirs", "owner=o1", "k2", is_shared=False)
+    assert [(v["name"], v["query"], v["is_mine"]) for v in store.work.views("/renewals", "k2")] == [
+        ("mine", "band=safe", False), ("theirs", "owner=o1", True),
+    ]  # fmt: skip
+    assert not store.work.drop_view(first, "k2")
+    assert store.work.drop_view(first, "k1")
+    assert store.work.views("/renewals", "k1") == []
 
 
 def test_filters_totals_and_ids(store):
@@ -102,7 +181,9 @@ def test_filters_totals_and_ids(store):
     totals = store.scores.totals("renewal", region="north")
     assert totals["rows"] == 5
     assert totals["at_risk"] == pytest.approx(sum(row["at_risk"] for row in north))
-    assert sum(totals["bands"].values()) == 5
+    assert sum(band["rows"] for band in totals["bands"].values()) == 5
+    for name in ("amount", "at_risk"):
+        assert sum(band[name] for band in totals["bands"].values()) == pytest.approx(totals[name])
     assert [r["subject_id"] for r in store.scores.page("renewal", ids=["c7", "nobody", "c2"]).rows] == [
         "c7",
         "c2",

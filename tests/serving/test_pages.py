@@ -109,7 +109,7 @@ def test_a_judgement_is_noted_beside_the_score_and_logged(page, home):
     page.goto("/renewals")
     first = rows_of(page).first
     before = first.locator(".odds-words b").inner_text()
-    first.get_by_text("Note your own estimate").click()
+    first.get_by_text("Override").click()
     first.get_by_label("Your estimate").fill("35")
     first.get_by_label("Because").fill("their sponsor left <b>")
     first.get_by_role("button", name="Note it").click()
@@ -218,7 +218,7 @@ def test_the_pipeline_shows_deals_by_expected_money(page, home):
     assert every[0]["opportunity_id"] in rows_of(page).first.inner_text()
     assert set(page.locator("table.work .band").all_inner_texts()) <= {"hot", "warm", "cold"}
     spoken = [row for row in every[:25] if row.get("forecast") is not None]
-    shown = page.locator("td[data-label='Owner’s own'] .nowrap").all_inner_texts()
+    shown = page.locator("td[data-label='Owner’s forecast'] .nowrap").all_inner_texts()
     assert [text for text in shown if text != "–"] == [f"{100 * row['forecast']:.0f} %" for row in spoken]
     calls = told(home, "calls")
     page.get_by_text("Calls to win").click()

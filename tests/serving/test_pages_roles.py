@@ -23,6 +23,9 @@ ROLES = ("sales", "marketing", "mlops", "admin")
 MAY = {
     "/renewals": ("sales", "admin"),
     "/renewals/export.csv": ("sales", "admin"),
+    "/renewals/by-rep": ("sales", "admin"),
+    "/tasks": ("sales", "admin"),
+    "/glossary": ROLES,
     "/pipeline": ("sales", "admin"),
     "/pipeline/export.csv": ("sales", "admin"),
     "/forecast": ("sales", "admin"),
@@ -38,12 +41,23 @@ MAY = {
     "/docs": ROLES,
 }
 LINKS = {
-    "sales": ["Renewals", "Pipeline", "Forecast", "Effects", "Experiments", "Voice", "Losses", "API"],
+    "sales": [
+        "Renewals",
+        "Pipeline",
+        "Tasks",
+        "Forecast",
+        "Effects",
+        "Experiments",
+        "Voice",
+        "Losses",
+        "API",
+    ],
     "marketing": ["Effects", "Experiments", "Profiles", "Journey", "Voice", "Losses", "API"],
     "mlops": ["Experiments", "Journey", "Voice", "Losses", "Models", "Status", "API"],
     "admin": [
         "Renewals",
         "Pipeline",
+        "Tasks",
         "Forecast",
         "Effects",
         "Experiments",

@@ -72,6 +72,15 @@ ROUTES = {
     "GET /v1/icp/profiles": Asked(TARGETING),
     "GET /v1/icp/list.{ending}": Asked(TARGETING, "/v1/icp/list.csv"),
     "GET /renewals": Asked(SELLING),
+    "GET /renewals/by-rep": Asked(SELLING),
+    "GET /tasks": Asked(SELLING),
+    "POST /tasks/{task_id}/{step}": Asked(SELLING, "/tasks/none/start", form={}, hides=True),
+    "POST /bulk/{kind}": Asked(
+        SELLING, "/bulk/renewal", form={"id": "{contract}", "do": "status", "status": "agreed"}
+    ),
+    "POST /views": Asked(SELLING, form={"page": "/renewals", "name": "mine", "query": ""}),
+    "POST /views/{view_id}/drop": Asked(SELLING, "/views/none/drop", form={}),
+    "GET /glossary": Asked(ALL),
     "GET /renewals/export.{ending}": Asked(SELLING, "/renewals/export.parquet"),
     "POST /renewals/{contract_id}/override": Asked(
         SELLING, "/renewals/{contract}/override", form={"probability": "50"}, hides=True

@@ -101,6 +101,7 @@ LISTS = (
     "/v1/renewals?limit=1000", "/v1/opportunities?limit=1000", "/v1/forecast", "/renewals", "/pipeline",
     "/renewals?q=a", "/pipeline?q=a", "/renewals/export.csv", "/pipeline/export.csv", "/forecast",
     "/forecast/export.csv", "/losses", "/losses?kind=win", "/docs", "/", "/effects", "/v1/tasks",
+    "/tasks", "/tasks?state=closed", "/renewals/by-rep",
 )  # fmt: skip
 ELSEWHERE = {
     "/accounts/{account_id:path}", "/what-if/{contract_id:path}", "/actions/{kind}/{subject_id:path}",
@@ -114,6 +115,7 @@ NOT_STORED = {
     "/livez",
     "/readyz",
     "/openapi.json",
+    "/glossary",
     "/sign-in",
     "/sign-out",
     "/surveys/{token}",
