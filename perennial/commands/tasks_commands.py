@@ -14,7 +14,7 @@ By = Annotated[str | None, typer.Option(metavar="NAME", help="Who does this; def
 
 
 @app.command("list", epilog="Example: perennial tasks list --json")
-@prints("data.listed")
+@prints("tasks.listed")
 def tasks_list() -> Result:
     """List the open tasks, those due first at the top."""
     from monitoring.store import open_store

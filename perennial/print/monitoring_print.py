@@ -5,7 +5,7 @@ How segments are treated, on a terminal.
 
 from rich.markup import escape
 
-from perennial.print.text import VERDICT_STYLE, Result, grid, money, number, percent, terminal
+from perennial.print.text import VERDICT_STYLE, Result, grid, money, number, percent, print_grid, terminal
 
 ESTIMATE = "estimate before outcomes"
 
@@ -50,19 +50,21 @@ def monitored(result: Result) -> None:
 def alerts(result: Result) -> None:
     """What stands, and how long alerts take."""
     out = terminal()
-    columns = ("alert", "state", "opened", "owner", "what", "reasons")
+    columns = ("alert", "state", "opened", "owner", "what")
     rows = (
         (
             row["alert_id"][:8],
             row["state"],
             f"{row['opened_at']:%Y-%m-%d %H:%M}",
             escape(row["owner"] or ""),
-            escape(row["title"]),
-            escape("; ".join(row["reasons"][:3])),
+            escape(": ".join([row["title"], "; ".join(row["reasons"][:3])][: 1 + bool(row["reasons"])])),
         )
         for row in result["alerts"]
     )
-    out.print(grid("Alerts", columns, rows) if result["alerts"] else "No such alert.")
+    if result["alerts"]:
+        print_grid(out, "Alerts", columns, rows)
+    else:
+        out.print("No such alert.")
     out.print(alert_line(result["figures"]))
 
 

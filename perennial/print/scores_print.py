@@ -1,6 +1,6 @@
 """Scores on a terminal."""
 
-from perennial.print.text import BAND_STYLE, ROWS_SHOWN, Result, absent, grid, money, percent, terminal
+from perennial.print.text import BAND_STYLE, ROWS_SHOWN, Result, absent, money, percent, print_grid, terminal
 
 
 def scored(result: Result) -> None:
@@ -26,18 +26,18 @@ def scored(result: Result) -> None:
         for row in rows[:ROWS_SHOWN]
     ]
     columns = (
-        ident,
-        "account",
-        ">probability",
-        ">90 % interval",
+        "!" + ident.removesuffix("_id"),
+        "!account",
+        ">likely",
+        ">!90 %",
         "band",
         ">amount",
         f">{key.replace('_', ' ')}",
-        *([] if renewal else [">by quarter's end, likely day"]),
+        *([] if renewal else [">closes by quarter end"]),
         "because",
     )
     title = "Renewals by money at risk" if renewal else "Deals by expected money"
-    out.print(grid(f"{title}: first {len(lines)} of {len(rows)}", columns, lines))
+    print_grid(out, f"{title}: first {len(lines)} of {len(rows)}", columns, lines)
     for row in troubled[:ROWS_SHOWN]:
         out.print(f"[yellow]not scored[/] {row.get(ident)}: {row['problem']}")
 

@@ -1,16 +1,19 @@
 """How numbers and tables read on a terminal."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 Result = dict[str, Any]
 BAND_STYLE = {"at risk": "bold red", "watch": "yellow", "safe": "green", "cold": "blue", "warm": "yellow"}
 VERDICT_STYLE = {"alert": "bold red", "unknown": "yellow", "ok": "green"}
 ROWS_SHOWN = 20
+WIDE = 110
+"""Columns of a terminal from which on words stand beside figures."""
 
 
 def terminal() -> Console:
@@ -41,13 +44,35 @@ def absent(value: Any) -> bool:
 
 
 def grid(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
-    """A table; columns whose name starts with `>` are set to the right."""
+    """A table; columns whose name starts with `>` are set to the right, `!`: never cut."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
+        table.add_column(
+            column.lstrip(">").lstrip("!"),
+            justify="right" if column.startswith(">") else "left",
+            no_wrap=column.startswith(("!", ">!")),
+        )
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     return table
+
+
+def print_grid(out: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table whose last column is words: where the terminal is narrow they stand below their row instead."""
+    if out.width >= WIDE:
+        out.print(grid(title, columns, rows))
+        return
+    cells = list(rows)
+    with out.capture() as captured:
+        whole = [f"{'>' * name.startswith('>')}!{name.lstrip('>!')}" for name in columns[:-1]]
+        out.print(grid(title, whole, (row[:-1] for row in cells)))
+    lines = captured.get().rstrip("\n").split("\n")
+    head, body = lines[: len(lines) - len(cells)], lines[len(lines) - len(cells) :]
+    for line in head:
+        out.out(line, highlight=False)
+    for line, row in zip(body, cells, strict=True):
+        out.out(line, highlight=False)
+        out.print(Padding(str(row[-1]), (0, 0, 0, 4)), style="dim")
 
 
 def day(moment: str | None) -> str:

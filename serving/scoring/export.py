@@ -73,7 +73,7 @@ def _flat(frame: pd.DataFrame, nested: Callable[[Any], str] = as_json) -> pd.Dat
     """Lists and objects become text, so that one cell can hold them: JSON for programs, words for people."""
     flat = frame.copy()
     for column in flat.columns:
-        if flat[column].map(lambda value: isinstance(value, list | dict)).any():
+        if any(isinstance(value, list | dict) for value in flat[column]):
             flat[column] = flat[column].map(lambda value: None if value is None else nested(value))
     return flat
 
