@@ -50,7 +50,9 @@ def teams(crm: Crm) -> dict[str, frozenset[str]]:
         return {}
     rows = crm.frame("owners", ["owner_id", "manager_id"]).dropna().astype(str)
     rows = rows[rows["manager_id"].str.strip() != ""]
-    reports = rows.groupby("manager_id")["owner_id"].agg(set).to_dict()
+    reports: dict[str, set[str]] = {}
+    for owner, manager in zip(rows["owner_id"], rows["manager_id"], strict=True):
+        reports.setdefault(manager, set()).add(owner)
     return {manager: frozenset(_below(manager, reports)) for manager in reports}
 
 

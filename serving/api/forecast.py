@@ -239,8 +239,8 @@ def _past(rows: list[dict[str, Any]], wanted: Wanted) -> list[dict[str, Any]]:
 
 
 def _within(rows: list[dict[str, Any]], wanted: Wanted) -> list[dict[str, Any]]:
-    fits = (("owner", "owner_id"), ("region", "region"))
-    inside = [row for row in rows if all(row[at] == wanted[name] for name, at in fits if wanted.get(name))]
+    fits = {"owner_id": wanted.get("owner"), "region": wanted.get("region")}
+    inside = [row for row in rows if all(row[at] == value for at, value in fits.items() if value)]
     owners = wanted.get("owners")
     return inside if owners is None else [row for row in inside if row["owner_id"] in owners]
 

@@ -140,7 +140,8 @@ class WorkList:
         totals = running.store.scores.totals
         if wanted.get("needs"):
             return {}
-        return {name: totals(self.kind, **{**wanted, "needs": name})["rows"] for name in ("alert", "late")}
+        fewer: dict[str, Wanted] = {name: {**wanted, "needs": name} for name in ("alert", "late")}
+        return {name: totals(self.kind, **each)["rows"] for name, each in fewer.items()}
 
     def _head(
         self, params: dict[str, Any], order: str, falling: bool | None, column: str, words: str
