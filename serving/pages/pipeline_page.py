@@ -28,7 +28,7 @@ PIPELINE = WorkList(
         "expected": "Expected money",
         "amount": "Amount",
         "probability": "Lowest probability",
-        "account": "Customer",
+        "account": "Name",
         "owner": "Owner",
     },
     filters=("deal_kind",),

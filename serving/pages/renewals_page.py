@@ -27,7 +27,7 @@ RENEWALS = WorkList(
         "probability": "Lowest likelihood",
         "end_date": "Ends soonest",
         "amount": "ARR",
-        "account": "Customer",
+        "account": "Name",
         "owner": "Owner",
     },
     filters=("before", "status"),
