@@ -19,8 +19,7 @@ SLOW = (
     "serving_case", "pages_case", "postgres", "on_spark", "decided_case", "effect_crms", "simulated_crm",
     "simulate(", "front_case", "training.registry", "monitoring.retrain", "Popen", "subprocess",
 )  # fmt: skip
-"""What in a test module's text means a browser, a database, Spark, a service, the training of a model or a process
-of its own."""
+"""What in a test module's text means a browser, database, Spark, service, process or training of a model."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
