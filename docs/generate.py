@@ -64,6 +64,14 @@ says what one unit of each is worth in the home currency (`PERENNIAL_CURRENCY`, 
 and since when; each amount is converted at the rate of its row's own time. Without a rate the data are
 refused, with the currencies and their counts.
 
+An opportunity is the renewal of a contract if its `kind` says so (any words with "renew" in them, such as
+`Renewal` or `Existing Business - Renewal`), or if it gives no kind and its `contract_id` names a contract
+that had begun before it was created. Its contract is the one it names; where it names none, the one of its
+account that ran then and ends first, if that is one. While that contract runs undecided and ends within 180
+days, the renewal has one likelihood: the contract's. It stands among the renewals, is not counted in the
+pipeline, and whoever asks for its score gets the contract's (`renewal_of` says which). The win model does not
+train on such opportunities where enough others are decided; its card says how many were left out.
+
 Exports of Salesforce, HubSpot, Dynamics 365, Pipedrive and Zoho are recognised by their headers and read
 without a mapping; `check` says as what, and which columns stay unused. For any other folder `perennial map
 FOLDER` drafts `mapping.yaml`: names, types, values and joins are judged together, each line bears its

@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     requests_per_minute_without_key: int = Field(default=300, ge=0)
     max_body_mb: int = Field(default=64, ge=1)
     work_ahead: bool = True
+    email_is_contact: bool = False
     currency: str = Field(default="", pattern=r"^([A-Za-z]{3})?$")
     log_format: Literal["text", "json"] = "text"
     census_key: str = Field(default="", repr=False)

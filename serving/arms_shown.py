@@ -9,16 +9,18 @@ import pandas as pd
 from features.holdout import held_out
 from features.settings import Settings
 from monitoring.store import Store
+from serving.api.list_filters import amounts
+from training.effects.advice import Likelihoods, personalised
 from training.effects.arms import USUAL
 from training.effects.enrolment import CALLS_QUESTION, DISCOUNT, TIMING
-from training.effects.timing_curve import LEADS
+from training.effects.timing_curve import LEADS, Curve
 
 Arm = Mapping[str, Any]
 CHANGES = {"contact_days_before": TIMING, "calls_30d": CALLS_QUESTION, "discount_pct": DISCOUNT}
 """Change of a what-if → the question it would answer."""
 ADVISED = (
     "window", "act_from", "act_by", "leaning", "present", "estimate", "usual", "gain", "low", "high", "worth",
-    "curve",
+    "curve", "mean_low", "mean_high", "is_average",
 )  # fmt: skip
 _WHATS = {TIMING: "when to make contact", CALLS_QUESTION: "how many calls to make", DISCOUNT: "discounts"}
 
@@ -74,10 +76,21 @@ def plan_row(row: Mapping[str, Any], arm: Arm | None) -> dict[str, Any]:
     }
 
 
-def plan_rows(store: Store, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of the plan, each as its arm sees it."""
+def plan_rows(
+    store: Store, rows: Iterable[Mapping[str, Any]], curve_by_group: Mapping[str, Curve]
+) -> list[dict[str, Any]]:
+    """Rows of the plan, each with what its contract gains by its current likelihood, as its arm sees it."""
     arms = arms_of(store, TIMING)
-    return [plan_row(row, arms.get(row["account_id"])) for row in rows]
+    personal = personalised(list(rows), curve_by_group, likelihoods(store))
+    return [plan_row(row, arms.get(row["account_id"])) for row in personal]
+
+
+def likelihoods(store: Store) -> Likelihoods:
+    """Listed contract → its likelihood to renew with its limits, as every list shows it."""
+    rows = amounts(store, "renewal", {})
+    rows = rows[rows["probability"].notna() & ~rows["held_out"].fillna(False).astype(bool)]
+    limits = rows[["probability", "low", "high"]].to_numpy(float).tolist()
+    return {one: (p, low, high) for one, (p, low, high) in zip(rows["subject_id"], limits, strict=True)}
 
 
 def effects_shown(

@@ -37,7 +37,7 @@ SLOW = ("icp", "effects")
 _ENDED = "experiments-ended"
 
 COMES = "This is being worked out for the present data; ask again in a minute."
-_FORM = 3
+_FORM = 4
 """Counted up when the kept form changes."""
 
 
@@ -178,7 +178,8 @@ def _path(name: str, settings: Settings) -> Path | None:
     folder = current_folder(settings)
     if folder is None:
         return None
-    after = f"-{_experiments_ended(settings)}" if name == "effects" else ""
+    counted = "m" if settings.email_is_contact else ""
+    after = f"-{_experiments_ended(settings)}{counted}" if name == "effects" else ""
     return settings.home / FOLDER / f"{name}-{_FORM}-{settings.seed}-{folder.name}{after}.json"
 
 

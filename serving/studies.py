@@ -20,7 +20,7 @@ from features.progress import Say, silent
 from features.settings import Settings
 from serving.scoring.batch import HELD_OUT, held_out
 from training.effects.answer import ALL
-from training.effects.contacts import HUMAN_WORDS, plain
+from training.effects.contacts import HUMAN_WORDS, contact_words, plain
 from training.effects.learned import Finding, learned
 from training.effects.timing_curve import LEADS
 from training.effects.trial_arrays import NONE
@@ -106,6 +106,7 @@ ATTRIBUTES = ("industry", "region")
 NOT_COMING = "can't tell: in the ingested data this contract does not come due for renewal within 180 days"
 UNTOLD = (
     "window", "act_from", "act_by", "leaning", "present", "estimate", "usual", "gain", "low", "high", "worth",
+    "mean_low", "mean_high", "is_average",
 )  # fmt: skip
 
 
@@ -165,7 +166,8 @@ def _plan(crm: Crm, timing: Mapping[str, Any], settings: Settings) -> dict[str, 
 
     by = _finest(timing)
     out = partial(held_out, settings=settings)
-    return planned(crm, timing[by], None if by == ALL else by, held_out=out)
+    words = contact_words(settings)
+    return planned(crm, timing[by], None if by == ALL else by, held_out=out, words=words)
 
 
 def _experiment(crm: Crm, timing: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,7 +198,9 @@ def _of_contracts(answers: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def contract_facts(
-    effects: Mapping[str, Any], row: Mapping[str, Any], live: Sequence[Mapping[str, Any]]
+    effects: Mapping[str, Any],
+    row: Mapping[str, Any],
+    live: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """A contract's row of the plan, with what has arrived since laid over it.
 
@@ -205,6 +209,7 @@ def contract_facts(
         row: the contract's current score, with `contract_id` and `lead_days`.
         live: events of its account that arrived since, as the store keeps them.
     """
+    words = frozenset(effects["plan"].get("contact_words", HUMAN_WORDS))
     rows = effects["plan"].get("rows", ())
     plan_row = next((each for each in rows if each["contract_id"] == row["contract_id"]), None)
     if plan_row is None:
@@ -212,7 +217,7 @@ def contract_facts(
         why = HELD_OUT if row.get("held_out") else NOT_COMING
         plan_row = {"contract_id": row["contract_id"], "group": None, "contacted_on": None, "why": why}
         plan_row["days_to_end"] = None if lead is None else int(lead)
-    contacted_on = contacted_since(live, str(row["contract_id"]))
+    contacted_on = contacted_since(live, str(row["contract_id"]), words)
     if plan_row["contacted_on"] or contacted_on is None:
         return dict(plan_row)
     why = f"first contact of this run-up was made on {contacted_on}"
@@ -221,7 +226,9 @@ def contract_facts(
 
 def untold(why: str, comes: bool = False) -> dict[str, Any]:
     """No window, and why; `comes`: it is being worked out."""
-    empty = dict.fromkeys((*UNTOLD, "group", "days_to_end", "ends_on", "contacted_on", "planned_on"))
+    empty = dict.fromkeys(
+        (*UNTOLD, "group", "days_to_end", "ends_on", "contacted_on", "planned_on", "mail_answered_on")
+    )
     return {**empty, "alike": [], "curve": [], "notes": [], "why": why, "comes": comes}
 
 
@@ -245,7 +252,9 @@ def window_curve(timing: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[st
     }
 
 
-def contacted_since(live: Sequence[Mapping[str, Any]], contract_id: str) -> str | None:
+def contacted_since(
+    live: Sequence[Mapping[str, Any]], contract_id: str, words: frozenset[str] = HUMAN_WORDS
+) -> str | None:
     """The day of the first call or meeting among live events that is about this contract; None: none."""
     days = []
     for event in live:
@@ -255,6 +264,6 @@ def contacted_since(live: Sequence[Mapping[str, Any]], contract_id: str) -> str 
             continue
         at = pd.to_datetime(sent.get("occurred_at"), errors="coerce", utc=True)
         is_past = pd.notna(at) and at.tz_localize(None) <= event["received_at"]
-        if is_past and plain(pd.Series([sent.get("kind")])).iloc[0] in HUMAN_WORDS:
+        if is_past and plain(pd.Series([sent.get("kind")])).iloc[0] in words:
             days.append(str(at.date()))
     return min(days, default=None)

@@ -12,7 +12,7 @@ from features.settings import Settings
 from training import card_charts as charts
 from training import card_figures
 from training.base_rate import MONTH_DAYS
-from training.dataset import OUTCOMES, UNITS, Dataset
+from training.dataset import OUTCOMES, UNITS, Dataset, renewals_left_out
 from training.fairness.parity import declared, segments_of, threshold
 from training.gates import Gate
 from training.leakage import Guard
@@ -29,6 +29,7 @@ MONEY = frozenset({"amount", "annual_value"})
 SHOWN_FEATURES, SHOWN_GROUPS, SHOWN_PARITY = 12, 16, 40
 COLUMNS = ("accounts.industry", "accounts.region", "contracts.product", "opportunities.lead_source")
 LIMITS = (
+    "The owners' own forecasts are no input: the model is compared with them.",
     "Scores describe customers like those in the data; a new product, market or price list is not in it.",
     "Reasons say what told for or against a customer in the data, not causes; see `perennial effects`.",
     "Scores change what people do, and so the outcomes of later data; keep a hold-out to judge that.",
@@ -87,8 +88,18 @@ def card(trained: Trained, result: Mapping[str, Any], crm: "Crm", settings: Sett
         "history": selection.study.get("history", []),
         "declared": declared(trained.kind, threshold(model)),
         "features": len(model.features),
-        "limits": list(LIMITS),
+        "limits": [*_renewals_apart(trained, crm), *LIMITS],
     }
+
+
+def _renewals_apart(trained: Trained, crm: "Crm") -> list[str]:
+    count = renewals_left_out(crm, trained.kind, trained.ds)
+    if not count:
+        return []
+    return [
+        f"{count:,} opportunities renew a contract: this model neither trains on them nor scores them, "
+        "their likelihood is the contract's, by the renewal model."
+    ]
 
 
 def _losses(trained: Trained, crm: "Crm", settings: Settings) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from features.catalog.declare import Info
+from features.crm.contract import SUBJECTS
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
@@ -184,9 +185,9 @@ def build(crm: "Crm", kind: str, settings: Settings, say: Say = silent) -> Datas
         RenewalError: the CRM has no such table, or too few decided contracts or deals.
     """
     from features.engine import feature_rows
-    from features.snapshots import renewal_snapshots, win_horizon_days, win_snapshots
+    from features.snapshots import renewal_snapshots, win_horizon_days
 
-    snapshots = (renewal_snapshots if kind == "renewal" else win_snapshots)(crm)
+    snapshots = renewal_snapshots(crm) if kind == "renewal" else _deals(crm, settings.min_positives, say)
     dated = bool(snapshots["as_of"].notna().any())
     is_matured = snapshots["label"].notna()
     if dated:
@@ -195,14 +196,52 @@ def build(crm: "Crm", kind: str, settings: Settings, say: Say = silent) -> Datas
     say(f"{len(matured):,} of {len(snapshots):,} snapshots have a known outcome")
     _require_both(matured, kind, settings.min_positives)
     features = feature_rows(crm, matured, kind, settings)
-    settled = dataset(
-        features.frame, matured["label"].to_numpy(float), matured, dict(features.infos), kind, dated
-    )
+    frame = without_forecasts(features.frame)
+    settled = dataset(frame, matured["label"].to_numpy(float), matured, dict(features.infos), kind, dated)
     if kind != "win" or not dated:
         return settled
     still = snapshots.loc[~is_matured & snapshots["as_of"].notna(), ["as_of", "lead_days"]]
     until = np.datetime64(crm.until, "us")
     return replace(settled, until=until, horizon_days=win_horizon_days(crm), open_looks=still).weighed(None)
+
+
+def without_forecasts(X: pd.DataFrame) -> pd.DataFrame:
+    """Features without the owners' own forecasts (`forecast`, `forecast_category`, …).
+
+    The model is compared with them: one that repeats them could not be judged beside them.
+    """
+    subjects = tuple(f"{table}." for table in SUBJECTS.values())
+    names = [str(name) for name in X.columns]
+    theirs = [name for name in names if name.startswith(subjects) and "forecast" in name.lower()]
+    return X.drop(columns=theirs)
+
+
+def _deals(crm: "Crm", least: int, say: Say) -> pd.DataFrame:
+    """Looks at opportunities, without those that renew a contract: a renewal's likelihood is its contract's.
+
+    They stay where too few others are decided to learn from.
+    """
+    from features.renewal_opportunities import contracts_of_renewals
+    from features.snapshots import win_snapshots
+
+    snapshots = win_snapshots(crm)
+    others = snapshots[~snapshots["opportunity_id"].isin(contracts_of_renewals(crm).index)]
+    fewest = min(others.loc[others["label"] == y, "subject_id"].nunique() for y in (0, 1))
+    left_out = snapshots["subject_id"].nunique() - others["subject_id"].nunique()
+    if not left_out or fewest < least:
+        return snapshots
+    say(f"{left_out:,} opportunities renew a contract and are left to the renewal model")
+    return others.reset_index(drop=True)
+
+
+def renewals_left_out(crm: "Crm", kind: str, ds: Dataset) -> int:
+    """How many opportunities a win model does not train on, as they renew a contract."""
+    from features.renewal_opportunities import contracts_of_renewals
+
+    if kind != "win":
+        return 0
+    renewals = contracts_of_renewals(crm).index
+    return 0 if ds.snapshots["subject_id"].isin(renewals).any() else len(renewals)
 
 
 def _require_both(snapshots: pd.DataFrame, kind: str, least: int) -> None:

@@ -20,6 +20,16 @@ from features.catalog.declare import Info
 from training.encode import Rows, category, quantity, rows_of, texts
 from training.metrics import to_probability
 from training.model import Model, comparison_bin
+from training.reason_words import (
+    PER_CENT,
+    action_of,
+    is_tellable,
+    normal_of,
+    subject_of,
+    theme_of,
+    trend_in_words,
+    windows_of_trend,
+)
 from training.treeshap import shap_values
 
 VERDICTS = {"renewal": "customers like this renew at", "win": "deals like this are won at"}
@@ -35,15 +45,33 @@ def worded(info: Info, value: float | str | None) -> str:
         value: as in the feature frame; None or NaN where missing.
     """
     since = _SINCE_LAST.fullmatch(info.words)
+    if isinstance(value, float) and (trend := trend_in_words(info.words, value, None, None)) is not None:
+        return trend if isfinite(value) else f"{info.words}: not known"
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return f"no {since['what']} on record" if since else f"{info.words}: not known"
     if isinstance(value, str):
         return f"{info.words} {value}" if info.words.endswith(" was") else f"{info.words}: {value}"
+    if info.unit == "gaps":
+        return f"{info.words.partition(',')[0]} for {value:,.1f} times as long as usual"
     if since:
         return f"no {since['what']} in {value:,.0f} days" if value >= 1.5 else f"{since['what']} just now"
     if info.unit == "count" and _COUNTED.fullmatch(info.words):
         return f"no {info.words}" if value == 0 else f"{info.words}: {value:,.0f}"
+    if info.unit == "units" and PER_CENT.search(info.words):
+        return f"{PER_CENT.sub('', info.words)}: {value:.0f} %"
     return f"{info.words}: {amount(value, info.unit, info.words)}"
+
+
+def beside_normal(info: Info, value: float | str | None, normal: float | None) -> str:
+    """One feature's value as a phrase, beside what is usual for this customer where that differs."""
+    words = worded(info, value)
+    if normal is None or not isfinite(normal) or not isinstance(value, float):
+        return words
+    if info.words.startswith("days since"):
+        return f"{words} (usually every {normal:,.0f})" if normal >= 1 and normal < value else words
+    rate = info.unit == "units" and PER_CENT.search(info.words)
+    usual = f"{normal:.0f} %" if rate else amount(round(normal, 1), info.unit, info.words)
+    return words if words.endswith(f": {usual}") else f"{words} (usually {usual})"
 
 
 def amount(value: float, unit: str, words: str = "") -> str:
@@ -113,13 +141,15 @@ def grouped_contributions(model: Model, X: Rows, threads: int = 1) -> tuple[tupl
 def reasons(model: Model, X: Rows, top: int = 5, threads: int = 1) -> list[list[dict[str, Any]]]:
     """For each row its strongest reasons, then what else adds up to its log-odds.
 
-    The `top` strongest groups of columns come first, strongest first; each is told by its leading column.
-    Then `(other)` for all further ones, `(base)` for where everybody starts and, last, `(calibration)`: the
-    list's `log_odds` sum to the logit of the probability.
+    The `top` strongest themes come first, those a team can do something about before the others, each
+    strongest first; each is told by its leading column. Then `(other)` for all further ones, `(base)` for
+    where everybody starts and, last, `(calibration)`: the list's `log_odds` sum to the logit of the
+    probability.
 
     Returns:
-        n lists of dicts: `feature`, `words`, `value` (None: missing), `log_odds`, `group`, `comparison` (how
-        those alike in this fared, or None).
+        n lists of dicts: `feature`, `words` (with what is usual for this customer), `value` (None: missing),
+        `log_odds`, `group`, `comparison` (how those alike in this fared, or None), `subject` (the theme) and
+        `action` (what can be done where it speaks against the outcome, or None).
     """
     return judged(model, X, top, threads)[1]
 
@@ -165,21 +195,30 @@ def drivers(model: Model, X: Rows, money: np.ndarray | None = None, threads: int
 
 
 class _Grouping:
-    """Which columns are told as one."""
+    """Which columns are told as one: those of a group, or of a whole theme."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, by_theme: bool = False) -> None:
         infos = [model.infos.get(name) for name in model.features]
         group_names = [
             (info.group or name) if info else name for info, name in zip(infos, model.features, strict=True)
         ]
+        barred = {group_names[model.features.index(c)] for c in _unspoken(model)}
+        self.tellable = np.array([info is None or is_tellable(info) for info in infos], dtype=bool)
+        if by_theme:
+            group_names = [
+                group if group in barred or info is None else theme_of(info)
+                for group, info in zip(group_names, infos, strict=True)
+            ]
         self.groups = list(dict.fromkeys(group_names))
         number = {group: at for at, group in enumerate(self.groups)}
         place = np.array([number[group] for group in group_names], dtype=int)
         self.order = np.argsort(place, kind="stable")
         self.place = place[self.order]
         self.starts = np.searchsorted(self.place, np.arange(len(self.groups)))
-        hidden = {number[group_names[model.features.index(c)]] for c in _unspoken(model)}
-        self.spoken = np.array([at not in hidden for at in range(len(self.groups))], dtype=bool)
+        untold = set(self.groups) - {
+            group for group, is_told in zip(group_names, self.tellable, strict=True) if is_told
+        }
+        self.spoken = np.array([group not in barred | untold for group in self.groups], dtype=bool)
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """(n, groups) what each group adds."""
@@ -192,6 +231,7 @@ class _Grouping:
         if not self.groups:
             return np.zeros(sums.shape, dtype=int)
         signed = values[:, self.order] * np.where(sums < 0, -1.0, 1.0)[:, self.place]
+        signed = np.where(self.tellable[self.order], signed, -np.inf)
         most = np.maximum.reduceat(signed, self.starts, axis=1)
         rank = np.where(signed == most[:, self.place], np.arange(len(self.order)), len(self.order))
         return self.order[np.minimum.reduceat(rank, self.starts, axis=1)]
@@ -225,10 +265,11 @@ def _contributions(model: Model, E: np.ndarray, threads: int) -> Contributions:
 def _reasons(
     model: Model, X: Rows, E: np.ndarray, given: Contributions, top: int
 ) -> list[list[dict[str, Any]]]:
-    grouping = _Grouping(model)
+    grouping = _Grouping(model, by_theme=True)
     sums = grouping.sums(given.values)
     lead = grouping.leading(given.values, sums)
-    shown = np.where(grouping.spoken, np.abs(sums), 0.0)
+    agrees = np.take_along_axis(given.values, lead, axis=1) * np.sign(sums) > 0
+    shown = np.where(grouping.spoken & agrees, np.abs(sums), 0.0)
     strongest = np.argsort(-shown, axis=1, kind="stable")[:, :top]
     top_sums = np.take_along_axis(sums, strongest, axis=1)
     tells = np.take_along_axis(shown, strongest, axis=1) > FAINT
@@ -239,6 +280,7 @@ def _reasons(
     base = _base_reason(model, given.base)
     out = []
     for row, other, calibration in zip(in_words, rest.tolist(), given.calibration.tolist(), strict=True):
+        row.sort(key=lambda reason: reason["action"] is None)
         row += [
             _extra(OTHER, "everything else together", other),
             base,
@@ -273,21 +315,45 @@ def _said(
         info = model.infos.get(name)
         group = (info.group or name) if info else name
         values = _values(X, name, model, rows)
-        words = {value: worded(info, value) if info else f"{name}: {value}" for value in set(values)}
+        words = _in_words(X, name, info, values, rows)
         alike = _compared(model, name, E[rows, at])
-        for place, value, comparison in zip(places.tolist(), values, alike, strict=True):
+        subject, action = (subject_of(info), action_of(info)) if info else (name, None)
+        for place, value, phrase, comparison in zip(places.tolist(), values, words, alike, strict=True):
             worded_reasons[place] = {
                 "feature": name,
-                "words": words[value],
+                "words": phrase,
                 "value": value,
                 "log_odds": size[place],
                 "group": group,
                 "comparison": comparison,
+                "subject": subject,
+                "action": action if size[place] < 0 else None,
             }
     return [
         [each for each in worded_reasons[at : at + top] if each]
         for at in range(0, len(worded_reasons), top or 1)
     ] or [[] for _ in column]
+
+
+def _in_words(X: Rows, name: str, info: Info | None, values: list[Any], rows: np.ndarray) -> list[str]:
+    """The column's values in some rows as phrases, beside what is usual for each customer."""
+    if info is None:
+        return [f"{name}: {value}" for value in values]
+
+    def others(other: str) -> np.ndarray | None:
+        return quantity(X, other)[rows] if other in X else None
+
+    if (windows := windows_of_trend(info, others)) is not None:
+        recent, before = (each.tolist() for each in windows)
+        return [
+            (None if value is None else trend_in_words(info.words, value, now, then)) or worded(info, value)
+            for value, now, then in zip(values, recent, before, strict=True)
+        ]
+    normal = normal_of(info, others) if values and not isinstance(values[0], str) else None
+    if normal is None:
+        words = {value: worded(info, value) for value in set(values)}
+        return [words[value] for value in values]
+    return [beside_normal(info, value, usual) for value, usual in zip(values, normal.tolist(), strict=True)]
 
 
 def _compared(model: Model, name: str, encoded: np.ndarray) -> list[str | None]:
@@ -322,4 +388,6 @@ def _extra(feature: str, words: str, log_odds: float) -> dict[str, Any]:
         "log_odds": log_odds,
         "group": feature,
         "comparison": None,
+        "subject": "",
+        "action": None,
     }

@@ -53,7 +53,7 @@ def effects_plan(data: Any, settings: Settings, by: Groups = "industry", as_of: 
     """When to make first contact with each contract that ends within 180 days, and what that gains."""
     from monitoring.experiment_steps import findings
     from monitoring.store import open_store
-    from serving.arms_shown import without_advice
+    from serving.arms_shown import likelihoods, without_advice
     from training.effects.advice import plan
 
     store = open_store(settings)
@@ -65,6 +65,7 @@ def effects_plan(data: Any, settings: Settings, by: Groups = "industry", as_of: 
         as_of=moment(as_of, "--as-of"),
         held_out=out,
         findings=findings(store, "timing"),
+        likelihood=likelihoods(store) if as_of is None else None,
         say=say,
     )
 
@@ -76,7 +77,7 @@ def effects_value(data: Any, settings: Settings, by: Groups = "industry", as_of:
     """What following the advice is worth over the coming renewals, and the policy as a table."""
     from monitoring.experiment_steps import findings
     from monitoring.store import open_store
-    from serving.arms_shown import without_advice
+    from serving.arms_shown import likelihoods, without_advice
     from training.effects.policy_value import value
 
     store = open_store(settings)
@@ -88,6 +89,7 @@ def effects_value(data: Any, settings: Settings, by: Groups = "industry", as_of:
         as_of=moment(as_of, "--as-of"),
         held_out=out,
         findings=findings(store, "timing"),
+        likelihood=likelihoods(store) if as_of is None else None,
         say=say,
     )
 

@@ -47,6 +47,11 @@ class Sum(BaseModel):
     own: float = Field(description="What the owners expect of those they forecast.", examples=[1.08e6])
     own_of: float = Field(description="The value of those contracts.", examples=[1_180_000.0])
     model_same: float = Field(description="What the model expects of the same.", examples=[1_040_000.0])
+    committed: float = Field(
+        0.0,
+        description="`expected` with the team's overrides in place of the model's figures.",
+        examples=[1_230_000.0],
+    )
 
 
 class Month(Sum):
@@ -75,6 +80,25 @@ class PastMonth(BaseModel):
     net: float | None = Field(examples=[0.9])
 
 
+class Trailing(BaseModel):
+    """Retention of the last months that are over, beside what is to come."""
+
+    months: int = Field(examples=[12])
+    up: float = Field(examples=[9_800_000.0])
+    gross: float = Field(examples=[0.88])
+    net: float | None = Field(examples=[0.93])
+
+
+class Category(BaseModel):
+    """A forecast category: the contracts whose likelihood, overrides counted, lies in its range."""
+
+    name: str = Field(examples=["commit"])
+    contracts: int = Field(examples=[61])
+    amount: float = Field(description="Annual value.", examples=[2_010_000.0])
+    expected: float = Field(description="Value × likelihood, overrides counted.", examples=[1_830_000.0])
+    model: float = Field(description="Value × the model's likelihood.", examples=[1_790_000.0])
+
+
 class Before(BaseModel):
     """What earlier scores expected of contracts that ended since, and what was kept of their money."""
 
@@ -94,6 +118,9 @@ class Forecast(BaseModel):
     months: list[Month]
     owners: list[OwnersSum] = Field(description="Furthest from their own figure first; empty for one owner.")
     past: list[PastMonth] = Field(description="The last twelve months, oldest first.")
+    trailing: Trailing | None = Field(None, description="Null where no month is over.")
+    categories: list[Category] = Field([], description="Renewed, commit, best case, pipeline.")
+    overridden: int = Field(0, description="Contracts whose likelihood somebody overrode.", examples=[3])
     before: Before | None = Field(description="Null where fewer than 20 are known.")
     undated: int = Field(description="Contracts without an end date, left out.", examples=[0])
     unvalued: int = Field(description="Contracts without a value.", examples=[0])
@@ -127,9 +154,10 @@ def worked(running: Running, wanted: Wanted) -> dict[str, Any]:
     """The forecast within these filters.
 
     Returns:
-        `months` and `owners` (rows of `retention.outlook`, `all` last), `past` (months before, from
-        the CRM), `before` (earlier scores against what happened), `why` there is no past yet, whether it
-        `comes`, counts of contracts `undated` and `unvalued`, `has_expansion`.
+        `months` and `owners` (rows of `retention.outlook`, `all` last, months with `committed`), `past`
+        (months before, from the CRM) and `trailing` (their sum), `categories`, `overridden` (contracts),
+        `before` (earlier scores against what happened), `why` there is no past yet, whether it `comes`,
+        counts of contracts `undated` and `unvalued`, `has_expansion`.
     """
     retention = running.worked_out.ask("retention")
     nothing = dict.fromkeys(("past", "decided", "closes", "before", "has_expansion"), ())
@@ -140,10 +168,15 @@ def worked(running: Running, wanted: Wanted) -> dict[str, Any]:
     expansions = _expansions(running, wanted, before["closes"]) if before["has_expansion"] else None
     dated = dated.assign(month=dated["end_date"].dt.to_period("M"))
     seed = running.settings.seed
+    months = outlook(dated, decided, expansions, "month", seed) if len(dated) else []
+    past = _past(before["past"], wanted)
     return {
-        "months": _labelled(outlook(dated, decided, expansions, "month", seed)) if len(dated) else [],
+        "months": _labelled([{**row, "committed": _committed(row, dated)} for row in months]),
+        "trailing": _trailing(past),
+        "categories": _categories(dated, decided) if len(dated) else [],
+        "overridden": int(dated["override"].notna().sum()),
         "owners": _by_owner(dated, seed),
-        "past": _past(before["past"], wanted),
+        "past": past,
         "before": _before(before["before"], wanted, seed),
         "why": retention.why,
         "comes": retention.comes,
@@ -170,8 +203,50 @@ def _open_renewals(store: Store, wanted: Wanted) -> pd.DataFrame:
         .set_index("subject_id")
     )
     noted = rows["subject_id"].map(overrides["probability"].astype(float)) if len(overrides) else np.nan
-    own_probability = pd.Series(noted, rows.index, dtype=float).fillna(rows["forecast"])
+    override = pd.Series(noted, rows.index, dtype=float)
+    own_probability = override.fillna(rows["forecast"])
+    rows = rows.assign(override=override, team=override.fillna(rows["probability"]))
     return rows.assign(own=own_probability, unvalued=rows["amount"].isna(), amount=rows["amount"].fillna(0.0))
+
+
+def _committed(row: dict[str, Any], dated: pd.DataFrame) -> float:
+    """What is expected of a month (or `all`) with overrides in place of the model's figures."""
+    inside = dated if row["month"] == "all" else dated[dated["month"] == row["month"]]
+    return float(row["expected"] + (inside["amount"] * (inside["team"] - inside["probability"])).sum())
+
+
+def _trailing(past: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Retention over the months that are over; None where nothing was due in them."""
+    up = sum(row["up"] for row in past)
+    if not up:
+        return None
+    renewed_money = sum(row["kept"] for row in past)
+    has_expansion = all("expansion" in row for row in past)
+    net = (renewed_money + sum(row["expansion"] for row in past)) / up if has_expansion else None
+    return {"months": len(past), "up": up, "gross": renewed_money / up, "net": net}
+
+
+CATEGORIES = (("commit", 0.8), ("best case", 0.5), ("pipeline", 0.0))
+"""Open contracts by the likelihood from which they count there, overrides counted."""
+
+
+def _categories(dated: pd.DataFrame, decided: pd.DataFrame) -> list[dict[str, Any]]:
+    """What is renewed already, and open contracts by forecast category: their value and what is expected."""
+    renewed = decided[decided["renewed"] == 1]
+    sure = float(renewed["amount"].sum())
+    rows = [{"name": "renewed", "contracts": len(renewed), "amount": sure, "expected": sure, "model": sure}]
+    below = np.inf
+    for name, least in CATEGORIES:
+        inside = dated[(dated["team"] >= least) & (dated["team"] < below)]
+        below = least
+        sums = {
+            "amount": inside["amount"],
+            "expected": inside["amount"] * inside["team"],
+            "model": inside["amount"] * inside["probability"],
+        }
+        figures = {figure: float(money.sum()) for figure, money in sums.items()}
+        rows.append({"name": name, "contracts": len(inside), **figures})
+    return rows
 
 
 def _decided(rows: list[dict[str, Any]], wanted: Wanted, still_open: pd.DataFrame) -> pd.DataFrame:

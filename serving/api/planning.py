@@ -30,7 +30,9 @@ from serving.scoring.batch import HELD_OUT
 from serving.security.auth import Principal, list_for, profiles_for
 from serving.state import Running, running_of
 from serving.studies import contract_facts, for_contracts, untold, window_curve
+from training.effects.advice import personalised
 from training.effects.enrolment import TIMING
+from training.effects.timing_curve import curves
 from training.effects.what_if import effect_of
 from training.encode import texts
 from training.icp import fit_rows
@@ -235,6 +237,8 @@ def _effect(
     """The estimated effect of each change, from what was worked out for the ingested CRM."""
     contract_effects = for_contracts(effects)
     contract = contract_facts(effects, row, _arrived(running, row))
+    if row.get("probability") is not None and not row.get("held_out"):
+        contract["likelihood"] = (row["probability"], row["low"], row["high"])
     effect_by_change = {name: effect_of(contract_effects, contract, name, at) for name, at in changes.items()}
     return effects_shown(running.store, row["account_id"], effect_by_change)
 
@@ -271,8 +275,18 @@ def contact_window(running: Running, row: dict[str, Any]) -> dict[str, Any]:
     arm = arm_of(running.store, row["account_id"], TIMING)
     if arm is not None and is_usual(arm):
         return untold(withheld(arm))
-    facts = plan_row(contract_facts(effects.value, row, _arrived(running, row)), arm)
-    return {**untold(facts["why"]), **facts, **window_curve(for_contracts(effects.value)["timing"], facts)}
+    timing = for_contracts(effects.value)["timing"]
+    facts = _own_gain(contract_facts(effects.value, row, _arrived(running, row)), row, timing)
+    facts = plan_row(facts, arm)
+    return {**untold(facts["why"]), **facts, **window_curve(timing, facts)}
+
+
+def _own_gain(facts: dict[str, Any], row: dict[str, Any], timing: Mapping[str, Any]) -> dict[str, Any]:
+    """The contract's row of the plan with what it gains by its current likelihood."""
+    if row.get("probability") is None or row.get("held_out"):
+        return facts
+    likelihood = {str(row["contract_id"]): (row["probability"], row["low"], row["high"])}
+    return personalised([facts], curves(dict(timing)), likelihood)[0]
 
 
 def contact_windows(running: Running, rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

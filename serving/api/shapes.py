@@ -246,9 +246,12 @@ class Reason(BaseModel):
     """One cause of a score: a feature's exact contribution in log-odds, and the same in words."""
 
     feature: str = Field(examples=["days_since_meeting"])
-    words: str = Field(examples=["no meeting in 94 days"])
+    words: str = Field(examples=["no meeting in 94 days (usually every 30)"])
     value: float | str | bool | None = Field(examples=[94])
     log_odds: float = Field(examples=[-0.41])
+    subject: str = Field("", description="The theme; one reason is told for each.", examples=["Contact"])
+    comparison: str | None = Field(None, examples=["customers like this renew at 64 %"])
+    action: str | None = Field(None, description="What can be done.", examples=["arrange a call"])
 
 
 class Scored(BaseModel):

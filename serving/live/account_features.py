@@ -16,6 +16,7 @@ from features.engine import SNAPSHOT_COLUMNS, ledger_of, peers, work_for
 from features.evaluate import Peers, live_rows
 from features.feature_plan import Work
 from features.kernel import DAY
+from features.renewal_opportunities import renewed_by
 from features.snapshots import to_score
 from monitoring.store.database import records
 from serving.scoring.batch import about, subject_rows
@@ -61,8 +62,10 @@ class Ground:
 
     @cached_property
     def open_subjects(self) -> pd.DataFrame:
-        """Snapshots of what runs at the end of the data, sorted by account."""
+        """Snapshots of what runs at the end of the data, sorted by account; renewals as contracts alone."""
         snapshots = to_score(self.crm, self.kind, self.crm.until)
+        if self.kind == "win":
+            snapshots = snapshots[renewed_by(self.crm, snapshots).isna()]
         return snapshots.sort_values("account_id", kind="stable", ignore_index=True)
 
     @cached_property
@@ -70,6 +73,16 @@ class Ground:
         """The same as rows that lack but their scores, with names people know."""
         details = about(self.crm, self.kind, self.open_subjects)
         return records(subject_rows(self.open_subjects, details, self.kind))
+
+    @cached_property
+    def renewals(self) -> dict[str, dict[str, Any]]:
+        """Of deals: open opportunity that renews a listed contract → its row, which lacks but the score."""
+        snapshots = to_score(self.crm, "win", self.crm.until)
+        contract = renewed_by(self.crm, snapshots)
+        linked = snapshots[contract.notna()]
+        rows = records(subject_rows(linked, about(self.crm, "win", linked), "win"))
+        named = contract.dropna().tolist()
+        return {row["opportunity_id"]: {**row, "renewal_of": c} for row, c in zip(rows, named, strict=True)}
 
     @cached_property
     def _accounts(self) -> np.ndarray:

@@ -168,6 +168,11 @@ class Arrivals:
         self._arrived: OrderedDict[str, Arrived] = OrderedDict()
         self._turn, self._preparing, self._reading = (threading.Lock() for _ in range(3))
 
+    def renewals(self) -> dict[str, dict[str, Any]]:
+        """Open opportunity that renews a listed contract → its row, which lacks but the score."""
+        ground = self._stands.grounds.get("win")
+        return {} if ground is None else ground.renewals
+
     def take(self, table: str, rows: Sequence[Mapping[str, Any]], principal: Principal) -> dict[str, Any]:
         """Store rows, and score the accounts concerned anew.
 

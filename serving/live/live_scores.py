@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from features.crm.contract import SUBJECTS
 from features.crm.load import from_rows, opened
 from features.errors import RenewalError
 from features.moments import moment_of
+from features.renewal_opportunities import renewed_by
 from features.settings import Settings
 from features.snapshots import impossible, snapshots_for, to_score
 from monitoring.store import Store
@@ -21,7 +22,7 @@ from serving.api.shapes import MAX_RECORDS
 from serving.live.events import Arrivals
 from serving.live.model_cache import HeldModels
 from serving.live.score_cache import KeptScores, Ready, ready
-from serving.scoring.batch import ID_COLUMNS, about, features_of, scored
+from serving.scoring.batch import ID_COLUMNS, about, as_opportunity, features_of, renewals_scored, scored
 from serving.security.auth import Principal
 from training.registry import Loaded
 
@@ -63,6 +64,8 @@ class Live:
         loaded = self.models.need(kind)
         if as_of is None:
             rows_by_id = self.score_cache.ready(kind, ids, loaded)
+            if kind == "win":
+                rows_by_id |= self._renewals([one for one in ids if one not in rows_by_id])
         else:
             rows_by_id = self._as_they_stood(kind, ids, moment_of(as_of, "as_of"), loaded)
         then = "" if as_of is None else " at that moment, at which it must have begun and be undecided"
@@ -72,6 +75,21 @@ class Live:
             else _unknown(kind, one, then)
             for one in ids
         ]
+
+    def _renewals(self, ids: Sequence[str]) -> dict[str, Ready]:
+        """Those of these opportunities that renew a listed contract, with its current score."""
+        loaded, links = self.models.get("renewal"), self.arrivals.renewals()
+        subjects = {one: links[one] for one in ids if one in links}
+        if loaded is None or not subjects:
+            return {}
+        contracts = self.score_cache.ready(
+            "renewal", [row["renewal_of"] for row in subjects.values()], loaded
+        )
+        return {
+            one: ready(as_opportunity(from_json(contracts[row["renewal_of"]].body), row))
+            for one, row in subjects.items()
+            if row["renewal_of"] in contracts
+        }
 
     def _as_they_stood(
         self, kind: str, ids: Sequence[str], as_of: pd.Timestamp, loaded: Loaded
@@ -85,9 +103,15 @@ class Live:
         return {row[ID_COLUMNS[kind]]: ready(row) for row in rows}
 
     def _scored(self, kind: str, crm: Any, snapshots: pd.DataFrame, loaded: Loaded) -> list[dict[str, Any]]:
-        features = features_of(crm, snapshots, kind, self.settings)
-        frame = scored(loaded, snapshots, features, about(crm, kind, snapshots), self.settings)
-        return plain_rows(frame)
+        renewal = self.models.get("renewal") if kind == "win" else None
+        contract = renewed_by(crm, snapshots) if renewal else pd.Series(pd.NA, snapshots.index)
+        deals = snapshots[contract.isna()]
+        features = features_of(crm, deals, kind, self.settings)
+        rows = plain_rows(scored(loaded, deals, features, about(crm, kind, deals), self.settings))
+        if renewal is None or contract.isna().all():
+            return rows
+        linked = snapshots[contract.notna()]
+        return rows + plain_rows(renewals_scored(crm, linked, contract.dropna(), renewal, self.settings))
 
     def records(
         self, kind: str, crm: Mapping[str, list[dict[str, Any]]], as_of: datetime | None

@@ -18,9 +18,11 @@ from serving.pages.view import SELLERS, Planner, Seller, render
 from serving.security.auth import Principal
 from serving.state import Running, running_of
 from serving.studies import ATTRIBUTES, contract_facts
+from training.effects.advice import choose
 from training.effects.answer import ALL
 from training.effects.policy_value import enough_calls, worth
-from training.effects.timing_curve import curves
+from training.effects.timing_curve import RUNUP_DAYS, Curve, curves
+from training.effects.trial_arrays import NONE
 
 SECTIONS = {
     "plan": "The plan",
@@ -40,7 +42,7 @@ SOON_DAYS = 30
 COLUMNS = (
     "contract_id", "account_id", "account_name", "owner_id", "region", "group", "ends_on", "days_to_end",
     "amount", "window", "act_from", "act_by", "gain", "low", "high", "worth", "estimate", "usual", "present",
-    "planned_on", "contacted_on", "why",
+    "planned_on", "contacted_on", "mail_answered_on", "why",
 )  # fmt: skip
 LEAD = re.compile(r"^(\w+: )?(the lead of|no \w+ stands out)")
 """What notes say of the lead is told on the page in its own place."""
@@ -83,13 +85,14 @@ def the_plan(running: Running, effects: Mapping[str, Any], principal: Principal)
     plan = effects["plan"]
     if "why" in plan:
         return {"plan": None, "why": plan["why"]}
-    rows = plan_rows(running.store, (row for row in plan["rows"] if principal.sees(row)))
+    timing = effects["timing"][plan["by"] or ALL]
+    curve_by_group = curves(timing)
+    rows = plan_rows(running.store, (row for row in plan["rows"] if principal.sees(row)), curve_by_group)
     calls = effects["calls"]
     work = {} if "why" in calls else enough_calls(calls.get(plan["by"] or ALL, calls[ALL]))
-    timing = effects["timing"][plan["by"] or ALL]
     check = effects["experiment"]
     is_design = "window" in check
-    benefit = worth(rows, curves(timing), work)
+    benefit = worth(rows, curve_by_group, work)
     advised = [row for row in rows if row["window"] is not None]
     sells = principal.role in SELLERS
     return {
@@ -137,10 +140,12 @@ def _plan_file(ending: str, request: Request, principal: Principal) -> Response:
     running = running_of(request)
     if ending not in TYPES:
         raise ProblemError(404, f"The plan comes as {', '.join(TYPES)}, not {ending!r}.")
-    plan = worked_out(running, "effects")["plan"]
+    effects = worked_out(running, "effects")
+    plan = effects["plan"]
     if "why" in plan:
         raise ProblemError(409, plan["why"])
-    rows = plan_rows(running.store, (row for row in plan["rows"] if principal.sees(row)))
+    timing = curves(effects["timing"][plan["by"] or ALL])
+    rows = plan_rows(running.store, (row for row in plan["rows"] if principal.sees(row)), timing)
     who, details = principal.label or principal.key_id, {"rows": len(rows), "as": ending}
     running.store.audit.record(who, "export", "contact plan", details)
     return attachment(plain_sheet(pd.DataFrame(rows), COLUMNS), "contact-plan", ending)
@@ -154,12 +159,14 @@ def the_curves(by_attribute: Mapping[str, Any], what: str, by: str, principal: P
     by = by if by in choices else ALL
     answer = by_attribute[by]
     rows = [row for row in answer["rows"] if _is_shown(row["group"], by, principal)]
+    curve_by_group = curves(dict(answer)) if what == "timing" else None
     return {
         "by": by,
         "choices": {name: BY[name] for name in choices},
         "axis": AXES[what],
         "panels": [
             _panel(answer, what, outcome, group, rows)
+            | {"advice": None if curve_by_group is None else _advised(curve_by_group, group)}
             for outcome in dict.fromkeys(row["outcome"] for row in rows)
             for group in dict.fromkeys(row["group"] for row in rows)
         ],
@@ -168,6 +175,16 @@ def the_curves(by_attribute: Mapping[str, Any], what: str, by: str, principal: P
         "notes": [note for note in answer["notes"] if not LEAD.search(note)],
         "outcomes": OUTCOMES,
     }
+
+
+def _advised(curve_by_group: Mapping[str, Curve], group: str) -> str:
+    """What the policy advises for a contract of this group 180 days before its end, in words."""
+    choice = choose(curve_by_group, group, RUNUP_DAYS, None)
+    if not choice.is_advice or choice.gain is None or choice.curve is None:
+        return "The policy advises nothing."
+    window = "no contact" if choice.gain.window == NONE else f"first contact {choice.gain.window} days before"
+    whose = "" if choice.curve.group == group else ", by the curve of all customers"
+    return f"The policy: {window}{whose}."
 
 
 def _may_see(by: str, principal: Principal) -> bool:

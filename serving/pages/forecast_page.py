@@ -20,6 +20,7 @@ FILTERS = ("owner", "region", "team")
 COLUMNS = (
     "month", "contracts", "up", "decided", "expected", "low", "high", "gross", "gross_low", "gross_high",
     "expansion", "net", "net_low", "net_high", "own", "own_of", "model_same",
+    "committed",
 )  # fmt: skip
 
 router = APIRouter()

@@ -14,13 +14,15 @@ from features.crm.crm import Crm
 from features.engine import feature_rows
 from features.errors import NothingDoneError, RenewalError
 from features.holdout import held_out
-from features.owners import owners_of
 from features.progress import Say, silent, stoppable
+from features.renewal_opportunities import renewed_by
 from features.settings import Settings
 from features.snapshots import impossible, snapshots_for, to_score
 from monitoring.store import open_store
 from monitoring.store.predictions import Shadow
 from serving.scoring.close_dates import CLOSE_COLUMNS, close_columns
+from serving.scoring.subject_details import ID_COLUMNS as ID_COLUMNS
+from serving.scoring.subject_details import about as about
 from training.encode import Rows
 from training.explain import judged
 from training.model import Model
@@ -30,7 +32,6 @@ ROWS_AT_ONCE = 5_000
 MOST_ABSENT = 0.8
 """With so much of what a model uses not in the data at all, nothing is scored."""
 
-ID_COLUMNS = {"renewal": "contract_id", "win": "opportunity_id"}
 MONEY = {"renewal": "at_risk", "win": "expected"}
 """What a score makes of the money; see `money_of`."""
 Values = TypeVar("Values", np.ndarray, pd.Series)
@@ -75,17 +76,46 @@ def score(
         )
     moment = crm.until if as_of is None else as_of
     snapshots = to_score(crm, kind, moment) if rows is None else _asked_for(crm, kind, rows)
-    say(f"{len(snapshots):,} {SUBJECTS[kind]} to score with model {loaded.version} ({loaded.alias})")
-    features = features_of(crm, snapshots, kind, settings)
+    contract = renewed_by(crm, snapshots) if kind == "win" else pd.Series(pd.NA, snapshots.index)
+    deals = snapshots[contract.isna()]
+    say(f"{len(deals):,} {SUBJECTS[kind]} to score with model {loaded.version} ({loaded.alias})")
+    if linked := len(snapshots) - len(deals):
+        say(f"{linked:,} more renew a contract and are scored as that (`perennial score renewal`)")
+    features = features_of(crm, deals, kind, settings)
     if absent := loaded.model.absent(features):
         _need_features(loaded, absent)
         say(f"{len(absent)} features of the model are not in this data and count as missing: {absent[:5]} …")
-    frame = scored(loaded, snapshots, features, about(crm, kind, snapshots), settings, say)
+    frame = scored(loaded, deals, features, about(crm, kind, deals), settings, say)
     is_current = rows is None and (as_of is None or as_of >= crm.until)
     shadow = _shadow(kind, loaded, features, settings, say) if rows is None else None
     run = run_id(kind, loaded, moment, crm, rows)
     _keep(frame, features, kind, loaded, settings, run, is_current, shadow)
+    if linked and rows is not None:
+        frame = _with_renewals(frame, crm, snapshots, contract, loaded, settings)
     return shown(frame, kind, ranked=rows is None)
+
+
+def _with_renewals(
+    frame: pd.DataFrame,
+    crm: Crm,
+    snapshots: pd.DataFrame,
+    contract: pd.Series,
+    loaded: Loaded,
+    settings: Settings,
+) -> pd.DataFrame:
+    """Deals' rows, and those of the renewals somebody asked for by id: not kept, their contract's score.
+
+    Without a renewal model nothing else is known of them than what the win model says.
+    """
+    linked = snapshots[contract.notna()]
+    renewal = champion("renewal", settings)
+    if renewal is None:
+        features = features_of(crm, linked, "win", settings)
+        more = scored(loaded, linked, features, about(crm, "win", linked), settings)
+        more["renewal_of"] = contract
+    else:
+        more = renewals_scored(crm, linked, contract.dropna(), renewal, settings)
+    return pd.concat([part for part in (frame, more) if len(part)]).loc[snapshots.index]
 
 
 def _asked_for(crm: Crm, kind: str, rows: pd.DataFrame) -> pd.DataFrame:
@@ -268,37 +298,45 @@ def shown(frame: pd.DataFrame, kind: str, ranked: bool) -> pd.DataFrame:
 _INTERNAL = ("subject_id", "held_out")
 
 
-def about(crm: Crm, kind: str, snapshots: pd.DataFrame) -> pd.DataFrame:
-    """What people know the subjects by, where the CRM has it.
+OF_CONTRACT = ("probability", "low", "high", "band", "reasons", "model_version", "alias", "held_out")
+"""What such an opportunity's row takes over from its contract's."""
+
+
+def renewals_scored(
+    crm: Crm, snapshots: pd.DataFrame, contract: pd.Series, loaded: Loaded, settings: Settings
+) -> pd.DataFrame:
+    """Rows of opportunities with their contracts' scores.
+
+    Args:
+        crm: the cleaned CRM.
+        snapshots: (n) looks at opportunities, of `features.snapshots`.
+        contract: (n) the contract each renews, same index.
+        loaded: the renewal model.
+        settings: the share held out.
 
     Returns:
-        `owner_id` (`features.owners`), `end_date`, `region`, `account_name`, `owner_name`, `forecast` (the
-        owner's), for renewals `product`, for deals `deal_kind` and `created_at`. Index as `snapshots`.
+        (n) rows as `batch.scored` gives of deals, `renewal_of` the contract; bands are those of renewals.
     """
-    details = snapshots[["ends_at"]].rename(columns={"ends_at": "end_date"})
-    details["owner_id"] = owners_of(crm, kind, snapshots["subject_id"])
-    accounts = _looked_up(
-        crm, "accounts", "account_id", snapshots["account_id"], {"region": "region", "name": "account_name"}
-    )
-    owners = _looked_up(crm, "owners", "owner_id", details["owner_id"], {"name": "owner_name"})
-    columns = (
-        {"product": "product", "forecast": "forecast"}
-        if kind == "renewal"
-        else {"kind": "deal_kind", "created_at": "created_at", "forecast": "forecast"}
-    )
-    subjects = _looked_up(crm, SUBJECTS[kind], ID_COLUMNS[kind], snapshots["subject_id"], columns)
-    for joined in (accounts, owners, subjects):
-        details = details.join(joined)
-    return details
+    rows = pd.DataFrame({"contract_id": contract})
+    if snapshots["as_of"].notna().any():
+        rows["as_of"] = snapshots["as_of"]
+    looks = snapshots_for(crm, "renewal", rows)
+    details = about(crm, "renewal", looks)
+    of_contract = scored(loaded, looks, features_of(crm, looks, "renewal", settings), details, settings)
+    frame = subject_rows(snapshots, about(crm, "win", snapshots), "win")
+    frame = frame.assign(**{name: of_contract[name] for name in OF_CONTRACT}, renewal_of=contract)
+    frame["expected"] = money_of("win", frame["probability"], frame["amount"])
+    return frame.assign(**dict.fromkeys(CLOSE_COLUMNS))
 
 
-def _looked_up(crm: Crm, table: str, key: str, wanted: pd.Series, columns: dict[str, str]) -> pd.DataFrame:
-    """Columns of a table's rows with these keys, renamed; those the CRM lacks are left out."""
-    there = {name: shown_as for name, shown_as in columns.items() if crm.has(table, name)}
-    if not crm.has(table, key):
-        return pd.DataFrame(index=wanted.index)
-    rows = crm.frame(table, [key, *there]).drop_duplicates(key).set_index(key)
-    return rows.reindex(wanted.to_numpy()).set_axis(wanted.index).rename(columns=there)
+def as_opportunity(contract_row: dict[str, object], subject: dict[str, object]) -> dict[str, object]:
+    """An opportunity's row from its contract's current row, whatever is held back there held back here."""
+    amount, probability = subject.get("amount"), contract_row.get("probability")
+    taken = {name: contract_row.get(name) for name in (*OF_CONTRACT, "as_of", "problem")}
+    money = None
+    if isinstance(amount, float) and isinstance(probability, float):
+        money = round(amount * probability, 2)
+    return {**subject, **taken, "renewal_of": contract_row.get("contract_id"), "expected": money}
 
 
 def run_id(

@@ -9,9 +9,11 @@ from serving_case import home, night, train_plainly  # noqa: F401 (fixtures)
 
 from features.crm.load import opened
 from features.errors import RenewalError
+from features.renewal_opportunities import contracts_of_renewals
 from features.settings import Settings
 from monitoring.store import open_store
 from serving.scoring.batch import HELD_OUT, asked_rows, held_out, hide_held_out, score
+from training.dataset import build
 
 COLUMNS = {"account_id", "as_of", "probability", "low", "high", "band", "amount"}
 COLUMNS |= {"reasons", "model_version", "alias", "problem"}
@@ -38,7 +40,7 @@ def test_rows_have_the_documented_columns_and_the_money_adds_up(here, kind, key,
     with opened(here) as crm:
         rows = score(kind, crm, here)
     assert COLUMNS | {key, value} <= set(rows)
-    assert len(rows) > 20
+    assert len(rows) > 10
     assert rows["problem"].isna().all()
     assert rows["probability"].between(0, 1).all()
     assert (rows["low"] <= rows["high"]).all()
@@ -180,3 +182,31 @@ def test_a_file_that_cannot_be_scored_is_one_clear_error(tmp_path, text, found):
         path.write_text(text)
     with pytest.raises(RenewalError, match=found):
         asked_rows(path, "renewal")
+
+
+def test_a_renewal_run_as_an_opportunity_has_its_contracts_likelihood(here):
+    with opened(here) as crm:
+        links = contracts_of_renewals(crm)
+        contracts = score("renewal", crm, here).set_index("contract_id")
+        listed = links[links.isin(contracts.index)]
+        pipeline = score("win", crm, here)
+        asked = pd.DataFrame({"opportunity_id": [listed.index[0], pipeline["opportunity_id"].iloc[0]]})
+        rows = score("win", crm, here, rows=asked.assign(as_of=str(crm.until)))
+    assert len(listed) > 3
+    assert not set(pipeline["opportunity_id"]) & set(listed.index)
+    assert list(rows["opportunity_id"]) == list(asked["opportunity_id"])
+    contract = contracts.loc[listed.iloc[0]]
+    for name in ("probability", "low", "high", "band"):
+        assert rows[name].iloc[0] == contract[name]
+    assert rows["renewal_of"].iloc[0] == listed.iloc[0]
+    assert rows["probability"].iloc[1] == pipeline["probability"].iloc[0]
+    assert contract["renewal_opportunity"] == listed.index[0]
+    assert not {row["subject_id"] for row in current(here, "win")} & set(listed.index)
+
+
+def test_the_win_model_does_not_train_on_renewals_of_contracts(here):
+    with opened(here) as crm:
+        trained_on = build(crm, "win", here).snapshots["subject_id"]
+        renewals = contracts_of_renewals(crm)
+    assert len(renewals) > 20
+    assert not trained_on.isin(renewals.index).any()

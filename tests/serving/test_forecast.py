@@ -66,3 +66,29 @@ def test_a_filter_and_a_scope_leave_the_same_of_it(informed, tmp_path):  # noqa:
     assert own == asked
     assert own["months"][-1]["up"] < whole["months"][-1]["up"]
     assert other.status_code == 403
+
+
+def test_an_override_moves_the_committed_view_and_leaves_the_models(informed, tmp_path):  # noqa: F811
+    import shutil
+
+    home = shutil.copytree(informed, tmp_path / "home")
+    store = open_store(Settings(home=home))
+    rows = store.scores.page("renewal", limit=50).rows
+    row = max((one for one in rows if one["end_date"] and one["amount"]), key=lambda one: one["probability"])
+    with client_of(home) as client:
+        before = client.get("/v1/forecast").json()
+        args = {"account_id": row["account_id"], "probability": 0.1, "reason": "gone", "made_by": "A"}
+        store.judgements.override("renewal", row["contract_id"], **args)
+        after = client.get("/v1/forecast").json()
+        page = client.get("/forecast").text
+    whole, moved = before["months"][-1], after["months"][-1]
+    assert whole["committed"] == pytest.approx(whole["expected"])
+    assert moved["expected"] == whole["expected"]
+    lost = row["amount"] * (row["probability"] - 0.1)
+    assert moved["committed"] == pytest.approx(whole["committed"] - lost)
+    assert (before["overridden"], after["overridden"]) == (0, 1)
+    assert sum(one["expected"] for one in after["categories"]) == pytest.approx(moved["committed"])
+    assert sum(one["model"] for one in after["categories"]) == pytest.approx(moved["expected"])
+    up, kept = (sum(month[name] for month in after["past"]) for name in ("up", "kept"))
+    assert after["trailing"]["gross"] == pytest.approx(kept / up)
+    assert "1 override of the team" in page

@@ -16,6 +16,7 @@ from features.crm.crm import Crm
 from features.progress import Say, silent
 from features.settings import Settings
 from training.effects.answer import ALL, Answer, answer, groups_by
+from training.effects.contacts import contact_words, counts_as_contact
 from training.effects.deal_questions import CALLS, DISCOUNTS, Question, calls_question, discount_questions
 from training.effects.estimate import estimate_arms, estimate_strategies
 from training.effects.inference import without_covariates
@@ -53,6 +54,7 @@ def timing_by(
         parts = {ALL: whole} | {name: whole.among(who) for name, who in groups[by].items()}
         estimated = answer("renewal", TIMING, parts, bare, missing=trial.missing, seed=settings.seed)
         estimated["notes"] = [
+            counts_as_contact(contact_words(settings)),
             *trial.notes,
             "an inbound contact before a window breaks 'no contact before'",
             "contact after the decision is no treatment",
@@ -138,9 +140,12 @@ def _add(combined: Answer, outcome: str, one: Answer) -> None:
         combined["enough"][prefix + group] = _lowest_known(one, group, alike)
 
 
+HIDDEN = ("covariance", "between", "baseline")
+
+
 def shown(estimated: Answer) -> dict[str, Any]:
     """An answer as people and programs get it, without what only further estimates need."""
-    return {name: value for name, value in estimated.items() if name not in ("covariance", "between")}
+    return {name: value for name, value in estimated.items() if name not in HIDDEN}
 
 
 def _lowest_known(one: Answer, group: str, alike: list[str]) -> str | None:

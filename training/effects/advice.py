@@ -1,8 +1,10 @@
 """From effects to a plan: each coming contract's best window for the first contact, and by when to act.
 
-A window is advised only where its gain over the present plan is beyond chance: in the contract's own group,
-or else among all customers. The present plan is the contact already planned; where none is, what is usually
-done from here with contracts not yet contacted.
+A window is advised only where it stands out as the curves show it: in the contract's own group, or else among
+all customers, it is among those not told from the best, not every window is, and its gain over the present
+plan is beyond chance. A contact is never advised where none at all may be as good. How much a contract gains
+goes by its own likelihood to renew (`training.effects.personal_gain`). The present plan is the contact
+already planned; where none is, what is usually done from here with contracts not yet contacted.
 
 Estimated effects, kept for the CRM they come from, so that advice and what-ifs answer at once.
 """
@@ -24,11 +26,13 @@ from features.settings import Settings
 from features.snapshots import snapshots_for, to_score
 from training.effects import estimated_timing
 from training.effects.answer import ALL, Answer
+from training.effects.contacts import HUMAN_WORDS, contact_words
 from training.effects.learned import Finding, learned
+from training.effects.personal_gain import Personal, personal_gain
 from training.effects.timing_curve import LEADS, Curve, Gain, coming, curves, usable
 from training.effects.trial_arrays import NONE
 
-FORM = 2
+FORM = 3
 """Counted up when the kept form changes."""
 
 
@@ -41,7 +45,8 @@ def remembered(
     say: Say = silent,
 ) -> Answer:
     """The answer kept for this CRM, `until`, seed and attribute, else estimated now and kept (atomically)."""
-    key = f"{FORM}|{crm.fingerprint}|{crm.until}|{settings.seed}|{by}"
+    counted = "email" if settings.email_is_contact else ""
+    key = f"{FORM}|{crm.fingerprint}|{crm.until}|{settings.seed}|{by}|{counted}"
     folder = settings.home / "effects"
     path = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
     if path.exists():
@@ -55,6 +60,9 @@ def remembered(
 HeldOut = Callable[[pd.Series], np.ndarray]
 """Accounts → (n,) bool: customers left without advice, so that models can be judged on them untouched."""
 
+Likelihoods = Mapping[str, tuple[float, float, float]]
+"""Contract → its likelihood to renew, and the lower and upper limit of it."""
+
 NOTHING = "can't tell: no two windows can be compared in these data"
 LATE = "can't tell: no window is left that can be compared"
 USUAL = "what is usually done from here"
@@ -62,12 +70,16 @@ USUAL = "what is usually done from here"
 
 @dataclass(frozen=True)
 class Choice:
-    """What is said of one contract: its curve and gain, where there are any; `is_advice` if beyond chance."""
+    """What is said of one contract: its curve and gain, where there are any; `is_advice` if beyond chance.
+
+    `alike` are the windows still open that are not told from the best.
+    """
 
     curve: Curve | None
     gain: Gain | None
     is_advice: bool
     why: str
+    alike: tuple[str, ...] = ()
 
 
 def plan(
@@ -77,6 +89,7 @@ def plan(
     as_of: pd.Timestamp | None = None,
     held_out: HeldOut | None = None,
     findings: Sequence[Finding] = (),
+    likelihood: Likelihoods | None = None,
     say: Say = silent,
 ) -> dict[str, Any]:
     """The best window for each coming contract, by when to act, and the gain over the present plan.
@@ -88,10 +101,12 @@ def plan(
         as_of: the day of the plan; default: the day of the data.
         held_out: whom to leave out; default: nobody.
         findings: of experiments that ended, laid into the estimates.
+        likelihood: contract → its likelihood to renew with limits; without, gains are averages.
         say: told what is being done.
 
     Returns:
-        `rows`, those to act on first at the top, each as `advice` gives it; `as_of`; `notes`.
+        `rows`, those to act on first at the top, each as `advice` gives it; `as_of`; `contact_words` (the
+        kinds of activity that count as contact); `notes`.
 
     Raises:
         RenewalError: as `training.effects.timing`.
@@ -100,7 +115,11 @@ def plan(
     answer = remembered("timing", estimated_timing, crm, settings, by, say)
     if findings:
         answer = learned(answer, findings, settings.seed)
-    return planned(crm, answer, by, as_of, held_out)
+    words = contact_words(settings)
+    result = planned(crm, answer, by, as_of, held_out, words)
+    if likelihood is not None:
+        result["rows"] = in_order(personalised(result["rows"], curves(answer), likelihood))
+    return result
 
 
 def planned(
@@ -109,9 +128,10 @@ def planned(
     by: str | None = None,
     as_of: pd.Timestamp | None = None,
     held_out: HeldOut | None = None,
+    words: frozenset[str] = HUMAN_WORDS,
 ) -> dict[str, Any]:
-    """`plan` from an answer of `estimated_timing` by that attribute."""
-    rows, left_out = coming(crm, to_score(crm, "renewal", as_of), by), []
+    """`plan` from an answer of `estimated_timing` by that attribute; gains as of an average contract."""
+    rows, left_out = coming(crm, to_score(crm, "renewal", as_of), by, words), []
     if held_out is not None and len(rows):
         out = held_out(rows["account_id"])
         rows = rows[~out]
@@ -120,11 +140,13 @@ def planned(
     return {
         "as_of": str((as_of or crm.until).date()),
         "by": by,
+        "contact_words": sorted(words),
         "rows": in_order(advised(rows, curves(dict(answer)))),
         "notes": [
             "gain: in probability of renewal, over the contact planned, else over what is usually done from "
-            "here; 95 % for whichever window is advised",
-            "nothing is advised where the gain may be chance",
+            "here; 95 % for whichever window is advised. It goes by each contract's own likelihood to renew "
+            "and is never more than can be gained",
+            "nothing is advised where the gain may be chance, and no contact where none may be as good",
             *left_out,
             *answer["notes"],
         ],
@@ -156,16 +178,27 @@ def choose(
     ]
     if not candidates:
         return Choice(None, None, False, NOTHING)
-    tried = [(curve, curve.advise(days_to_end, planned)) for curve in candidates]
-    for curve, gain in tried:
-        if gain is not None and gain.low > 0:
-            return Choice(curve, gain, True, "")
-        if gain is not None and gain.window == planned and curve.best == planned:
-            return Choice(curve, gain, True, "")
-    curve, gain = tried[0] if tried[0][1] is not None else tried[-1]
+    tried = [
+        (curve, curve.advise(days_to_end, planned), curve.may_be_best(days_to_end)) for curve in candidates
+    ]
+    for curve, gain, alike in tried:
+        if gain is not None and _stands_out(curve, gain, alike, days_to_end, planned):
+            return Choice(curve, gain, True, "", alike)
+    curve, gain, alike = tried[0] if tried[0][1] is not None else tried[-1]
     if gain is None and planned is not None:
         return Choice(curve, None, False, f"can't tell: nothing can be told of the window planned, {planned}")
-    return Choice(curve, gain, False, LATE if gain is None else "")
+    return Choice(curve, gain, False, LATE if gain is None else "", alike)
+
+
+def _stands_out(
+    curve: Curve, gain: Gain, alike: Sequence[str], days_to_end: float, planned: str | None
+) -> bool:
+    """Whether the window is advised: not all are alike, and it is better than the plan and than nothing."""
+    if len(alike) == curve.still_open(days_to_end).sum():
+        return False
+    if gain.window == planned:
+        return True
+    return gain.low > 0 and planned not in alike and (gain.window == NONE or NONE not in alike)
 
 
 def advice(row: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
@@ -192,14 +225,15 @@ def advice(row: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
         "gain": round(gain.gain, 5),
         "low": round(gain.low, 5),
         "high": round(gain.high, 5),
-        "alike": _alike(curve, gain.window, row["days_to_end"]),
+        "alike": list(choice.alike) if gain.window in choice.alike else [gain.window, *choice.alike],
+        "is_average": True,
     }
     if not choice.is_advice:
-        return facts | _nothing(_chance(gain)) | figures
+        return facts | _nothing("") | figures | {"why": chance(facts | figures)}
     amount = row["amount"]
-    return (
+    result = (
         facts
-        | _nothing(_words(row, gain, curve))
+        | _nothing("")
         | figures
         | {
             "window": gain.window,
@@ -207,12 +241,7 @@ def advice(row: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
             "worth": None if pd.isna(amount) else round(gain.gain * amount, 2),
         }
     )
-
-
-def _alike(curve: Curve, window: str, days_to_end: float) -> list[str]:
-    """Windows still open that may be the best, the advised one included."""
-    still = [b for b in curve.alike if b == NONE or LEADS[b][0] <= days_to_end]
-    return still if window in still else [window, *still]
+    return result | {"why": words_of(result)}
 
 
 def _facts(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,6 +255,7 @@ def _facts(row: Mapping[str, Any]) -> dict[str, Any]:
             ("ends_on", "ends_at"),
             ("contacted_on", "contacted_at"),
             ("planned_on", "planned_at"),
+            ("mail_answered_on", "mail_answered_at"),
         )
     }
     return plain | days | {"days_to_end": int(row["days_to_end"]), "planned": row["planned"]}
@@ -234,7 +264,7 @@ def _facts(row: Mapping[str, Any]) -> dict[str, Any]:
 def _nothing(why: str) -> dict[str, Any]:
     empty = ("window", "act_from", "act_by", "leaning", "present", "estimate", "usual")
     return {
-        **dict.fromkeys((*empty, "gain", "low", "high", "worth")),
+        **dict.fromkeys((*empty, "gain", "low", "high", "worth", "mean_low", "mean_high", "is_average")),
         "alike": [],
         "why": why,
     }
@@ -254,28 +284,67 @@ def points(share: float) -> str:
     return f"{100 * share:+.1f}".replace("-", "−")
 
 
-def _words(row: Mapping[str, Any], gain: Gain, curve: Curve) -> str:
-    whose = "all customers" if curve.group == ALL else curve.group
-    if gain.window == row["planned"]:
-        return (
-            f"Keep the contact planned for {row['planned_at'].date()}: it lies in the best window ({whose})"
-        )
-    over = f"the contact planned for {row['planned_at'].date()}" if row["planned"] else USUAL
-    effect = f"{points(gain.gain)} points over {over} ({whose})"
-    if gain.window == NONE:
+def words_of(row: Mapping[str, Any]) -> str:
+    """What to do with an advised contract, and what that gains, in one sentence."""
+    whose = "all customers" if row["curve"] == ALL else row["curve"]
+    if row["window"] == row["planned"]:
+        return f"Keep the contact planned for {row['planned_on']}: it lies in the best window ({whose})"
+    over = f"the contact planned for {row['planned_on']}" if row["planned"] else USUAL
+    basis = f"average of {whose}" if row["is_average"] else f"this contract, by the effect among {whose}"
+    effect = f"{points(row['gain'])} points over {over} ({basis})"
+    if row["window"] == NONE:
         return f"Leave uncontacted: {effect}"
-    low, high = LEADS[gain.window]
+    low, high = LEADS[row["window"]]
     return f"First contact {low} to {high} days before the end: {effect}"
 
 
-def _chance(gain: Gain) -> str:
-    if gain.gain <= 0:
+def chance(row: Mapping[str, Any]) -> str:
+    """Why nothing is advised though a window looks best."""
+    if row["gain"] <= 0 or row["leaning"] == row["planned"]:
         return "can't tell: no window is better than the present plan beyond chance"
-    looks = "no contact" if gain.window == NONE else f"{gain.window} days"
-    return (
-        f"can't tell: {looks} looks best, but {points(gain.gain)} points "
-        f"({points(gain.low)} to {points(gain.high)}) may be chance"
-    )
+    looks = "no contact" if row["leaning"] == NONE else f"contact {row['leaning']} days before the end"
+    others = [b for b in row["alike"] if b != row["leaning"]]
+    shown = ", ".join("no contact" if b == NONE else b for b in others)
+    as_good = f"; {shown} may be as good" if others else ""
+    return f"can't tell: {looks} looks best, but that may be chance{as_good}"
+
+
+def personalised(
+    rows: Sequence[Mapping[str, Any]], curve_by_group: Mapping[str, Curve], likelihood: Likelihoods
+) -> list[dict[str, Any]]:
+    """Rows of `advice` with what each contract gains by its own likelihood, where that is known."""
+    result = [dict(row) for row in rows]
+    alike: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in result:
+        if row.get("gain") is None or row["curve"] not in curve_by_group:
+            continue
+        if row["contract_id"] not in likelihood:
+            continue
+        still = tuple(low <= row["days_to_end"] for low, _ in LEADS.values())
+        alike.setdefault((row["curve"], still, row["planned"], row["leaning"]), []).append(row)
+    for (group, _, planned, window), some in alike.items():
+        curve = curve_by_group[group]
+        usual = curve.usual(some[0]["days_to_end"], planned)
+        if usual is None or window not in curve.buckets:
+            continue
+        p, low, high = np.array([likelihood[row["contract_id"]] for row in some]).T
+        gains = personal_gain(curve, usual, window, p, low, high)
+        for at, row in enumerate(some):
+            row |= _own_figures(row, gains, at, float(p[at]))
+    return result
+
+
+def _own_figures(row: Mapping[str, Any], gains: Personal, at: int, likelihood: float) -> dict[str, Any]:
+    """One contract's figures, in place of the averages."""
+    figures = {
+        name: round(float(getattr(gains, name)[at]), 5)
+        for name in ("estimate", "gain", "low", "high", "mean_low", "mean_high")
+    }
+    facts = {**row, **figures, "usual": round(likelihood, 5), "is_average": False}
+    if row["window"] is None:
+        return {**facts, "why": chance(facts)}
+    worth = None if row["amount"] is None else round(figures["gain"] * row["amount"], 2)
+    return {**facts, "worth": worth, "why": words_of(facts)}
 
 
 def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -309,4 +378,4 @@ def best_window(
         )
     by = usable(crm, by)
     answer = remembered("timing", estimated_timing, crm, settings, by, say)
-    return advised(coming(crm, rows, by), curves(answer))[0]
+    return advised(coming(crm, rows, by, contact_words(settings)), curves(answer))[0]

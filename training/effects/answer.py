@@ -19,6 +19,7 @@ from training.effects.trial_arrays import Strategies
 ALL = "all"
 LEAST_CELLS = 2
 LEAST_LENDERS = 3
+SPREAD = 20
 FEW = "can't tell: too few in every group, see all"
 Answer = dict[str, Any]
 
@@ -63,7 +64,7 @@ def answer(
     missing: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> Answer:
-    """Rows of §11, `best`, `indistinguishable`, `sensitivity`, `covariance`, `between` and `notes`, by group.
+    """Rows of §11, `best`, `indistinguishable`, `sensitivity`, what `HIDDEN` names, and `notes`, by group.
 
     A bucket of which nothing can be told stays in the set of those not distinguishable from the best: it
     may be the best. Where no bucket stands out, `best` is None and the set is the whole family.
@@ -92,6 +93,7 @@ def answer(
         "notes": notes,
         "covariance": {group: _matrix(whole.names, one) for group, one in inferred.items()},
         "between": round(max(one.between for one in inferred.values()), 5),
+        "baseline": {name: quantiles(one.baseline) for name, one in strategies.items()},
     }
     for group, one in inferred.items():
         place = {name: b for b, name in enumerate(whole.names)}
@@ -106,6 +108,13 @@ def answer(
         result["best"][group] = _best(whole.names, one)
         result["indistinguishable"][group] = [b for b in order if b not in place or one.keep[place[b]]]
     return result
+
+
+def quantiles(baseline: np.ndarray | None) -> list[float]:
+    """The spread of a group's likelihoods in so many equal parts; empty: not known."""
+    if baseline is None or not len(baseline):
+        return []
+    return np.quantile(baseline, (np.arange(SPREAD) + 0.5) / SPREAD).round(4).tolist()
 
 
 def infer(one: Strategies, seed: int) -> Inferred:

@@ -9,13 +9,33 @@ It is inbound only if it says so.
 import numpy as np
 import pandas as pd
 
-from features.catalog.contact import CALL_WORDS, INBOUND_WORDS, MEETING_WORDS
+from features.catalog.contact import CALL_WORDS, EMAIL_WORDS, INBOUND_WORDS, MEETING_WORDS
 from features.crm.crm import Crm
 from features.errors import RenewalError
 from features.kernel import MISSING, Ints
+from features.settings import Settings
 
 HUMAN_WORDS = CALL_WORDS | MEETING_WORDS
 FOREVER = np.iinfo(np.int64).max
+
+
+ANSWERED_WORDS = frozenset({"replied", "reply", "answered", "responded", "response", "reply received"})
+"""Outcomes that say of a mail of ours that it was answered."""
+
+
+def contact_words(settings: Settings) -> frozenset[str]:
+    """The kinds of activity that count as human contact: calls and meetings, mails if the settings say so."""
+    return HUMAN_WORDS | EMAIL_WORDS if settings.email_is_contact else HUMAN_WORDS
+
+
+def counts_as_contact(words: frozenset[str]) -> str:
+    """What counts as a contact, in words."""
+    if words >= EMAIL_WORDS:
+        return "a contact is a call, a meeting or an e-mail, whether or not it reached anybody"
+    return (
+        "a contact is a call or a meeting, whether or not it reached anybody; e-mails count only with "
+        "PERENNIAL_EMAIL_IS_CONTACT=true, but one that was answered in the run-up is shown"
+    )
 
 
 def plain(words: pd.Series) -> pd.Series:
@@ -29,8 +49,10 @@ def micros(moments: pd.Series) -> Ints:
     return moments.to_numpy("datetime64[us]").astype(np.int64)
 
 
-def human_contacts(crm: Crm) -> pd.DataFrame:
+def human_contacts(crm: Crm, words: frozenset[str] = HUMAN_WORDS) -> pd.DataFrame:
     """Every call and meeting: contract_id (NA: any contract of the account), account_id, at (µs), outbound.
+
+    `words`: the kinds of activity that count instead, see `contact_words`.
 
     Raises:
         RenewalError: there are no activities, or no calls or meetings among them.
@@ -44,7 +66,7 @@ def human_contacts(crm: Crm) -> pd.DataFrame:
     wanted = ("account_id", "contract_id", "opportunity_id", "occurred_at", "kind", "direction")
     activities = crm.frame("activities", [c for c in wanted if crm.has("activities", c)])
     kinds = plain(activities["kind"])
-    activities = activities[kinds.isin(HUMAN_WORDS).to_numpy(bool)]
+    activities = activities[kinds.isin(words).to_numpy(bool)]
     if activities.empty:
         present = ", ".join(sorted(set(kinds[kinds != ""]))[:6]) or "none"
         raise RenewalError(
@@ -62,6 +84,28 @@ def human_contacts(crm: Crm) -> pd.DataFrame:
             "outbound": ~np.broadcast_to(np.asarray(inbound, dtype=bool), len(activities)),
         }
     )
+
+
+def answered_mails(crm: Crm) -> pd.DataFrame:
+    """Mails the customer wrote or answered, as `human_contacts` gives contacts; none where none are told."""
+    nothing = pd.DataFrame(
+        {"contract_id": [], "account_id": [], "at": np.array([], np.int64), "outbound": []}
+    )
+    is_given = [crm.has("activities", name) for name in ("direction", "outcome")]
+    if not crm.has("activities") or not any(is_given):
+        return nothing
+    wanted = ("account_id", "contract_id", "opportunity_id", "occurred_at", "kind", "direction", "outcome")
+    activities = crm.frame("activities", [c for c in wanted if crm.has("activities", c)])
+    is_answer = np.zeros(len(activities), bool)
+    for column, words in (("direction", INBOUND_WORDS), ("outcome", ANSWERED_WORDS)):
+        if column in activities:
+            is_answer |= plain(activities[column]).isin(words).to_numpy(bool)
+    mails = activities[is_answer & plain(activities["kind"]).isin(EMAIL_WORDS).to_numpy(bool)]
+    if mails.empty:
+        return nothing
+    mails = _linked(crm, mails)
+    columns = mails[["contract_id", "account_id"]]
+    return columns.assign(at=micros(mails["occurred_at"]), outbound=False)
 
 
 def _linked(crm: Crm, activities: pd.DataFrame) -> pd.DataFrame:
@@ -110,6 +154,20 @@ def first_contacts(contracts: pd.DataFrame, contacts: pd.DataFrame) -> tuple[Int
     Returns:
         Two (n,) arrays in µs, `FOREVER` where none came.
     """
+    met, n = _met(contracts, contacts), len(contracts)
+    return _earliest(met, n), _earliest(met[met["outbound"].to_numpy(bool)], n)
+
+
+def last_contacts(contracts: pd.DataFrame, contacts: pd.DataFrame) -> Ints:
+    """(n,) when each contract's last contact came within [entry, stop), `MISSING` where none came."""
+    met = _met(contracts, contacts)
+    latest = np.full(len(contracts), MISSING)
+    np.maximum.at(latest, met["row"].to_numpy(np.int64), met["at"].to_numpy(np.int64))
+    return latest
+
+
+def _met(contracts: pd.DataFrame, contacts: pd.DataFrame) -> pd.DataFrame:
+    """The contacts of each contract (`row` its position) within [entry, stop)."""
     numbered = contracts.assign(row=np.arange(len(contracts)))[
         ["contract_id", "account_id", "row", "entry", "stop"]
     ]
@@ -124,8 +182,7 @@ def first_contacts(contracts: pd.DataFrame, contacts: pd.DataFrame) -> tuple[Int
     )
     columns = ["row", "at", "outbound", "entry", "stop"]
     met = pd.concat([by_contract[columns], by_account[columns]])
-    met = met[(met["at"] >= met["entry"]) & (met["at"] < met["stop"])]
-    return _earliest(met, len(numbered)), _earliest(met[met["outbound"].to_numpy(bool)], len(numbered))
+    return met[(met["at"] >= met["entry"]) & (met["at"] < met["stop"])]
 
 
 def _earliest(met: pd.DataFrame, n: int) -> Ints:

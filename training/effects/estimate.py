@@ -68,6 +68,9 @@ def estimate_strategies(
     whole = merged(targeted(windows, window_stages, Q, poor, y, cluster, cross.mass))
     if not errors:
         return whole
+    ones, everybody = np.ones(len(y)), np.ones(len(y), dtype=bool)
+    baseline = cross.held_out(cross.probability("baseline", bases[0], y, ones, everybody))
+    whole = replace(whole, baseline=baseline)
 
     def again(other: CrossFit) -> np.ndarray:
         _, stage, q = _nuisances(windows, bases, y, other)

@@ -11,8 +11,9 @@ from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from training.effects import calls, estimated_timing
-from training.effects.advice import NOTHING, HeldOut, planned, remembered
+from training.effects.advice import NOTHING, HeldOut, Likelihoods, personalised, planned, remembered
 from training.effects.answer import ALL
+from training.effects.contacts import contact_words
 from training.effects.experiment import experiment
 from training.effects.learned import Finding, learned
 from training.effects.timing_curve import Curve, curves, usable
@@ -30,6 +31,7 @@ def value(
     as_of: pd.Timestamp | None = None,
     held_out: HeldOut | None = None,
     findings: Sequence[Finding] = (),
+    likelihood: Likelihoods | None = None,
     say: Say = silent,
 ) -> dict[str, Any]:
     """Money gained by following the advice over the coming renewals, the policy, and how to check it.
@@ -45,8 +47,9 @@ def value(
     if findings:
         answer = learned(answer, findings, settings.seed)
     work, skipped = calls_by_group(crm, settings, by, say)
-    plan = planned(crm, answer, by, as_of, held_out)
+    plan = planned(crm, answer, by, as_of, held_out, contact_words(settings))
     curve_by_group = curves(answer)
+    rows = personalised(plan["rows"], curve_by_group, likelihood or {})
     try:
         check = experiment(crm, curve_by_group)
     except RenewalError:
@@ -54,7 +57,7 @@ def value(
     return {
         "as_of": plan["as_of"],
         "by": by,
-        **worth(plan["rows"], curve_by_group, work),
+        **worth(rows, curve_by_group, work),
         "experiment": check,
         "notes": [
             "contracts already contacted in this run-up, or for which nothing is advised, count nothing",
@@ -113,7 +116,7 @@ def worth(
         total += gained
         half += spread
     has_advice = any(line["window"] for line in policy)
-    ends = (total[1] - half[1], total[1] + half[1]) if has_advice else (None, None)
+    ends = (total[1] - half[0], total[1] + half[1]) if has_advice else (None, None)
     return {
         "contracts": len(open_rows),
         "advised": sum(line["contracts"] for line in policy if line["window"]),
@@ -141,13 +144,13 @@ def _by_line(rows: list[Mapping[str, Any]]) -> dict[tuple[str, str | None], list
 def _line(
     group: str, window: str | None, rows: list[Mapping[str, Any]]
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    """One line of the policy table; (renewals, money) gained, and half their intervals."""
+    """One line of the policy table; (renewals, money) gained, and how far the money may be less and more."""
     amounts = np.array([row["amount"] or 0.0 for row in rows])
     line: dict[str, Any] = {
         "group": group,
         "window": window,
         "curve": rows[0]["curve"],
-        "alike": rows[0]["alike"],
+        "alike": list(dict.fromkeys(bucket for row in rows for bucket in row["alike"])),
         "contracts": len(rows),
         "days_from": min(row["days_to_end"] for row in rows),
         "days_to": max(row["days_to_end"] for row in rows),
@@ -157,15 +160,19 @@ def _line(
         return line | dict.fromkeys(("gain_each", "gain", "money", "low", "high")), np.zeros(2), np.zeros(2)
     gains = np.array([row["gain"] for row in rows])
     sums = np.array([gains.sum(), gains @ amounts])
-    wide = np.array([(row["high"] - row["low"]) / 2 for row in rows])
-    half = np.array([wide.sum(), wide @ amounts])
+    ends = [
+        (row["low"], row["high"]) if row.get("mean_low") is None else (row["mean_low"], row["mean_high"])
+        for row in rows
+    ]
+    down, up = np.array(ends).T
+    half = np.array([(gains - down) @ amounts, (up - gains) @ amounts])
     return (
         line
         | {
             "gain_each": round(float(gains.mean()), 5),
             "gain": round(float(sums[0]), 2),
             "money": round(float(sums[1]), 2),
-            "low": round(float(sums[1] - half[1]), 2),
+            "low": round(float(sums[1] - half[0]), 2),
             "high": round(float(sums[1] + half[1]), 2),
         },
         sums,

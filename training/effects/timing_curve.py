@@ -18,8 +18,17 @@ from features.crm.crm import Crm
 from features.errors import RenewalError
 from features.kernel import DAY, MISSING
 from features.owners import owners_of
-from training.effects.answer import NO_GROUP, Answer, attribute
-from training.effects.contacts import FOREVER, first_contacts, human_contacts, micros
+from training.effects.answer import ALL, NO_GROUP, Answer, attribute
+from training.effects.contacts import (
+    FOREVER,
+    HUMAN_WORDS,
+    answered_mails,
+    first_contacts,
+    human_contacts,
+    last_contacts,
+    micros,
+)
+from training.effects.inference import Errors, set_of_best
 from training.effects.timing_trial import BUCKETS
 from training.effects.trial_arrays import NONE
 
@@ -40,7 +49,12 @@ class Gain:
 
 @dataclass(frozen=True)
 class Curve:
-    """The told buckets of one group: estimates (m,), covariance (m, m), how often each was chosen (m,)."""
+    """The told buckets of one group: estimates (m,), covariance (m, m), how often each was chosen (m,).
+
+    `alike` are the buckets not told from the best, `best` None where none stands out; `baseline` (k,) is the
+    spread of the group's likelihoods under what is usual, `between` by how much groups differ (a standard
+    deviation), `families` how many groups are tested at once.
+    """
 
     group: str
     buckets: tuple[str, ...]
@@ -49,6 +63,9 @@ class Curve:
     chosen: np.ndarray
     alike: tuple[str, ...]
     best: str | None
+    baseline: np.ndarray
+    between: float = 0.0
+    families: int = 1
 
     def advise(self, lead_days: float, planned: str | None = None) -> Gain | None:
         """The best window still open `lead_days` before the end, over the present plan.
@@ -66,6 +83,18 @@ class Curve:
         if lead_days is None:
             return np.ones(len(self.buckets), dtype=bool)
         return np.array([b == NONE or LEADS[b][0] <= lead_days for b in self.buckets])
+
+    def may_be_best(self, lead_days: float | None) -> tuple[str, ...]:
+        """The buckets still open that are not told from the best of them; all: none stands out.
+
+        While every window is open that is the very set shown as `indistinguishable`.
+        """
+        still = self.still_open(lead_days)
+        if still.all():
+            return self.buckets if self.best is None else tuple(b for b in self.buckets if b in self.alike)
+        errors = Errors(self.covariance[np.ix_(still, still)], None)
+        stays = set_of_best(self.estimate[still], errors, 0, self.families)
+        return tuple(b for b, stay in zip(np.array(self.buckets)[still].tolist(), stays, strict=True) if stay)
 
     def usual(self, lead_days: float | None = None, planned: str | None = None) -> np.ndarray | None:
         """(m,) the present plan as shares of the buckets.
@@ -103,22 +132,33 @@ class Curve:
 def curves(answer: Answer) -> dict[str, Curve]:
     """Group → curve, for `all` and each group of which at least two buckets are told."""
     curve_by_group = {}
+    families = max(len(answer["covariance"]) - 1, 1)
     for group, matrix in answer["covariance"].items():
         rows = {row["bucket"]: row for row in answer["rows"] if row["group"] == group and row["overlap_ok"]}
         buckets = [b for b in matrix["buckets"] if b in rows]
         keep = [matrix["buckets"].index(b) for b in buckets]
         if len(buckets) < 2:
             continue
+        estimate = np.array([rows[b]["estimate"] for b in buckets])
+        chosen = np.array([rows[b]["n"] for b in buckets], dtype=float)
+        baseline = answer.get("baseline", {}).get(group) or [_mean(estimate, chosen)]
         curve_by_group[group] = Curve(
             group,
             tuple(buckets),
-            np.array([rows[b]["estimate"] for b in buckets]),
+            estimate,
             np.array(matrix["matrix"])[np.ix_(keep, keep)],
-            np.array([rows[b]["n"] for b in buckets], dtype=float),
+            chosen,
             tuple(answer["indistinguishable"][group]),
             answer["best"][group],
+            np.array(baseline),
+            answer.get("between") or 0.0,
+            1 if group == ALL else families,
         )
     return curve_by_group
+
+
+def _mean(estimate: np.ndarray, chosen: np.ndarray) -> float:
+    return float(np.average(estimate, weights=chosen) if chosen.sum() else estimate.mean())
 
 
 RUNUP_DAYS = 180
@@ -129,23 +169,29 @@ USED = "industry"
 """The attribute used unless another is asked for."""
 
 
-def coming(crm: Crm, snapshots: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
+def coming(
+    crm: Crm, snapshots: pd.DataFrame, by: str | None = None, words: frozenset[str] = HUMAN_WORDS
+) -> pd.DataFrame:
     """One row a contract, in the order of `snapshots`.
 
     Args:
         crm: the CRM as it stands.
         snapshots: as `features.snapshots.to_score` gives them, each seen at its `as_of`.
         by: the attribute that names the group.
+        words: the kinds of activity that count as contact.
 
     Returns:
         contract_id, account_id, account_name, owner_id, region, group, ends_at, days_to_end, amount (units),
-        contacted_at (the first human contact of the run-up, NaT: none yet), planned_at (the next one planned)
-        and planned (its window). What was planned on an earlier day than that of the data is not known.
+        contacted_at (the first human contact of the run-up, NaT: none yet), mail_answered_at (when the
+        customer last wrote or answered a mail in it), planned_at (the next contact planned) and planned (its
+        window). What was planned on an earlier day than that of the data is not known.
     """
     rows = snapshots.reset_index(drop=True)
     now, end = micros(rows["as_of"].fillna(crm.until)), micros(rows["ends_at"])
     start = np.where(end == MISSING, now, end - RUNUP_DAYS * DAY)
-    contacts = human_contacts(crm)
+    contacts = human_contacts(crm, words)
+    run_up = rows[["contract_id", "account_id"]].assign(entry=start, stop=now)
+    answered = last_contacts(run_up, answered_mails(crm)).astype("datetime64[us]")
     met = _first(rows, contacts, start, now)
     is_today = (now >= micros(pd.Series([crm.until]))[0]) & (end != MISSING)
     planned = _first(rows, contacts, now, np.where(is_today, end + DAY, now))
@@ -163,6 +209,7 @@ def coming(crm: Crm, snapshots: pd.DataFrame, by: str | None = None) -> pd.DataF
             "days_to_end": rows["lead_days"].astype(float),
             "amount": rows["amount"].astype("Float64").astype(float) / 100,
             "contacted_at": met,
+            "mail_answered_at": answered,
             "planned_at": planned,
             "planned": pd.Series(windows, index=rows.index, dtype=object),
         }

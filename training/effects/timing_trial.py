@@ -20,7 +20,14 @@ from features.kernel import DAY, MISSING, Ints
 from features.progress import Say, silent
 from features.settings import Settings
 from features.snapshots import snapshots_for
-from training.effects.contacts import FOREVER, first_contacts, human_contacts, logged_from, micros
+from training.effects.contacts import (
+    FOREVER,
+    contact_words,
+    first_contacts,
+    human_contacts,
+    logged_from,
+    micros,
+)
 from training.effects.trial_arrays import NONE, Clock, Window, encode
 
 BUCKETS = (
@@ -97,7 +104,7 @@ def timing_trial(crm: Crm, settings: Settings, say: Say = silent) -> Trial:
     Raises:
         RenewalError: contracts have no dates, there are no calls or meetings, or too few contracts are left.
     """
-    contacts = human_contacts(crm)
+    contacts = human_contacts(crm, contact_words(settings))
     decided, notes = matured_contracts(crm)
     if contacts["contract_id"].notna().mean() < MOST_NAME_CONTRACT:
         decided = with_account(decided, "contract_id", notes)

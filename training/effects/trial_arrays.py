@@ -65,6 +65,7 @@ class Strategies:
         y: (n,) outcomes.
         cluster: (n,) account of each person.
         inflation: (m,) by how much standard errors exceed those of the influence values (small samples).
+        baseline: (n,) the outcome's probability by what was known at the start, whatever was done then.
     """
 
     names: tuple[str, ...]
@@ -75,6 +76,7 @@ class Strategies:
     y: np.ndarray
     cluster: np.ndarray
     inflation: np.ndarray | float = 1.0
+    baseline: np.ndarray | None = None
 
     @property
     def estimate(self) -> np.ndarray:
@@ -104,7 +106,8 @@ class Strategies:
     def among(self, who: np.ndarray) -> "Strategies":
         """The same for some of the persons, (n,) bool: averages of their contributions."""
         by_person = ("contribution", "weight", "followed", "poor", "y", "cluster")
-        return replace(self, **{name: getattr(self, name)[who] for name in by_person})
+        baseline = None if self.baseline is None else self.baseline[who]
+        return replace(self, baseline=baseline, **{name: getattr(self, name)[who] for name in by_person})
 
 
 LEAST_LEVEL_SHARE = 0.02

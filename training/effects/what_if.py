@@ -18,6 +18,7 @@ from training.effects import estimated_discount, estimated_timing
 from training.effects.advice import USUAL, best_window, remembered
 from training.effects.answer import ALL, Answer
 from training.effects.deal_questions import DISCOUNT_EDGES, DISCOUNTS
+from training.effects.personal_gain import personal_gain
 from training.effects.timing_curve import Curve, curves, usable
 from training.effects.timing_trial import BUCKETS
 
@@ -104,7 +105,8 @@ def effect_of(
     Args:
         answers: `timing` and `discount` with their covariance, or in their place `why` there is none.
         contract: its `group`, `curve`, `days_to_end`, `contacted_on`, `planned_on` and `planned`, as a row
-            of `training.effects.advice`.
+            of `training.effects.advice`; `likelihood` to renew with its limits, where that is known: the
+            figures are then this contract's, else averages.
         name: the change.
         at: its value.
 
@@ -163,14 +165,34 @@ def _against(
     present = f"the contact planned for {contract.get('planned_on')}" if planned else USUAL
     over = "all customers" if group == ALL else group
     beyond = "beyond chance" if gain.low > 0 or gain.high < 0 else "which may be chance"
-    return effect | {
+    average = {
         "present": present,
         "usual": round(gain.usual, 5),
         "gain": round(gain.gain, 5),
         "gain_low": round(gain.low, 5),
         "gain_high": round(gain.high, 5),
-        "why": f"estimated over contracts like this one ({over}), against {present}: {beyond}",
+        "why": f"the average of {over}, against {present}: {beyond}",
     }
+    if contract.get("likelihood") is None:
+        return effect | average
+    why = f"for this contract, by the effect among {over}, against {present}: {beyond}"
+    return effect | average | _own(curve, usual, bucket, contract["likelihood"]) | {"why": why}
+
+
+def _own(curve: Curve, usual: np.ndarray, bucket: str, likelihood: Sequence[float]) -> dict[str, Any]:
+    """The figures of a contract of this likelihood (with its limits) to renew, in place of the averages."""
+    p, low, high = (np.array([each]) for each in likelihood)
+    gain = personal_gain(curve, usual, bucket, p, low, high)
+    figures = {
+        "usual": p,
+        "estimate": gain.estimate,
+        "low": p + gain.low,
+        "high": p + gain.high,
+        "gain": gain.gain,
+        "gain_low": gain.low,
+        "gain_high": gain.high,
+    }
+    return {name: round(float(values[0]), 5) for name, values in figures.items()}
 
 
 def _untold(bucket: str | None, why: str) -> dict[str, Any]:
