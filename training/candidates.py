@@ -145,6 +145,15 @@ def fit_recipe(ds: Dataset, recipe: Recipe, *, seed: int, threads: int) -> Model
     return replace(model, calibration=recipe.adjustment.calibration(mean))
 
 
+def held_out(ds: Dataset, recipe: Recipe, folds: list[Split], *, seed: int, threads: int) -> Held:
+    """Scores of the folds' judged rows by the recipe fitted on each fold's other rows."""
+    scores = []
+    for fold in folds:
+        model = fit_recipe(ds.take(fold.train), recipe.at_base(), seed=seed, threads=threads)
+        scores.append(model.margin(model.encode(ds.X.iloc[fold.test])))
+    return Held(np.concatenate([fold.test for fold in folds]), np.concatenate(scores))
+
+
 def encoded_rows(ds: Dataset) -> tuple[Rows, Encoding]:
     """A dataset as numbers, with each column's type, declared direction and touchpoint."""
     history = _history(ds)
