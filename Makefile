@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export BENTOML_DO_NOT_TRACK := true
 
-.PHONY: demo test quick lint types layers house check docs audit sbom lock wheel bento clean
+.PHONY: demo test quick lint types layers house check fuzz docs audit sbom lock wheel bento clean
 
 demo: $(VENV)/core.done
 	$(BIN)/perennial demo
@@ -19,6 +19,10 @@ quick: $(VENV)/dev.done
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 check: lint types layers house
+
+# The API against its description (Schemathesis), at length; `make test` tries some inputs a route.
+fuzz: $(VENV)/dev.done
+	FUZZ_EXAMPLES=500 $(BIN)/python -m pytest -n 2 tests/serving/test_openapi.py
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check .

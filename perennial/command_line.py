@@ -169,6 +169,13 @@ def _of_surroundings(error: BaseException) -> RenewalError | None:
             found=str(getattr(error, "orig", None) or error).strip().splitlines()[0],
             do="Check PERENNIAL_DATABASE_URL, or PERENNIAL_HOME and its permissions.",
         )
+    reason = str(getattr(error, "orig", None) or error)
+    if "sqlalchemy.DatabaseError" in names and ("malformed" in reason or "not a database" in reason):
+        return RenewalError(
+            expected="whole databases in PERENNIAL_HOME (perennial.db, mlflow.db)",
+            found=f"a broken one: {reason}",
+            do="Restore the home from its back-up, with all its files of the same moment.",
+        )
     causes = error.__cause__ or error.__context__
     return None if causes is None else _of_surroundings(causes)
 

@@ -314,15 +314,13 @@ def _version(client: "MlflowClient", name: str, wanted: str | int) -> "ModelVers
 
 
 def _folder(version: "ModelVersion", settings: Settings) -> Path:
-    """Where a version's files are; a home that was moved as a whole is followed."""
+    """Where a version's files are: in this home, wherever it was when it was trained, else where it says."""
     source = urlparse(version.source)
     if source.scheme in ("", "file"):
         recorded = Path(unquote(source.path))
-        if recorded.is_dir():
-            return recorded
-        moved = settings.home.resolve() / "artifacts" / Path(*recorded.parts[-3:])
-        if moved.is_dir():
-            return moved
+        for place in (settings.home.resolve() / "artifacts" / Path(*recorded.parts[-3:]), recorded):
+            if place.is_dir():
+                return place
         raise RenewalError(
             expected=f"the files of {version.name} version {version.version}",
             found=f"nothing at {recorded}",

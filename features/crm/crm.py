@@ -115,15 +115,23 @@ def read_crm(folder: Path) -> Crm:
     """The cleaned CRM in `folder`.
 
     Raises:
-        RenewalError: there is none, or not a finished one.
+        RenewalError: there is none, not a finished one, or a file of it is broken.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
+        for table in manifest["tables"]:
+            pq.read_metadata(folder / f"{table}.parquet")  # the footer alone: what was cut short has none
     except FileNotFoundError as error:
         raise RenewalError(
             expected=f"a cleaned CRM in {folder}",
             found="no crm.json there",
             do="Run `perennial ingest SOURCE`.",
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:  # no JSON, no text, no Parquet
+        raise RenewalError(
+            expected=f"whole files in {folder}",
+            found=str(error).splitlines()[0],
+            do="Restore the folder, or remove it and run `perennial ingest SOURCE`.",
         ) from error
     return Crm(
         folder=folder,

@@ -1,5 +1,6 @@
 """A CRM source, cleaned: into a folder, kept as the current one, or for as long as one command runs."""
 
+import errno
 import json
 import os
 import weakref
@@ -255,6 +256,8 @@ def _read(source: str | Path, mapping: Path | None, until: pd.Timestamp | None, 
     try:
         return read_folder(Path(source), mapping, staging)
     except (OSError, EOFError, zlib.error) as error:  # a packed file cut short, a disk that fails
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise  # it is ours that cannot be written
         raise RenewalError(
             expected=f"files in {source} that can be read to their end",
             found=" ".join(str(error).split()),
@@ -353,7 +356,7 @@ def current_folder(settings: Settings) -> Path | None:
     """Where the ingested CRM is kept; None: nothing was ingested."""
     crm_home = settings.home / "crm"
     pointer = crm_home / _CURRENT
-    return crm_home / pointer.read_text().strip() if pointer.is_file() else None
+    return crm_home / pointer.read_text(errors="replace").strip() if pointer.is_file() else None
 
 
 def make_current(crm: Crm, settings: Settings) -> Path:
@@ -400,7 +403,7 @@ def _sync(path: Path) -> None:
 def _current(settings: Settings) -> Crm:
     crm_home = settings.home / "crm"
     try:
-        return read_crm(crm_home / (crm_home / _CURRENT).read_text().strip())
+        return read_crm(crm_home / (crm_home / _CURRENT).read_text(errors="replace").strip())
     except FileNotFoundError as error:
         raise RenewalError(
             expected=f"an ingested CRM in {settings.home}",
