@@ -13,6 +13,7 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
 from features.settings import Settings
 from perennial.command_line import Kind, Minutes, Result, Trials, group, moment, prints, reads_crm, run, say
 from perennial.commands import (
+    connect_command,
     data_commands,
     effects_commands,
     experiment_commands,
@@ -44,6 +45,7 @@ for name, commands in (
 app.add_typer(monitoring_commands.app)
 app.add_typer(monitoring_commands.parity_app)
 app.add_typer(run_command.app)
+app.add_typer(connect_command.app)
 
 
 @app.command(epilog="Example: perennial demo")

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from features.crm.erase_from_crm import erase_account, known_ids
+from features.scratch import discard
 from features.settings import Settings
+from features.sources.connection_file import PULLED
 from monitoring.store import open_store
 from serving.api.list_filters import of_account
 from serving.precompute import forget
@@ -25,12 +27,22 @@ def erase(account_id: str, settings: Settings) -> dict[str, Any]:
     # Files that name contracts alone go first: once data and store are without them, nobody knows the names.
     removed = {"reports": _remove(_naming(settings.home / "reports", ids))}
     removed["answers worked out"] = forget(settings) + _remove(sorted((settings.home / "effects").glob("*")))
+    removed["pulled from systems"] = _forget_pulled(settings.home)
     removed |= {f"crm.{table}": count for table, count in erase_account(account_id, settings).items()}
     removed |= {f"store.{table}": count for table, count in store.erase(account_id).items()}
     again = {f"crm.{table}": count for table, count in erase_account(account_id, settings).items()}
     again |= {f"store.{table}": count for table, count in store.erase(account_id).items()}
     again["reports"] = len(_naming(settings.home / "reports", ids))
     return {"account": account_id, "removed": removed, "left": again}
+
+
+def _forget_pulled(home: Path) -> int:
+    """Remove all that was pulled from connected systems: it is read again from there, without the customer."""
+    pulled = home / PULLED
+    count = sum(path.suffix == ".parquet" for path in pulled.rglob("*"))
+    if pulled.exists():
+        discard(pulled)
+    return count
 
 
 def _naming(folder: Path, ids: list[str]) -> list[Path]:

@@ -61,6 +61,7 @@ def load(
     into: Path,
     durable: bool = False,
     currency: str | None = None,
+    home: Path | None = None,
     say: Say = silent,
 ) -> Crm:
     """Clean a source into the folder `into`, which then holds all of it, or what it held before.
@@ -73,6 +74,7 @@ def load(
         into: the folder to make or replace.
         durable: make sure that it survives a power cut.
         currency: the home currency that amounts in others are converted to.
+        home: where connections to other systems are kept; without it, where `into` stands.
         say: told what is being done.
 
     Raises:
@@ -80,7 +82,8 @@ def load(
     """
     until = None if until is None else moment_of(until, "until")
     with scratch(into.parent) as work:
-        crm = _clean(_read(source, mapping, until, work), until, work, {}, currency, say)
+        raw = _read(source, mapping, until, work, home or into.parent, say)
+        crm = _clean(raw, until, work, {}, currency, say)
         check_rows_left(crm.quality)
         crm.write_manifest()
         return _moved(crm, into, durable)
@@ -110,6 +113,7 @@ def ingest(
             into=work / "crm",
             durable=True,
             currency=settings.currency,
+            home=settings.home,
             say=say,
         )
         with changing(settings):
@@ -140,7 +144,13 @@ def opened(
             current = _current(settings)
             source, mapping = current.folder, mapping or _as_source(current, work / "mapping.yaml")
         yield load(
-            source, mapping=mapping, until=until, into=work / "crm", currency=settings.currency, say=say
+            source,
+            mapping=mapping,
+            until=until,
+            into=work / "crm",
+            currency=settings.currency,
+            home=settings.home,
+            say=say,
         )
 
 
@@ -248,11 +258,13 @@ def _as_text(value: Any) -> str | None:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _read(source: str | Path, mapping: Path | None, until: pd.Timestamp | None, work: Path) -> Raw:
+def _read(
+    source: str | Path, mapping: Path | None, until: pd.Timestamp | None, work: Path, home: Path, say: Say
+) -> Raw:
     staging = work / "raw"
     staging.mkdir()
     if "://" in str(source):
-        return reader_of(str(source))(str(source), mapping, until, staging)
+        return reader_of(str(source))(str(source), mapping, until, staging, home=home, say=say)
     try:
         return read_folder(Path(source), mapping, staging)
     except (OSError, EOFError, zlib.error) as error:  # a packed file cut short, a disk that fails

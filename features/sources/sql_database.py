@@ -14,6 +14,7 @@ from features.crm.columns_match import matched
 from features.crm.contract import TABLES
 from features.crm.values import literal, quoted
 from features.errors import RenewalError
+from features.progress import Say, silent
 from features.sources.csv_file import copy_written
 from features.sources.folder import drop_foreign
 from features.sources.mapping import broken, checked_select, read_mapping
@@ -34,22 +35,32 @@ class _Found:
 SCHEMES = ("postgresql", "postgres", "duckdb")
 
 
-def read(url: str, mapping: Path | None, until: pd.Timestamp | None, staging: Path) -> Raw:
+def read(
+    address: str,
+    mapping: Path | None,
+    until: pd.Timestamp | None,
+    staging: Path,
+    *,
+    home: Path,
+    say: Say = silent,
+) -> Raw:
     """Lay down a database's tables as raw Parquet.
 
     Args:
-        url: `postgresql://user:password@host/database` or `duckdb:///path`.
+        address: `postgresql://user:password@host/database` or `duckdb:///path`.
         mapping: table → SELECT in the database's own SQL; tables it does not name are read if they bear a
             contract table's name and have its required columns.
         until: naive UTC; events from then on need not be read.
         staging: an empty folder for the raw files.
+        home: not used: a database needs no connection file.
+        say: not used.
 
     Raises:
         RenewalError: no way in, no table in it, or a broken SELECT.
     """
-    scheme = url.partition("://")[0].partition("+")[0]
+    scheme = address.partition("://")[0].partition("+")[0]
     lay_down = _read_duckdb if scheme == "duckdb" else _read_postgres
-    raw = lay_down(url, read_mapping(mapping) if mapping else {}, until, staging)
+    raw = lay_down(address, read_mapping(mapping) if mapping else {}, until, staging)
     if not raw.tables:
         raise RenewalError(
             expected=f"tables or views named as the contract's ({', '.join(TABLES)})",

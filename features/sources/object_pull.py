@@ -1,0 +1,314 @@
+"""One object of a system pulled page by page into the home, resumed after a break, each row once.
+
+What came is noted after each page, in one step: a killed pull asks for the next page, not for the first. Once
+all pages are in, they are put into the object's table by key, which gives the same however often it is done;
+only then does the mark move from which the next pull asks for changes.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from features.crm.known_until import today
+from features.crm.values import literal, quoted
+from features.errors import RenewalError
+from features.progress import Say, checkpoint, silent
+from features.scratch import replacing
+from features.sources.readers import connect
+
+BEGINNINGS = 3
+"""How often a pull is begun when its place in the answer is lost."""
+FULL_AFTER_DAYS = 14
+"""What was deleted longer ago, systems no longer tell: after such a gap all is read."""
+
+_BLOCK_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class Page:
+    """What one page brought.
+
+    Args:
+        rows: how many.
+        following: where the next one is; None: that was the last.
+        mark: from where the next pull asks for changes; None: from the latest change among the rows.
+    """
+
+    rows: int
+    following: str | None
+    mark: str | None = None
+
+
+class CursorLostError(Exception):
+    """The place in the answer is no longer there (a job expired, a token too old): the pull begins anew."""
+
+
+class Feed(Protocol):
+    """An object as its system gives it, all values as text.
+
+    Attributes:
+        name: of the object, and of its table.
+        key: the column that tells rows apart.
+        changed: the column of the latest change; "": the object is read in full each time.
+        deleted: the column that is `true` where the row is gone; "": no row ever is.
+        merged: the column that names the row that took a deleted one's place; "": there is none.
+    """
+
+    name: str
+    key: str
+    changed: str
+    deleted: str
+    merged: str
+
+    def columns(self) -> list[str]:
+        """Ask the system which columns there are by now."""
+
+    def begin(self, since: str | None) -> str:
+        """Ask for all rows, or for those that changed since a mark; returns the first page's place."""
+
+    def page(self, cursor: str, part: Path) -> Page:
+        """Write one page as Parquet.
+
+        Raises:
+            CursorLostError: there is no such place any more.
+        """
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is noted of an object: the table as it is, and a pull under way."""
+
+    columns: list[str] = field(default_factory=list)
+    mark: str | None = None
+    pulled_at: str | None = None
+    reading: list[str] = field(default_factory=list)
+    is_full: bool = False
+    cursor: str | None = None
+    parts: list[str] = field(default_factory=list)
+    next_mark: str | None = None
+    is_complete: bool = False
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.cursor is not None or self.is_complete
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """An object's table after a pull, with its columns, and how many rows the pull brought."""
+
+    name: str
+    path: Path
+    rows: int
+    is_full: bool
+    columns: list[str]
+
+
+def pull(feed: Feed, folder: Path, say: Say = silent) -> Pulled:
+    """Bring an object's table up to date.
+
+    Args:
+        feed: the object.
+        folder: of the connection; whoever calls holds it alone.
+        say: told of pages.
+
+    Raises:
+        RenewalError: the system refuses or does not answer; what came is kept for the next call.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = _read_state(folder, feed.name)
+    resumed = state.is_under_way
+    pulled = _finished(feed, folder, state, say)
+    if resumed:  # what was cut short may be days old
+        again = _finished(feed, folder, _read_state(folder, feed.name), say)
+        return replace(again, rows=pulled.rows + again.rows, is_full=pulled.is_full or again.is_full)
+    return pulled
+
+
+def _finished(feed: Feed, folder: Path, state: _State, say: Say) -> Pulled:
+    reason = ""
+    for _ in range(BEGINNINGS):
+        columns = feed.columns() if not state.is_complete else state.reading
+        try:
+            if not state.is_under_way or state.reading != columns:
+                state = _begun(feed, folder, state, columns)
+            state = _all_pages(feed, folder, state, say)
+        except CursorLostError as lost:
+            reason = str(lost)
+            say(f"{feed.name}: {reason}; it is read from its beginning")
+            state = replace(state, cursor=None, is_complete=False)
+            continue
+        return _merged(feed, folder, state)
+    raise RenewalError(
+        expected=f"{feed.name} to be read to its end",
+        found=f"{BEGINNINGS} times that {reason}",
+        do="Run it again later; check the rights of its user if it lasts.",
+    )
+
+
+def _begun(feed: Feed, folder: Path, state: _State, columns: list[str]) -> _State:
+    """Ask for what has changed, or for all: a column is new, or the last pull too long ago."""
+    is_there = (folder / f"{feed.name}.parquet").is_file() and set(columns) <= set(state.columns)
+    oldest = today() - pd.Timedelta(days=FULL_AFTER_DAYS)
+    is_recent = state.pulled_at is not None and pd.Timestamp(state.pulled_at) > oldest
+    since = state.mark if is_there and is_recent else None
+    cursor = feed.begin(since)
+    shutil.rmtree(_parts_folder(folder, feed.name), ignore_errors=True)
+    begun = _State(state.columns, state.mark, state.pulled_at, columns, since is None, cursor)
+    return _noted(folder, feed.name, begun)
+
+
+def _all_pages(feed: Feed, folder: Path, state: _State, say: Say) -> _State:
+    parts = _parts_folder(folder, feed.name)
+    parts.mkdir(exist_ok=True)
+    while state.cursor is not None:
+        checkpoint()
+        number = len(state.parts) + 1
+        with replacing(parts / f"{number:06d}.parquet") as part:
+            page = feed.page(state.cursor, part)
+            _to_disk(part)
+        say(f"{feed.name}: page {number}, {page.rows:,} rows")
+        state = replace(
+            state,
+            parts=[*state.parts, f"{number:06d}.parquet"],
+            cursor=page.following,
+            next_mark=page.mark or state.next_mark,
+            is_complete=page.following is None,
+        )
+        _noted(folder, feed.name, state)
+    return state
+
+
+def _merged(feed: Feed, folder: Path, state: _State) -> Pulled:
+    """Put what came into the table; a later page's row replaces an earlier one's."""
+    table = folder / f"{feed.name}.parquet"
+    places = [str(_parts_folder(folder, feed.name) / part) for part in state.parts]
+    parts = f"read_parquet([{', '.join(map(literal, places))}], union_by_name = true, file_row_number = true"
+    parts += ", filename = true)"
+    columns, key = ", ".join(map(quoted, state.reading)), quoted(feed.key)
+    rows = sum(pq.read_metadata(place).num_rows for place in places)
+    with replacing(table) as part, connect(part.with_suffix(".spill")) as connection:
+        (distinct,) = connection.execute(f"SELECT count(DISTINCT {key}) FROM {parts}").fetchone() or (0,)
+        latest = f"SELECT {_without_the_gone(feed, state.reading)} FROM {parts}"
+        if distinct != rows:
+            order = "filename DESC, file_row_number DESC"
+            latest += f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
+        query = latest
+        if not state.is_full:
+            query = (
+                f"SELECT {columns} FROM read_parquet({literal(table)})"
+                f" ANTI JOIN (SELECT {key} FROM {parts}) USING ({key}) UNION ALL {latest}"
+            )
+        mark = state.next_mark
+        if mark is None and feed.changed:
+            (mark,) = connection.execute(f"SELECT max({quoted(feed.changed)}) FROM {parts}").fetchone() or (
+                None,
+            )
+        connection.execute(f"COPY ({query}) TO {literal(part)} (FORMAT parquet, COMPRESSION zstd)")
+        _to_disk(part)
+    moment = today().isoformat()
+    _noted(folder, feed.name, _State(state.reading, mark or state.mark, moment))
+    shutil.rmtree(_parts_folder(folder, feed.name), ignore_errors=True)
+    return Pulled(feed.name, table, rows, state.is_full, state.reading)
+
+
+def _without_the_gone(feed: Feed, columns: list[str]) -> str:
+    """The columns; of a deleted row nothing is kept but its key and its successor."""
+    if not feed.deleted or feed.deleted not in columns:
+        return ", ".join(map(quoted, columns))
+    gone = f"lower({quoted(feed.deleted)}) = 'true'"
+    if feed.merged in columns:
+        gone += f" AND {quoted(feed.merged)} IS NULL"
+    stays = (feed.key, feed.deleted, feed.merged)
+    return ", ".join(
+        quoted(name)
+        if name in stays
+        else f"CASE WHEN NOT coalesce({gone}, false) THEN {quoted(name)} END AS {quoted(name)}"
+        for name in columns
+    )
+
+
+def _parts_folder(folder: Path, name: str) -> Path:
+    return folder / f"{name}.parts"
+
+
+def _read_state(folder: Path, name: str) -> _State:
+    place = folder / f"{name}.json"
+    try:
+        state = _State(**json.loads(place.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return _State()
+    except (ValueError, TypeError) as error:
+        raise RenewalError(
+            expected=f"{place} to say how far {name} was read",
+            found=" ".join(str(error).split())[:100],
+            do="Remove it; the object is then read anew.",
+        ) from error
+    parts = _parts_folder(folder, name)
+    if all((parts / part).is_file() for part in state.parts):
+        return state
+    return replace(state, cursor=None, parts=[], is_complete=False)
+
+
+def _noted(folder: Path, name: str, state: _State) -> _State:
+    with replacing(folder / f"{name}.json") as part:
+        part.write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
+        _to_disk(part)
+    return state
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def write_rows(part: Path, columns: list[str], rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write rows of JSON as text columns; returns how many there were."""
+    listed = list(rows)
+    arrays = [pa.array([text_of(row.get(name)) for row in listed], pa.string()) for name in columns]
+    pq.write_table(pa.table(arrays, names=columns), part)
+    return len(listed)
+
+
+def text_of(value: Any) -> str | None:
+    """A value of JSON as text: `true` and `false`, lists and objects as JSON, nothing where it is empty."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def write_csv_rows(csv: Path, part: Path, columns: list[str]) -> int:
+    """Write an answer in CSV as text columns; returns its rows, the header apart.
+
+    Raises:
+        ValueError: it is no CSV with these columns.
+    """
+    read = pa_csv.open_csv(
+        csv,
+        read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
+        parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+        convert_options=pa_csv.ConvertOptions(
+            column_types={name: pa.string() for name in columns},
+            include_columns=columns,
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+        ),
+    )
+    rows = 0
+    with pq.ParquetWriter(part, pa.schema([(name, pa.string()) for name in columns])) as writer:
+        for batch in read:
+            rows += batch.num_rows
+            writer.write_batch(batch.select(columns))
+    return rows
