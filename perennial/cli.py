@@ -24,6 +24,7 @@ from perennial.commands import (
     run_command,
     tasks_commands,
     voice_commands,
+    write_back_command,
 )
 
 app = group(
@@ -46,6 +47,7 @@ app.add_typer(monitoring_commands.app)
 app.add_typer(monitoring_commands.parity_app)
 app.add_typer(run_command.app)
 app.add_typer(connect_command.app)
+app.add_typer(write_back_command.app)
 
 
 @app.command(epilog="Example: perennial demo")

@@ -11,6 +11,7 @@ from features.sources.connection_file import PULLED
 from monitoring.store import open_store
 from serving.api.list_filters import of_account
 from serving.precompute import forget
+from serving.write_back.written_log import forget_written
 
 
 def erase(account_id: str, settings: Settings) -> dict[str, Any]:
@@ -27,6 +28,7 @@ def erase(account_id: str, settings: Settings) -> dict[str, Any]:
     # Files that name contracts alone go first: once data and store are without them, nobody knows the names.
     removed = {"reports": _remove(_naming(settings.home / "reports", ids))}
     removed["answers worked out"] = forget(settings) + _remove(sorted((settings.home / "effects").glob("*")))
+    removed["written into systems"] = forget_written(settings.home, ids)
     removed["pulled from systems"] = _forget_pulled(settings.home)
     removed |= {f"crm.{table}": count for table, count in erase_account(account_id, settings).items()}
     removed |= {f"store.{table}": count for table, count in store.erase(account_id).items()}
@@ -37,7 +39,7 @@ def erase(account_id: str, settings: Settings) -> dict[str, Any]:
 
 
 def _forget_pulled(home: Path) -> int:
-    """Remove all that was pulled from connected systems: it is read again from there, without the customer."""
+    """Remove all that was pulled from systems: it is read again from there, without the customer."""
     pulled = home / PULLED
     count = sum(path.suffix == ".parquet" for path in pulled.rglob("*"))
     if pulled.exists():

@@ -26,7 +26,7 @@ class Connection:
         name: what it is called in `salesforce://NAME`.
         system: the scheme of its addresses.
         url: where it answers.
-        login: what a login needs besides the secret (`client_id`, `username`, `tenant`, `way`).
+        login: what a login needs besides the secret (`client_id`, `username`, `way`).
         objects: those to read; empty: all that the system's source knows.
         write_back: contract table → what is written → the system's field; empty: nothing is written.
     """

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from features.crm.known_until import today
 from features.crm.values import literal, quoted
 from features.errors import RenewalError
+from features.moments import utc_now
 from features.progress import Say, checkpoint, silent
 from features.scratch import replacing
 from features.sources.readers import connect
@@ -158,7 +158,7 @@ def _finished(feed: Feed, folder: Path, state: _State, say: Say) -> Pulled:
 def _begun(feed: Feed, folder: Path, state: _State, columns: list[str]) -> _State:
     """Ask for what has changed, or for all: a column is new, or the last pull too long ago."""
     is_there = (folder / f"{feed.name}.parquet").is_file() and set(columns) <= set(state.columns)
-    oldest = today() - pd.Timedelta(days=FULL_AFTER_DAYS)
+    oldest = utc_now() - pd.Timedelta(days=FULL_AFTER_DAYS)
     is_recent = state.pulled_at is not None and pd.Timestamp(state.pulled_at) > oldest
     since = state.mark if is_there and is_recent else None
     cursor = feed.begin(since)
@@ -215,7 +215,7 @@ def _merged(feed: Feed, folder: Path, state: _State) -> Pulled:
             )
         connection.execute(f"COPY ({query}) TO {literal(part)} (FORMAT parquet, COMPRESSION zstd)")
         _to_disk(part)
-    moment = today().isoformat()
+    moment = utc_now().isoformat()
     _noted(folder, feed.name, _State(state.reading, mark or state.mark, moment))
     shutil.rmtree(_parts_folder(folder, feed.name), ignore_errors=True)
     return Pulled(feed.name, table, rows, state.is_full, state.reading)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from features.sources.object_tables import Rows
 
-_BIN = {"IsDeleted": "{IsDeleted}"}
+_BIN: Mapping[str, str] = {"IsDeleted": "{IsDeleted}"}
 """A deleted row is passed on as such: the reader leaves it out, and counts it."""
 _DEAL = (
     "CASE WHEN %s IN (SELECT {Opportunity.Id} FROM {@Opportunity} WHERE {Opportunity.IsDeleted} = 'false')"
@@ -55,8 +55,8 @@ ROWS = (
             "account_source": "{AccountSource}",
             "rating": "{Rating}",
             "ownership": "{Ownership}",
-        }
-        | _BIN,
+            **_BIN,
+        },
         carries=True,
     ),
     Rows(
@@ -80,8 +80,8 @@ ROWS = (
             "created_at": "{CreatedDate}",
             "opted_out": "{HasOptedOutOfEmail}",
             "merged_into": "{MasterRecordId}",
-        }
-        | _BIN,
+            **_BIN,
+        },
         where=("{AccountId} IS NOT NULL",),
     ),
     # A draft is no contract yet. It bears no value: what was sold with it, for a year of its term.
@@ -102,8 +102,8 @@ ROWS = (
             ),
             "owner_id": "{OwnerId}",
             "currency": "{CurrencyIsoCode}",
-        }
-        | _BIN,
+            **_BIN,
+        },
         where=("({StatusCode} IS DISTINCT FROM 'Draft' OR {IsDeleted} = 'true')",),
         carries=True,
     ),
@@ -124,8 +124,8 @@ ROWS = (
             "contract_id": _contract("{ContractId}"),
             "forecast": "CASE WHEN {IsClosed} = 'false' THEN TRY_CAST({Probability} AS DOUBLE) / 100 END",
             "currency": "{CurrencyIsoCode}",
-        }
-        | _BIN,
+            **_BIN,
+        },
         carries=True,
     ),
     Rows(
@@ -138,8 +138,8 @@ ROWS = (
             "amount": "{Amount}",
             "expected_close_date": "{CloseDate}",
             "currency": "{CurrencyIsoCode}",
-        }
-        | _BIN,
+            **_BIN,
+        },
         where=(f"{_deal('{OpportunityId}')} IS NOT NULL",),
     ),
     # Tasks that are done, and events: what was planned and not done is no contact.
@@ -164,8 +164,8 @@ ROWS = (
             "direction": "lower({CallType})",
             "duration_minutes": "TRY_CAST({CallDurationInSeconds} AS DOUBLE) / 60",
             "outcome": "{CallDisposition}",
-        }
-        | _BIN,
+            **_BIN,
+        },
         where=(
             "({IsClosed} = 'true' OR {IsDeleted} = 'true')",
             "{AccountId} IS NOT NULL",
@@ -188,8 +188,8 @@ ROWS = (
             "contact_id": _PERSON,
             "owner_id": "{OwnerId}",
             "duration_minutes": "TRY_CAST({DurationInMinutes} AS DOUBLE)",
-        }
-        | _BIN,
+            **_BIN,
+        },
         where=(
             "{AccountId} IS NOT NULL",
             "{IsChild} IS DISTINCT FROM 'true'",
@@ -208,8 +208,8 @@ ROWS = (
             "opportunity_id": _deal("{OpportunityId}"),
             "contract_id": _contract("{ContractId}"),
             "currency": "{CurrencyIsoCode}",
-        }
-        | _BIN,
+            **_BIN,
+        },
     ),
     Rows(
         "leads",
@@ -225,8 +225,8 @@ ROWS = (
             "industry": "{Industry}",
             "country": "{Country}",
             "employees": "{NumberOfEmployees}",
-        }
-        | _BIN,
+            **_BIN,
+        },
         carries=True,
     ),
     Rows(
@@ -238,8 +238,8 @@ ROWS = (
             "started_at": "{StartDate}",
             "cost": "{ActualCost}",
             "currency": "{CurrencyIsoCode}",
-        }
-        | _BIN,
+            **_BIN,
+        },
     ),
     Rows(
         "touches",
@@ -256,8 +256,8 @@ ROWS = (
             "channel": "(SELECT any_value(lower({Campaign.Type})) FROM {@Campaign}"
             " WHERE {Campaign.Id} = {CampaignId})",
             "responded_at": "{FirstRespondedDate}",
-        }
-        | _BIN,
+            **_BIN,
+        },
     ),
     Rows(
         "cases",
@@ -269,8 +269,8 @@ ROWS = (
             "closed_at": "{ClosedDate}",
             "priority": "lower({Priority})",
             "escalated": "{IsEscalated}",
-        }
-        | _BIN,
+            **_BIN,
+        },
         where=("{AccountId} IS NOT NULL",),
     ),
     # A rate says how much of a currency one unit of the home currency buys.

@@ -1,6 +1,7 @@
 """The command that connects a system: its login asked for, tested and noted, without the secret."""
 
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -19,12 +20,15 @@ app = group("Connections to other systems.")
 @prints("connections.connected")
 def connect(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it: salesforce://NAME.")],
-    system: Annotated[str | None, typer.Option(metavar="SYSTEM", help="salesforce, …")] = None,
+    system: Annotated[str | None, typer.Option(metavar="SYSTEM", help="salesforce or hubspot.")] = None,
     url: Annotated[str | None, typer.Option(metavar="URL", help="The system's https address.")] = None,
     client_id: Annotated[str | None, typer.Option(metavar="ID", help="Of the app that logs in.")] = None,
-    tenant: Annotated[str | None, typer.Option(metavar="ID", help="Of the directory (Dynamics).")] = None,
     username: Annotated[
         str | None, typer.Option(metavar="USER", help="Log in by JWT, for this user (Salesforce).")
+    ] = None,
+    write_back: Annotated[
+        bool | None,
+        typer.Option("--write-back/--no-write-back", help="Whether scores may be written into its fields."),
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option("--object", metavar="OBJECT", help="Read these alone; default: all.")
@@ -60,7 +64,7 @@ def connect(
             do="Name one with --system.",
         )
     source = known_systems[system]
-    given = {"client_id": client_id, "tenant": tenant, "username": username}
+    given = {"client_id": client_id, "username": username}
     login = (dict(before.login) if before else {}) | {key: value for key, value in given.items() if value}
     if username:
         login["way"] = "jwt"
@@ -69,9 +73,15 @@ def connect(
         if not login.get(key):
             login[key] = _asked(f"--{key.replace('_', '-')}", what)
     objects = tuple(only or (before.objects if before else ()))
-    write_back = before.write_back if before else {}
-    connection = Connection(name, system, checked_url(url), login, objects, write_back)
+    fields = before.write_back if before and write_back is None else {}
+    connection = Connection(name, system, checked_url(url), login, objects, fields)
     examined = source.examine(connection)
+    lacking: list[str] = []
+    if write_back:
+        from serving.write_back import suggested_fields
+
+        fields, lacking = suggested_fields(connection)
+        connection = replace(connection, write_back=fields)
     return {
         "connection": str(write_connection(connection, settings.home)),
         "mapping": str(write_drafted_mapping(examined.drafted, connection, settings.home)),
@@ -79,7 +89,9 @@ def connect(
         "objects": [{"object": each, "fields": len(fields)} for each, fields in examined.fields.items()],
         "not_readable": examined.missing,
         "answers": answers_of(examined.drafted),
-        "notes": examined.notes,
+        "write_back": connection.write_back,
+        "notes": examined.notes
+        + [f"not written, as it is not there or not editable: {each}" for each in lacking],
     }
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from monitoring.store import Store
 from monitoring.store.tables import actions, alerts, outcomes, overrides, prediction_log, runs
 from serving.scoring.batch import hide_held_out, score
 from serving.scoring.export import write
+from serving.write_back import writable_connections, write_back
 from training.model_versions import code_version
 from training.registry import listing, standing
 
@@ -181,10 +182,14 @@ def _retrain(night: Night) -> str:
 def _listed(night: Night) -> Any:
     if night.lists is None:
         raise NotNow("no folder for lists is named")
+    return [str(night.lists), _scored(night), _stamp(night.store, overrides.c.override_id)]
+
+
+def _scored(night: Night) -> list[str]:
+    """How many scoring runs there were, and when the last one ended."""
     newest = select(func.count(), func.max(runs.c.finished_at)).where(runs.c.what == "score")
     with night.store.engine.connect() as connection:
-        scored = [str(value) for value in connection.execute(newest).one()]
-    return [str(night.lists), scored, _stamp(night.store, overrides.c.override_id)]
+        return [str(value) for value in connection.execute(newest).one()]
 
 
 def _write_lists(night: Night) -> str:
@@ -206,6 +211,30 @@ def _write_lists(night: Night) -> str:
     return ", ".join(counts)
 
 
+def _writable(night: Night) -> Any:
+    """What is to be written rests on scores and how the connections are set up."""
+    crm, chosen = night.crm(), writable_connections(night.settings)
+    if not chosen:
+        raise NotNow("no connection is set up to be written to")
+    return [
+        crm.fingerprint,
+        *_scored(night),
+        [asdict(each) for each in chosen],
+        night.settings.holdout_share,
+    ]
+
+
+def _write_back(night: Night) -> str:
+    words = []
+    for connection in writable_connections(night.settings):
+        result = write_back(connection, night.store, night.settings, say=night.say)
+        changed = sum(each["changed"] for each in result["objects"])
+        failed = sum(each["failed"] for each in result["objects"])
+        words += [f"{changed:,} records in {connection.name}"] if changed else []
+        words += [f"{failed:,} refused by {connection.name}"] if failed else []
+    return ", ".join(words)
+
+
 def _stamp(store: Store, column: Column[Any]) -> list[str]:
     """How many rows a table has, and the newest of them."""
     with store.engine.connect() as connection:
@@ -220,4 +249,5 @@ STEPS = (
     Step("retrain", _due, _retrain),
     Step("alerts", lambda night: None, _send),
     Step("lists", _listed, _write_lists),
+    Step("write back", _writable, _write_back),
 )

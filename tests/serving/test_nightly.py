@@ -59,14 +59,14 @@ def test_a_night_does_everything_and_the_next_has_nothing_to_do(night, source):
     assert first["status"] == "done", first
     assert whats(first) == dict.fromkeys(
         ("ingest", "score renewal", "score win", "monitor", "retrain", "lists"), "done"
-    ) | {"alerts": "unchanged"}
+    ) | {"alerts": "unchanged", "write back": "not now"}
     rows = pd.read_csv(night.lists / "renewals.csv")
     assert len(rows) == len(night.store.scores.page("renewal", limit=1_000).rows)
     assert len(pd.read_csv(night.lists / "pipeline.csv")) > 0
     counted = len(night.store.predictions.read("renewal"))
     second = run_night(night)
     assert second["status"] == "nothing to do"
-    assert set(whats(second).values()) == {"unchanged"}
+    assert set(whats(second).values()) == {"unchanged", "not now"}  # no connection is written to
     assert len(night.store.predictions.read("renewal")) == counted
     one = {"account_id": rows["account_id"][0], "probability": 0.5, "reason": "x", "made_by": "me"}
     night.store.judgements.override("renewal", rows["contract_id"][0], **one)

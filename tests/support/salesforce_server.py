@@ -20,6 +20,7 @@ class SalesforceServer(ApiServer):
         super().__init__()
         self.objects, self.client_id, self.secret, self.page_rows = objects, client_id, secret, page_rows
         self.hidden, self.calculated, self.jobs = {}, set(), {}
+        self.read_only, self.locked = set(), set()
         self.used, self.most, self.public_key, self.claims = 10, 1000, None, []
 
     def fields(self, name):
@@ -68,7 +69,12 @@ class SalesforceServer(ApiServer):
             )
         if match := re.fullmatch(r"/sobjects/(\w+)/describe", path):
             described = [
-                {"name": name, "type": TYPES.get(name, "string"), "calculated": name in self.calculated}
+                {
+                    "name": name,
+                    "type": TYPES.get(name, "string"),
+                    "calculated": name in self.calculated,
+                    "updateable": name not in self.read_only,
+                }
                 for name in self.fields(match[1])
             ]
             return Answer({"fields": described})
@@ -76,6 +82,9 @@ class SalesforceServer(ApiServer):
             names, name, *_ = _SOQL.fullmatch(query["q"]).groups()
             records = [{field: row.get(field) for field in names.split(",")} for row in self.objects[name]]
             return Answer({"records": records, "done": True})
+        if match := re.fullmatch(r"/composite/sobjects(?:/(\w+))?", path):
+            wanted = json.loads(body)
+            return self.collected(match[1], wanted) if method == "POST" else self.updated(wanted)
         if path == "/jobs/query":
             return self.new_job(json.loads(body))
         if match := re.fullmatch(r"/jobs/query/(\w+)", path):
@@ -83,6 +92,24 @@ class SalesforceServer(ApiServer):
         if match := re.fullmatch(r"/jobs/query/(\w+)/results", path):
             return self.results(match[1], query)
         return Answer([{"errorCode": "NOT_FOUND", "message": path}], 404)
+
+    def collected(self, name, wanted):
+        by_id = {row["Id"]: row for row in self.objects[name]}
+        rows = [by_id.get(id) for id in wanted["ids"]]
+        return Answer([row and {field: row.get(field) for field in wanted["fields"]} for row in rows])
+
+    def updated(self, wanted):
+        assert len(wanted["records"]) <= 200
+        answers = []
+        for record in wanted["records"]:
+            id, name = record.pop("id"), record.pop("attributes")["type"]
+            if id in self.locked:
+                errors = [{"statusCode": "ENTITY_IS_LOCKED", "message": "locked", "fields": []}]
+                answers.append({"id": id, "success": False, "errors": errors})
+                continue
+            next(row for row in self.objects[name] if row["Id"] == id).update(record)
+            answers.append({"id": id, "success": True, "errors": []})
+        return Answer(answers)
 
     def new_job(self, wanted):
         assert wanted["operation"] == "queryAll"

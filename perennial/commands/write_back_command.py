@@ -1,0 +1,48 @@
+"""The command that writes scores and advice back into connected systems, and takes them out again."""
+
+from typing import Annotated
+
+import typer
+
+from features.settings import Settings
+from perennial.command_line import Result, group, prints, say
+
+app = group("Scores and advice in the systems they came from.")
+
+
+@app.command("write-back", epilog="Example: perennial write-back --dry-run")
+@prints("connections.written")
+def write_back(
+    to: Annotated[
+        str | None, typer.Option(metavar="NAME", help="This connection; default: all that are set up for it.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what would be written, and write nothing.")
+    ] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Put back what stood there before.")] = False,
+) -> Result:
+    """Write likelihood, band and reasons into connected systems: what changed only.
+
+    What people have changed there since is left alone by --undo.
+    """
+    from features.errors import RenewalError
+    from monitoring.store import open_store
+    from serving.write_back import undo as put_back
+    from serving.write_back import writable_connections
+    from serving.write_back import write_back as write
+
+    settings = Settings.from_env()
+    chosen = writable_connections(settings, to)
+    if not chosen:
+        raise RenewalError(
+            expected="a connection that is set up to be written to",
+            found="none",
+            do="Run `perennial connect NAME --write-back`.",
+        )
+    if undo:
+        return {"undo": True, "written": [put_back(each, settings, dry_run=dry_run) for each in chosen]}
+    store = open_store(settings)
+    return {
+        "undo": False,
+        "written": [write(each, store, settings, dry_run=dry_run, say=say) for each in chosen],
+    }
