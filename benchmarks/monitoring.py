@@ -144,8 +144,8 @@ def report(name: str, seed: int, features: int) -> list[Check]:
     current["label"] = (~lost).astype(float)
     compared = windows(reference, current, "renewal", seed, history)
     columns = [*served.columns, "industry"]
-    checks = drift_checks(shifts(compared, columns, importance=served.importance))
-    checks += score_checks(shifts(compared, ["probability"], alpha=0.005))
+    checks = drift_checks(shifts(compared, columns, importance=served.importance), compared.accounts)
+    checks += score_checks(shifts(compared, ["probability"], alpha=0.005), compared.accounts)
     judged = one_per_lead(current, "renewal").assign(p=lambda frame: frame["probability"])
     treated = np.random.default_rng([seed, 2]).random(1_000)[pd.factorize(judged["account_id"])[0]]
     outcomes = split_decided(judged.assign(held_out=treated < 0.05, acted=treated > 0.8), UNTIL)
@@ -213,7 +213,8 @@ def large(features: int) -> None:
     tested = shifts(compared, columns)
     middle = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        drift_report("renewal", compared, tested, 0.02, drift_checks(tested), [], Path(folder) / "report")
+        checks = drift_checks(tested, compared.accounts)
+        drift_report("renewal", compared, tested, 0.02, checks, [], Path(folder) / "report")
     took = middle - started, time.monotonic() - middle
     print(f"100,000 × {features}: compared in {took[0]:.1f} s, report written in {took[1]:.1f} s")
 

@@ -1,6 +1,6 @@
 """What monitoring answers with: checks, each `ok`, `alert` or `unknown`; too little data is never `ok`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -48,6 +48,43 @@ class Check:
         row = asdict(self)
         del row["is_essential"], row["cause"]
         return {**row, "verdict": str(self.verdict)}
+
+
+def label(verdict: str, value: float | None, threshold: float | None, name: str = "") -> str:
+    """A verdict for people; `unknown` is too little data, waived, or no verdict (no limit given)."""
+    if verdict != Verdict.UNKNOWN:
+        return str(verdict)
+    if name.startswith(WAIVED):
+        return "waived"
+    return "no verdict" if value is not None and threshold is None else "too little data"
+
+
+SCORE = "probability"
+"""The column of the scores among those compared."""
+
+
+def drift_name(column: str) -> str:
+    """The name of the check of a column's values, or of the scores."""
+    return "drift: scores" if column == SCORE else f"drift: {column}"
+
+
+WAIVED = "gate waived"
+"""How checks begin that tell of a gate a served model did not pass: never ok, and no alert either."""
+
+
+def waived_checks(waivers: Iterable[Mapping[str, str]]) -> list[Check]:
+    """One check for each gate that somebody waived, with who and why (`training.registry.show`)."""
+    return [
+        Check(
+            f"{WAIVED}: {one['gate']}", "", None, None, Verdict.UNKNOWN, waiver_words(one), is_essential=True
+        )
+        for one in waivers
+    ]
+
+
+def waiver_words(waiver: Mapping[str, str]) -> str:
+    """`waived by Ann: reason (what the gate found)`."""
+    return f"waived by {waiver['by']}: {waiver['reason']} ({waiver['why']})"
 
 
 def overall(checks: Iterable[Check]) -> Verdict:

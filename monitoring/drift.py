@@ -15,8 +15,12 @@ import pandas as pd
 from scipy import stats
 
 from monitoring.windows import LEAST_ACCOUNTS, Past, Windows
+from training.metrics import holm
 
 ALPHA = 0.02
+MOST_LEAST = 0.9
+"""A column that by its own movement would have a higher limit could never be called moved: not judged."""
+
 LEAST_EFFECT = {"values": 0.12, "missing": 0.1, "new category": 0.01}
 """KS distance or total variation; change of the missing share; share of rows in categories never seen."""
 
@@ -34,7 +38,8 @@ class Shift:
         column: its name.
         aspect: `values`, `missing` or `new category`.
         effect: how far it moved (see `LEAST_EFFECT`), 0 to 1.
-        least: the effect from which on it counts.
+        least: the effect from which on it counts; infinite where the column moves so much by itself that no
+            move would tell.
         p: of the test alone. `p_holm`: corrected for all tests of the comparison.
         has_moved: significant after correction, and far enough.
         weight: the column's share in the scores, 0 to 1; NaN unknown.
@@ -90,16 +95,6 @@ def shifts(
         for shift, p in zip(tested, corrected, strict=True)
     ]
     return sorted(judged, key=lambda s: (not s.has_moved, -_heaviness(s), s.p, s.column, s.aspect))
-
-
-def holm(p: Sequence[float]) -> np.ndarray:
-    """Holm's step-down adjusted p-values (Holm 1979)."""
-    values = np.asarray(p, float)
-    order = np.argsort(values, kind="stable")
-    adjusted = np.maximum.accumulate(np.minimum(1, values[order] * np.arange(len(values), 0, -1)))
-    result = np.empty_like(values)
-    result[order] = adjusted
-    return result
 
 
 def number_shift(reference: np.ndarray, current: np.ndarray) -> tuple[float, float]:
@@ -160,13 +155,16 @@ def _of_column(windows: Windows, column: str, levels: set | None) -> list[Shift]
 
 
 def _least(pasts: Sequence[Past], column: str, aspect: str, measure: Measure) -> float:
-    """The effect from which on a move counts: more than the column moves by itself in such a time."""
+    """The effect from which on a move counts: more than the column moves by itself in such a time.
+
+    Infinite where that is more than could ever be reached, so that nothing can be told of the column.
+    """
     least = LEAST_EFFECT[aspect]
     for past in pasts:
         effect, p = measure(past.before[column], past.after[column])
         if p < _TREND_P / len(pasts):
-            least = max(least, min(1.0, _TREND_SLACK * past.stretch * effect))
-    return least
+            least = max(least, _TREND_SLACK * past.stretch * effect)
+    return least if least <= MOST_LEAST else np.inf
 
 
 def _number_measure(before: pd.Series, now: pd.Series) -> tuple[float, float]:

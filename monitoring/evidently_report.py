@@ -1,7 +1,8 @@
 """The Evidently report: drift of columns and scores, every check, and parity by segment as custom metrics.
 
-Evidently runs the tests of `monitoring.drift`, registered with it, at the threshold Holm's correction leaves
-each column; what it flags is what `shifts` calls moved. It sends no telemetry: only its own web service does.
+Evidently runs the tests of `monitoring.drift`, registered with it, and flags the columns of which a check is
+an alert: one decision stands on the page, on the terminal and here. It sends no telemetry: only its own web
+service does.
 """
 
 from collections.abc import Sequence
@@ -19,9 +20,9 @@ from evidently.legacy.core import ColumnType
 from evidently.legacy.renderers.html_widgets import table_data
 from evidently.metrics import DuplicatedRowCount, RowCount, ValueDrift
 
-from monitoring.checks import Check, Verdict
+from monitoring.checks import Check, Verdict, drift_name, label
 from monitoring.drift import Shift, category_shift, is_category, number_shift
-from monitoring.live_parity import ParityRows, parity_checks
+from monitoring.live_parity import ParityRows, nightly_parity
 from monitoring.windows import Windows
 
 MOST_COLUMNS = 40
@@ -46,9 +47,10 @@ class ParityBySegmentCalculation(DataframeCalculation[ParityBySegment]):
         """The parity checks of the rows, one a group and metric."""
         rows = context.additional_data[self.metric.title].as_dataframe()
         segments = context.additional_data[f"{self.metric.title}: segments"].as_dataframe()
-        frame = pd.DataFrame(
-            parity_checks(self.metric.kind, rows, segments, self.metric.threshold, self.metric.metrics)
+        table = ParityRows(
+            self.metric.title, rows, segments, self.metric.threshold, tuple(self.metric.metrics)
         )
+        frame = pd.DataFrame(nightly_parity(self.metric.kind, table))
         result = self.result(frame)
         result.widget = [_table(self.display_name(), frame)]
         return result
@@ -124,7 +126,8 @@ def drift_report(
         The paths, as `html` and `json`.
     """
     columns = _drawn(compared, tested)
-    drawn = [_value_drift(shift, _cut(tested, alpha), compared) for shift in columns]
+    alerts = {check.name for check in checks if check.verdict is Verdict.ALERT}
+    drawn = [_value_drift(shift, _cut(tested, alpha), compared, alerts) for shift in columns]
     more: dict[str, Dataset] = {
         "checks": _loose(_check_frame(checks)),
         "shifts": _loose(_shift_frame(tested)),
@@ -171,22 +174,24 @@ def _cut(tested: Sequence[Shift], alpha: float) -> float:
     return max((shift.p for shift in tested if shift.p_holm <= alpha), default=0.0)
 
 
-def _value_drift(shift: Shift, cut: float, compared: Windows) -> ValueDrift:
-    """Evidently's drift metric with our test: moved is p within the cut and far enough."""
+def _value_drift(shift: Shift, cut: float, compared: Windows, alerts: set[str]) -> ValueDrift:
+    """Evidently's drift metric with our test, flagged where the column's check is an alert."""
     kind = ColumnType.Categorical if is_category(compared.reference[shift.column]) else ColumnType.Numerical
     words = "chi-square" if kind is ColumnType.Categorical else "K-S"
-    name = f"{words} p-value, moved by at least {shift.least:.2f}"
+    limit = f"limit {shift.least:.2f}" if np.isfinite(shift.least) else "moves by itself: not judged"
+    is_alert = drift_name(shift.column) in alerts
+    carried = "; moved, carries too little to alert" if shift.has_moved and not is_alert else ""
+    name = f"{words} p-value; moved by {shift.effect:.2f}, {limit}{carried}"
     test = StatTest(name=name, display_name=name, allowed_feature_types=[kind], default_threshold=cut)
-    register_stattest(test, partial(_test, least=shift.least))
+    register_stattest(test, partial(_test, is_alert=is_alert))
     return ValueDrift(column=shift.column, method=name, threshold=cut)
 
 
 def _test(
-    reference: pd.Series, current: pd.Series, kind: ColumnType, threshold: float, *, least: float
+    reference: pd.Series, current: pd.Series, kind: ColumnType, threshold: float, *, is_alert: bool
 ) -> tuple[float, bool]:
     measure = category_shift if kind is ColumnType.Categorical else number_shift
-    effect, p = measure(reference.to_numpy(), current.to_numpy())
-    return p, bool(p <= threshold and effect >= least)
+    return measure(reference.to_numpy(), current.to_numpy())[1], is_alert
 
 
 def _dataset(rows: pd.DataFrame, columns: Sequence[str]) -> Dataset:
@@ -210,7 +215,10 @@ def _loose(frame: pd.DataFrame) -> Dataset:
 def _check_frame(checks: Sequence[Check]) -> pd.DataFrame:
     """The checks, those that ask for something first."""
     order = [Verdict.ALERT, Verdict.UNKNOWN, Verdict.OK]
-    return pd.DataFrame([check.as_dict() for check in sorted(checks, key=lambda c: order.index(c.verdict))])
+    rows = [check.as_dict() for check in sorted(checks, key=lambda c: order.index(c.verdict))]
+    for row in rows:
+        row["verdict"] = label(row["verdict"], row["value"], row["threshold"], row["name"])
+    return pd.DataFrame(rows).rename(columns={"threshold": "limit"})
 
 
 def _shift_frame(tested: Sequence[Shift]) -> pd.DataFrame:

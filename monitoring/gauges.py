@@ -4,7 +4,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from monitoring.checks import Verdict
+from monitoring.checks import Verdict, label
 from monitoring.store import Store
 from monitoring.store.database import now
 
@@ -49,12 +49,17 @@ def exposition(store: Store) -> bytes:
 
 
 def _families(checks: list[dict[str, Any]]) -> dict[str, str]:
-    """The worst verdict of each family; unknown only where nothing in it is known."""
+    """The worst verdict of each family: too little data on one of its checks is never ok for the whole.
+
+    Figures without a limit (`no verdict`) say nothing of their family.
+    """
     verdicts_by_family: dict[str, set[str]] = {}
     for row in checks:
+        if label(row["verdict"], row["value"], row["threshold"], row["name"]) == "no verdict":
+            continue
         family = row["name"].split(":", 1)[0].split(" (", 1)[0]
         verdicts_by_family.setdefault(family, set()).add(row["verdict"])
-    order = [str(verdict) for verdict in (Verdict.ALERT, Verdict.OK, Verdict.UNKNOWN)]
+    order = [str(verdict) for verdict in (Verdict.ALERT, Verdict.UNKNOWN, Verdict.OK)]
     return {
         family: next(one for one in order if one in verdicts)
         for family, verdicts in verdicts_by_family.items()

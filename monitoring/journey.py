@@ -13,9 +13,9 @@ import pandas as pd
 from scipy import stats
 
 from features.crm.crm import Crm
-from monitoring.drift import holm
 from monitoring.journey_stages import STAGES, cost_of_acquisition, kpis, reached, stage_rows
 from training.fairness.group_metrics import interval
+from training.metrics import holm
 
 ALPHA = 0.01
 """Of all tests together: the far tails of rates are a little heavier than the tests suppose, so not 0.05."""
@@ -52,8 +52,10 @@ def journey(crm: Crm) -> dict[str, Any]:
         crm: with a table `segments`; without one, accounts' region, industry and country serve.
 
     Returns:
-        `rows` (stage, attribute, segment, n, accounts, rate, low, high, ratio to the best, verdict, why),
-        `gaps` (attribute, segment, stage, ratio, p, why; the first of an attribute is where its gap opens),
+        `rows` (stage, attribute, segment, n, accounts, rate, low, high, ratio to the best, verdict: unknown
+        where nothing was tested, why), `compared` and `not_compared` (attributes in which a gap was and was
+        not looked for), `gaps` (attribute, segment, stage, ratio, p, why; the first of an attribute is where
+        its gap opens),
         `costs` of acquisition by segment and `kpis` (NPS, CSAT, CES by quarter).
     """
     segments, is_audited = _segments(crm)
@@ -66,15 +68,36 @@ def journey(crm: Crm) -> dict[str, Any]:
         for stage in STAGES[1:]:
             if stage in stages:
                 compared.append((str(attribute), stage, _groups(stages[stage], of_attribute)))
-    rows = [row for attribute, stage, groups in compared for row in _shown(attribute, stage, groups)]
-    named = [(a, s, g) for a, s, g in compared if a in is_audited]
+    named = [(a, s, g) for a, s, g in compared if a in is_audited and len(_large(g)) >= 2]
+    gaps = _gaps(named)
+    tested = {(a, s) for a, s, _ in named}
+    opened = {(gap["attribute"], gap["stage"], gap["segment"]): gap["why"] for gap in gaps}
+    rows = [
+        _decided(row, (attribute, stage) in tested, opened)
+        for attribute, stage, groups in compared
+        for row in _shown(attribute, stage, groups)
+    ]
+    attributes = dict.fromkeys(attribute for attribute, _, _ in compared)
+    looked_for = {attribute for attribute, _ in tested}
     return {
         "rows": rows,
-        "gaps": _gaps(named),
+        "compared": [name for name in attributes if name in looked_for],
+        "not_compared": [name for name in attributes if name not in looked_for],
+        "gaps": gaps,
         "costs": _costs(crm, segments),
         "kpis": kpis(crm),
         "absent": [stage for stage in STAGES if not any(s == stage for _, s, _ in compared)],
     }
+
+
+def _decided(row: dict[str, Any], is_tested: bool, opened: dict[tuple[str, str, str], str]) -> dict[str, Any]:
+    """A shown row with the verdict of the test of gaps; unknown where there was none."""
+    if row["rate"] is None:
+        return row
+    gap = opened.get((row["attribute"], row["stage"], row["segment"]))
+    if gap is not None:
+        return {**row, "verdict": "alert", "why": gap}
+    return row if is_tested else {**row, "verdict": "unknown", "why": f"{row['why']}; not tested for gaps"}
 
 
 def _segments(crm: Crm) -> tuple[pd.DataFrame, set[str]]:
@@ -195,7 +218,7 @@ def _interval(stage: str, group: Group) -> tuple[float, float]:
 
 def _gaps(compared: list[tuple[str, str, list[Group]]]) -> list[dict[str, Any]]:
     """The stages where a group goes on less often than the best, surely and clearly."""
-    tests = [(a, s, _large(groups)) for a, s, groups in compared if len(_large(groups)) >= 2]
+    tests = [(a, s, _large(groups)) for a, s, groups in compared]
     corrected = holm([_score_test(groups) for _, _, groups in tests])
     gaps = []
     for (attribute, stage, groups), p in zip(tests, corrected, strict=True):

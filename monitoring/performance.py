@@ -12,8 +12,15 @@ import pandas as pd
 from scipy import stats
 
 from monitoring.checks import Check, Verdict
-from monitoring.drift import holm
-from training.metrics import auc, bootstrap_gain, brier, fit_line, log_loss, losses, to_logit, to_probability
+from training.metrics import (
+    auc,
+    bootstrap_gain,
+    fit_line,
+    holm,
+    losses,
+    to_logit,
+    to_probability,
+)
 
 ALPHA_EACH = 0.0025
 """Level of each of the four tests over all rows; 0.01 together."""
@@ -27,7 +34,13 @@ LEAST_OUTCOMES = 20
 LEAST_IN_PART = 50
 SLOPES = (0.8, 1.25)
 AUC_SLACK = 0.05
+COIN = 0.5
+"""The AUC of tossing a coin: no limit lies below it, where hardly any model could fall."""
+
 COHORT_DECIDED = 0.95
+OK_WITHIN = 2.0
+"""Ok means that a gap of so many times the limit would have shown: less data is too little to say so."""
+
 _RATE_SLACK, _LEAST_SLACK = 0.15, 0.01
 
 
@@ -82,7 +95,7 @@ def performance(outcomes: Outcomes, expected_auc: float | None, seed: int = 0) -
     checks = [_undecided(outcomes), *estimates(outcomes.undecided)]
     lack = _lack(decided)
     if lack:
-        names = ("calibration", "calibration slope", "AUC", "log loss")
+        names = ("calibration", "calibration slope", "AUC", "log loss", "Brier score")
         return [
             _unknown(f"performance: {name}", lack, essential=name == "calibration") for name in names
         ] + checks
@@ -92,15 +105,7 @@ def performance(outcomes: Outcomes, expected_auc: float | None, seed: int = 0) -
         calibration_check(y, p, account),
         slope_check(y, p, account),
         _auc_check(y, p, account, expected_auc, seed),
-        _log_loss_check(y, p, account, seed),
-        Check(
-            "performance: Brier score",
-            "",
-            brier(y, p),
-            None,
-            Verdict.OK,
-            f"mean squared error of {len(y):,} scores",
-        ),
+        *_loss_checks(y, p, account, seed),
         *_parts(decided),
         *checks,
     ]
@@ -111,9 +116,28 @@ def calibration_check(y: np.ndarray, p: np.ndarray, account: np.ndarray) -> Chec
     gap, error, _ = calibration_gap(y, p, account)
     slack = _slack(p)
     is_off = _p_beyond(abs(gap), slack, error, len(np.unique(account))) <= ALPHA_EACH
-    why = f"{_rates(y, p)} (± {1.96 * error:.1%}; {len(y):,} rows){_unsure(gap, slack, is_off)}"
-    verdict = Verdict.ALERT if is_off else Verdict.OK
+    verdict, unsure = _judged(is_off, abs(gap) > slack, error, slack)
+    why = f"{_rates(y, p)} (± {1.96 * error:.1%}; {len(y):,} rows){unsure}"
     return Check("performance: calibration", "", gap, slack, verdict, why, is_essential=True)
+
+
+def _judged(is_off: bool, is_beyond: bool, error: float, limit: float) -> tuple[Verdict, str]:
+    """The one decision of all these checks: (verdict, what to add to its reason).
+
+    Args:
+        is_off: surely beyond the limit.
+        is_beyond: beyond it, sure or not.
+        error: the figure's standard error.
+        limit: how far it may lie off.
+    """
+    if is_off:
+        return Verdict.ALERT, ""
+    if is_beyond:
+        return Verdict.UNKNOWN, "; more than the limit, but it may be chance"
+    noticed = (stats.norm.ppf(0.95) + stats.norm.ppf(0.80)) * error
+    if noticed > OK_WITHIN * limit:
+        return Verdict.UNKNOWN, f"; with these numbers only a gap of {noticed:.3f} would surely be seen"
+    return Verdict.OK, ""
 
 
 def slope_check(y: np.ndarray, p: np.ndarray, account: np.ndarray) -> Check:
@@ -130,10 +154,12 @@ def slope_check(y: np.ndarray, p: np.ndarray, account: np.ndarray) -> Check:
     low, high = slope - z * error, slope + z * error
     is_off = high < SLOPES[0] or low > SLOPES[1]
     word = "overconfident" if slope < 1 else "too timid"
+    limit = SLOPES[0] if slope < 1 else SLOPES[1]
+    verdict, unsure = _judged(is_off, not SLOPES[0] <= slope <= SLOPES[1], error, abs(limit - 1))
     why = f"slope {slope:.2f} ± {1.96 * error:.2f}, 1 is right" + (
-        f": the scores are {word}" if is_off else ""
+        f": the scores are {word}" if is_off else unsure
     )
-    return Check(name, "", slope, SLOPES[0] if slope < 1 else SLOPES[1], _verdict(is_off), why)
+    return Check(name, "", slope, limit, verdict, why)
 
 
 def estimates(rows: pd.DataFrame) -> list[Check]:
@@ -201,12 +227,13 @@ def _auc_check(y: np.ndarray, p: np.ndarray, account: np.ndarray, promised: floa
     expected = expected_auc(p) if promised is None else promised
     measured = auc(y, p)
     error = _auc_error(y, p, account)
-    limit = expected - AUC_SLACK
+    limit = max(expected - AUC_SLACK, COIN)
     groups = len(np.unique(account))
     is_off = measured < limit and _p_beyond(limit - measured, 0.0, error, groups) / 2 <= ALPHA_EACH
     source = "the scores themselves claim" if promised is None else "the model had on later data"
-    why = f"{measured:.3f} ± {1.96 * error:.3f}; {source} {expected:.3f}"
-    return Check("performance: AUC", "", measured, limit, _verdict(is_off), why)
+    verdict, unsure = _judged(is_off, measured < limit, error, AUC_SLACK)
+    why = f"{measured:.3f} ± {1.96 * error:.3f}; {source} {expected:.3f}{unsure}"
+    return Check("performance: AUC", "", measured, limit, verdict, why)
 
 
 def _auc_error(y: np.ndarray, p: np.ndarray, account: np.ndarray) -> float:
@@ -222,15 +249,32 @@ def _auc_error(y: np.ndarray, p: np.ndarray, account: np.ndarray) -> float:
     return float(np.sqrt((np.bincount(account, share) ** 2).sum()))
 
 
-def _log_loss_check(y: np.ndarray, p: np.ndarray, account: np.ndarray, seed: int) -> Check:
-    """Whether the scores are worse than telling everybody the rate there was."""
+def _loss_checks(y: np.ndarray, p: np.ndarray, account: np.ndarray, seed: int) -> list[Check]:
+    """Whether the scores are worse than telling everybody the rate there was, by log loss and Brier score."""
     constant = np.full(len(y), y.mean())
+    log_losses = (losses(y, p), losses(y, constant))
+    return [
+        _loss_check("log loss", *log_losses, account, seed),
+        _loss_check("Brier score", (p - y) ** 2, (constant - y) ** 2, account, seed),
+    ]
+
+
+def _loss_check(
+    name: str, here: np.ndarray, of_a_constant: np.ndarray, account: np.ndarray, seed: int
+) -> Check:
+    """One loss of the scores, row by row (n,), against that of a constant rate."""
     gain, _, high = bootstrap_gain(
-        losses(y, constant) - losses(y, p), account, times=2000, level=1 - 2 * ALPHA_EACH, seed=seed
+        of_a_constant - here, account, times=2000, level=1 - 2 * ALPHA_EACH, seed=seed
     )
-    measured, mark = log_loss(y, p), log_loss(y, constant)
+    measured, mark = float(here.mean()), float(of_a_constant.mean())
     why = f"{measured:.3f}; a constant rate would have {mark:.3f} (gain {gain:+.3f})"
-    return Check("performance: log loss", "", measured, mark, _verdict(high < 0), why)
+    if high < 0:
+        verdict, unsure = Verdict.ALERT, ""
+    elif gain < 0:
+        verdict, unsure = Verdict.UNKNOWN, "; worse, but it may be chance"
+    else:
+        verdict, unsure = Verdict.OK, ""
+    return Check(f"performance: {name}", "", measured, mark, verdict, why + unsure)
 
 
 def _parts(decided: pd.DataFrame) -> list[Check]:
@@ -243,20 +287,22 @@ def _parts(decided: pd.DataFrame) -> list[Check]:
     parts += treatments(decided)
     large = [rows["account_id"].nunique() >= LEAST_IN_PART for _, rows in parts]
     tested = [_part_gap(rows) for (_, rows), is_large in zip(parts, large, strict=True) if is_large]
-    corrected = iter(zip(tested, holm([p for _, _, p in tested]), strict=True))
+    corrected = iter(zip(tested, holm([p for *_, p in tested]), strict=True))
     checks = []
     for (segment, rows), is_large in zip(parts, large, strict=True):
         if not is_large:
             lack = f"{rows['account_id'].nunique()} accounts, {LEAST_IN_PART} are needed"
             checks.append(_unknown("performance: calibration", lack, segment=segment))
             continue
-        (gap, slack, _), p = next(corrected)
-        is_off, name = p <= ALPHA_PARTS, "performance: calibration"
-        verdict = _verdict(is_off)
-        why = f"{_rates(rows['y'], rows['p'])}; {len(rows):,} rows{_unsure(gap, slack, is_off)}"
+        (gap, slack, error, _), p = next(corrected)
+        name = "performance: calibration"
+        verdict, unsure = _judged(p <= ALPHA_PARTS, abs(gap) > slack, error, slack)
+        limit: float | None = slack
+        why = f"{_rates(rows['y'], rows['p'])}; {len(rows):,} rows"
         if segment == ACTED_ON:
-            verdict, why = Verdict.OK, f"{why}; what the actions did is in it, so it is no verdict"
-        checks.append(Check(name, segment, gap, slack, verdict, why, cause=name))
+            limit, verdict = None, Verdict.UNKNOWN
+            unsure = "; what the actions did is in it, so it is no verdict"
+        checks.append(Check(name, segment, gap, limit, verdict, why + unsure, cause=name))
     return checks
 
 
@@ -276,15 +322,12 @@ def treatments(decided: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(segment, rows) for segment, rows in parts if len(rows)]
 
 
-def _unsure(gap: float, slack: float, is_off: bool) -> str:
-    return "; more than the limit, but it may be chance" if abs(gap) > slack and not is_off else ""
-
-
-def _part_gap(rows: pd.DataFrame) -> tuple[float, float, float]:
+def _part_gap(rows: pd.DataFrame) -> tuple[float, float, float, float]:
+    """Gap, limit, standard error and p-value of being beyond the limit."""
     y, p = rows["y"].to_numpy(float), rows["p"].to_numpy(float)
     gap, error, groups = calibration_gap(y, p, account_codes(rows))
     slack = _slack(p)
-    return gap, slack, _p_beyond(abs(gap), slack, error, groups)
+    return gap, slack, error, _p_beyond(abs(gap), slack, error, groups)
 
 
 def account_codes(rows: pd.DataFrame) -> np.ndarray:
@@ -308,7 +351,7 @@ def _undecided(outcomes: Outcomes) -> Check:
     open_, decided = len(outcomes.undecided), len(outcomes.decided)
     share = open_ / (open_ + decided) if open_ + decided else None
     why = f"{open_:,} of {open_ + decided:,} predictions wait for their outcome to mature"
-    return Check("outcomes: undecided", "", share, None, Verdict.OK if decided else Verdict.UNKNOWN, why)
+    return Check("outcomes: undecided", "", share, None, Verdict.UNKNOWN, why)
 
 
 def _unknown(name: str, lack: str, *, segment: str = "", essential: bool = False) -> Check:
@@ -317,7 +360,3 @@ def _unknown(name: str, lack: str, *, segment: str = "", essential: bool = False
 
 def _rates(y: pd.Series | np.ndarray, p: pd.Series | np.ndarray) -> str:
     return f"{y.mean():.1%} turned out well, the scores said {p.mean():.1%}"
-
-
-def _verdict(is_off: bool) -> Verdict:
-    return Verdict.ALERT if is_off else Verdict.OK

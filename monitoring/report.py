@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,12 @@ from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from monitoring.alerts import champion_alert, send_due, settle
-from monitoring.checks import Check, Verdict, overall
-from monitoring.drift import ALPHA, Shift, shifts
+from monitoring.checks import SCORE, Check, Verdict, drift_name, overall, waived_checks
+from monitoring.drift import ALPHA, LEAST_EFFECT, Shift, shifts
 from monitoring.forecasters import former_checks
 from monitoring.live_parity import live_rows, parity_by_segment, parity_table, proxy_checks
 from monitoring.matured import judged, with_actions
-from monitoring.performance import performance
+from monitoring.performance import OK_WITHIN, performance
 from monitoring.store import Store, open_store
 from monitoring.store.tables import prediction_log
 from monitoring.windows import LEAST_ACCOUNTS, Windows, windows
@@ -36,7 +37,6 @@ WINDOW_DAYS = 90
 """Without `since`, drift looks at scores of the newest 90 days; performance at all there are."""
 
 ALPHA_SCORES = 0.005
-SCORE = "probability"
 LEAST_OF_SCORES = 0.15
 """Scores of rows trained on are a little sharper than of new ones; that much is no drift."""
 
@@ -66,7 +66,8 @@ def monitor(
         say: told of each step.
 
     Returns:
-        `verdict`, `checks` (kind, name, segment, value, threshold, verdict, why), `parity` (kind → every
+        `verdict`, `waived` (kind, gate, by, reason, why of each gate that a served model did not pass),
+        `checks` (kind, name, segment, value, threshold, verdict, why), `parity` (kind → every
         metric of every segment on test and live data), `declared` (kind → what fairness means), `html` (path
         of the Evidently report; None where nothing could be compared), `reports` by kind, `alerts` (opened,
         grown, standing, closed, sent, failed, and as `figures` how many there are and how long they take to
@@ -92,6 +93,9 @@ def monitor(
     }
     return {
         "verdict": str(min((result["verdict"] for result in results), key=_WORST_FIRST.index)),
+        "waived": [
+            {"kind": look.kind, "version": look.version, **one} for look in looked for one in look.waived
+        ],
         "checks": checks,
         "parity": {look.kind: result["parity"] for look, result in zip(looked, results, strict=True)},
         "declared": {look.kind: declared(look.kind, threshold(look.loaded.model)) for look in looked},
@@ -137,13 +141,24 @@ class Look:
         """The served model's version."""
         return str(self.loaded.version)
 
+    @cached_property
+    def details(self) -> dict[str, Any]:
+        """All that the registry keeps of it."""
+        return show(self.kind, self.settings, self.version)
+
+    @property
+    def waived(self) -> list[dict[str, str]]:
+        """Gates that the version did not pass, with who let it serve all the same, and why."""
+        return list(self.details["waived"])
+
 
 def _of_kind(look: Look) -> dict[str, Any]:
     """All checks of one model, its report, and the alerts that follow."""
     log = look.store.predictions.read(look.kind, look.since)
     log = log[log["model_version"] == look.version]
     look.say(f"{look.kind}: {len(log):,} predictions of model {look.version}")
-    checks, table, paths = _looked_at(look, log) if len(log) else ([_nothing_logged(look)], [], {})
+    nothing = [_nothing_logged(look), *waived_checks(look.waived)]
+    checks, table, paths = _looked_at(look, log) if len(log) else (nothing, [], {})
     verdict = overall(checks)
     alerts = settle(look.store, look.settings, look.kind, checks)
     check_rows = [{"kind": look.kind, **check.as_dict()} for check in checks]
@@ -154,12 +169,13 @@ def _of_kind(look: Look) -> dict[str, Any]:
 
 def _looked_at(look: Look, log: pd.DataFrame) -> tuple[list[Check], list[dict[str, Any]], dict[str, str]]:
     """The checks of a model that has scored, parity by segment, and the report's paths where there is one."""
-    details = show(look.kind, look.settings, look.version)
+    details = look.details
     compared, tested, checks = _drift(look, load_reference(Path(details["folder"])), log)
     outcomes = judged(look.crm, look.kind, log, look.store.outcomes.read(look.kind))
     outcomes = with_actions(outcomes, look.store.judgements.actions(look.kind))
     checks += performance(outcomes, (details["result"].get("forward") or {}).get("auc"), look.settings.seed)
     before = details.get("previous_champion")
+    checks += waived_checks(details["waived"])
     checks += former_checks(look.kind, look.version, before, look.crm, look.store, look.settings.seed)
     checks += _quality(look.crm)
     tables = live_rows(look.loaded.model, look.crm, outcomes)
@@ -212,7 +228,8 @@ def _drift(
     weights = importance(look.loaded, compared.reference)
     tested = shifts(compared, columns, importance=weights, reference_levels=reference_levels)
     scores = shifts(compared, [SCORE], alpha=ALPHA_SCORES)
-    return compared, [*scores, *tested], [*drift_checks(tested), *score_checks(scores)]
+    accounts = compared.accounts
+    return compared, [*scores, *tested], [*drift_checks(tested, accounts), *score_checks(scores, accounts)]
 
 
 def _logged(look: Look, log: pd.DataFrame) -> pd.DataFrame:
@@ -232,18 +249,30 @@ def importance(loaded: Loaded, rows: pd.DataFrame) -> dict[str, float]:
     return dict(zip(explanation.names, np.abs(explanation.values).mean(axis=0).tolist(), strict=True))
 
 
-def drift_checks(tested: Sequence[Shift]) -> list[Check]:
+def least_seen(accounts: int, alpha: float) -> float:
+    """The smallest Kolmogorov-Smirnov distance that two samples of so many accounts show as significant."""
+    return float(np.sqrt(-np.log(alpha / 2) / accounts))
+
+
+def drift_checks(tested: Sequence[Shift], accounts: int) -> list[Check]:
     """One check for the whole and one for each column that moved; an alert where the score rests on it.
 
-    A column mostly gone or a category never seen is a fault of the data, whatever it carries.
+    A column mostly gone or a category never seen is a fault of the data, whatever it carries. Where a move of
+    twice the limit would not be significant among so many columns, the whole is unknown.
     """
     moved = [shift for shift in tested if shift.has_moved]
     grave = [shift for shift in moved if _is_grave(shift)]
     columns = len({shift.column for shift in tested})
     share = len({shift.column for shift in moved}) / columns if columns else None
     why = f"{len({shift.column for shift in moved})} of {columns} columns moved, {len(grave)} of weight"
+    restless = len({shift.column for shift in tested if np.isinf(shift.least)})
+    why += f"; {restless} move too much by themselves to be judged" if restless else ""
+    seen_from = least_seen(accounts, ALPHA / max(len(tested), 1))
     verdict = Verdict.ALERT if grave else Verdict.OK
-    whole = Check("drift: features", "", share, None, verdict, why, is_essential=True)
+    if not grave and seen_from > OK_WITHIN * LEAST_EFFECT["values"]:
+        verdict = Verdict.UNKNOWN
+        why += f"; with {accounts} accounts a side only a move of {seen_from:.2f} would be seen"
+    whole = Check("drift: features", "", share, 0.0, verdict, why, is_essential=True)
     return [whole, *[_moved_check(shift) for shift in moved]]
 
 
@@ -257,21 +286,29 @@ def _is_grave(shift: Shift) -> bool:
 def _moved_check(shift: Shift) -> Check:
     carried = "" if np.isnan(shift.weight) else f"; it carries {shift.weight:.1%} of the score"
     family = "drift" if shift.aspect == "values" else "data quality"
-    name = f"{family}: {shift.column}" + ("" if shift.aspect == "values" else f" {shift.aspect}")
+    name = drift_name(shift.column) if family == "drift" else f"{family}: {shift.column} {shift.aspect}"
     verdict = Verdict.ALERT if _is_grave(shift) else Verdict.OK
     why = f"{shift.detail} (corrected p {shift.p_holm:.1g}){carried}"
     cause = "drift: features" if family == "drift" else f"data quality: {shift.aspect}"
     return Check(name, "", shift.effect, shift.least, verdict, why, cause=cause)
 
 
-def score_checks(tested: Sequence[Shift]) -> list[Check]:
+def score_checks(tested: Sequence[Shift], accounts: int) -> list[Check]:
     """Whether the scores themselves moved."""
     values = next((shift for shift in tested if shift.aspect == "values"), None)
     if values is None:
         return [_unknown("drift: scores", "too few scores")]
-    least = max(values.least, LEAST_OF_SCORES)
-    verdict = Verdict.ALERT if values.has_moved and values.effect >= least else Verdict.OK
-    why = f"{values.detail} (p {values.p:.1g})"
+    if np.isinf(values.least):
+        return [_unknown("drift: scores", "scores move too much by themselves to be judged")]
+    least, why = max(values.least, LEAST_OF_SCORES), f"{values.detail} (p {values.p:.1g})"
+    seen_from = least_seen(accounts, ALPHA_SCORES)
+    verdict = Verdict.OK
+    if values.effect >= least:
+        verdict = Verdict.ALERT if values.has_moved else Verdict.UNKNOWN
+        why += "" if values.has_moved else "; more than the limit, but it may be chance"
+    elif seen_from > OK_WITHIN * least:
+        verdict = Verdict.UNKNOWN
+        why += f"; with {accounts} accounts a side only a move of {seen_from:.2f} would be seen"
     return [Check("drift: scores", "", values.effect, least, verdict, why, is_essential=True)]
 
 

@@ -77,6 +77,8 @@ def prints(show: str) -> Callable[[Command], Command]:
     }
 
     def wrap(command: Command) -> Command:
+        title = (inspect.getdoc(command) or "Perennial").splitlines()[0].rstrip(".")
+
         @functools.wraps(command)
         def run(*args: Any, json: bool = False, out: Path | None = None, **kwargs: Any) -> None:
             from serving.scoring import export
@@ -88,7 +90,7 @@ def prints(show: str) -> Callable[[Command], Command]:
             except NothingDoneError as error:
                 result, nothing_done = error.result, error
             if out is not None:
-                export.write(out, result)
+                export.write(out, result, title=title, currency=result.get("currency"))
             if json:
                 print(export.as_json(result))
             else:

@@ -25,6 +25,7 @@ from serving.api import (
     problems,
     routes,
     survey_answers,
+    target_accounts,
     tasks_api,
 )
 from serving.live.deliveries import Deliveries
@@ -81,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(routes.router)
     app.include_router(columnar.router)
     app.include_router(planning.router)
+    app.include_router(target_accounts.router)
     app.include_router(forecast.router)
     app.include_router(experiments_api.router)
     app.include_router(survey_answers.router)

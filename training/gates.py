@@ -13,6 +13,7 @@ from training.dataset import Dataset
 from training.fairness.parity import verdict_of
 from training.leakage import Guard
 from training.metrics import bootstrap_gain, bootstrap_slope, losses
+from training.registry import WAIVED_IN_TRAINING
 
 if TYPE_CHECKING:
     from training.registry import Loaded
@@ -65,7 +66,7 @@ def gates(
     }
     waiver = (waivers or {}).get("parity")
     if waiver and verdicts["parity"].passed is False:
-        verdicts["parity"] = Gate(True, f"{verdicts['parity'].why}; waived: {waiver}")
+        verdicts["parity"] = Gate(True, f"{verdicts['parity'].why}{WAIVED_IN_TRAINING}{waiver}")
     return verdicts
 
 

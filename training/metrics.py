@@ -1,6 +1,6 @@
 """How good scores are: small functions of outcomes y (0/1) and probabilities p, both (n,), and weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -164,3 +164,13 @@ def _middle(draws: np.ndarray, level: float) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """Holm's step-down adjusted p-values (Holm 1979)."""
+    values = np.asarray(p, float)
+    order = np.argsort(values, kind="stable")
+    adjusted = np.maximum.accumulate(np.minimum(1, values[order] * np.arange(len(values), 0, -1)))
+    result = np.empty_like(values)
+    result[order] = adjusted
+    return result

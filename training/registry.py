@@ -98,6 +98,13 @@ def champion(kind: str, settings: Settings) -> Loaded | None:
     return Loaded(load_version(kind, stands.version, settings), stands.version, stands.alias)
 
 
+WAIVED_IN_TRAINING = "; waived: "
+"""What stands between a gate's finding and the reason it was waived for."""
+
+UNNAMED = "somebody unnamed"
+"""Who waived a gate where nobody said."""
+
+
 def former(kind: str, settings: Settings) -> Loaded | None:
     """The champion before this one, which a rollback would bring back; None: there is none."""
     if not _exists(settings):
@@ -125,9 +132,9 @@ def files_of(version: Version, settings: Settings) -> Path:
 
 
 def promote(
-    kind: str, version: str | int, settings: Settings, *, reason: str | None = None
+    kind: str, version: str | int, settings: Settings, *, reason: str | None = None, by: str = ""
 ) -> dict[str, Any]:
-    """Make a version (number or alias) the champion.
+    """Make a version (number or alias) the champion; who waives a gate is kept with the reason.
 
     Raises:
         RenewalError: there is no such version, or a gate failed and no reason is given in writing.
@@ -145,6 +152,7 @@ def promote(
         )
     if failed:
         client.set_model_version_tag(name, candidate.version, "waiver", written)
+        client.set_model_version_tag(name, candidate.version, "waived_by", by or UNNAMED)
     before = _crown(client, name, candidate.version, written)
     return {
         "model": name,
@@ -235,7 +243,21 @@ def _summary(version: "ModelVersion", aliases: Mapping[str, str]) -> dict[str, A
         "complete": "complete" in tags or str(version.version) in map(str, aliases.values()),
         "data_fingerprint": tags.get("data_fingerprint"),
         "gates": json.loads(tags.get("gates", "{}")),
+        "waived": waived_gates(tags),
     }
+
+
+def waived_gates(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Gates a version did not pass and was let serve all the same: gate, by, reason, why (what it found)."""
+    result = []
+    for name, gate in json.loads(tags.get("gates", "{}")).items():
+        found_words, _, reason = str(gate["why"]).partition(WAIVED_IN_TRAINING)
+        if gate["passed"] and reason:
+            result.append({"gate": name, "by": "whoever trained it", "reason": reason, "why": found_words})
+        elif gate["passed"] is False and "waiver" in tags:
+            by = tags.get("waived_by", UNNAMED)
+            result.append({"gate": name, "by": by, "reason": tags["waiver"], "why": found_words})
+    return result
 
 
 def _crown(client: "MlflowClient", name: str, version: str, reason: str = "") -> str | None:

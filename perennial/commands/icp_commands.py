@@ -1,7 +1,7 @@
 """The commands for profiles, personas and the targeting list."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -42,7 +42,7 @@ def icp_personas(data: Any, settings: Settings, weights: Weighed = None) -> Resu
     return personas(data, settings, weights=read_weights(weights), say=say)
 
 
-@app.command("list", epilog="Example: perennial icp list --companies new.csv --out list.xlsx")
+@app.command("list", epilog="Example: perennial icp list --grade B --for linkedin --out audience.csv")
 @prints("profiles.targets")
 @reads_crm
 def icp_list(
@@ -52,9 +52,26 @@ def icp_list(
         Path | None, typer.Option(metavar="FILE", help="CSV, Parquet or Excel file of new companies.")
     ] = None,
     weights: Weighed = None,
+    kind: Annotated[
+        Literal["lead", "prospect", "account", "company"] | None, typer.Option(help="Only these.")
+    ] = None,
+    grade: Annotated[
+        Literal["A", "B", "C", "D", "E"] | None, typer.Option(help="Only those of this grade or better.")
+    ] = None,
+    platform: Annotated[
+        Literal["hubspot", "linkedin", "google"] | None,
+        typer.Option("--for", help="In the columns it takes; google: hashed e-mails of allowed contacts."),
+    ] = None,
 ) -> Result:
-    """Rank leads, prospects and accounts, or a file of new companies, by fit."""
+    """Rank leads, prospects and customers, or a file of new companies, by fit; prospects first."""
     from training.icp import targets
+    from training.icp.audiences import audience
+    from training.icp.firmographics import allowed_contacts
+    from training.icp.grades import at_least
     from training.icp.weights import read_weights
 
-    return targets(data, settings, companies=companies, weights=read_weights(weights), say=say)
+    result = targets(data, settings, companies=companies, weights=read_weights(weights), say=say)
+    rows = [row for row in at_least(result["rows"], grade) if kind is None or row["kind"] == kind]
+    if platform is not None:
+        return audience(platform, rows, allowed_contacts(data))
+    return {**result, "rows": rows}

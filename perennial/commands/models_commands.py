@@ -1,5 +1,6 @@
 """The commands for registered models."""
 
+import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -70,11 +71,14 @@ def models_promote(
     kind: Kind,
     version: Version,
     reason: Annotated[str, typer.Option(help="Written waiver for gates that failed.")] = "",
+    by: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who does this; default: the login name.")
+    ] = None,
 ) -> Result:
     """Make a version the champion; gates that failed need a written reason."""
     from training.registry import promote
 
-    return promote(kind, version, Settings.from_env(), reason=reason)
+    return promote(kind, version, Settings.from_env(), reason=reason, by=by or getpass.getuser())
 
 
 @app.command("rollback", epilog="Example: perennial models rollback renewal")

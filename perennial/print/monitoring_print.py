@@ -5,6 +5,7 @@ How segments are treated, on a terminal.
 
 from rich.markup import escape
 
+from monitoring.checks import WAIVED, label, waiver_words
 from perennial.print.text import VERDICT_STYLE, Result, grid, money, number, percent, print_grid, terminal
 
 ESTIMATE = "estimate before outcomes"
@@ -13,13 +14,19 @@ ESTIMATE = "estimate before outcomes"
 def monitored(result: Result) -> None:
     """The verdict, then every check that is not ok, then how many are."""
     out = terminal()
-    out.print(f"Verdict: [{VERDICT_STYLE[result['verdict']]}]{result['verdict']}[/]")
-    looked_at = [check for check in result["checks"] if not check["name"].startswith(ESTIMATE)]
-    telling = [check for check in looked_at if check["verdict"] != "ok"]
-    fine = len(looked_at) - len(telling)
+    out.print(f"Verdict: [{VERDICT_STYLE[result['verdict']]}]{label(result['verdict'], None, None)}[/]")
+    for one in result.get("waived", ()):
+        out.print(
+            f"[yellow]{one['kind']} {one['version']}[/] {WAIVED}: {one['gate']}, {waiver_words(one)}",
+            markup=True,
+        )
+    looked_at = [check for check in result["checks"] if not check["name"].startswith((ESTIMATE, WAIVED))]
+    judged_checks = [check for check in looked_at if _label(check) != "no verdict"]
+    telling = [check for check in judged_checks if check["verdict"] != "ok"]
+    fine = len(judged_checks) - len(telling)
     rows = (
         (
-            f"[{VERDICT_STYLE[check['verdict']]}]{check['verdict']}[/]",
+            f"[{VERDICT_STYLE[check['verdict']]}]{_label(check)}[/]",
             escape(check["name"]),
             escape(check.get("segment") or ""),
             number(check.get("value")),
@@ -30,7 +37,8 @@ def monitored(result: Result) -> None:
     )
     if telling:
         out.print(grid("", ("verdict", "check", "segment", ">value", ">limit", "why"), rows))
-    out.print(f"{fine} checks are ok.")
+    bare = len(looked_at) - len(judged_checks)
+    out.print(f"{fine} checks are ok" + (f"; {bare} figures have no limit, so no verdict." if bare else "."))
     for kind in dict.fromkeys(check["kind"] for check in result["checks"]):
         guessed = [c for c in result["checks"] if c["kind"] == kind and c["name"].startswith(ESTIMATE)]
         figures = ", ".join(f"{check['name'].split(': ')[1]} {number(check['value'])}" for check in guessed)
@@ -45,6 +53,10 @@ def monitored(result: Result) -> None:
     out.print(f"Alerts: {alert_line(alert_facts['figures'])}.")
     if result.get("html"):
         out.print(f"Report: {result['html']}")
+
+
+def _label(check: Result) -> str:
+    return label(check["verdict"], check.get("value"), check.get("threshold"), check["name"])
 
 
 def alerts(result: Result) -> None:
@@ -170,8 +182,10 @@ def journey(result: Result) -> None:
         opening = "Gap" if gap["attribute"] in first else "The gap opens here"
         first.add(gap["attribute"])
         out.print(f"[bold]{opening}[/] {escape(gap['why'])}")
-    if not result["gaps"]:
-        out.print("No gap that chance could not explain.")
+    if result["compared"] and not result["gaps"]:
+        out.print(f"No gap beyond chance by {', '.join(result['compared'])}.")
+    if result["not_compared"]:
+        out.print(f"Shown, not tested for gaps: {', '.join(result['not_compared'])}.")
 
 
 def _costs(costs: list[Result]) -> None:
@@ -195,7 +209,7 @@ _SHOWN = 20
 def options(result: Result) -> None:
     """What was declared, how each segment fares, what gives it away, and the options with their price."""
     out, declared = terminal(), result["declared"]
-    out.print(f"Parity: [{VERDICT_STYLE[result['verdict']]}]{result['verdict']}[/]")
+    out.print(f"Parity: [{VERDICT_STYLE[result['verdict']]}]{label(result['verdict'], None, None)}[/]")
     out.print(
         f"Favourable is {declared['favourable']}; it is called for where {declared['positive']}; "
         f"the {declared['primary']} decides, at a threshold of {declared['threshold']:.3f}."
@@ -215,7 +229,7 @@ def _segments(result: Result) -> None:
             percent(check["estimate"], 1),
             percent(check["rest"], 1),
             number(check["ratio"], 2),
-            f"[{VERDICT_STYLE[check['verdict']]}]{check['verdict']}[/]",
+            f"[{VERDICT_STYLE[check['verdict']]}]{label(check['verdict'], None, None)}[/]",
             check["why"],
         )
         for check in decisive[:_SHOWN]
@@ -231,7 +245,7 @@ def _stand_ins(result: Result) -> None:
             escape(row["column"]),
             number(row["auc"], 2),
             "–" if row["low"] is None else f"{row['low']:.2f}–{row['high']:.2f}",
-            f"[{VERDICT_STYLE[row['verdict']]}]{row['verdict']}[/]",
+            f"[{VERDICT_STYLE[row['verdict']]}]{label(row['verdict'], None, None)}[/]",
             row["why"],
         )
         for row in result["proxies"][:_SHOWN]

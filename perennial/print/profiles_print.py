@@ -46,22 +46,27 @@ def personas(result: Result) -> None:
         )
         for name, words in CARD:
             figures = "; ".join(f"{f['words']} {f['inside']} (everyone {f['everyone']})" for f in one[name])
-            out.print(f"   {words}: {escape(figures) or 'too little is known'}")
+            nothing = "like everyone" if one["compared"][name] else "too little is known"
+            out.print(f"   {words}: {escape(figures) or nothing}")
     for note in result.get("notes", ()):
         out.print(f"[yellow]note[/] {escape(note)}")
 
 
 def targets(result: Result) -> None:
-    """The head of the targeting list, what it would have caught, and whom it leaves out."""
+    """The head of the targeting list, what its grades have meant, and whom it leaves out."""
+    if "platform" in result:
+        _audience(result)
+        return
     out = terminal()
     rows = result["rows"][:ROWS_SHOWN]
     lines = (
         (
-            escape(str(row["id"])),
-            escape(str(row.get("name") or "")),
-            row["kind"],
-            percent(row["fit"]),
-            money(row.get("value_per_hour")),
+            escape(str(row.get("name") or row["id"])),
+            "customer" if row["kind"] == "account" else row["kind"],
+            row["grade"],
+            escape(", ".join(str(row[name]) for name in ("industry", "country") if row.get(name))),
+            escape(str(row.get("owner_name") or row.get("owner_id") or "–")),
+            "–" if absent(row.get("contacts_allowed")) else row["contacts_allowed"],
             money(row.get("expected_value")),
             number(row.get("expected_effort_hours"), 1),
             escape(row.get("profile") or "; ".join(r["words"] for r in row["reasons"][:2])),
@@ -69,22 +74,48 @@ def targets(result: Result) -> None:
         for row in rows
     )
     columns = (
-        "id",
-        "name",
-        "kind",
-        ">fit",
-        ">value per rep hour",
-        ">expected value",
-        ">hours",
+        "who", "kind", "grade", "industry, country", "owner", ">contacts", ">expected value", ">hours",
         "profile, or why",
-    )
+    )  # fmt: skip
     out.print(grid(f"Targets: first {len(rows)} of {len(result['rows'])}", columns, lines))
+    _grades(result)
+    for note in result.get("notes", ()):
+        out.print(f"[yellow]note[/] {escape(note)}")
+
+
+def _grades(result: Result) -> None:
+    """What a grade has meant on later deals, and what the first of the list would have caught."""
+    if result.get("grades"):
+        rows = (
+            (
+                row["grade"],
+                f"{row['deals']:,}",
+                percent(row["win_rate"])
+                if row["win_rate"] is None
+                else f"{percent(row['win_rate'])} ({percent(row['low'])} to {percent(row['high'])})",
+                percent(row["share_of_wins"]),
+                percent(row["share_of_money"]),
+            )
+            for row in result["grades"]
+        )
+        columns = ("grade", ">later deals", ">win rate (90 %)", ">of the wins", ">of the money")
+        terminal().print(grid("What a grade has meant", columns, rows))
     if not absent(result.get("conversions_caught")):
-        out.print(
+        ratio = result["band_ratio"]
+        times = "" if absent(ratio) else f", {number(ratio, 1)} times the money of the last for each hour"
+        terminal().print(
             f"On {result['later_deals']} later deals the first {percent(result['share_listed'])} of the list "
             f"held {percent(result['conversions_caught'])} of the wins and {percent(result['value_caught'])} "
-            f"of their money, and brought {number(result['band_ratio'], 1)} times the money of the last for "
-            "each hour."
+            f"of their money{times}."
         )
-    for note in result.get("notes", ()):
+
+
+def _audience(result: Result) -> None:
+    out = terminal()
+    rows = result["rows"][:ROWS_SHOWN]
+    columns = list(rows[0]) if rows else []
+    lines = ([escape(str(row[name] if row[name] is not None else "")) for name in columns] for row in rows)
+    title = f"For {result['platform'].capitalize()}: first {len(rows)} of {len(result['rows'])}"
+    out.print(grid(title, columns, lines))
+    for note in result["notes"]:
         out.print(f"[yellow]note[/] {escape(note)}")

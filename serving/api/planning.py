@@ -1,4 +1,4 @@
-"""What people plan by: what a change would do to a renewal, when to make contact, the target account list.
+"""What people plan by: what a change would do to a renewal, and when to make contact.
 
 What if we acted otherwise: what the score would say; the estimated effect is another figure.
 
@@ -7,27 +7,26 @@ What the action changes is told by `training.effects.what_if`; the two are never
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
 from features.arrays import Coded, Column
 from features.crm.arriving import Reader
-from features.errors import RenewalError
 from serving.api.problems import ProblemError
-from serving.api.routes import ERRORS, Seller, allow, answer
-from serving.api.shapes import FitAsked, Fitted, Profiles, Targets, WhatIf, WhatIfAsked
+from serving.api.routes import ERRORS, Seller, answer
+from serving.api.shapes import WhatIf, WhatIfAsked
 from serving.arms_shown import arm_of, arms_of, effects_shown, is_usual, plan_row, withheld
 from serving.live.account_features import Ground, Restate, Seen, with_rows
 from serving.live.events import Arrivals
 from serving.scoring.batch import HELD_OUT
-from serving.security.auth import Principal, list_for, profiles_for
+from serving.security.auth import Principal
 from serving.state import Running, running_of
 from serving.studies import contract_facts, for_contracts, untold, window_curve
 from training.effects.advice import personalised
@@ -35,10 +34,6 @@ from training.effects.enrolment import TIMING
 from training.effects.timing_curve import curves
 from training.effects.what_if import effect_of
 from training.encode import texts
-from training.icp import fit_rows
-from training.icp.fit_score import Fit
-from training.icp.prospect_outcomes import checked_weights
-from training.icp.weights import DEFAULT_WORDS, read_weights, reordered, reweighted
 from training.registry import Loaded
 
 BEFORE = pd.Timedelta(hours=1)
@@ -182,22 +177,7 @@ def _read(table: str, key: str, rows: list[dict[str, Any]], reader: Reader) -> p
     return reader.read(table, prepared)[0]
 
 
-MARKETERS = ("marketing", "admin")
-COLUMNS = (
-    "id", "name", "kind", "fit", "profile", "win", "expected_value", "expected_effort_hours",
-    "value_per_hour", "listed", "reason_1", "reason_2", "reason_3",
-)  # fmt: skip
-ENDING = Path(description="csv, xlsx or parquet.", pattern="^(csv|xlsx|parquet)$", examples=["csv"])
-WEIGHTS = Query(
-    description="What counts how much, as `win=1,effort=0.5`; default: " + DEFAULT_WORDS + ".",
-    max_length=200,
-    examples=["win=1,effort=0.5"],
-)
-Candidate = Literal["account", "prospect", "lead"]
-OF_KIND = Query(description="Only these of the list.", examples=["prospect"])
-
 router = APIRouter(responses=ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
-Marketer = Annotated[Principal, allow(*MARKETERS)]
 
 
 @router.post("/v1/what_if", response_model=WhatIf, tags=["plan"])
@@ -309,102 +289,6 @@ def contact_windows(running: Running, rows: Sequence[dict[str, Any]]) -> dict[st
     return windows
 
 
-@router.post("/v1/icp/fit", response_model=Fitted, tags=["plan"])
-async def icp_fit(body: FitAsked, request: Request, principal: Marketer) -> Response:
-    """Rate prospects: money won and renewed for each hour of effort, as a share of accounts they exceed."""
-    running = running_of(request)
-    study = await run_in_threadpool(worked_out, running, "icp")
-    rows = await run_in_threadpool(fit_rows, Fit.from_dict(study["fit"]), body.accounts)
-    _audit(running, principal, "icp fit", {"rows": len(rows)})
-    return answer({"rows": rows})
-
-
-@router.get("/v1/icp/profiles", response_model=Profiles, tags=["plan"])
-async def icp_profiles(
-    request: Request, principal: Marketer, weights: Annotated[str | None, WEIGHTS] = None
-) -> Response:
-    """Kinds of customers that win with little effort and discount and renew without contact, best first."""
-    running = running_of(request)
-    chosen_weights = weights_of(weights)
-    study = await run_in_threadpool(worked_out, running, "icp")
-    visible = profiles_for(principal, study["profiles"])
-    if chosen_weights is not None:
-        visible["profiles"] = reordered(visible["profiles"], chosen_weights)
-    return answer({**visible, "personas": study["personas"]})
-
-
-@router.get("/v1/icp/list", response_model=Targets, tags=["plan"])
-async def icp_list(
-    request: Request,
-    principal: Marketer,
-    weights: Annotated[str | None, WEIGHTS] = None,
-    kind: Annotated[Candidate | None, OF_KIND] = None,
-) -> Response:
-    """Leads, prospects and accounts, those worth most for each hour of effort, as weighted, first."""
-    targets = await run_in_threadpool(target_list, running_of(request), principal, weights, kind)
-    _audit(running_of(request), principal, "icp list", {"rows": len(targets["rows"])})
-    return answer(targets)
-
-
-@router.get("/v1/icp/list.{ending}", tags=["plan"], response_class=Response)
-async def icp_list_file(
-    request: Request,
-    principal: Marketer,
-    ending: Annotated[str, ENDING],
-    weights: Annotated[str | None, WEIGHTS] = None,
-    kind: Annotated[Candidate | None, OF_KIND] = None,
-) -> Response:
-    """The targeting list as a file."""
-    return await run_in_threadpool(save_list, running_of(request), principal, ending, weights, kind)
-
-
-def save_list(
-    running: Running, principal: Principal, ending: str, weights: str | None = None, kind: str | None = None
-) -> Response:
-    """The targeting list as a file to save; that it was taken is noted in the audit."""
-    from serving.pages.spreadsheet import attachment, plain_sheet
-
-    rows = target_list(running, principal, weights, kind)["rows"]
-    export_rows = [
-        {**row, **{f"reason_{at}": reason["words"] for at, reason in enumerate(row["reasons"][:3], start=1)}}
-        for row in rows
-    ]
-    _audit(running, principal, "export", {"rows": len(rows), "as": ending})
-    return attachment(plain_sheet(pd.DataFrame(export_rows), COLUMNS), "targets", ending)
-
-
-def target_list(
-    running: Running, principal: Principal, weights: str | None = None, kind: str | None = None
-) -> dict[str, Any]:
-    """The targeting list, put in another order where weights are given; of one kind where that is.
-
-    Raises:
-        ProblemError: 403 for a key with a scope: prospects have no owner yet; 422 for weights that make no
-            sense; 409 or 503 as `worked_out`.
-    """
-    if principal.is_scoped:
-        raise ProblemError(403, "The targeting list spans all owners and regions; this key sees one only.")
-    chosen_weights = weights_of(weights)
-    study = worked_out(running, "icp")
-    listed = list_for(principal, study["list"])
-    if chosen_weights is not None:
-        listed = reweighted(listed, Fit.from_dict(study["fit"]), chosen_weights)
-    return {**listed, "rows": of_kind(listed["rows"], kind)}
-
-
-def of_kind(rows: list[dict[str, Any]], kind: str | None) -> list[dict[str, Any]]:
-    """The rows that are accounts, prospects or leads; all where no kind is named."""
-    return [row for row in rows if row["kind"] == kind] if kind else rows
-
-
-def weights_of(text: str | None) -> dict[str, float] | None:
-    """Weights as asked for, summing to 1; None where none are. Raises 422 where they make no sense."""
-    try:
-        return checked_weights(read_weights(text)) if text else None
-    except RenewalError as error:
-        raise ProblemError(422, str(error)) from error
-
-
 def worked_out(running: Running, name: str) -> dict[str, Any]:
     """A long answer.
 
@@ -417,7 +301,3 @@ def worked_out(running: Running, name: str) -> dict[str, Any]:
     if result.comes:
         raise ProblemError(503, result.why, headers={"Retry-After": "10"})
     raise ProblemError(409, result.why)
-
-
-def _audit(running: Running, principal: Principal, what: str, details: dict[str, Any]) -> None:
-    running.store.audit.record(principal.label or principal.key_id, what, "icp", details)

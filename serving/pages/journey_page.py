@@ -41,6 +41,8 @@ def visible_journey(full_journey: dict[str, Any], principal: Principal) -> dict[
         name: [row for row in full_journey[name] if row["attribute"] not in hidden]
         for name in ("rows", "gaps", "costs")
     }
+    for name in ("compared", "not_compared"):
+        shown_rows[name] = [attribute for attribute in full_journey.get(name, []) if attribute not in hidden]
     return {**full_journey, **shown_rows}
 
 

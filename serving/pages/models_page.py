@@ -6,10 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 
 from features.crm.load import opened
 from features.errors import RenewalError
+from monitoring.checks import label, waiver_words
 from monitoring.store import Store
 from serving.api.list_filters import of_account
 from serving.api.problems import ProblemError
@@ -79,6 +81,7 @@ def _kind(running: Running, kind: str, versions: list[dict[str, Any]]) -> dict[s
         "has_report": bool(last.get("reports")),
         "families": families(last.get("checks", [])),
         "trends": trends(looks),
+        "waived": shown.get("waived", []),
     }
 
 
@@ -109,6 +112,8 @@ def families(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Checks by what they look at (the words before the colon), those with alerts first."""
     checks_by_family: dict[str, list[dict[str, Any]]] = {}
     for check in checks:
+        words = label(check["verdict"], check.get("value"), check.get("threshold"), check["name"])
+        check = {**check, "label": words}
         checks_by_family.setdefault(check["name"].partition(":")[0].partition(" (")[0], []).append(check)
     result = [
         {"name": name, "checks": sorted(rows, key=lambda row: _URGENCY.index(row["verdict"]))}
@@ -153,14 +158,21 @@ async def report(kind: str, request: Request, principal: Keeper) -> Response:
 
 @router.get("/models/{kind}/{version}/card")
 async def card(kind: str, version: str, request: Request, principal: Keeper) -> Response:
-    """A version's model card, as it was written when it was trained."""
+    """A version's model card, as it was written when it was trained; gates waived since then stand on top."""
     details = await run_in_threadpool(show, kind, running_of(request).settings, version)
     path = Path(details["folder"]) / "card.html"
     if not path.is_file():
         raise ProblemError(404, f"Version {version} of {kind} has no card.")
-    return Response(
-        path.read_bytes(), media_type="text/html", headers={"content-security-policy": CARD_POLICY}
+    page = path.read_text(encoding="utf-8").replace("<body>", f"<body>{_waived_notes(details['waived'])}", 1)
+    return Response(page, media_type="text/html", headers={"content-security-policy": CARD_POLICY})
+
+
+def _waived_notes(waived: list[dict[str, str]]) -> Markup:
+    """Gates that somebody waived, as lines of a card."""
+    line = Markup(
+        '<p style="margin:1rem auto;max-width:1000px;padding:0 1.25rem"><b>Gate waived: {}</b>, {}.</p>'
     )
+    return Markup("").join(line.format(one["gate"], waiver_words(one)) for one in waived)
 
 
 @router.post("/models/{kind}/promote")
@@ -169,7 +181,8 @@ async def make_champion(kind: str, request: Request, principal: Keeper) -> Respo
     fields = await checked_form(request)
     running, version = running_of(request), fields.get("version", "")
     reason = fields.get("reason", "").strip()
-    await run_in_threadpool(promote, kind, version, running.settings, reason=reason)
+    who = principal.label or principal.key_id
+    await run_in_threadpool(promote, kind, version, running.settings, reason=reason, by=who)
     return await _moved(running, principal, kind, "promoted", version, reason)
 
 

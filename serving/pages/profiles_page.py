@@ -8,13 +8,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from serving.api.planning import of_kind, save_list, weights_of
 from serving.api.problems import ProblemError
+from serving.api.target_accounts import Wanted, of_kind, save_list, weights_of
 from serving.pages.spreadsheet import TYPES
 from serving.pages.view import Marketer, number, percent, render, url
 from serving.security.auth import list_for, profiles_for
 from serving.state import running_of
 from training.icp.fit_score import Fit
+from training.icp.grades import GRADES, at_least
 from training.icp.prospect_outcomes import DEFAULT_WEIGHTS
 from training.icp.weights import PARTS, reordered, reweighted
 
@@ -26,6 +27,7 @@ OUTCOMES = {
     "renews without contact": "Renews by itself",
 }
 LESS_IS_BETTER = ("effort", "discount")
+KINDS = {"lead": "Leads", "prospect": "Prospects", "account": "Customers"}
 SLIDERS = {
     "win": "Winning",
     "effort": "Little effort",
@@ -62,10 +64,13 @@ def _page(request: Request, principal: Any) -> Response:
     if weights is not None:
         listed = reweighted(listed, Fit.from_dict(result.value["fit"]), weights)
     cards = {card["rule"]: card for card in result.value["personas"]}
-    counts = Counter(row["kind"] for row in listed["rows"])
+    grade = request.query_params.get("grade", "")
+    grade = grade if grade in tuple(GRADES) else ""
+    graded = at_least(listed["rows"], grade)
+    counts = Counter(row["kind"] for row in graded)
     kind = request.query_params.get("kind", "")
-    kind = kind if kind in counts else ""
-    rows = of_kind(listed["rows"], kind)
+    kind = kind if kind in KINDS else ""
+    rows = of_kind(graded, kind)
     return render(
         request,
         "profiles.html",
@@ -83,11 +88,16 @@ def _page(request: Request, principal: Any) -> Response:
         rows=rows[:PAGE_ROWS],
         count=len(rows),
         kind=kind,
-        kinds={"": len(listed["rows"]), **counts},
-        asked={"weights": weights_text},
+        kinds={"": len(graded), **{name: counts[name] for name in KINDS if counts[name]}},
+        kind_words=KINDS,
+        grade=grade,
+        asked={"weights": weights_text, "grade": grade},
         figure=_figure,
         beyond=_beyond,
-        export=lambda ending: url(f"/profiles/targets.{ending}", {"weights": weights_text, "kind": kind}),
+        export=lambda ending, platform="": url(
+            f"/profiles/targets.{ending}",
+            {"weights": weights_text, "kind": kind, "grade": grade, "for": platform},
+        ),
     )
 
 
@@ -137,5 +147,8 @@ async def targets(ending: str, request: Request, principal: Marketer) -> Respons
     """The targeting list as a file, in the order the page shows."""
     if ending not in TYPES:
         raise ProblemError(404, f"The list comes as {', '.join(TYPES)}, not {ending!r}.")
-    weights, kind = _asked(request.query_params), request.query_params.get("kind")
-    return await run_in_threadpool(save_list, running_of(request), principal, ending, weights, kind)
+    query = request.query_params
+    wanted = Wanted(_asked(query), query.get("kind"), query.get("grade"))
+    return await run_in_threadpool(
+        save_list, running_of(request), principal, ending, wanted, query.get("for")
+    )

@@ -10,6 +10,7 @@ from features.scratch import passing, scratch
 from monitoring.store import Store
 from monitoring.store.list_filter import Wanted
 from serving.api.problems import ProblemError
+from serving.scoring.answer_tables import reason_columns
 from serving.scoring.batch import ID_COLUMNS, hide_held_out
 from serving.scoring.export import write
 from serving.security.auth import Principal
@@ -26,7 +27,8 @@ COLUMNS = {
     "renewal": ("contract_id", *_NAMES, "product", "end_date", *_SCORE, "at_risk"),
     "win": ("opportunity_id", *_NAMES, "deal_kind", "created_at", *_SCORE, "expected", "forecast"),
 }
-_LAST = ("reason_1", "reason_2", "reason_3", "model_version", "alias", "problem")
+_REASONS = tuple(f"reason_{at}{more}" for at in (1, 2, 3) for more in ("", "_direction"))
+_LAST = (*_REASONS, "model_version", "alias", "problem")
 _OWN = {
     "renewal": ("forecast", "own_odds", "own_reason", "own_by", "own_at"),
     "win": (),
@@ -38,11 +40,10 @@ _NUMBERS = ("probability", "low", "high", "amount", "at_risk", "expected", "fore
 
 
 def sheet(rows: list[dict[str, Any]], kind: str) -> pd.DataFrame:
-    """Score rows in the documented columns, reasons in words in columns of their own."""
-    for row in rows:
-        words = [reason["words"] for reason in row.get("reasons") or []]
-        row.update({f"reason_{at}": words[at - 1] if len(words) >= at else None for at in (1, 2, 3)})
-    frame = plain_sheet(pd.DataFrame(rows), (*COLUMNS[kind], *_LAST, *_OWN[kind]))
+    """Score rows in the documented columns, reasons in words and their direction in columns of their own."""
+    reasons = reason_columns(pd.Series([row.get("reasons") for row in rows], dtype="object"))
+    frame = pd.DataFrame(rows).assign(**reasons)
+    frame = plain_sheet(frame, (*COLUMNS[kind], *_LAST, *_OWN[kind]))
     for name in frame.columns:  # an empty column has its type too: the next file is read like this one
         if name in _MOMENTS:
             frame[name] = pd.to_datetime(frame[name], format="ISO8601").astype("datetime64[us]")
@@ -91,11 +92,11 @@ def newest_overrides(store: Store, kind: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def attachment(frame: pd.DataFrame, name: str, ending: str) -> Response:
+def attachment(frame: pd.DataFrame, name: str, ending: str, *, currency: str | None = None) -> Response:
     """A table as a file to save, in one of `TYPES`."""
     with scratch(passing()) as folder:
         path = folder / f"list.{ending}"
-        write(path, {}, frame)
+        write(path, {}, frame, currency=currency)
         body = path.read_bytes()
     headers = {"content-disposition": f'attachment; filename="{name}.{ending}"'}
     return Response(body, media_type=TYPES[ending], headers=headers)

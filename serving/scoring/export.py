@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pandas as pd
 
 from features.errors import RenewalError
 from features.scratch import replacing, sweep, writable
+from serving.scoring.answer_page import answer_page
+from serving.scoring.answer_tables import AnswerTable, answer_tables, flat
+from serving.scoring.workbook import write_workbook
 
 
 def as_json(value: Any) -> str:
@@ -17,22 +21,57 @@ def as_json(value: Any) -> str:
     return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
 
 
-def write(path: Path, result: dict[str, Any], rows: pd.DataFrame | None = None) -> None:
+def write(
+    path: Path,
+    result: dict[str, Any],
+    rows: pd.DataFrame | None = None,
+    *,
+    title: str = "Perennial",
+    currency: str | None = None,
+) -> None:
     """Write a result to `path` in the format its ending names.
 
     Args:
         path: ends in .csv, .parquet, .xlsx, .json or .html.
-        result: what `.json` holds whole.
-        rows: what the other formats hold, one line a row; `result["rows"]` if not given.
+        result: `.json` holds it whole, `.xlsx` and `.html` a table for each list, the others its main one.
+        rows: what stands in all formats but `.json` in the result's place, one line a row.
+        title: what the answer is, for people.
+        currency: of all money, as ISO 4217; None: not known.
 
     Raises:
         RenewalError: the ending is none of these, or the folder is not there.
     """
     check(path)
-    frame = rows if rows is not None else pd.DataFrame(_rows_of(result))
+    tables = (
+        [AnswerTable("list", flat(rows))] if rows is not None else answer_tables(without_its_page(result))
+    )
+    answer = Answer(result, tables, title, currency)
     sweep(path.parent)
     with replacing(path) as part, writable(path.parent):
-        WRITERS[path.suffix.lower()](part, result, frame)
+        WRITERS[path.suffix.lower()](part, answer)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What all writers take: the result, its tables (the main one first), a title, the currency."""
+
+    result: dict[str, Any]
+    tables: list[AnswerTable]
+    title: str
+    currency: str | None
+
+
+def page_of(result: Mapping[str, Any]) -> str | None:
+    """The page a result brings along, as personas do; None where `html` is a path or missing."""
+    html = result.get("html")
+    return html if isinstance(html, str) and html.lstrip().startswith("<") else None
+
+
+def without_its_page(result: dict[str, Any]) -> dict[str, Any]:
+    """A result as tables take it: less the page it brings along."""
+    if page_of(result) is None:
+        return result
+    return {name: value for name, value in result.items() if name != "html"}
 
 
 def check(path: Path | None) -> None:
@@ -63,27 +102,6 @@ def check(path: Path | None) -> None:
         )
 
 
-def _rows_of(result: dict[str, Any]) -> list[Any]:
-    """The one list in a result, or the result itself as a single row."""
-    lists = [value for value in result.values() if isinstance(value, list)]
-    return lists[0] if len(lists) == 1 else result.get("rows", [result])
-
-
-def _flat(frame: pd.DataFrame, nested: Callable[[Any], str] = as_json) -> pd.DataFrame:
-    """Lists and objects become text, so that one cell can hold them: JSON for programs, words for people."""
-    flat = frame.copy()
-    for column in flat.columns:
-        if any(isinstance(value, list | dict) for value in flat[column]):
-            flat[column] = flat[column].map(lambda value: None if value is None else nested(value))
-    return flat
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, list) and all(isinstance(part, dict) and "words" in part for part in value):
-        return "; ".join(part["words"] for part in value)
-    return as_json(value) if isinstance(value, list | dict) else str(value)
-
-
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -97,39 +115,40 @@ def _safe_text(frame: pd.DataFrame) -> pd.DataFrame:
     return safe
 
 
-def _to_csv(path: Path, result: dict[str, Any], frame: pd.DataFrame) -> None:
-    _safe_text(_flat(frame)).to_csv(path, index=False)
+def _to_csv(path: Path, answer: Answer) -> None:
+    _safe_text(answer.tables[0].frame).to_csv(path, index=False)
 
 
-def _to_parquet(path: Path, result: dict[str, Any], frame: pd.DataFrame) -> None:
-    _flat(frame).to_parquet(path, index=False)
+def _to_parquet(path: Path, answer: Answer) -> None:
+    _one_type_each(answer.tables[0].frame).to_parquet(path, index=False)
 
 
-def _to_xlsx(path: Path, result: dict[str, Any], frame: pd.DataFrame) -> None:
-    _safe_text(_flat(frame, _words)).to_excel(path, index=False, freeze_panes=(1, 0))
+def _one_type_each(frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns of mixed values as text: a Parquet column has one type."""
+    typed = frame.copy()
+    for name in typed.select_dtypes(include="object").columns:
+        present = typed[name].dropna()
+        if len({type(value) for value in present}) > 1:
+            typed[name] = typed[name].map(lambda value: value if value is None else str(value))
+    return typed
 
 
-def _to_json(path: Path, result: dict[str, Any], frame: pd.DataFrame) -> None:
-    path.write_text(as_json(result) + "\n", encoding="utf-8")
+def _to_xlsx(path: Path, answer: Answer) -> None:
+    tables = [AnswerTable(table.name, _safe_text(table.frame)) for table in answer.tables]
+    write_workbook(path, tables, answer.currency)
 
 
-_PAGE = (
-    '<!doctype html><html lang="en"><meta charset="utf-8"><title>Perennial</title>'
-    "<style>body{{font:15px system-ui;margin:2rem}}td,th{{padding:.3rem .7rem;text-align:left}}"
-    "tr:nth-child(even){{background:#f4f4f2}}</style>{table}</html>"
-)
+def _to_json(path: Path, answer: Answer) -> None:
+    path.write_text(as_json(answer.result) + "\n", encoding="utf-8")
 
 
-def _to_html(path: Path, result: dict[str, Any], frame: pd.DataFrame) -> None:
-    """The result's own page where it has one (`html`), else its rows as a table."""
-    if isinstance(result.get("html"), str):
-        path.write_text(result["html"], encoding="utf-8")
-        return
-    table = _flat(frame, _words).to_html(index=False, border=0, escape=True)
-    path.write_text(_PAGE.format(table=table), encoding="utf-8")
+def _to_html(path: Path, answer: Answer) -> None:
+    """The result's own page where it brings one, else its tables."""
+    page = page_of(answer.result) or answer_page(answer.title, answer.tables, answer.currency)
+    path.write_text(page, encoding="utf-8")
 
 
-WRITERS: dict[str, Callable[[Path, dict[str, Any], pd.DataFrame], None]] = {
+WRITERS: dict[str, Callable[[Path, Answer], None]] = {
     ".csv": _to_csv,
     ".parquet": _to_parquet,
     ".xlsx": _to_xlsx,

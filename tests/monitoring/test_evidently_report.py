@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from test_drift import COLUMNS, frame
 
-from monitoring.checks import Check, Verdict
 from monitoring.drift import ALPHA, shifts
 from monitoring.evidently_report import drift_report, flagged
 from monitoring.live_parity import ParityRows, parity_checks
+from monitoring.report import drift_checks
 from monitoring.windows import windows
 
 
@@ -35,7 +35,7 @@ def parities():
 @pytest.fixture(scope="module")
 def report(compared, parities, tmp_path_factory):
     tested = shifts(compared, COLUMNS)
-    checks = [Check("drift: x3", "", 0.2, 0.1, Verdict.ALERT, "mean moved")]
+    checks = drift_checks(tested, compared.accounts)
     into = tmp_path_factory.mktemp("reports") / "deep" / "report"
     return tested, drift_report("renewal", compared, tested, ALPHA, checks, [parities], into)
 
@@ -49,7 +49,7 @@ def test_evidently_computes_what_shifts_says(report):
         assert found[column] == pytest.approx(p, rel=1e-9), column
 
 
-def test_evidently_flags_the_columns_that_moved(report):
+def test_evidently_flags_the_columns_whose_check_is_an_alert(report):
     tested, paths = report
     tests = json.loads(Path(paths["json"]).read_text())["tests"]
     assert {"column"} <= {key for test in tests for key in test["metric_config"]["params"]}

@@ -78,10 +78,14 @@ def test_with_nothing_logged_the_data_are_not_even_read(command, tmp_path, monke
         "monitoring.report.champion", lambda kind, settings: SimpleNamespace(version="4", model=None)
     )
     monkeypatch.setattr("monitoring.report.threshold", lambda model: 0.5)
+    waived = {"gate": "parity", "by": "Ann", "reason": "signed off", "why": "a gap"}
+    monkeypatch.setattr("monitoring.report.show", lambda *_: {"waived": [waived]})
     monkeypatch.setattr("features.crm.load.load", None)  # calling it would fail
     told = json.loads(command("monitor", "renewal", "--crm", str(tmp_path / "nowhere"), "--json"))
     assert told["verdict"] == "unknown"
-    assert [check["name"] for check in told["checks"]] == ["predictions: logged"]
+    assert [check["name"] for check in told["checks"]] == ["predictions: logged", "gate waived: parity"]
+    assert "waived by Ann: signed off" in told["checks"][1]["why"]
+    assert told["waived"][0]["by"] == "Ann"
     assert "perennial score renewal" in told["checks"][0]["why"]
     case = decided(tmp_path)
     case.log(case.blurred(1.5))

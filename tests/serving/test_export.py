@@ -8,6 +8,7 @@ import pytest
 
 from features.errors import RenewalError
 from serving.scoring import export
+from serving.scoring.answer_tables import answer_tables
 
 ROWS = [
     {
@@ -41,7 +42,8 @@ def test_tables_hold_one_line_a_row(tmp_path):
         frame = read(tmp_path / f"out{ending}")
         assert frame["probability"].iloc[0] == 0.25
         assert len(frame) == 2
-    assert json.loads(pd.read_csv(tmp_path / "out.csv")["reasons"][0])[0]["words"] == "no call in 90 days"
+        assert frame["reason_1"].iloc[0] == "no call in 90 days"
+        assert frame["reason_1_direction"].iloc[0] == "lowers"
 
 
 def test_a_spreadsheet_gets_words_and_no_formula(tmp_path):
@@ -50,6 +52,49 @@ def test_a_spreadsheet_gets_words_and_no_formula(tmp_path):
     cells = [[cell.value for cell in row] for row in sheet.iter_rows()]
     assert cells[1][3] == "no call in 90 days"
     assert cells[2][0] == "'=2+5"
+
+
+def test_a_workbook_has_units_filters_and_a_header_that_stays(tmp_path):
+    rows = [{"contract_id": "C1", "probability": 0.25, "amount": 1200.5, "as_of": "2025-06-30"}]
+    result = {"rows": rows, "notes": ["one thing", "another"], "version": 3}
+    export.write(tmp_path / "out.xlsx", result, currency="EUR")
+    book = openpyxl.load_workbook(tmp_path / "out.xlsx")
+    assert book.sheetnames == ["rows", "notes", "facts", "columns"]
+    sheet = book["rows"]
+    assert sheet.freeze_panes == "A2"
+    assert sheet.auto_filter.ref == "A1:D2"
+    assert sheet["B2"].number_format == "0.0%"
+    assert sheet["C2"].number_format == '#,##0 "EUR"'
+    assert sheet["D2"].number_format == "yyyy-mm-dd"
+    assert sheet["D2"].is_date
+    legend = {row[0].value: row[1].value for row in book["columns"].iter_rows(min_row=2)}
+    assert legend["amount"] == "EUR"
+    assert legend["probability"] == "per cent"
+
+
+def test_what_is_nested_becomes_columns_tables_or_words():
+    result = {
+        "model": "renewal",
+        "forward": {"auc": 0.7, "n": 40},
+        "gates": {"parity": {"passed": True, "why": "fine"}, "slope": {"passed": None, "why": "few"}},
+        "alerts": [{"id": 1, "reasons": ["a", "b"], "details": {"x": 1}}],
+    }
+    tables = {table.name: table.frame for table in answer_tables(result)}
+    assert list(tables) == ["alerts", "gates", "facts"]
+    assert tables["alerts"].to_dict("records") == [{"id": 1, "reasons": "a; b", "details_x": 1}]
+    assert tables["gates"]["name"].tolist() == ["parity", "slope"]
+    assert dict(tables["facts"].itertuples(index=False))["forward auc"] == 0.7
+
+
+def test_a_page_shows_every_table_or_is_the_one_the_answer_brings(tmp_path):
+    checks = [{"name": "drift", "verdict": "alert", "threshold": 0.1}]
+    result = {"verdict": "alert", "html": "/a/path.html", "checks": checks}
+    export.write(tmp_path / "out.html", result, title="Watch")
+    page = (tmp_path / "out.html").read_text()
+    assert "threshold" in page
+    assert page.count("<table>") == 2
+    export.write(tmp_path / "out.html", {"html": "<!doctype html><p>mine", "rows": []})
+    assert (tmp_path / "out.html").read_text() == "<!doctype html><p>mine"
 
 
 def test_html_escapes(tmp_path):

@@ -183,14 +183,27 @@ def test_the_list_comes_as_json_csv_and_excel_and_is_audited(planned):
         csv = pd.read_csv(io.BytesIO(client.get("/v1/icp/list.csv").content))
         excel = pd.read_excel(io.BytesIO(client.get("/v1/icp/list.xlsx").content))
         assert client.get("/v1/icp/list.exe").status_code == 422
-    assert [row["value_per_hour"] for row in rows] == sorted(
-        (row["value_per_hour"] for row in rows), reverse=True
-    )
+    place = [(row["kind"] == "account", -row["value_per_hour"]) for row in rows]
+    assert place == sorted(place)
     ids = [row["id"] for row in rows]
     assert csv["id"].tolist() == excel["id"].tolist() == ids
     assert csv["reason_1"].iloc[0] == rows[0]["reasons"][0]["words"]
+    assert csv["reason_1_direction"].iloc[0] in ("raises", "lowers")
+    assert csv["domain"].notna().any()
     noted = open_store(Settings(home=planned)).audit.read()
     assert [each["action"] for each in noted if each["subject"] == "icp"]
+
+
+def test_the_list_comes_for_platforms_and_by_grade(planned):
+    with client_of(planned) as client:
+        best = client.get("/v1/icp/list?grade=B").json()["rows"]
+        linkedin = pd.read_csv(io.BytesIO(client.get("/v1/icp/list.csv?grade=B&for=linkedin").content))
+        google = pd.read_csv(io.BytesIO(client.get("/v1/icp/list.csv?grade=B&for=google").content))
+        assert client.get("/v1/icp/list.csv?for=myspace").status_code == 422
+    assert {row["grade"] for row in best} <= {"A", "B"}
+    assert len(linkedin) == len(best)
+    assert google["Email"].str.fullmatch("[0-9a-f]{64}").all()
+    assert list(google.columns) == ["Email"]
 
 
 def test_an_erased_customer_is_in_no_kept_answer(planned):

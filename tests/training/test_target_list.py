@@ -329,9 +329,24 @@ def test_profiles_of_a_simulated_crm_say_what_was_measured(listed):
 
 def test_the_list_ranks_everybody_once_and_leaves_out_who_opted_out(listed, simulated_crm):
     rows = listed[1]["rows"]
-    hourly = [row["value_per_hour"] for row in rows]
-    assert hourly == sorted(hourly, reverse=True)
-    assert sum(row["listed"] for row in rows) == round(0.2 * len(rows))
+    place = [(row["kind"] == "account", -row["value_per_hour"]) for row in rows]
+    assert place == sorted(place)  # prospects before customers, the best of each first
+    new = [row for row in rows if row["kind"] != "account"]
+    assert [row["listed"] for row in rows] == [True] * round(0.2 * len(new)) + [False] * (
+        len(rows) - round(0.2 * len(new))
+    )
+    assert {row["grade"] for row in rows} <= set("ABCDE")
+    assert [row["grade"] for row in new] == sorted(row["grade"] for row in new)
+    accounts = simulated_crm.frame("accounts").set_index("account_id")
+    for row in rows[:30]:
+        account = accounts.loc[row["account_id"]]
+        assert (row["domain"], row["industry"], row["owner_id"]) == (
+            account["domain"],
+            account["industry"],
+            account["owner_id"],
+        )
+        assert row["contacts_allowed"] >= 1
+    assert sum(row["share_of_wins"] for row in listed[1]["grades"]) == pytest.approx(1)
     assert len({(row["kind"], row["id"]) for row in rows}) == len(rows)
     out = opted_out(simulated_crm)
     assert not {row["id"] for row in rows} & out

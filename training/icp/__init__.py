@@ -18,6 +18,7 @@ from training.icp.fit_score import Fit
 from training.icp.reach import gives_away, places, reach, without_proxies
 from training.icp.study import LIFT_IS, Study, flat_rows, notes_of, study, told_period, told_profile
 from training.icp.target_list import (
+    IDENTITY,
     MOST_REASONED,
     from_crm,
     from_file,
@@ -89,6 +90,7 @@ def fit_rows(scorer: Fit, records: list[dict[str, Any]]) -> list[dict[str, Any]]
     ids = frame.index.to_series()
     ids = next((frame[name] for name in ("id", "account_id", "name") if name in frame), ids)
     who = pd.DataFrame({"id": ids.astype(object), "name": frame.get("name"), "kind": "company"})
+    who = who.join(frame[[name for name in IDENTITY if name in frame and name not in who]])
     return told_rows(scorer, who, scorer.read(frame))
 
 
@@ -143,10 +145,12 @@ def targets(
         say: told each step.
 
     Returns:
-        `rows` (id, name, kind, fit, profile, reasons, expected_value, expected_effort_hours, value_per_hour,
-        win, amount, discount, renewal, listed), `share_listed`, `conversions_caught`, `value_caught`,
-        `band_ratio`, `win_ratio` (on later deals; None where too few), `reach` and `without_proxies` (where
-        segments are given), `left_out`, `weights`, `notes`.
+        `rows` (id, name, kind, account_id, domain, industry, country, employees, annual_revenue, owner_id,
+        owner_name, contacts_allowed, profile, reasons, grade, fit, expected_value, expected_effort_hours,
+        value_per_hour, win, amount, discount, renewal, listed; customers after all others), `share_listed`,
+        `conversions_caught`, `value_caught`, `band_ratio`, `win_ratio` (on later deals; None where too few),
+        `grades` (what each has meant on later deals), `reach` and `without_proxies` (where segments are
+        given), `left_out`, `weights`, `notes`, `currency`.
 
     Raises:
         RenewalError: as `profiles` does, or the file of companies can't be used.
@@ -155,7 +159,7 @@ def targets(
     scorer, observed = prepared.fit, prepared.observed
     may = from_file(companies, crm, scorer) if companies else from_crm(crm, observed.today, scorer.attributes)
     say(f"ranking {len(may.who):,}")
-    listed = listed_of(order_of(scorer, may.frame))
+    listed = listed_of(order_of(scorer, may), may)
     before = hindsight(observed, prepared.weights, seed=settings.seed)
     reached = reach(crm, may.who["account_id"], listed)
     bare = without_proxies(crm, prepared, may, listed, seed=settings.seed)
@@ -168,9 +172,11 @@ def targets(
         "band_ratio": before.band_ratio,
         "win_ratio": before.win_ratio,
         "later_deals": before.deals,
+        "grades": list(before.grades),
         **audit,
         "left_out": may.left_out,
         "weights": prepared.weights,
+        "currency": crm.quality.currency,
         "notes": [
             *may.notes,
             *_reasoned_words(len(may.who), limit),

@@ -8,6 +8,7 @@ What the list would have brought: the score learned on earlier deals, judged on 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from training.calibrate import one_line
 from training.encode import learn_encoding
 from training.icp.fit_score import LEAST_HOURS, PARTS, Fit, Part, as_logs
+from training.icp.grades import meaning
 from training.icp.prospect_outcomes import Sample, split
 from training.icp.prospects import Observed
 from training.icp.rule_search import search
@@ -213,6 +215,7 @@ class Hindsight:
         band_ratio: won money for each hour spent in it over that of the last fifth.
         win_ratio: its win rate over that of the last fifth.
         deals: later deals looked at.
+        grades: what each grade has meant on them (`grades.meaning`); empty where too few.
     """
 
     conversions_caught: float | None = None
@@ -220,6 +223,7 @@ class Hindsight:
     band_ratio: float | None = None
     win_ratio: float | None = None
     deals: int = 0
+    grades: tuple[dict[str, Any], ...] = ()
 
 
 def hindsight(observed: Observed, weights: dict[str, float], *, seed: int = 0) -> Hindsight:
@@ -236,7 +240,14 @@ def hindsight(observed: Observed, weights: dict[str, float], *, seed: int = 0) -
     fit = learn(observed.frame, observed.account, early, periods.earlier, rules, seed=seed)
     fit = replace(fit, exponents=exponents_of(weights))
     scored = fit.score(observed.frame.iloc[late["row"].to_numpy(np.int64)])
-    return replace(caught(scored["priority"].to_numpy(), late), deals=len(late))
+    by_grade = meaning(scored["fit"].to_numpy(), late, won_money(late))
+    return replace(caught(scored["priority"].to_numpy(), late), deals=len(late), grades=tuple(by_grade))
+
+
+def won_money(deals: pd.DataFrame) -> np.ndarray:
+    """(n,) what each decided deal brought after its discount; 0 where it was lost."""
+    won, amount = deals["won"].to_numpy(float), deals["amount"].fillna(0).to_numpy(float)
+    return won * amount * (1 - deals["discount"].fillna(0).to_numpy(float))
 
 
 def caught(score: np.ndarray, deals: pd.DataFrame) -> Hindsight:
@@ -244,8 +255,7 @@ def caught(score: np.ndarray, deals: pd.DataFrame) -> Hindsight:
     order = np.argsort(-score, kind="stable")
     first = order[: max(round(SHARE_LISTED * len(order)), 1)]
     last = order[-len(first) :]
-    won, amount = deals["won"].to_numpy(float), deals["amount"].fillna(0).to_numpy(float)
-    money = won * amount * (1 - deals["discount"].fillna(0).to_numpy(float))
+    won, money = deals["won"].to_numpy(float), won_money(deals)
     hours = deals["hours"].fillna(deals["hours"].mean()).fillna(1.0).to_numpy(float)
     hourly = [money[rows].sum() / max(hours[rows].sum(), 1e-9) for rows in (first, last)]
     bottom = won[last].mean()

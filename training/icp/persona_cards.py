@@ -1,9 +1,12 @@
 """Personas: one page a profile – who they are, what they buy, how to reach them, what support they need.
 
-Every figure stands beside everybody's, with the number it rests on; figures of fewer than 20 are left out.
+A card shows what differs from all other accounts beyond chance (Holm 1979 over the whole card), each figure
+beside everybody's with the number it rests on; what the rule itself says and figures of fewer than 20 are
+left out.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from features.catalog.contact import CALL_WORDS, EMAIL_WORDS, MEETING_WORDS, UNANSWERED_WORDS
 from features.crm.crm import Crm
 from training.effects.contacts import plain
+from training.icp.differences import p_of_difference
 from training.icp.prospects import NUMBERS, Observed
 from training.icp.rules import Rule, attribute_words
+from training.metrics import holm
 
 LEAST = 20
 MOST_LEVELS = 3
+ALPHA = 0.05
+"""Chance of any figure on a card that does not differ."""
+
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 PARTS_OF_DAY = ((6, "morning"), (12, "afternoon"), (18, "evening"))
 CONTACTS = {"calls": CALL_WORDS, "meetings": MEETING_WORDS, "mails": EMAIL_WORDS}
@@ -32,21 +40,39 @@ def persona(crm: Crm, observed: Observed, rule: Rule) -> dict[str, Any]:
     """What is known of a profile's accounts beside everybody's.
 
     Returns:
-        `accounts`, `share`, and `who`, `buys`, `channels`, `when`, `support`, `values`: lists of figures
-        (words, inside, everyone as text, n).
+        `accounts`, `share`, and `who`, `buys`, `channels`, `when`, `support`, `values`: lists of figures that
+        differ (words, inside, everyone as text, n, p corrected); `compared`: figures looked at by section.
     """
     inside = set(observed.account_id[rule.covers(observed.frame)])
     everyone = set(observed.account_id)
-    return {
-        "rule": rule.words,
-        "accounts": len(inside),
-        "share": len(inside) / max(len(everyone), 1),
+    looked_at = {
         "who": _who(crm, observed, rule, inside),
         "buys": _buys(crm, inside),
         "channels": _channels(crm, inside),
         "when": _when(crm, inside),
         "support": _support(crm, inside, everyone),
         "values": _values(crm, inside),
+    }
+    return {
+        "rule": rule.words,
+        "accounts": len(inside),
+        "share": len(inside) / max(len(everyone), 1),
+        **telling(looked_at),
+        "compared": {section: len(figures) for section, figures in looked_at.items()},
+    }
+
+
+def telling(looked_at: dict[str, list[Figure]]) -> dict[str, list[Figure]]:
+    """The figures that differ from everybody's beyond chance, over all sections together."""
+    figures = [figure for section in looked_at.values() for figure in section]
+    corrected = iter(holm([figure["p"] for figure in figures]))
+    judged = {
+        section: [{**figure, "p": float(next(corrected))} for figure in figures]
+        for section, figures in looked_at.items()
+    }
+    return {
+        section: [one for one in figures if one["p"] <= ALPHA and one["inside"] != one["everyone"]]
+        for section, figures in judged.items()
     }
 
 
@@ -74,59 +100,81 @@ def page(personas: Iterable[dict[str, Any]]) -> str:
     return environment.get_template("personas.html").render(personas=list(personas))
 
 
-def _figure(words: str, inside: str, everyone: str, n: int) -> Figure:
-    return {"words": words, "inside": inside, "everyone": everyone, "n": n}
+def _figure(words: str, inside: str, everyone: str, n: int, p: float) -> Figure:
+    return {"words": words, "inside": inside, "everyone": everyone, "n": n, "p": p}
 
 
-def _shares(values: pd.Series, is_in: np.ndarray, what: str) -> list[Figure]:
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table: whose they are, and which are of the profile's accounts."""
+
+    account_id: pd.Series
+    is_in: np.ndarray
+
+    def of(self, present: np.ndarray) -> "Rows":
+        """Some of them."""
+        return Rows(self.account_id[present], self.is_in[present])
+
+
+def _shares(values: pd.Series, rows: Rows, what: str) -> list[Figure]:
     """The commonest levels inside, with their share inside and among all."""
     present = values.notna().to_numpy(bool)
-    inside, everyone = values[present & is_in], values[present]
+    some_rows, everyone = rows.of(present), values[present]
+    inside = everyone[some_rows.is_in]
     if len(inside) < LEAST:
         return []
-    shares, all_shares = inside.value_counts(normalize=True), everyone.value_counts(normalize=True)
-    return [
-        _figure(f"{what}: {level}", f"{share:.0%}", f"{all_shares[level]:.0%}", len(inside))
-        for level, share in shares.iloc[:MOST_LEVELS].items()
-    ]
+    shares = inside.value_counts(normalize=True)
+    figures = []
+    for level, share in shares.iloc[:MOST_LEVELS].items():
+        is_level = (everyone == level).astype(float)
+        p = p_of_difference(is_level, some_rows.is_in, some_rows.account_id)
+        shown = (f"{share:.0%}", f"{is_level.mean():.0%}")
+        figures.append(_figure(f"{what}: {level}", shown[0], shown[1], len(inside), p))
+    return figures
 
 
-def _median(values: pd.Series, is_in: np.ndarray, words: str, digits: int = 0) -> list[Figure]:
+def _median(values: pd.Series, rows: Rows, words: str, digits: int = 0) -> list[Figure]:
     present = values.notna().to_numpy(bool)
-    inside = values[present & is_in].to_numpy(float)
+    some_rows, everyone = rows.of(present), values[present].astype(float)
+    inside = everyone[some_rows.is_in]
     if len(inside) < LEAST:
         return []
-    middle, all_middle = np.median(inside), np.median(values[present].to_numpy(float))
-    return [_figure(words, f"{middle:,.{digits}f}", f"{all_middle:,.{digits}f}", len(inside))]
+    p = p_of_difference(everyone, some_rows.is_in, some_rows.account_id, ranked=True)
+    shown = [f"{part.median():,.{digits}f}" for part in (inside, everyone)]
+    return [_figure(words, shown[0], shown[1], len(inside), p)]
 
 
-def _mean(values: pd.Series, is_in: np.ndarray, words: str, form: str) -> list[Figure]:
+def _mean(values: pd.Series, rows: Rows, words: str, form: str) -> list[Figure]:
     present = values.notna().to_numpy(bool)
-    inside = values[present & is_in].to_numpy(float)
+    some_rows, everyone = rows.of(present), values[present].astype(float)
+    inside = everyone[some_rows.is_in]
     if len(inside) < LEAST:
         return []
-    everyone = values[present].to_numpy(float).mean()
-    return [_figure(words, format(inside.mean(), form), format(everyone, form), len(inside))]
+    p = p_of_difference(everyone, some_rows.is_in, some_rows.account_id)
+    return [_figure(words, format(inside.mean(), form), format(everyone.mean(), form), len(inside), p)]
 
 
 def _who(crm: Crm, observed: Observed, rule: Rule, inside: set[str]) -> list[Figure]:
     first = ~pd.Series(observed.account_id).duplicated().to_numpy(bool)
-    covered = rule.covers(observed.frame)
+    accounts = Rows(pd.Series(observed.account_id)[first], rule.covers(observed.frame)[first])
+    in_the_rule = {condition.attribute for condition in rule.conditions}
     figures: list[Figure] = []
     for name, kind in observed.kinds.items():
-        column, words = observed.frame[name], attribute_words(name)
+        column, words = observed.frame[name][first], attribute_words(name)
+        if name in in_the_rule:
+            continue
         if kind in NUMBERS:
-            figures += _median(column[first], covered[first], f"{words}, the middle one")
+            figures += _median(column, accounts, f"{words}, median")
         else:
-            figures += _shares(column[first].astype(object), covered[first], words)[:2]
+            figures += _shares(column.astype(object), accounts, words)[:2]
     if crm.has("contacts", "seniority"):
         rows = crm.frame("contacts", ["account_id", "seniority"])
         figures += _shares(rows["seniority"], _is_in(rows, inside), "contact")
     return figures
 
 
-def _is_in(rows: pd.DataFrame, inside: set[str]) -> np.ndarray:
-    return rows["account_id"].isin(inside).to_numpy(bool)
+def _is_in(rows: pd.DataFrame, inside: set[str]) -> Rows:
+    return Rows(rows["account_id"], rows["account_id"].isin(inside).to_numpy(bool))
 
 
 def _frame(crm: Crm, table: str, *columns: str) -> pd.DataFrame | None:
@@ -145,10 +193,10 @@ def _buys(crm: Crm, inside: set[str]) -> list[Figure]:
         figures += _shares(rows["product"], is_in, "product")
     if "annual_value" in rows:
         value = rows["annual_value"].astype("Float64") / 100
-        figures += _median(value, is_in, "annual value, the middle one")
+        figures += _median(value, is_in, "annual value, median")
     if "start_date" in rows and "end_date" in rows:
         months = (rows["end_date"] - rows["start_date"]).dt.days / 30.44
-        figures += _median(months, is_in, "term in months, the middle one")
+        figures += _median(months, is_in, "term in months, median")
     return figures
 
 
@@ -201,16 +249,17 @@ def _support(crm: Crm, inside: set[str], everyone: set[str]) -> list[Figure]:
     if rows is None or len(rows) < LEAST or not inside:
         return []
     is_in = _is_in(rows, inside)
-    years = max((rows["opened_at"].max() - rows["opened_at"].min()).days / 365.25, 0.1)
-    rates = (is_in.sum() / len(inside) / years, len(rows) / len(everyone) / years)
-    figures = [_figure("cases an account and year", f"{rates[0]:.1f}", f"{rates[1]:.1f}", int(is_in.sum()))]
-    if is_in.sum() < LEAST:
+    if is_in.is_in.sum() < LEAST:
         return []
+    years = max((rows["opened_at"].max() - rows["opened_at"].min()).days / 365.25, 0.1)
+    counts = rows["account_id"].value_counts().reindex(sorted(everyone), fill_value=0) / years
+    who = pd.Series(counts.index, counts.index)
+    figures = _mean(counts, Rows(who, who.isin(inside).to_numpy(bool)), "cases an account and year", ".1f")
     if "escalated" in rows:
         figures += _mean(rows["escalated"].astype("Float64"), is_in, "cases escalated", ".0%")
     if "closed_at" in rows:
         days = (rows["closed_at"] - rows["opened_at"]).dt.total_seconds() / 86_400
-        figures += _median(days, is_in, "days until a case is closed, the middle one", 1)
+        figures += _median(days, is_in, "days until a case is closed, median", 1)
     if "csat" in rows:
         figures += _mean(rows["csat"], is_in, "satisfaction after a case", ".1f")
     return figures

@@ -217,7 +217,7 @@ def without_proxies(
     if not proxy_reasons or observed.frame.shape[1] == 0:
         return None
     bare = study_of(observed, study.weights, seed)
-    still = listed_of(order_of(bare.fit, may.frame))
+    still = listed_of(order_of(bare.fit, may), may)
     before = hindsight(observed, study.weights, seed=seed)
     return {
         "taken_out": proxy_reasons,

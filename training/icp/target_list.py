@@ -12,13 +12,20 @@ import pandas as pd
 
 from features.crm.crm import Crm
 from features.errors import RenewalError
+from training.icp.firmographics import COLUMNS as FIRMOGRAPHICS
+from training.icp.firmographics import firmographics
 from training.icp.fit_learning import SHARE_LISTED
 from training.icp.fit_score import Fit, first_rules
+from training.icp.grades import grades_of
 from training.icp.prospects import LEAD_SOURCE, first_sources
 from training.icp.rules import attribute_words
 
 IDS = ("id", "account_id", "company_id", "lead_id", "domain", "name", "company")
 NAMES = ("name", "company", "company_name", "account_name")
+CUSTOMER = "account"
+IDENTITY = ("id", "name", "kind", "account_id", *FIRMOGRAPHICS)
+"""Who a row of the list is."""
+
 OPTED_OUT = "all of its contacts opted out"
 READERS = {".csv": "read_csv", ".parquet": "read_parquet", ".xlsx": "read_excel"}
 
@@ -28,7 +35,8 @@ class Candidates:
     """Who may be listed.
 
     Attributes:
-        who: id, name, kind (lead, prospect, account, company) and account_id, one row each.
+        who: id, name, kind (lead, prospect, account, company), account_id and what `firmographics` tells, one
+            row each.
         frame: (n, attributes) what is known of them, same index.
         left_out: id, name, kind and why of those not to be contacted.
         notes: what a reader has to know.
@@ -70,6 +78,7 @@ def from_crm(crm: Crm, today: pd.DataFrame, attributes: tuple[str, ...]) -> Cand
         first = who["account_id"].map(first_sources(crm)).astype(object)
         source = own_source.where(own_source.notna(), first).astype(object)
         frame[LEAD_SOURCE] = source.where(source.notna(), None)
+    who = who.join(firmographics(crm, who["account_id"]))
     return _without_opted_out(Candidates(who, frame, [], []), opted_out(crm))
 
 
@@ -103,6 +112,7 @@ def from_file(path: Path, crm: Crm, fit: Fit) -> Candidates:
             "account_id": account_id.astype(object).to_numpy(),
         }
     )
+    who = who.join(firmographics(crm, who["account_id"], given=table))
     missing = [attribute for attribute in fit.attributes if attribute not in table]
     notes = [f"the file says nothing of {', '.join(missing)}: scored as not known"] if missing else []
     frame = fit.read(table)
@@ -206,34 +216,41 @@ FIGURES = (
 )  # fmt: skip
 
 
-def order_of(fit: Fit, frame: pd.DataFrame) -> np.ndarray:
-    """(n,) positions, the best first; ties keep their order."""
-    return np.argsort(-fit.score(frame)["priority"].to_numpy(), kind="stable")
+def order_of(fit: Fit, may: Candidates) -> np.ndarray:
+    """(n,) positions, prospects before customers, the best of each first; ties keep their order."""
+    priority = fit.score(may.frame)["priority"].to_numpy()
+    return np.lexsort((-priority, _is_customer(may)))
 
 
-def listed_of(order: np.ndarray) -> np.ndarray:
-    """(n,) bool: the first fifth of an order."""
+def _is_customer(may: Candidates) -> np.ndarray:
+    return (may.who["kind"] == CUSTOMER).to_numpy(bool)
+
+
+def listed_of(order: np.ndarray, may: Candidates) -> np.ndarray:
+    """(n,) bool: the first fifth of those who are no customers yet; of all where all are customers."""
+    is_customer = _is_customer(may)
+    candidates = len(order) if is_customer.all() else int((~is_customer).sum())
     listed = np.zeros(len(order), bool)
-    listed[order[: round(SHARE_LISTED * len(order))]] = True
+    listed[order[: round(SHARE_LISTED * candidates)]] = True
     return listed
 
 
 def ranked(fit: Fit, may: Candidates, limit: int | None = None) -> list[dict[str, Any]]:
     """The first `limit` rows of the list, those in its first fifth marked `listed`."""
-    order = order_of(fit, may.frame)
-    is_listed = listed_of(order)[order]
+    order = order_of(fit, may)
+    is_listed = listed_of(order, may)[order]
     rows = told_rows(fit, may.who.iloc[order[:limit]], may.frame.iloc[order[:limit]])
     return [{**row, "listed": bool(here)} for row, here in zip(rows, is_listed, strict=False)]
 
 
 def told_rows(fit: Fit, who: pd.DataFrame, frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Each prospect's fit, profile, reasons and expectations beside who it is."""
+    """Each prospect's grade, fit, profile, reasons and expectations beside who it is."""
     scored = fit.score(frame)
-    figures = [scored[name].tolist() for name in ("fit", *FIGURES)]
-    identity = who[["id", "name", "kind"]].astype(object)
+    figures = [grades_of(scored["fit"].to_numpy()), *(scored[name].tolist() for name in ("fit", *FIGURES))]
+    identity = who.reindex(columns=list(IDENTITY)).astype(object)
     identity = identity.where(identity.notna(), None)
     profiles, reasons = first_rules(fit.profiles, frame), fit.reasons(frame.iloc[:MOST_REASONED])
     reasons += [[] for _ in range(len(frame) - len(reasons))]
-    columns = [identity[name].tolist() for name in identity] + [profiles.tolist(), reasons, *figures]
-    names = ("id", "name", "kind", "profile", "reasons", "fit", *FIGURES)
+    columns = [identity[name].tolist() for name in IDENTITY] + [profiles.tolist(), reasons, *figures]
+    names = (*IDENTITY, "profile", "reasons", "grade", "fit", *FIGURES)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from features.errors import RenewalError
+from training.icp.grades import grades_of
 from training.icp.prospect_outcomes import DEFAULT_WEIGHTS, SIGN, checked_weights
 
 PARTS = {"win": "win", "effort": "effort", "discount": "discount", "renewal": "renews without contact"}
@@ -87,11 +88,12 @@ def reweighted(listed: dict[str, Any], fit: Any, weights: Mapping[str, float]) -
     parts = {**{name: rows[name] for name in ("win", "amount", "discount", "renewal")},
              "effort": rows["expected_effort_hours"]}  # fmt: skip
     worth = priority(parts, other.exponents)
-    order = np.argsort(-worth, kind="stable")
+    order = np.lexsort((-worth, (rows["kind"] == "account").to_numpy(bool)))
     share = other.exceeded(worth)
+    grades = grades_of(share)
     first = sum(bool(row["listed"]) for row in listed["rows"])
     reweighted_rows = [
-        {**listed["rows"][at], "fit": float(share[at]), "listed": place < first}
+        {**listed["rows"][at], "fit": float(share[at]), "grade": grades[at], "listed": place < first}
         for place, at in enumerate(order)
     ]
     return {**listed, "rows": reweighted_rows, "weights": dict(weights)}
