@@ -1,0 +1,69 @@
+"""Take the pictures of docs/stories.md by the tests' browser: `python docs/screenshots.py [--home DIR]`."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+INTO = ROOT / "docs" / "stories"
+STORIES = {
+    "sales-renewals": ("/renewals", 1440, 1000),
+    "sales-by-rep": ("/renewals/by-rep", 1440, 560),
+    "sales-customer": ("/accounts/{account}", 1440, 1100),
+    "sales-tasks": ("/tasks", 1440, 620),
+    "sales-phone": ("/renewals", 390, 1000),
+    "marketing-profiles": ("/profiles", 1440, 1100),
+    "marketing-journey": ("/journey", 1440, 900),
+    "ml-models": ("/models", 1440, 1100),
+    "ml-status": ("/status", 1440, 600),
+}
+"""File → page, width and height of the window."""
+
+
+def prepared(folder: Path) -> Path:
+    """A home of a small simulated CRM, trained by the commands, with what pages work out."""
+    from benchmarks.same_facts import prepare
+    from features.settings import Settings
+    from serving.precompute import usual, work_out
+
+    prepare(folder, accounts=300, seed=3)
+    for name in usual({"renewal": "1", "win": "1"}):
+        work_out(name, Settings(home=folder))
+    return folder
+
+
+def take(home: Path) -> None:
+    """Serve the home and picture each page."""
+    from pages_case import ARGUMENTS, CHROMIUM, served
+    from playwright.sync_api import sync_playwright
+
+    from features.settings import Settings
+    from monitoring.store import open_store
+
+    account = open_store(Settings(home=home)).scores.page("renewal", limit=1).rows[0]["account_id"]
+    INTO.mkdir(exist_ok=True)
+    with served(home) as site, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        for name, (path, width, height) in STORIES.items():
+            page = browser.new_page(viewport={"width": width, "height": height}, base_url=site)
+            page.goto(path.replace("{account}", account))
+            page.screenshot(path=INTO / f"{name}.png")
+            page.close()
+        browser.close()
+
+
+def main() -> None:
+    """Take every picture."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--home", type=Path, help="scored and worked out; default: one made anew")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        take(prepared(home) if given.home is None else Path(shutil.copytree(given.home, home)))
+
+
+if __name__ == "__main__":
+    main()
