@@ -166,7 +166,7 @@ def _unit_of_number(column: str, values: pd.Series, columns: Collection[str]) ->
 
 
 def _unit_of_text(values: pd.Series) -> Unit:
-    present = [value for value in values if value is not None and value is not pd.NaT and value == value]
+    present = values[values.notna()].tolist()
     if not present:
         return Unit.TEXT
     if all(isinstance(value, str) and ISO_DAY.match(value) for value in present):

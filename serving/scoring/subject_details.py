@@ -32,16 +32,22 @@ def about(crm: Crm, kind: str, snapshots: pd.DataFrame) -> pd.DataFrame:
     subjects = _looked_up(crm, SUBJECTS[kind], ID_COLUMNS[kind], snapshots["subject_id"], columns)
     for joined in (accounts, owners, subjects):
         details = details.join(joined)
-    return details if kind == "win" else details.join(_open_renewals(crm, snapshots))
+    return details if kind == "win" else details.join(_open_renewals(crm, snapshots, details["owner_id"]))
 
 
-def _open_renewals(crm: Crm, snapshots: pd.DataFrame) -> pd.DataFrame:
-    """(n) `renewal_opportunity`: the open opportunities, most often one, that renew each contract."""
+def _open_renewals(crm: Crm, snapshots: pd.DataFrame, owner: pd.Series) -> pd.DataFrame:
+    """(n) `renewal_opportunity`: the open opportunities, most often one, that renew each contract.
+
+    One that belongs to another owner is not named: whoever sees the contract need not see that deal.
+    """
     links = contracts_of_renewals(crm)
     if links.empty or not crm.has("opportunities", "is_won"):
         return pd.DataFrame(index=snapshots.index)
     deals = crm.frame("opportunities", ["opportunity_id", "is_won"])
     links = links[links.index.isin(deals.loc[deals["is_won"].isna(), "opportunity_id"])]
+    deal_owner = owners_of(crm, "win", pd.Series(links.index, index=links.index))
+    contract_owner = links.map(dict(zip(snapshots["subject_id"].astype(str), owner, strict=True)))
+    links = links[deal_owner.fillna("") == contract_owner.astype("string").fillna("")]
     named = pd.Series(links.index, index=pd.Index(links, dtype=object)).groupby(level=0).agg(", ".join)
     shown = snapshots["subject_id"].astype(object).map(named).astype(object)
     return pd.DataFrame({"renewal_opportunity": shown.where(shown.notna(), None)})

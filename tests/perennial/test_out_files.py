@@ -1,6 +1,7 @@
 """Every command with --out, in every format: the file holds the answer itself, in cells of one value each."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -57,8 +58,8 @@ WORKED_OUT = {
 
 FACTS = (
     "alerts ack", "alerts close", "erase", "experiment end", "experiment start", "experiment status",
-    "icp personas", "ingest", "keys revoke", "models compare", "models promote", "models rollback",
-    "outcomes", "simulate", "tasks done", "tasks start", "voice send",
+    "icp personas", "connect", "ingest", "keys revoke", "models compare", "models promote", "models rollback",
+    "outcomes", "simulate", "tasks done", "tasks start", "voice send", "write-back",
 )  # fmt: skip
 """A few named facts, as `keys create`, or shapes of the above; they change the home."""
 
@@ -84,13 +85,21 @@ def test_no_command_is_forgotten():
     assert with_out <= {*RUN, *WORKED_OUT, *FACTS, *TRAINS}
 
 
-def answer_of(name, night, folder, monkeypatch):  # noqa: F811
+@pytest.fixture(scope="module")
+def own_home(night, tmp_path_factory):  # noqa: F811
+    """A copy of the home, which the commands change, beside the CRM it was made of."""
+    folder = tmp_path_factory.mktemp("out_files")
+    shutil.copytree(night.parent / "crm", folder / "crm")
+    return Path(shutil.copytree(night, folder / "home"))
+
+
+def answer_of(name, home, folder, monkeypatch):
     """What a command hands to its file."""
     handed = {}
-    monkeypatch.setenv("PERENNIAL_HOME", str(night))
+    monkeypatch.setenv("PERENNIAL_HOME", str(home))
     monkeypatch.setenv("PERENNIAL_THREADS", "1")
     monkeypatch.setattr(export, "write", lambda path, result, **options: handed.update(result=result))
-    places = {"crm": night.parent / "crm", "folder": folder}
+    places = {"crm": home.parent / "crm", "folder": folder}
     words = [*name.split(), *(word.format(**places) for word in RUN[name]), "--out", str(folder / "a.json")]
     CliRunner().invoke(cli.app, words, standalone_mode=False, catch_exceptions=False)
     monkeypatch.undo()
@@ -128,8 +137,8 @@ def judge(result, folder):
 
 
 @pytest.mark.parametrize("name", RUN)
-def test_what_a_command_answers_stands_in_its_files(name, night, tmp_path, monkeypatch):  # noqa: F811
-    judge(answer_of(name, night, tmp_path, monkeypatch), tmp_path)
+def test_what_a_command_answers_stands_in_its_files(name, own_home, tmp_path, monkeypatch):
+    judge(answer_of(name, own_home, tmp_path, monkeypatch), tmp_path)
 
 
 @pytest.mark.parametrize("name", WORKED_OUT)

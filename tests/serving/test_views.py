@@ -64,7 +64,11 @@ def test_a_row_of_a_view_is_the_row_of_the_export(store):
     (exported,) = listed.to_dict("records")
     own = {name: exported.pop(name) for name in ("forecast", "own_odds", "own_reason", "own_by", "own_at")}
     assert pd.isna(list(own.values())).all()
-    assert list(listed) == [*DOCUMENTED["v_renewals"][: len(exported)], *own]
+    directions = [exported.pop(f"reason_{at}_direction") for at in (1, 2, 3)]
+    assert directions[:2] == ["lowers", "lowers"]
+    assert pd.isna(directions[2])
+    columns = [name for name in listed if not name.endswith("_direction")]
+    assert columns == [*DOCUMENTED["v_renewals"][: len(exported)], *own]
     for name, value in exported.items():
         shown = pd.Timestamp(row[name]) if name in ("as_of", "end_date") else row[name]
         assert (pd.isna(shown) and pd.isna(value)) or shown == value, name
