@@ -4,7 +4,7 @@ Who answers is not drawn at random. With what is known of everybody asked, π is
 and m the score expected; the mean over all asked of m + (answered / π) (score − m) is right if either of
 them is (augmented inverse probability weighting: Robins, Rotnitzky & Zhao 1994), both fitted without the
 account they are used for. Its error is that of the whole procedure, both fits included: all of it is
-repeated without each twentieth of the accounts (delete-a-group jackknife: Kott 2001). It cannot see what
+repeated without each tenth of the accounts (delete-a-group jackknife: Kott 2001). It cannot see what
 moves both the score and the answering but stands in no record: `if_worse` says what the figure would be
 were the silent ones as much worse again as the record shows them to be.
 """
@@ -26,7 +26,7 @@ from training.split import cluster_folds
 
 LEAST_ANSWERS = 10
 LEAST_FREEDOM = 4.0
-FOLDS, GROUPS = 5, 20
+FOLDS, GROUPS = 5, 10
 LEAST_PROBABILITY = 0.05
 """Of answering: no answer stands for more than twenty people."""
 PENALTY = 1.0
@@ -104,15 +104,20 @@ def whole(points: np.ndarray, X: np.ndarray, account: pd.Series, seed: int = 0) 
         return None
     group = cluster_folds(account.to_numpy(), GROUPS, seed)
     fold = cluster_folds(account.to_numpy(), FOLDS, seed + 1)
+    starts: dict[int, np.ndarray] = {}
+    of_all = _points(points, X, fold, starts)
     replicates = np.full((GROUPS, len(points)), np.nan)
     for left_out in range(GROUPS):
         stays = group != left_out
-        replicates[left_out, stays] = _points(points[stays], X[stays], fold[stays])
-    return Everybody(_points(points, X, fold), replicates)
+        replicates[left_out, stays] = _points(points[stays], X[stays], fold[stays], starts)
+    return Everybody(of_all, replicates)
 
 
-def _points(points: np.ndarray, X: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """(n,) what each person asked stands for; neither model has seen the fold it speaks of."""
+def _points(points: np.ndarray, X: np.ndarray, fold: np.ndarray, starts: dict[int, np.ndarray]) -> np.ndarray:
+    """(n,) what each person asked stands for; neither model has seen the fold it speaks of.
+
+    `starts` holds, by fold, coefficients of the chance of answering to begin from; first ones stay.
+    """
     answered = np.isfinite(points)
     answers, expected = np.empty(len(points)), np.empty(len(points))
     for here in range(FOLDS):
@@ -121,7 +126,9 @@ def _points(points: np.ndarray, X: np.ndarray, fold: np.ndarray) -> np.ndarray:
             continue
         A = with_intercept((X - X[used].mean(axis=0)) / (X[used].std(axis=0) + 1e-9))
         figures = used & answered
-        chance = fit_ridge_logistic(A[used], answered[used].astype(float), np.ones(used.sum()), PENALTY)
+        weight = np.ones(used.sum())
+        chance = fit_ridge_logistic(A[used], answered[used].astype(float), weight, PENALTY, starts.get(here))
+        starts.setdefault(here, chance)
         score = fit_ridge(A[figures], points[figures, None], np.ones(figures.sum()), PENALTY)[:, 0]
         answers[out], expected[out] = expit(A[out] @ chance), A[out] @ score
     low, high = np.nanmin(points), np.nanmax(points)

@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 
 from features.crm.load import ingest
+from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from features.simulation import simulate
 from monitoring.report import monitor
 from perennial.print import text
+from serving.precompute import WorkedOut, work_out
 from serving.scoring.batch import score
-from training.effects import timing
-from training.icp import profiles
 from training.train import train
 
 KINDS = ("renewal", "win")
@@ -57,10 +57,10 @@ def demo(settings: Settings, *, accounts: int, say: Say = silent) -> dict[str, A
     today = {kind: score(kind, whole, demo_settings, say=_indented(say)) for kind in KINDS}
     say("5/7 Monitoring: drift, performance and parity of what was said")
     watched = monitor(whole, demo_settings, say=_indented(say))
-    say("6/7 Estimating what contact before a renewal changes")
-    timed = timing(whole, demo_settings, say=_indented(say))
+    say("6/7 Estimating what contact before a renewal, calls and discount change (some minutes)")
+    timed = _worked_out("effects", demo_settings)["timing"]["all"]
     say("7/7 Deriving customer profiles")
-    customer_profiles = profiles(whole, demo_settings, say=_indented(say))
+    customer_profiles = _worked_out("icp", demo_settings)["profiles"]
     hindsight = _hindsight(past_scores["renewal"], whole.frame("contracts"))
     result = {
         "home": str(home),
@@ -73,6 +73,17 @@ def demo(settings: Settings, *, accounts: int, say: Say = silent) -> dict[str, A
         "profiles": customer_profiles,
     }
     return result | {"summary": _summary(result, today)}
+
+
+def _worked_out(name: str, settings: Settings) -> Any:
+    """An answer worked out and kept, where the pages find it."""
+    work_out(name, settings)
+    answer = WorkedOut(settings).ask(name)
+    if answer.value is None:
+        raise RenewalError(
+            expected=f"data that {name} can be estimated from", found=answer.why, do="Simulate more."
+        )
+    return answer.value
 
 
 def _indented(say: Say) -> Say:
