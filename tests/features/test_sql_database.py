@@ -110,7 +110,7 @@ def test_a_duckdb_file_opens_no_way_to_others(duck, tmp_path):
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("mysql://host/db", "a folder, postgresql"),
+        ("mysql://host/db", r"a folder, .*postgresql://…"),
         ("duckdb:///nowhere/at/all.duckdb", "no such file"),
         ("postgresql://nobody@127.0.0.1:1/none", "to reach the PostgreSQL database"),
     ],

@@ -177,7 +177,9 @@ def test_each_arm_sees_what_it_was_drawn_for(store, settings, begun):
         "gain": 0.1, "leaning": "31-60", "alike": ["31-60"],
         "contacted_on": None, "why": "First contact …", "worth": 5.0, "curve": "all",
     }  # fmt: skip
-    hidden, tried, other = plan_rows(store, [row, {**row, "account_id": advised}, {**row, "account_id": "Z"}])
+    hidden, tried, other = plan_rows(
+        store, [row, {**row, "account_id": advised}, {**row, "account_id": "Z"}], {}
+    )
     assert hidden["window"] is hidden["gain"] is hidden["curve"] is hidden["worth"] is None
     assert "usual practice in the experiment try" in hidden["why"]
     assert (tried["window"], tried["act_from"], tried["act_by"]) == ("61-90", "2025-01-31", "2025-03-01")

@@ -176,7 +176,9 @@ def test_without_a_model_the_answer_says_how_to_get_one(settings):
         assert told.status_code == 409
         assert "perennial train renewal" in told.json()["detail"]
         assert client.get("/readyz").json() == {"status": "ready", "models": {"renewal": None, "win": None}}
-        assert client.get("/v1/renewals").json() == {"rows": [], "next_cursor": None, "total": 0}
+        listed = client.get("/v1/renewals").json()
+        assert (listed["rows"], listed["total"], listed["totals"]["amount"]) == ([], 0, 0)
+        assert listed["next_cursor"] is listed["previous_cursor"] is None
 
 
 def test_answers_carry_security_headers_and_are_not_cached(client):
