@@ -24,7 +24,7 @@ OUTCOMES = {
     "win": "Wins",
     "effort": "Hours of effort",
     "discount": "Discount",
-    "renews without contact": "Renews by itself",
+    "renews without contact": "Renews without contact",
 }
 LESS_IS_BETTER = ("effort", "discount")
 KINDS = {"lead": "Leads", "prospect": "Prospects", "account": "Customers"}
@@ -32,7 +32,7 @@ SLIDERS = {
     "win": "Winning",
     "effort": "Little effort",
     "discount": "Little discount",
-    "renewal": "Renewing by itself",
+    "renewal": "Renewing without contact",
 }
 CARD = {
     "who": "Who they are",

@@ -61,7 +61,8 @@ def test_score_and_effect_are_two_figures(planned):
     assert told["score"]["now"] == pytest.approx(row["probability"], abs=1e-6)
     assert told["score"]["difference"] == pytest.approx(told["score"]["changed"] - told["score"]["now"])
     assert any("call" in name for name in told["score"]["moved"])
-    effect, facts = told["effect"], plan[row["contract_id"]]
+    likelihood = (row["probability"], row["low"], row["high"])
+    effect, facts = told["effect"], {**plan[row["contract_id"]], "likelihood": likelihood}
     assert effect == {name: effect_of(for_contracts(kept), facts, name, at) for name, at in changes.items()}
     assert effect["contact_days_before"]["bucket"] == "31-60"
     assert effect["discount_pct"]["bucket"] == "10-20"
