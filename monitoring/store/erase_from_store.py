@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import uuid
 from typing import Any
+from urllib.parse import unquote_plus
 
 import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, delete, select, text, update
@@ -26,7 +27,7 @@ from monitoring.store.tables import (
     shadow_log,
 )
 from monitoring.store.task_tables import tasks
-from monitoring.store.work_tables import work_status
+from monitoring.store.work_tables import saved_views, work_status
 
 OF_ACCOUNTS = (
     scores, prediction_log, shadow_log, outcomes, alerts, overrides, actions, events, experiment_accounts,
@@ -55,6 +56,7 @@ def erase_account(engine: Engine, account_id: str) -> dict[str, int]:
         counts = {table.name: _rows(connection, table, account_id, subjects) for table in OF_ACCOUNTS}
         counts["feature_batches"] = _blobs(connection, account_id)
         counts["runs"] = _runs(connection, account_id)
+        counts["saved_views"] = _views(connection, [account_id, *subjects])
         counts["audit"] = _unname(connection, [account_id, *subjects])
         moment = now()
         if any(counts.values()):
@@ -114,6 +116,15 @@ def _runs(connection: Connection, account_id: str) -> int:
     """Live runs are named after their account."""
     named = [f"live-{kind}-{account_id}" for kind in ("renewal", "win")]
     return connection.execute(delete(runs).where(runs.c.run_id.in_(named))).rowcount
+
+
+def _views(connection: Connection, ids: list[str]) -> int:
+    """Saved lists that were filtered by one of these ids, or bear it in their name."""
+    stored = connection.execute(select(saved_views.c.view_id, saved_views.c.name, saved_views.c.query))
+    naming = [
+        view_id for view_id, *words in stored if any(one in unquote_plus(" ".join(words)) for one in ids)
+    ]
+    return connection.execute(delete(saved_views).where(saved_views.c.view_id.in_(naming))).rowcount
 
 
 def _unname(connection: Connection, ids: list[str]) -> int:

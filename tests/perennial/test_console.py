@@ -26,7 +26,9 @@ def test_the_journey_shows_no_figure_of_a_group_too_small_and_says_where_a_gap_o
     ]
     gaps = [{"attribute": "owned_by", "why": "owned_by=a first"}, {"attribute": "owned_by", "why": "then"}]
     costs = [{"attribute": "owned_by", "segment": "b", "cost": None, "wins": None, "cost_per_win": None}]
-    monitoring_print.journey({"rows": rows, "gaps": gaps, "costs": costs})
+    monitoring_print.journey(
+        {"rows": rows, "gaps": gaps, "costs": costs, "compared": ["owned_by"], "not_compared": []}
+    )
     out = capsys.readouterr().out
     assert "None" not in out
     assert "40.0 % to 60.0 %" in out

@@ -10,6 +10,7 @@ from monitoring.alerts import survey_alerts
 from monitoring.closing_the_loop import begin_tasks
 from monitoring.store import erase_from_store, open_store
 from monitoring.store.database import now, writing
+from monitoring.store.list_filter import STATUSES
 from monitoring.store.predictions import unpacked
 from monitoring.store.tables import feature_batches, metadata
 from serving.erase_everywhere import erase
@@ -65,6 +66,8 @@ def leave_traces(home, store, one, client):  # noqa: F811
     decided = {"contract_id": contract, "outcome": "1", "decided_at": "2026-01-02"}
     store.outcomes.record(pd.DataFrame([decided]))
     begin_tasks(store, Settings(home=home))
+    store.work.set_status("renewal", {contract: account}, STATUSES[0], "me")
+    store.work.save_view("renewals", "mine", f"search={contract}", "key", False)
     in_an_experiment(store, account, contract)
     asked_a_question(store, account)
     for name in ("reports/monitor.html", "effects/plan.json", "worked-out/icp-x.json"):
@@ -99,7 +102,12 @@ def test_nothing_says_the_name_afterwards_and_a_running_service_has_let_go_of_it
         leave_traces(home, store, one, client)
         kept = client.post("/v1/renewals/score", json={"contract_ids": ids[1:]}).json()["rows"][0]
         assert kept["probability"] is not None
-        held = {table.name for table in erase_from_store.OF_ACCOUNTS} | {"feature_batches", "runs", "audit"}
+        held = {table.name for table in erase_from_store.OF_ACCOUNTS} | {
+            "feature_batches",
+            "runs",
+            "audit",
+            "saved_views",
+        }
         assert tables_naming(store, ids) >= held - {"shadow_log"}
         before = store.scores.page("renewal", limit=1_000).rows
 
@@ -132,4 +140,4 @@ def test_every_table_that_names_accounts_is_known_to_the_erasure():
         if any(isinstance(column.type, String | Text) for column in table.c)
     }
     without = {"api_keys", "ended_sessions", "alert_sends", "experiments"}
-    assert free_text - about - without == {"audit", "runs", feature_batches.name}
+    assert free_text - about - without == {"audit", "runs", "saved_views", feature_batches.name}
