@@ -24,7 +24,8 @@ from monitoring.store import open_store
 from perennial.cli import app as commands
 from serving.app import create_app
 from serving.pages.view import money, percent
-from serving.scoring.batch import ID_COLUMNS, MONEY
+from serving.scoring.scored_rows import MONEY
+from serving.scoring.subject_details import ID_COLUMNS
 
 PATHS = {"renewal": "/renewals", "win": "/pipeline"}
 ROUTES = {"renewal": "/v1/renewals", "win": "/v1/opportunities"}

@@ -15,10 +15,11 @@ import pandas as pd
 from features.crm.crm import Crm
 from features.engine import feature_rows
 from features.errors import RenewalError
+from features.holdout import held_out
 from features.owners import owner_names
 from features.progress import Say, silent
 from features.settings import Settings
-from serving.scoring.batch import HELD_OUT, held_out
+from serving.scoring.scored_rows import HELD_OUT
 from training.effects.answer import ALL
 from training.effects.contacts import HUMAN_WORDS, contact_words, plain
 from training.effects.learned import Finding, learned

@@ -31,7 +31,8 @@ from features.crm.load import opened
 from features.settings import Settings
 from features.snapshots import to_score
 from monitoring.store import open_store
-from serving.scoring.batch import features_of, score
+from serving.scoring.batch import score
+from serving.scoring.scored_rows import features_of
 from training.registry import champion
 
 PARTS = ("single", "batch", "events", "nightly", "overload", "memory")

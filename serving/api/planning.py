@@ -25,7 +25,7 @@ from serving.api.shapes import WhatIf, WhatIfAsked
 from serving.arms_shown import arm_of, arms_of, effects_shown, is_usual, plan_row, withheld
 from serving.live.account_features import Ground, Restate, Seen, with_rows
 from serving.live.events import Arrivals
-from serving.scoring.batch import HELD_OUT
+from serving.scoring.scored_rows import HELD_OUT
 from serving.security.auth import Principal
 from serving.state import Running, running_of
 from serving.studies import contract_facts, for_contracts, untold, window_curve

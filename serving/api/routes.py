@@ -22,7 +22,7 @@ from serving.api.shapes import (
     Taken,
 )
 from serving.api.shapes import Problem as ProblemShape
-from serving.scoring.batch import hide_held_out
+from serving.scoring.scored_rows import hide_held_out
 from serving.security.auth import ALL_ROLES, Principal
 from serving.state import Running, running_of
 

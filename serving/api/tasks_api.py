@@ -12,7 +12,7 @@ from monitoring.closing_the_loop import finish_task
 from serving.api.problems import ProblemError
 from serving.api.routes import ERRORS, Seller, answer
 from serving.api.shapes import Body
-from serving.scoring.batch import ID_COLUMNS
+from serving.scoring.subject_details import ID_COLUMNS
 from serving.security.auth import Principal
 from serving.state import Running, running_of
 

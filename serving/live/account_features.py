@@ -19,7 +19,8 @@ from features.kernel import DAY
 from features.renewal_opportunities import renewed_by
 from features.snapshots import to_score
 from monitoring.store.database import records
-from serving.scoring.batch import about, subject_rows
+from serving.scoring.scored_rows import subject_rows
+from serving.scoring.subject_details import about
 from training.encode import texts
 
 Restate = Mapping[str, Callable[[pa.Table], pa.Table]]

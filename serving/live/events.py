@@ -24,6 +24,7 @@ from features.crm.arriving import Reader, values_lost
 from features.crm.contract import SUBJECTS, TABLES
 from features.crm.crm import Crm
 from features.crm.load import current_folder, opened
+from features.holdout import held_out
 from features.moments import utc_now
 from features.owners import owners_of
 from features.settings import Settings
@@ -36,7 +37,7 @@ from serving.live.account_features import Ground, Seen, grounds
 from serving.live.asking import requests_for
 from serving.live.model_cache import HeldModels
 from serving.live.score_cache import KeptScores
-from serving.scoring.batch import held_out, scored_rows
+from serving.scoring.scored_rows import scored_rows
 from serving.security.auth import Principal
 from training.encode import texts
 

@@ -22,7 +22,8 @@ from serving.api.shapes import MAX_RECORDS
 from serving.live.events import Arrivals
 from serving.live.model_cache import HeldModels
 from serving.live.score_cache import KeptScores, Ready, ready
-from serving.scoring.batch import ID_COLUMNS, about, as_opportunity, features_of, renewals_scored, scored
+from serving.scoring.scored_rows import as_opportunity, features_of, renewals_scored, scored
+from serving.scoring.subject_details import ID_COLUMNS, about
 from serving.security.auth import Principal
 from training.registry import Loaded
 

@@ -11,7 +11,8 @@ from sqlalchemy import func, select
 
 from monitoring.store import Store
 from monitoring.store.tables import runs
-from serving.scoring.batch import ID_COLUMNS, hide_held_out, scored_rows
+from serving.scoring.scored_rows import hide_held_out, scored_rows
+from serving.scoring.subject_details import ID_COLUMNS
 from training.registry import Loaded
 
 MOST_ROWS = 20_000

@@ -22,8 +22,9 @@ from monitoring.report import monitor
 from monitoring.retrain import retrain
 from monitoring.store import Store
 from monitoring.store.tables import actions, alerts, outcomes, overrides, prediction_log, runs
-from serving.scoring.batch import hide_held_out, score
+from serving.scoring.batch import score
 from serving.scoring.export import write
+from serving.scoring.scored_rows import hide_held_out
 from serving.write_back import writable_connections, write_back
 from training.model_versions import code_version
 from training.registry import listing, standing

@@ -28,8 +28,9 @@ from serving.pages.sign_in_page import checked_form
 from serving.pages.timeline import customer, happened
 from serving.pages.view import Seller, render, url
 from serving.precompute import similar_of
-from serving.scoring.batch import ID_COLUMNS, hide_held_out
+from serving.scoring.scored_rows import hide_held_out
 from serving.scoring.similar_contracts import Past, how_they_went, nearest, place_of
+from serving.scoring.subject_details import ID_COLUMNS
 from serving.security.auth import Principal
 from serving.state import Running, running_of
 

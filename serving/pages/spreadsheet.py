@@ -11,8 +11,9 @@ from monitoring.store import Store
 from monitoring.store.list_filter import Wanted
 from serving.api.problems import ProblemError
 from serving.scoring.answer_tables import reason_columns
-from serving.scoring.batch import ID_COLUMNS, hide_held_out
 from serving.scoring.export import write
+from serving.scoring.scored_rows import hide_held_out
+from serving.scoring.subject_details import ID_COLUMNS
 from serving.security.auth import Principal
 
 MOST_ROWS = 200_000

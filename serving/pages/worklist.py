@@ -18,7 +18,7 @@ from serving.pages.bulk_actions import ACTIONS, done_words
 from serving.pages.row_work import work_of
 from serving.pages.spreadsheet import download
 from serving.pages.view import render, url
-from serving.scoring.batch import hide_held_out
+from serving.scoring.scored_rows import hide_held_out
 from serving.security.auth import Principal
 from serving.state import Running, running_of
 

@@ -17,7 +17,7 @@ from features.engine import feature_rows
 from features.errors import RenewalError
 from features.settings import Settings
 from features.snapshots import renewal_snapshots
-from serving.scoring.batch import about
+from serving.scoring.subject_details import about
 from training.encode import Rows
 from training.explain import grouped_contributions
 from training.fairness.group_metrics import interval

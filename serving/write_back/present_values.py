@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from monitoring.store import Store
-from serving.scoring.batch import hide_held_out
+from serving.scoring.scored_rows import hide_held_out
 from serving.write_back.written_log import Values
 
 KINDS = {"contracts": "renewal", "opportunities": "win"}

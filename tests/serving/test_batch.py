@@ -9,10 +9,12 @@ from serving_case import home, night, train_plainly  # noqa: F401 (fixtures)
 
 from features.crm.load import opened
 from features.errors import RenewalError
+from features.holdout import held_out
 from features.renewal_opportunities import contracts_of_renewals
 from features.settings import Settings
 from monitoring.store import open_store
-from serving.scoring.batch import HELD_OUT, asked_rows, held_out, hide_held_out, score
+from serving.scoring.batch import asked_rows, score
+from serving.scoring.scored_rows import HELD_OUT, hide_held_out
 from training.dataset import build
 
 COLUMNS = {"account_id", "as_of", "probability", "low", "high", "band", "amount"}

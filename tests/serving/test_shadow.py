@@ -7,7 +7,8 @@ from serving_case import home, night, train_plainly  # noqa: F401 (fixtures)
 from features.crm.load import opened
 from features.settings import Settings
 from monitoring.store import open_store
-from serving.scoring.batch import features_of, score
+from serving.scoring.batch import score
+from serving.scoring.scored_rows import features_of
 from training.registry import former, load_version, rollback
 
 pytestmark = pytest.mark.slow
