@@ -9,11 +9,10 @@ import pandas as pd
 
 from features.crm.contract import TABLES, Kind
 from features.crm.crm import Crm
-from features.crm.freshness import days_behind
 from features.crm.known_until import RENEWAL_KNOWN_AFTER_DAYS
 from features.errors import RenewalError
 from features.settings import Settings
-from features.snapshots import renewal_snapshots, win_snapshots
+from training.data_facts import LATE_DAYS, DataFacts, facts_of, history_days
 from training.effects.contacts import human_contacts
 from training.effects.deal_questions import LEAST_ROWS, decided_deals
 from training.effects.timing_trial import LEAST_CONTRACTS, matured_contracts
@@ -22,7 +21,7 @@ from training.icp.prospects import LEAST_OUTCOMES
 
 READY, LIMITS, NOT_YET = "ready", "with limits", "not yet"
 _YEAR = 365
-_MOST_LATE, _LATE_DAYS = 0.2, 7
+_MOST_LATE = 0.2
 _LEAST_COVERED = 0.5
 _ROWS_SHOWN = 5
 _WORDS = {"renewal": ("renewed", "lost", "contracts"), "win": ("won", "lost", "deals")}
@@ -62,20 +61,6 @@ class Verdict:
         }
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """What is asked of the data once."""
-
-    crm: Crm
-    settings: Settings
-    outcomes: dict[str, tuple[int, int, str | None]]
-    """Kind → (good, bad, why there is none)."""
-    late: dict[str, int]
-    covered: dict[str, float]
-    logged_late: float | None
-    span_days: dict[str, int]
-
-
 def readiness(crm: Crm, settings: Settings) -> dict[str, Any]:
     """Whether each answer can be had of these data.
 
@@ -84,7 +69,7 @@ def readiness(crm: Crm, settings: Settings) -> dict[str, Any]:
         first), `freshness` (table → days it ends before the rest), `coverage`, `late_logging`,
         `history_days`, `spans`, `understood` (five rows of each table).
     """
-    facts = _facts(crm, settings)
+    facts = facts_of(crm, settings)
     verdicts = [judge(facts) for judge in _JUDGES]
     return {
         "usable": any(verdict.state != NOT_YET for verdict in verdicts),
@@ -93,86 +78,13 @@ def readiness(crm: Crm, settings: Settings) -> dict[str, Any]:
         "freshness": facts.late,
         "coverage": {name: round(share, 4) for name, share in facts.covered.items()},
         "late_logging": None if facts.logged_late is None else round(facts.logged_late, 4),
-        "history_days": _history_days(crm),
+        "history_days": history_days(crm),
         "spans": facts.span_days,
         "understood": understood(crm),
     }
 
 
-def _facts(crm: Crm, settings: Settings) -> _Facts:
-    kinds = [kind for kind, table in (("renewal", "contracts"), ("win", "opportunities")) if crm.has(table)]
-    return _Facts(
-        crm,
-        settings,
-        {kind: _outcomes(crm, kind) for kind in kinds},
-        days_behind(crm.folder, crm.tables, crm.until),
-        {kind: _covered(crm, kind) for kind in kinds if crm.has("activities") and crm.dated(kind)},
-        _logged_late(crm),
-        {kind: _span(crm, kind) for kind in kinds if crm.dated(kind)},
-    )
-
-
-def _outcomes(crm: Crm, kind: str) -> tuple[int, int, str | None]:
-    """How many contracts or deals a model can be trained on: as `training.dataset.build` counts them."""
-    snapshots = (renewal_snapshots if kind == "renewal" else win_snapshots)(crm)
-    is_known = snapshots["label"].notna()
-    if bool(snapshots["as_of"].notna().any()):
-        is_known &= snapshots["matured_at"] <= crm.until
-    matured = snapshots[is_known]
-    good = int(matured.loc[matured["label"] == 1, "subject_id"].nunique())
-    bad = int(matured.loc[matured["label"] == 0, "subject_id"].nunique())
-    why = None
-    table, outcome = ("contracts", "renewed") if kind == "renewal" else ("opportunities", "is_won")
-    if not crm.has(table, outcome):
-        why = f"{table} have no {outcome}"
-    return good, bad, why
-
-
-def _covered(crm: Crm, kind: str) -> float:
-    """The share of contracts (deals) with an activity in the year before the end (since creation)."""
-    table, at, days = (
-        ("contracts", "end_date", _YEAR) if kind == "renewal" else ("opportunities", "created_at", 0)
-    )
-    until = "s.end_date" if kind == "renewal" else "coalesce(s.closed_at, s.created_at + INTERVAL 180 DAYS)"
-    if kind == "win" and not crm.has(table, "closed_at"):
-        until = "s.created_at + INTERVAL 180 DAYS"
-    rows = crm.sql(
-        f"SELECT avg(CAST(EXISTS (SELECT 1 FROM activities a WHERE a.account_id = s.account_id"
-        f" AND a.occurred_at >= s.{at} - INTERVAL {days} DAYS AND a.occurred_at < {until}) AS DOUBLE)) AS"
-        " share"
-        f" FROM {table} s WHERE s.{at} IS NOT NULL"
-    )
-    return float(rows["share"][0].as_py() or 0.0)
-
-
-def _logged_late(crm: Crm) -> float | None:
-    """The share of activities written down over a week after they happened; None where nothing says when."""
-    if not crm.has("activities", "recorded_at"):
-        return None
-    rows = crm.sql(
-        f"SELECT avg(CAST(recorded_at > occurred_at + INTERVAL {_LATE_DAYS} DAYS AS DOUBLE)) AS share"
-        " FROM activities"
-        " WHERE recorded_at IS NOT NULL"
-    )
-    return rows["share"][0].as_py()
-
-
-def _span(crm: Crm, kind: str) -> int:
-    table, at = ("contracts", "end_date") if kind == "renewal" else ("opportunities", "created_at")
-    limit = f"WHERE {at} < TIMESTAMP '{crm.until}'"
-    rows = crm.sql(f"SELECT date_diff('day', min({at}), max({at})) AS days FROM {table} {limit}")
-    return int(rows["days"][0].as_py() or 0)
-
-
-def _history_days(crm: Crm) -> int | None:
-    """How far back `history` tells what stood when; None without it."""
-    if not crm.has("history", "changed_at"):
-        return None
-    first = crm.sql("SELECT min(changed_at) AS first FROM history")["first"][0].as_py()
-    return None if first is None else (crm.until - pd.Timestamp(first)).days
-
-
-def _model(facts: _Facts, kind: str) -> Verdict:
+def _model(facts: DataFacts, kind: str) -> Verdict:
     good_word, bad_word, unit = _WORDS[kind]
     least, table = facts.settings.min_positives, "contracts" if kind == "renewal" else "opportunities"
     need = f"{least} {good_word} and {least} {bad_word} {unit} with a matured outcome"
@@ -198,7 +110,7 @@ def _model(facts: _Facts, kind: str) -> Verdict:
     return verdict
 
 
-def _time_limits(facts: _Facts, kind: str, verdict: Verdict) -> None:
+def _time_limits(facts: DataFacts, kind: str, verdict: Verdict) -> None:
     crm, table = facts.crm, "contracts" if kind == "renewal" else "opportunities"
     if not crm.dated(kind):
         dates = "start_date and end_date" if kind == "renewal" else "created_at and closed_at"
@@ -221,18 +133,18 @@ def _time_limits(facts: _Facts, kind: str, verdict: Verdict) -> None:
             (f"{name} ends {days:,} days before the rest", f"export {name} again, up to the present")
         )
     if facts.logged_late is not None and facts.logged_late > _MOST_LATE:
-        what = f"{facts.logged_late:.0%} of activities were written down over {_LATE_DAYS} days late"
+        what = f"{facts.logged_late:.0%} of activities were written down over {LATE_DAYS} days late"
         verdict.limits.append((what, "log activities within a week"))
     if kind == "renewal" and not crm.has(table, "decided_at"):
         what = f"no decided_at: outcomes count as known {RENEWAL_KNOWN_AFTER_DAYS} days after the end"
         verdict.limits.append((what, "give decided_at of contracts"))
 
 
-def _renewal(facts: _Facts) -> Verdict:
+def _renewal(facts: DataFacts) -> Verdict:
     return _model(facts, "renewal")
 
 
-def _win(facts: _Facts) -> Verdict:
+def _win(facts: DataFacts) -> Verdict:
     return _model(facts, "win")
 
 
@@ -244,7 +156,7 @@ def _counted(count: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame | None, tu
         return None, (f"{error.found}", error.do.rstrip(".")[0].lower() + error.do.rstrip(".")[1:])
 
 
-def _contacts(facts: _Facts, verdict: Verdict) -> None:
+def _contacts(facts: DataFacts, verdict: Verdict) -> None:
     """Calls and meetings are there, and cover what is asked about."""
     contacts, why = _counted(lambda: human_contacts(facts.crm))
     if contacts is None and why is not None:
@@ -255,7 +167,7 @@ def _contacts(facts: _Facts, verdict: Verdict) -> None:
         verdict.limits.append((what, "give direction of activities"))
 
 
-def _timing(facts: _Facts) -> Verdict:
+def _timing(facts: DataFacts) -> Verdict:
     verdict = Verdict(
         "timing", "no dated contracts", f"{LEAST_CONTRACTS} decided contracts, renewed and lost"
     )
@@ -275,7 +187,7 @@ def _timing(facts: _Facts) -> Verdict:
     return verdict
 
 
-def _calls(facts: _Facts) -> Verdict:
+def _calls(facts: DataFacts) -> Verdict:
     verdict = Verdict(
         "calls", "no dated deals", f"{LEAST_ROWS} decided deals, won and lost, and calls or meetings"
     )
@@ -295,7 +207,7 @@ def _calls(facts: _Facts) -> Verdict:
     return verdict
 
 
-def _shared_limits(facts: _Facts, kind: str) -> list[tuple[str, str]]:
+def _shared_limits(facts: DataFacts, kind: str) -> list[tuple[str, str]]:
     """Limits of a model that bind an effect as well."""
     verdict = Verdict(kind, "", "")
     if kind in facts.outcomes:
@@ -303,7 +215,7 @@ def _shared_limits(facts: _Facts, kind: str) -> list[tuple[str, str]]:
     return [limit for limit in verdict.limits if "decided_at" not in limit[0] or kind == "renewal"]
 
 
-def _discount(facts: _Facts) -> Verdict:
+def _discount(facts: DataFacts) -> Verdict:
     need = f"{LEAST_ROWS} first quotes linked to decided deals or contracts"
     verdict = Verdict("discount", "no quotes", need)
     if not facts.crm.has("quotes"):
@@ -326,7 +238,7 @@ def _discount(facts: _Facts) -> Verdict:
     return verdict
 
 
-def _icp(facts: _Facts) -> Verdict:
+def _icp(facts: DataFacts) -> Verdict:
     verdict = Verdict("icp", "no dated deals", f"{LEAST_OUTCOMES} decided deals, and what accounts are")
     deals, why = _counted(lambda: decided_deals(facts.crm)[0])
     n = 0 if deals is None else len(deals)
@@ -366,7 +278,7 @@ def _attributes(crm: Crm) -> dict[str, float]:
     }
 
 
-def _parity(facts: _Facts) -> Verdict:
+def _parity(facts: DataFacts) -> Verdict:
     verdict = Verdict(
         "parity", "no segments", f"an attribute of which two groups have {MIN_SIZE} decided accounts"
     )

@@ -49,22 +49,8 @@ def _add_up(connection: duckdb.DuckDBPyConnection, drafted: Draft, folder: str, 
     amounts = [column.stored for column in columns if column.kind is Kind.MONEY]
     counted = [c.stored for c in columns if c.stored in drafted.carried and _COUNTED.fullmatch(c.stored)]
     counted = [each for each in counted if drafted.carried[each] in (Kind.WHOLE, Kind.NUMBER)]
-    free = {*lines, *amounts, *drafted.carried}
-    same = [
-        column.stored for column in columns if column.stored not in free and column.name != drafted.table.key
-    ]
     key = value_of(str(drafted.table.key))
-    agree = " AND ".join(["true", *(f"count(DISTINCT hash({value_of(each)})) = 1" for each in same)])
-    differ = " OR ".join(f"count(DISTINCT hash({value_of(each)})) = count(*)" for each in lines)
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE several_{name} AS SELECT {key} AS id FROM draft_{name}"
-        f" ANTI JOIN bad_{name} USING (__row) WHERE {key} IS NOT NULL"
-        f" GROUP BY {key} HAVING count(*) > 1 AND {agree} AND ({differ})"
-    )
-    ((contracts, rows),) = connection.execute(
-        f"SELECT count(DISTINCT id), count(*) FROM draft_{name} ANTI JOIN bad_{name} USING (__row)"
-        f" JOIN several_{name} ON {key} = id"
-    ).fetchall()
+    contracts, rows = _several(connection, drafted, key, lines, {*lines, *amounts, *drafted.carried})
     if not contracts:
         return
     repeated = _repeated(connection, name, key, [*amounts, *counted])
@@ -102,6 +88,38 @@ def _add_up(connection: duckdb.DuckDBPyConnection, drafted: Draft, folder: str, 
         + (f"; {', '.join(added)} added up" if added else "")
         + (f"; {', '.join(sorted(repeated))} the same on every line, taken once" if repeated else "")
     )
+
+
+def _several(
+    connection: duckdb.DuckDBPyConnection, drafted: Draft, key: str, lines: list[str], free: set[str]
+) -> tuple[int, int]:
+    """Note ids whose rows are lines of one contract in `several_TABLE`: how many, and of how many rows.
+
+    Args:
+        connection: with the drafted views.
+        drafted: the table.
+        key: its id, in SQL.
+        lines: columns of which one must differ on every row.
+        free: columns that may differ; all others must agree.
+    """
+    name = drafted.table.name
+    same = [
+        column.stored
+        for column in drafted.columns
+        if column.stored not in free and column.name != drafted.table.key
+    ]
+    agree = " AND ".join(["true", *(f"count(DISTINCT hash({value_of(each)})) = 1" for each in same)])
+    differ = " OR ".join(f"count(DISTINCT hash({value_of(each)})) = count(*)" for each in lines)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE several_{name} AS SELECT {key} AS id FROM draft_{name}"
+        f" ANTI JOIN bad_{name} USING (__row) WHERE {key} IS NOT NULL"
+        f" GROUP BY {key} HAVING count(*) > 1 AND {agree} AND ({differ})"
+    )
+    ((contracts, rows),) = connection.execute(
+        f"SELECT count(DISTINCT id), count(*) FROM draft_{name} ANTI JOIN bad_{name} USING (__row)"
+        f" JOIN several_{name} ON {key} = id"
+    ).fetchall()
+    return contracts, rows
 
 
 def _repeated(connection: duckdb.DuckDBPyConnection, name: str, key: str, columns: list[str]) -> set[str]:

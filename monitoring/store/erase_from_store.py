@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import re
 import uuid
 from typing import Any
 from urllib.parse import unquote_plus
@@ -53,11 +54,13 @@ def erase_account(engine: Engine, account_id: str) -> dict[str, int]:
         if connection.dialect.name == "sqlite":
             connection.execute(text("PRAGMA secure_delete = ON"))  # freed pages are overwritten
         subjects = _subjects(connection, account_id)
+        names = _names(connection, account_id)
         counts = {table.name: _rows(connection, table, account_id, subjects) for table in OF_ACCOUNTS}
         counts["feature_batches"] = _blobs(connection, account_id)
         counts["runs"] = _runs(connection, account_id)
-        counts["saved_views"] = _views(connection, [account_id, *subjects])
-        counts["audit"] = _unname(connection, [account_id, *subjects])
+        ids = [account_id, *subjects]
+        counts["saved_views"] = _views(connection, [*ids, *names])
+        counts["audit"] = _unname(connection, ids) + _unname_details(connection, [*ids, *names])
         moment = now()
         if any(counts.values()):
             entry = {"run_id": f"{ERASED}-{uuid.uuid4().hex}", "what": ERASED, "finished_at": moment}
@@ -118,12 +121,23 @@ def _runs(connection: Connection, account_id: str) -> int:
     return connection.execute(delete(runs).where(runs.c.run_id.in_(named))).rowcount
 
 
-def _views(connection: Connection, ids: list[str]) -> int:
-    """Saved lists that were filtered by one of these ids, or bear it in their name."""
+def _names(connection: Connection, account_id: str) -> list[str]:
+    """What the account is called on lists."""
+    name = scores.c.details["account_name"].as_string()
+    query = select(name).where(scores.c.account_id == account_id, name.is_not(None)).distinct()
+    return [one for one in connection.execute(query).scalars() if one.strip()]
+
+
+def _naming(words: list[str]) -> re.Pattern[str]:
+    """What finds these words in a text, each whole: `C1` is not in `C10`."""
+    return re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in words), re.IGNORECASE)
+
+
+def _views(connection: Connection, words: list[str]) -> int:
+    """Saved lists that were filtered by one of these ids or names, or bear it in their name."""
     stored = connection.execute(select(saved_views.c.view_id, saved_views.c.name, saved_views.c.query))
-    naming = [
-        view_id for view_id, *words in stored if any(one in unquote_plus(" ".join(words)) for one in ids)
-    ]
+    pattern = _naming(words)
+    naming = [one.view_id for one in stored if pattern.search(f"{one.name} {unquote_plus(one.query)}")]
     return connection.execute(delete(saved_views).where(saved_views.c.view_id.in_(naming))).rowcount
 
 
@@ -134,3 +148,23 @@ def _unname(connection: Connection, ids: list[str]) -> int:
         named = update(audit).where(audit.c.subject == one).values(subject=hashed(one))
         changed += connection.execute(named).rowcount
     return changed
+
+
+def _unname_details(connection: Connection, words: list[str]) -> int:
+    """The same of what the audit notes besides: whom work was done on, what a list was filtered by."""
+    pattern, changed = _naming(words), 0
+    for one in connection.execute(select(audit.c.audit_id, audit.c.details)).all():
+        unnamed = _without(one.details, pattern)
+        if unnamed != one.details:
+            where = update(audit).where(audit.c.audit_id == one.audit_id)
+            changed += connection.execute(where.values(details=unnamed)).rowcount
+    return changed
+
+
+def _without(value: Any, pattern: re.Pattern[str]) -> Any:
+    """JSON whose texts that name the customer are hashed."""
+    if isinstance(value, dict):
+        return {name: _without(part, pattern) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without(part, pattern) for part in value]
+    return hashed(value) if isinstance(value, str) and pattern.search(value) else value

@@ -1,5 +1,7 @@
 """Erasing a customer who is everywhere: afterwards no table, file or freed page of the home says the name."""
 
+from urllib.parse import urlencode
+
 import pyarrow.parquet as pq
 import pytest
 from serving_case import client_of, home, night  # noqa: F401 (fixtures)
@@ -68,6 +70,12 @@ def leave_traces(home, store, one, client):  # noqa: F811
     begin_tasks(store, Settings(home=home))
     store.work.set_status("renewal", {contract: account}, STATUSES[0], "me")
     store.work.save_view("renewals", "mine", f"search={contract}", "key", False)
+    store.work.save_view(
+        "renewals", "theirs", urlencode({"search": one["account_name"].lower()}), "key", False
+    )
+    store.work.save_view("renewals", "others", urlencode({"search": one["account_name"] + "7"}), "key", False)
+    store.audit.record("me", "bulk status", None, {"subjects": [contract, "another"]})
+    store.audit.record("me", "export", "renewal", {"search": one["account_name"], "as": "csv"})
     in_an_experiment(store, account, contract)
     asked_a_question(store, account)
     for name in ("reports/monitor.html", "effects/plan.json", "worked-out/icp-x.json"):
@@ -119,6 +127,11 @@ def test_nothing_says_the_name_afterwards_and_a_running_service_has_let_go_of_it
         }
         assert told["removed"]["reports"] == 1
         assert tables_naming(store, ids) == set()
+        assert [view["name"] for view in store.work.views("renewals", "key")] == ["others"]
+        noted = {row["action"]: row["details"] for row in store.audit.read()}
+        assert noted["bulk status"]["subjects"][1] == "another"
+        assert noted["export"] | {"search": ""} == {"search": "", "as": "csv"}
+        assert one["account_name"] not in str(noted)
         assert files_naming(home, ids) == []
         others = [row["contract_id"] for row in before if row["account_id"] != one["account_id"]]
         assert [row["contract_id"] for row in store.scores.page("renewal", limit=1_000).rows] == others
