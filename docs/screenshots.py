@@ -24,19 +24,20 @@ STORIES = {
 
 
 def prepared(folder: Path) -> Path:
-    """A home of a small simulated CRM, trained by the commands, with what pages work out."""
-    from benchmarks.same_facts import prepare
+    """The home that `perennial demo` leaves, with all that pages work out."""
     from features.settings import Settings
+    from perennial.demo import demo
     from serving.precompute import usual, work_out
 
-    prepare(folder, accounts=300, seed=3)
+    home = Path(demo(Settings(home=folder), accounts=1000)["home"])
     for name in usual({"renewal": "1", "win": "1"}):
-        work_out(name, Settings(home=folder))
-    return folder
+        work_out(name, Settings(home=home))
+    return home
 
 
 def take(home: Path) -> None:
     """Serve the home and picture each page."""
+    import httpx
     from pages_case import ARGUMENTS, CHROMIUM, served
     from playwright.sync_api import sync_playwright
 
@@ -44,8 +45,17 @@ def take(home: Path) -> None:
     from monitoring.store import open_store
 
     account = open_store(Settings(home=home)).scores.page("renewal", limit=1).rows[0]["account_id"]
+    unhappy = {
+        "response_id": "S-1",
+        "account_id": account,
+        "kind": "csat",
+        "score": 1,
+        "asked_at": "2026-01-01",
+    }
     INTO.mkdir(exist_ok=True)
     with served(home) as site, sync_playwright() as playwright:
+        event = {"table": "surveys", "rows": [unhappy | {"answered_at": "2026-01-01T09:00:00"}]}
+        httpx.post(f"{site}/v1/events", json=event, timeout=60).raise_for_status()
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
         for name, (path, width, height) in STORIES.items():
             page = browser.new_page(viewport={"width": width, "height": height}, base_url=site)
