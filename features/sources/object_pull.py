@@ -52,6 +52,10 @@ class CursorLostError(Exception):
     """The place in the answer is no longer there (a job expired, a token too old): the pull begins anew."""
 
 
+class MarkLostError(CursorLostError):
+    """Changes since the mark are no longer told: all is read."""
+
+
 class Feed(Protocol):
     """An object as its system gives it, all values as text.
 
@@ -80,6 +84,7 @@ class Feed(Protocol):
 
         Raises:
             CursorLostError: there is no such place any more.
+            MarkLostError: nor is there what it began from.
         """
 
 
@@ -145,7 +150,8 @@ def _finished(feed: Feed, folder: Path, state: _State, say: Say) -> Pulled:
         except CursorLostError as lost:
             reason = str(lost)
             say(f"{feed.name}: {reason}; it is read from its beginning")
-            state = replace(state, cursor=None, is_complete=False)
+            mark = None if isinstance(lost, MarkLostError) else state.mark
+            state = replace(state, mark=mark, cursor=None, is_complete=False)
             continue
         return _merged(feed, folder, state)
     raise RenewalError(

@@ -25,7 +25,7 @@ class Rows:
         table: of the contract.
         object: of the system.
         columns: contract column → SQL, or several ways to say it, of which the first possible one counts.
-        where: conditions, each left out where it names a field that is not there.
+        where: conditions, in one or several ways too; each left out where it names a field that is not there.
         carries: whether further fields of the object are carried under their own names.
         needs: SQL that must be expressible, else there are no such rows.
     """
@@ -33,7 +33,7 @@ class Rows:
     table: str
     object: str
     columns: Mapping[str, str | tuple[str, ...]]
-    where: tuple[str, ...] = ()
+    where: tuple[str | tuple[str, ...], ...] = ()
     carries: bool = False
     needs: tuple[str, ...] = ()
 
@@ -58,8 +58,8 @@ def needed(declared: Iterable[Rows]) -> dict[str, list[str]]:
     fields: dict[str, dict[str, None]] = {}
     for rows in declared:
         fields.setdefault(rows.object, {})
-        every = [sql for each in rows.columns.values() for sql in _ways(each)]
-        for sql in (*every, *rows.where, *rows.needs):
+        every = [sql for each in (*rows.columns.values(), *rows.where) for sql in _ways(each)]
+        for sql in (*every, *rows.needs):
             for mark, first, second in _PLACE.findall(sql):
                 if mark or second:
                     fields.setdefault(first, {}).update({second: None} if second else {})
@@ -148,7 +148,8 @@ def _select(rows: Rows, readable: Mapping[str, set[str]], lacking: Iterable[str]
             name: f"o.{quoted(name)}" for name in carried.get(rows.object, ()) if name.lower() not in taken
         }
     listed = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in columns.items())
-    where = [_written(sql) for sql in rows.where if not _lacking(sql, rows.object, readable)]
+    conditions = [_way(each, rows, readable) for each in rows.where]
+    where = [_written(sql) for sql in conditions if not _lacking(sql, rows.object, readable)]
     condition = f"\nWHERE {' AND '.join(where)}" if where else ""
     return f"SELECT {listed}\nFROM {quoted(rows.object)} AS o{condition}"
 

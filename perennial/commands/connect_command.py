@@ -20,9 +20,14 @@ app = group("Connections to other systems.")
 @prints("connections.connected")
 def connect(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it: salesforce://NAME.")],
-    system: Annotated[str | None, typer.Option(metavar="SYSTEM", help="salesforce or hubspot.")] = None,
+    system: Annotated[
+        str | None, typer.Option(metavar="SYSTEM", help="salesforce, hubspot or dynamics.")
+    ] = None,
     url: Annotated[str | None, typer.Option(metavar="URL", help="The system's https address.")] = None,
     client_id: Annotated[str | None, typer.Option(metavar="ID", help="Of the app that logs in.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option(metavar="ID", help="Of the directory that the app is of (Dynamics).")
+    ] = None,
     username: Annotated[
         str | None, typer.Option(metavar="USER", help="Log in by JWT, for this user (Salesforce).")
     ] = None,
@@ -64,7 +69,7 @@ def connect(
             do="Name one with --system.",
         )
     source = known_systems[system]
-    given = {"client_id": client_id, "username": username}
+    given = {"client_id": client_id, "tenant": tenant, "username": username}
     login = (dict(before.login) if before else {}) | {key: value for key, value in given.items() if value}
     if username:
         login["way"] = "jwt"
