@@ -232,6 +232,16 @@ def work_out(name: str, settings: Settings) -> None:
                 other.unlink(missing_ok=True)
 
 
+def answered(name: str, settings: Settings) -> Told:
+    """The answer for the present CRM; worked out here, which may take minutes, where it is not kept yet."""
+    work_out(name, settings)
+    path = _path(name, settings)
+    if path is None or not path.is_file():
+        return Told(None, "No CRM data were ingested yet. Run `perennial ingest SOURCE`.")
+    content = json.loads(path.read_text())
+    return Told(None, content["problem"]) if "problem" in content else Told(content["value"])
+
+
 def _effects(crm: Crm, settings: Settings) -> dict[str, Any]:
     from monitoring.experiment_steps import findings
     from monitoring.store import open_store

@@ -21,7 +21,7 @@ def write_back(
     ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Put back what stood there before.")] = False,
 ) -> Result:
-    """Write likelihood, band and reasons into connected systems: what changed only.
+    """Write likelihood, band, reasons, days of contact and fit into connected systems: what changed only.
 
     What people have changed there since is left alone by --undo.
     """

@@ -9,9 +9,10 @@ from features.progress import Say, checkpoint, silent
 from features.scratch import turn
 from features.settings import Settings
 from features.sources.connection_file import Connection, connections
+from features.sources.web_api import RefusedError
 from monitoring.store import Store
-from serving.write_back.present_values import present_values
-from serving.write_back.targets import Target, target_of
+from serving.write_back.present_values import WRITTEN, present_values
+from serving.write_back.targets import Target, field_name, target_of
 from serving.write_back.written_log import FOLDER, Values, Written, WrittenLog, forget_written
 
 __all__ = ["forget_written", "suggested_fields", "undo", "writable_connections", "write_back"]
@@ -45,13 +46,19 @@ def suggested_fields(connection: Connection) -> tuple[dict[str, dict[str, str]],
     chosen: dict[str, dict[str, str]] = {}
     lacking: list[str] = []
     for table, object in target.objects.items():
-        writable = target.writable(object)
-        for what in target.suggested:
-            field = target.suggested[what]
-            if field in writable:
-                chosen.setdefault(table, {})[what] = field
+        try:
+            writable = target.writable(object)
+        except RefusedError as refused:
+            if refused.status not in (403, 404):
+                raise
+            writable = set()
+        for what in WRITTEN[table]:
+            name = field_name(target, what)
+            fields = [each for each in sorted(writable) if each == name or each.endswith(f"_{name}")]
+            if fields:
+                chosen.setdefault(table, {})[what] = fields[0]
             else:
-                lacking.append(f"{object}.{field}")
+                lacking.append(f"{object}.{name}")
     if not chosen:
         raise RenewalError(
             expected=f"fields of {connection.name} that its user may write",
@@ -84,7 +91,7 @@ def write_back(
         written = log.read()
         for table, names in connection.write_back.items():
             object = target.objects[table]
-            present = present_values(table, store, set(names))
+            present = present_values(table, store, settings, set(names))
             wanted = {
                 id: {names[what]: value for what, value in each.items()} for id, each in present.items()
             }

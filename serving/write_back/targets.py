@@ -7,6 +7,7 @@ from features.errors import RenewalError
 from features.sources import hubspot, salesforce
 from features.sources.connection_file import Connection
 from features.sources.web_api import RefusedError, WebApi
+from serving.write_back.dynamics_target import DynamicsTarget
 from serving.write_back.written_log import Values
 
 
@@ -16,12 +17,12 @@ class Target(Protocol):
     Attributes:
         batch: how many records one call takes.
         objects: contract table → the system's object.
-        suggested: what is written → the field's name that `perennial connect --write-back` suggests.
+        prefix: of the fields' names that `perennial connect --write-back` suggests.
     """
 
     batch: int
     objects: Mapping[str, str]
-    suggested: Mapping[str, str]
+    prefix: str
 
     def writable(self, object: str) -> set[str]:
         """Fields of the object that this user may write."""
@@ -42,11 +43,7 @@ class SalesforceTarget:
         "opportunities": "Opportunity",
         "accounts": "Account",
     }
-    suggested: Mapping[str, str] = {
-        "likelihood": "Perennial_Likelihood__c",
-        "band": "Perennial_Band__c",
-        "reasons": "Perennial_Reasons__c",
-    }
+    prefix = "Perennial_"
 
     def __init__(self, connection: Connection) -> None:
         self.api: WebApi = salesforce.opened_api(connection)
@@ -78,12 +75,8 @@ class HubSpotTarget:
     """HubSpot: batches of up to 100 records; where one is refused, each is tried alone."""
 
     batch = 100
-    objects: Mapping[str, str] = {"opportunities": "deals"}
-    suggested: Mapping[str, str] = {
-        "likelihood": "perennial_likelihood",
-        "band": "perennial_band",
-        "reasons": "perennial_reasons",
-    }
+    objects: Mapping[str, str] = {"opportunities": "deals", "accounts": "companies"}
+    prefix = "perennial_"
 
     def __init__(self, connection: Connection) -> None:
         self.api: WebApi = hubspot.opened_api(connection)
@@ -129,7 +122,13 @@ class HubSpotTarget:
 TARGETS: Mapping[str, Callable[[Connection], Target]] = {
     "salesforce": SalesforceTarget,
     "hubspot": HubSpotTarget,
+    "dynamics": DynamicsTarget,
 }
+
+
+def field_name(target: Target, what: str) -> str:
+    """The name that is suggested for a field; an organisation's own prefix may precede it."""
+    return f"{target.prefix}{what.title()}__c" if target.prefix[0].isupper() else f"{target.prefix}{what}"
 
 
 def target_of(connection: Connection) -> Target:

@@ -2,10 +2,13 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 from api_server import DOWN, serving
+from dynamics_server import DynamicsServer
 from hubspot_server import HubSpotServer, record
+from pages_case import informed, night  # noqa: F401 (fixtures)
 from salesforce_server import SalesforceServer, stamped
 from store_case import rows
 
@@ -14,7 +17,9 @@ from features.settings import Settings
 from features.sources import web_api
 from features.sources.connection_file import Connection, write_connection
 from monitoring.store import open_store
+from serving.precompute import answered
 from serving.write_back import forget_written, suggested_fields, targets, undo, write_back
+from serving.write_back.present_values import present_values
 from serving.write_back.written_log import WrittenLog
 
 FIELDS = {
@@ -175,6 +180,78 @@ def test_hubspot_takes_the_rest_where_one_record_is_refused(settings, store):
         failed = target.write("deals", values)
         assert list(failed) == ["c4"]
         assert [deal["properties"]["perennial_likelihood"] for deal in deals] == [0, 1, 2, 3]
+
+
+@pytest.fixture
+def dynamics_contracts(settings):
+    """Dynamics 365 with contracts c0 to c5, the fields under a publisher's prefix, and a connection to it."""
+    names = ("new_perennial_likelihood", "new_perennial_band", "new_perennial_contact_by")
+    contracts = [{"contractid": f"c{i}", **dict.fromkeys(names), "title": "theirs"} for i in range(6)]
+    contracts[0]["new_perennial_band"] = "by hand"
+    tables = {"contract": contracts, "opportunity": [], "account": []}
+    with serving(DynamicsServer(tables, "secret-of-acme")) as server:
+        login = {"tenant": "contoso", "client_id": "app", "authority": server.url}
+        yield server, Connection("acme", "dynamics", server.url, login)
+
+
+def test_dynamics_takes_them_under_its_publishers_prefix(dynamics_contracts, store, settings):
+    server, connection = dynamics_contracts
+    contracts = server.objects["contract"]
+    server.locked = {"c1"}
+    del contracts[3]
+    fields, _ = suggested_fields(connection)
+    assert fields == {
+        "contracts": {
+            "likelihood": "new_perennial_likelihood",
+            "band": "new_perennial_band",
+            "contact_by": "new_perennial_contact_by",
+        }
+    }
+    connection = replace(connection, write_back={"contracts": fields["contracts"]})
+    result = write_back(connection, store, settings)
+    assert counts(result) == {"changed": 3, "unchanged": 0, "failed": 2}
+    assert {each["id"]: each["why"] for each in result["failures"]} == {
+        "c1": "400 the record is closed",
+        "c3": "there is no such record",
+    }
+    assert [row["new_perennial_likelihood"] for row in contracts] == [10.0, None, 50.0, 90.0, None]
+    server.locked = set()
+    assert counts(write_back(connection, store, settings, dry_run=True))["changed"] == 2
+    assert counts(write_back(connection, store, settings)) == {"changed": 1, "unchanged": 3, "failed": 1}
+    batches = server.counted("$batch")
+    contracts.append({"contractid": "c3", **dict.fromkeys(contracts[0])} | {"contractid": "c3"})
+    write_back(connection, store, settings)
+    assert counts(write_back(connection, store, settings)) == {"changed": 0, "unchanged": 5, "failed": 0}
+    assert server.counted("$batch") == batches + 1
+    contracts[2]["new_perennial_band"] = "a person's word"
+    assert counts(undo(connection, settings)) == {"changed": 5, "unchanged": 1, "failed": 0}
+    assert [row["new_perennial_band"] for row in contracts] == [
+        "by hand",
+        None,
+        "a person's word",
+        None,
+        None,
+        None,
+    ]
+
+
+@pytest.mark.slow
+def test_contact_days_and_fit_are_those_that_pages_show(informed):  # noqa: F811
+    settings = Settings(home=informed, threads=1)
+    store = open_store(settings)
+    kept = {name: answered(name, settings).value for name in ("effects", "icp")}
+    days = {row["contract_id"]: row for row in kept["effects"]["plan"]["rows"] if row["act_by"]}
+    values = present_values("contracts", store, settings, {"likelihood", "contact_from", "contact_by"})
+    assert values
+    assert {id for id, each in values.items() if each["contact_by"]} <= set(days)
+    for id, each in values.items():
+        if each["contact_by"]:
+            assert (each["contact_from"], each["contact_by"]) == (days[id]["act_from"], days[id]["act_by"])
+    fits = present_values("accounts", store, settings, {"fit", "grade"})
+    rows = {row["account_id"]: row for row in kept["icp"]["list"]["rows"] if row["kind"] != "lead"}
+    assert len(rows) > 10
+    for account, row in rows.items():
+        assert fits[account] == {"fit": round(100 * row["fit"], 1), "grade": row["grade"]}
 
 
 def test_the_command(server, connection, store, settings, monkeypatch, capsys):
