@@ -43,6 +43,8 @@ from features.scratch import Scratch, discard, passing, replacing, scratch, swee
 from features.settings import Settings
 from features.sources import reader_of
 from features.sources.folder import read_folder
+from features.sources.product_events import FOLDER as EVENTS
+from features.sources.product_events import add_events
 from features.sources.readers import Raw, connect
 
 Kinds = Mapping[str, Mapping[str, Kind]]
@@ -264,9 +266,13 @@ def _read(
     staging = work / "raw"
     staging.mkdir()
     if "://" in str(source):
-        return reader_of(str(source))(str(source), mapping, until, staging, home=home, say=say)
+        raw = reader_of(str(source))(str(source), mapping, until, staging, home=home, say=say)
+        add_events(home / EVENTS, staging, raw)
+        return raw
     try:
-        return read_folder(Path(source), mapping, staging)
+        raw = read_folder(Path(source), mapping, staging)
+        add_events(Path(source) / EVENTS, staging, raw)
+        return raw
     except (OSError, EOFError, zlib.error) as error:  # a packed file cut short, a disk that fails
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise  # it is ours that cannot be written
