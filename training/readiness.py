@@ -10,6 +10,7 @@ import pandas as pd
 from features.crm.contract import TABLES, Kind
 from features.crm.crm import Crm
 from features.crm.known_until import RENEWAL_KNOWN_AFTER_DAYS
+from features.crm.values import quoted
 from features.errors import RenewalError
 from features.settings import Settings
 from training.data_facts import LATE_DAYS, DataFacts, facts_of, history_days
@@ -24,6 +25,15 @@ _YEAR = 365
 _MOST_LATE = 0.2
 _LEAST_COVERED = 0.5
 _ROWS_SHOWN = 5
+_ADD = {
+    "contracts": "add contracts with their start and end dates",
+    "opportunities": "add opportunities",
+    "activities": "add activities: calls, meetings and mails, each with its account and time",
+}
+_DATES = {
+    "renewal": "give start_date and end_date of contracts",
+    "win": "give created_at and closed_at of opportunities",
+}
 _WORDS = {"renewal": ("renewed", "lost", "contracts"), "win": ("won", "lost", "deals")}
 
 
@@ -90,7 +100,7 @@ def _model(facts: DataFacts, kind: str) -> Verdict:
     need = f"{least} {good_word} and {least} {bad_word} {unit} with a matured outcome"
     if kind not in facts.outcomes:
         verdict = Verdict(kind, f"no table {table}", need)
-        verdict.missing.append((f"there is no table {table}", f"add {table}"))
+        verdict.missing.append((f"there is no table {table}", _ADD[table]))
         return verdict
     good, bad, without = facts.outcomes[kind]
     verdict = Verdict(kind, f"{good:,} {good_word}, {bad:,} {bad_word}", need)
@@ -113,17 +123,14 @@ def _model(facts: DataFacts, kind: str) -> Verdict:
 def _time_limits(facts: DataFacts, kind: str, verdict: Verdict) -> None:
     crm, table = facts.crm, "contracts" if kind == "renewal" else "opportunities"
     if not crm.dated(kind):
-        dates = "start_date and end_date" if kind == "renewal" else "created_at and closed_at"
-        verdict.limits.append(
-            ("there are no dates: nothing can be judged on later data", f"give {dates} of {table}")
-        )
+        verdict.limits.append((f"{_undated(crm, kind)}: nothing can be judged on later data", _DATES[kind]))
         return
     if facts.span_days[kind] < _YEAR:
         what = f"{table} span {facts.span_days[kind]} days: no season comes twice"
         verdict.limits.append((what, f"add older {table}"))
     if not crm.has("activities"):
         verdict.limits.append(
-            ("there are no activities: only what stands on record counts", "add activities")
+            ("there are no activities: only what stands on record counts", _ADD["activities"])
         )
     elif facts.covered[kind] < _LEAST_COVERED:
         what = f"{facts.covered[kind]:.0%} of {table} have any activity"
@@ -138,6 +145,19 @@ def _time_limits(facts: DataFacts, kind: str, verdict: Verdict) -> None:
     if kind == "renewal" and not crm.has(table, "decided_at"):
         what = f"no decided_at: outcomes count as known {RENEWAL_KNOWN_AFTER_DAYS} days after the end"
         verdict.limits.append((what, "give decided_at of contracts"))
+
+
+def _undated(crm: Crm, kind: str) -> str:
+    """Why subjects can't be put in order of time: too few of their dates are given, or all are the same."""
+    table, column = ("contracts", "end_date") if kind == "renewal" else ("opportunities", "created_at")
+    if not crm.has(table, column):
+        return f"{table} have no {column}"
+    missing = crm.quality.of(table).null_share.get(column, 0.0)
+    return (
+        f"{missing:.0%} of {table} have no {column}"
+        if missing > 0.5
+        else f"all {table} have the same {column}"
+    )
 
 
 def _renewal(facts: DataFacts) -> Verdict:
@@ -158,6 +178,9 @@ def _counted(count: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame | None, tu
 
 def _contacts(facts: DataFacts, verdict: Verdict) -> None:
     """Calls and meetings are there, and cover what is asked about."""
+    if not facts.crm.has("activities"):
+        verdict.missing.append(("there are no activities: no calls, no meetings", _ADD["activities"]))
+        return
     contacts, why = _counted(lambda: human_contacts(facts.crm))
     if contacts is None and why is not None:
         verdict.missing.append((f"calls and meetings: {why[0]}", why[1]))
@@ -171,8 +194,11 @@ def _timing(facts: DataFacts) -> Verdict:
     verdict = Verdict(
         "timing", "no dated contracts", f"{LEAST_CONTRACTS} decided contracts, renewed and lost"
     )
-    if "renewal" not in facts.outcomes or not facts.crm.dated("renewal"):
-        verdict.missing.append(("there are no dated contracts", "add contracts with dates"))
+    if "renewal" not in facts.outcomes:
+        verdict.missing.append(("there is no table contracts", _ADD["contracts"]))
+        return verdict
+    if not facts.crm.dated("renewal"):
+        verdict.missing.append((_undated(facts.crm, "renewal"), _DATES["renewal"]))
         return verdict
     decided, why = _counted(lambda: matured_contracts(facts.crm)[0])
     n = 0 if decided is None else len(decided)
@@ -192,7 +218,7 @@ def _calls(facts: DataFacts) -> Verdict:
         "calls", "no dated deals", f"{LEAST_ROWS} decided deals, won and lost, and calls or meetings"
     )
     if "win" not in facts.outcomes:
-        verdict.missing.append(("there is no table opportunities", "add opportunities"))
+        verdict.missing.append(("there is no table opportunities", _ADD["opportunities"]))
         return verdict
     deals, why = _counted(lambda: decided_deals(facts.crm)[0])
     if deals is None and why is not None:
@@ -331,13 +357,18 @@ def _mend(verdicts: list[Verdict]) -> list[dict[str, Any]]:
 
 
 def understood(crm: Crm) -> dict[str, list[dict[str, Any]]]:
-    """Five rows of each table that has any, in the contract's units."""
+    """Five rows of each table that has any, those of which most is given, in the contract's units."""
     shown: dict[str, list[dict[str, Any]]] = {}
     for name in TABLES:
         if name not in crm.tables:
             continue
         kinds = {column.stored: column for column in TABLES[name].columns}
-        rows = crm.sql(f'SELECT * FROM "{name}" LIMIT {_ROWS_SHOWN}').to_pylist()
+        columns = crm.sql(f'SELECT * FROM "{name}" LIMIT 0').column_names
+        given = " + ".join(f"CAST({quoted(column)} IS NOT NULL AS INTEGER)" for column in columns)
+        first = ", ".join(quoted(column) for column in columns[:3])
+        rows = crm.sql(
+            f'SELECT * FROM "{name}" ORDER BY {given} DESC, {first} LIMIT {_ROWS_SHOWN}'
+        ).to_pylist()
         shown[name] = [
             {_called(kinds, key): _value(kinds, key, value) for key, value in row.items()} for row in rows
         ]
@@ -349,15 +380,19 @@ def _called(kinds: dict[str, Any], name: str) -> str:
 
 
 def _value(kinds: dict[str, Any], name: str, value: Any) -> Any:
-    if value is None or name not in kinds:
-        return value.isoformat() if hasattr(value, "isoformat") else value
-    column = kinds[name]
-    if column.kind is Kind.MONEY:
-        return value / 100
-    if column.kind is Kind.DURATION:
-        return value / 60
-    if column.stored != column.name:
-        return value / 1000
-    if column.kind is Kind.DATE:
-        return value.date().isoformat()
-    return value.isoformat() if hasattr(value, "isoformat") else value
+    column = kinds.get(name)
+    if value is not None and column is not None:
+        if column.kind is Kind.MONEY:
+            return value / 100
+        if column.kind is Kind.DURATION:
+            return value / 60
+        if column.stored != column.name:
+            return value / 1000
+        if column.kind is Kind.DATE:
+            return value.date().isoformat()
+    return _moment(value) if hasattr(value, "isoformat") else value
+
+
+def _moment(value: Any) -> str:
+    """A moment as text; a day without a time stands at its last microsecond."""
+    return str(value.isoformat()).removesuffix("T23:59:59.999999").removesuffix("T00:00:00")

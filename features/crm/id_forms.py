@@ -54,6 +54,10 @@ def _unwrapped(text: str) -> str:
     return text.removesuffix(".0") if _DIGITS.fullmatch(text.removesuffix(".0")) else text
 
 
+def _end_of_link(text: str) -> str:
+    return text.split("?")[0].rstrip("/").rsplit("/", 1)[-1] if "://" in text else text
+
+
 def _without_zeros(text: str) -> str:
     text = _unwrapped(text)
     return (text.lstrip("0") or "0") if _DIGITS.fullmatch(text) else text
@@ -89,6 +93,7 @@ class Rule:
 
 
 RULES = (
+    Rule("only the last part of a link counts", _end_of_link, same=True),
     Rule("invisible characters are left out", visible, same=True),
     Rule("only the first 15 characters of Salesforce ids count", salesforce_15, same=True),
     Rule(

@@ -8,7 +8,7 @@ import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
 
-from features.crm.contract import TABLES, Kind
+from features.crm.contract import SUBJECTS, TABLES, Kind
 from features.crm.known_until import as_known, first_known, value_of
 from features.crm.quality import Quality
 from features.crm.validate import DERIVED, LINKS, Draft, account_of
@@ -148,10 +148,31 @@ def write_derived(
         fresh.replace(path)
         tables.setdefault(name, (key,))
         quality.of(name).derived = new
-        if there:
+        alone = _nameless(connection, tables, folder) if name == "accounts" else {}
+        for table, count in alone.items():
+            quality.warn(f"{table}: {count:,} rows name no account; each counts as a customer of its own")
+        if there and new > sum(alone.values()):
             quality.warn(
-                f"{name}: {new} that other tables refer to are not in it, and were added with their id alone"
+                f"{name}: {new - sum(alone.values()):,} that other tables refer to are not in it, and were"
+                " added with their id alone"
             )
+
+
+def _nameless(
+    connection: duckdb.DuckDBPyConnection, tables: dict[str, tuple[str, ...]], folder: Path
+) -> dict[str, int]:
+    """Deals and contracts that name no account and so got one of their own id, where not all of a table."""
+    counts = {}
+    for table in SUBJECTS.values():
+        columns, key = tables.get(table, ()), TABLES[table].key
+        if "account_id" in columns and key in columns:
+            ((rows, alone),) = connection.execute(
+                f"SELECT count(*), count(*) FILTER (account_id = {key}"
+                " AND account_id IN (SELECT account_id FROM derived))"
+                f" FROM read_parquet({literal(folder / f'{table}.parquet')})"
+            ).fetchall()
+            counts[table] = alone if alone < rows else 0
+    return {table: alone for table, alone in counts.items() if alone}
 
 
 def _derived_order(name: str, columns: tuple[str, ...]) -> list[str]:

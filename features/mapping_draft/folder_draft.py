@@ -13,6 +13,7 @@ from features.errors import RenewalError
 from features.mapping_draft.draft import MappingDraft, draft_mapping, of_confidence
 from features.mapping_draft.foreign_files import ForeignFile, look_at
 from features.sources.folder import MAPPING, as_parquet, stem
+from features.sources.packed_files import data_files
 from features.sources.readers import connect
 
 
@@ -26,17 +27,18 @@ def looked_at(folder: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[Fo
     if not folder.is_dir():
         there = "a file" if folder.exists() else "no such folder"
         raise RenewalError(expected=f"a folder of CRM exports at {folder}", found=there, do="Check the path.")
-    paths = [path for path in sorted(folder.iterdir()) if stem(path)]
-    if not paths:
-        names = ", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "an empty folder"
-        raise RenewalError(
-            expected=f"CSV or Parquet files in {folder}", found=names, do="Export the CRM's objects there."
-        )
     with (
         tempfile.TemporaryDirectory(prefix="perennial-map-") as work,
         connect(Path(work) / "spill") as connection,
     ):
-        files = []
+        files, paths = [], data_files(folder, Path(work), [])
+        if not paths:
+            names = ", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "an empty folder"
+            raise RenewalError(
+                expected=f"CSV, Excel, JSON or Parquet files in {folder}",
+                found=names,
+                do="Export the CRM's objects there.",
+            )
         for path in paths:
             parquet = as_parquet(connection, path, Path(work))
             files.append(look_at(path, str(stem(path)), parquet))

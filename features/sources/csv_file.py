@@ -11,7 +11,7 @@ from features.crm.values import literal, quoted
 from features.errors import RenewalError
 from features.sources.csv_layout import Layout, layout_of
 from features.sources.csv_repair import Repair, needs_repair, repaired
-from features.sources.csv_text import as_utf8
+from features.sources.csv_text import as_utf8, unquoted_lines
 
 _FORMAT = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 40960"
 
@@ -56,8 +56,12 @@ def csv_to_parquet(
         )
     notes: list[str] = []
     source = as_utf8(path, staging, notes)
-    read = CsvRead(source, notes)
     layout = layout_of(source, table, called=path.name, twice=twice)
+    if len(layout.header) == 1 and any(sign in layout.header[0] for sign in ",;\t|"):
+        source = unquoted_lines(source, staging)
+        layout = layout_of(source, table, called=path.name, twice=twice)
+        notes.append(f"{path.name}: each line was quoted as a whole, and is read as the values inside")
+    read = CsvRead(source, notes)
     if layout.header_line > 2:
         shown = ", ".join(layout.header[:3])
         read.notes.append(

@@ -13,7 +13,7 @@ from features.errors import RenewalError
 from features.sources.csv_rows import Row, rows_of
 from features.sources.csv_text import opened
 
-_DELIMITERS = ",;\t|"
+_DELIMITERS = ",;\t|^~\x1f\x01"
 _HEAD = 1 << 18
 """Bytes at the beginning of a file that its layout is judged by."""
 _ROWS = 200

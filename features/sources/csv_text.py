@@ -28,6 +28,8 @@ _CANDIDATES = (
     *("cp850", "cp437", "koi8_r", "cp932", "gb18030", "cp949", "big5", "euc_jp"),
 )
 """Encodings that spreadsheets and CRMs export in, the most common first."""
+_UNDEFINED = frozenset("\x81\x8d\x8f\x90\x9d")
+"""Bytes that Windows-1252 leaves undefined and readers pass through."""
 _SELDOM = frozenset("ÝÞþðÐýÿŸ¤¦¨ª¬¯±³´µ¶·¸¹¼½¾÷ƒˆ˜¥¢›‹‰†‡")
 """Signs much more seldom in names and places than the letters that other encodings have in their place."""
 
@@ -52,9 +54,18 @@ def as_utf8(path: Path, staging: Path, notes: list[str]) -> Path:
         head = file.read(4096)
     marked = next((name for mark, name in _MARKS if head.startswith(mark)), None)
     encoding = marked or _without_mark(head)
-    if encoding is None and _is_utf8(path):
-        return path
     target = staging / f"{path.name.split('.')[0]}.utf-8.csv"
+    if encoding is None and _is_utf8(path):
+        twice = _read_twice(path)
+        if twice is None:
+            return path
+        with opened(path) as file, target.open("w", encoding="utf-8", newline="") as out:
+            out.writelines(_mended(line.decode()) for line in file)
+        notes.append(
+            f"{path.name} was UTF-8 read as Windows-1252 and written again, and is read as what it was:"
+            f" {twice[0]!r} is {twice[1]!r}"
+        )
+        return target
     if encoding is not None:
         try:
             _rewrite(path, target, encoding, "strict")
@@ -148,6 +159,46 @@ def _is_utf8(path: Path) -> bool:
         except UnicodeDecodeError:
             return False
     return True
+
+
+def _read_twice(path: Path) -> tuple[str, str] | None:
+    """Text spoilt by reading UTF-8 as Windows-1252, and what it was; None unless all lines beyond ASCII are.
+
+    `MÃ¼ller` turns back into `Müller`; text that was never spoilt all but never turns into UTF-8.
+    """
+    example = None
+    with opened(path) as file:
+        for line in file:
+            if line.isascii():
+                continue
+            text = line.decode().lstrip("\ufeff")
+            mended = _mended(text)
+            if mended == text and not text.isascii():
+                return None
+            example = example or next(
+                (pair for pair in zip(text.split(), mended.split(), strict=False) if pair[0] != pair[1]), None
+            )
+    return example
+
+
+def _mended(text: str) -> str:
+    """The text as it was before its UTF-8 was read as Windows-1252; as it stands where it was not."""
+    try:
+        codes = (ord(letter) if letter in _UNDEFINED else letter.encode("cp1252")[0] for letter in text)
+        return bytes(codes).decode()
+    except (UnicodeError, ValueError):
+        return text
+
+
+def unquoted_lines(path: Path, staging: Path) -> Path:
+    """A copy of a UTF-8 file of which each line is quoted as a whole, without those quotes."""
+    target = staging / f"{path.name.split('.')[0]}.unquoted.csv"
+    with opened(path) as file, target.open("w", encoding="utf-8", newline="") as out:
+        for line in io.TextIOWrapper(file, "utf-8-sig", newline=""):
+            text = line.rstrip("\r\n")
+            is_quoted = len(text) > 1 and text[0] == text[-1] == '"'
+            out.write((text[1:-1].replace('""', '"') if is_quoted else text) + "\n")
+    return target
 
 
 def _beyond_ascii(path: Path) -> tuple[list[int], bytes, int]:

@@ -1,7 +1,8 @@
 """A CRM as a folder of CSV or Parquet files: one a table, or other names and shapes with a mapping."""
 
 import difflib
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import duckdb
@@ -17,18 +18,21 @@ from features.sources.csv_layout import layout_of
 from features.sources.csv_text import as_utf8
 from features.sources.known_exports import is_known_export, read_known
 from features.sources.mapping import read_mapping, run_mapping
+from features.sources.packed_files import data_files, ending_of
 from features.sources.readers import Raw, connect
 
 MAPPING = "mapping.yaml"
-_ENDINGS = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_STAMP = re.compile(
+    r"^(?:export|extract|all|crm)[ _-]+|(?:[ _.-]+(?:\(\d+\)|\d[\d_.T:-]*|export|copy|final))+$",
+    re.IGNORECASE,
+)
+"""What people and systems put before or behind a table's name: `Contracts 2024-05-01 (1)`."""
 
 
 def stem(path: Path) -> str | None:
     """A data file's name without its ending, None for other files."""
-    for ending in _ENDINGS:
-        if path.name.lower().endswith(ending) and not path.name.startswith("."):
-            return path.name[: -len(ending)]
-    return None
+    ending = ending_of(path)
+    return path.name[: -len(ending)] if ending else None
 
 
 def read_folder(
@@ -51,9 +55,10 @@ def read_folder(
     beside = folder / MAPPING
     selects = read_mapping(mapping or beside) if mapping or beside.is_file() else {}
     raw = Raw()
-    files = _files(folder)
+    paths = data_files(folder, staging, raw.warnings)
+    files = _files(paths)
     if selects:
-        run_mapping(selects, folder, [path for path in sorted(folder.iterdir()) if stem(path)], staging, raw)
+        run_mapping(selects, folder, paths, staging, raw)
     with connect(staging / "spill") as connection:
         exported = set() if selects or wanted else _read_exports(connection, files, staging, raw)
         for name, path in _tables(files, raw, bool(selects), exported).items():
@@ -64,7 +69,8 @@ def read_folder(
                 drop_foreign(name, path.name, raw)
     if not raw.tables:
         raise RenewalError(
-            expected=f"CSV or Parquet files named as the contract's tables ({', '.join(TABLES)})",
+            expected="CSV, Excel, JSON or Parquet files named as the contract's tables"
+            f" ({', '.join(TABLES)})",
             found=", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "an empty folder",
             do=f"Run `perennial map {folder}`, which drafts {MAPPING}, or rename the files.",
         )
@@ -82,13 +88,16 @@ def drop_foreign(name: str, called: str, raw: Raw) -> None:
         del raw.tables[name]
 
 
-def _files(folder: Path) -> dict[str, list[Path]]:
-    """Data files by lower-case stem."""
+def _files(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """Data files by lower-case stem; a table's one file may bear a date or number behind the table's name."""
     files: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        name = stem(path)
-        if name is not None:
-            files.setdefault(name.lower(), []).append(path)
+    for path in paths:
+        files.setdefault(str(stem(path)).lower(), []).append(path)
+    for name in list(files):
+        plain = _STAMP.sub("", name).strip(" _-.")
+        others = [each for each in files if _STAMP.sub("", each).strip(" _-.") == plain]
+        if plain in TABLES and plain != name and len(others) == 1:
+            files[plain] = files.pop(name)
     return files
 
 

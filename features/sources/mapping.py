@@ -111,7 +111,7 @@ def _add_views(
 ) -> Path:
     """Let a mapping name the file; returns the file that a call in the mapping is to read."""
     name = path.name.split(".")[0]
-    if not path.is_relative_to(folder):
+    if not path.is_relative_to(folder) and not path.is_relative_to(staging.resolve()):
         raise RenewalError(
             expected=f"{path.name} to lie in {folder.name}",
             found="a link out of it",

@@ -8,11 +8,12 @@ Plain facts and lists on a terminal.
 from collections import defaultdict
 from collections.abc import Iterable
 
+from rich.console import Console
 from rich.markup import escape
 
 from perennial.print.text import Result, day, grid, money, percent, short, terminal
 
-_MENDED, _COLUMNS = 8, 9
+_MENDED, _COLUMNS, _NAMED = 8, 9, 12
 
 
 def simulated(result: Result) -> None:
@@ -62,9 +63,8 @@ def checked(result: Result) -> None:
     out = terminal()
     rows = ((a["answer"], a["state"], a["found"], a["need"]) for a in result["answers"])
     out.print(grid("Is it usable?", ("answer", "state", "there is", "needed"), rows))
-    for answer in result["answers"]:
-        for why in answer["why"]:
-            out.print(f"  {answer['answer']}: {why}", markup=False)
+    for why, answers in _reasons(result["answers"]).items():
+        out.print(f"  {', '.join(answers)}: {why}", markup=False)
     if result["mend"]:
         out.print("[bold]What to mend first[/]")
     for i, mend in enumerate(result["mend"][:_MENDED], 1):
@@ -72,16 +72,39 @@ def checked(result: Result) -> None:
         gain += [f"helps {', '.join(mend['helps'])}"] if mend["helps"] else []
         out.print(f"  {i}. {mend['do']} ({'; '.join(gain)})", markup=False)
     for table in ("contracts", "opportunities"):
-        rows_read = result["understood"].get(table)
-        if rows_read:
-            columns = [name for name in rows_read[0] if any(row[name] is not None for row in rows_read)][
-                :_COLUMNS
-            ]
-            cells = (
-                [short(row[name]) if row[name] is not None else "–" for name in columns] for row in rows_read
-            )
-            out.print(grid(f"{table}, as understood", columns, cells))
+        _understood(out, table, result["understood"].get(table) or [])
     quality(result)
+
+
+def _reasons(answers: list[Result]) -> dict[str, list[str]]:
+    """Each reason once, with the answers it stands in the way of; what the table says already is left out."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for answer in answers:
+        for why in answer["why"]:
+            if why.removeprefix("there is ").removeprefix("there are ") != answer["found"]:
+                reasons[why].append(answer["answer"])
+    return reasons
+
+
+def _understood(out: Console, table: str, rows: list[Result]) -> None:
+    """Rows as they were read: as many of their columns as the terminal holds."""
+    if not rows:
+        return
+    cells = {
+        name: [short(row[name]) if row[name] is not None else "–" for row in rows]
+        for name in rows[0]
+        if any(row[name] is not None for row in rows)
+    }
+    names, width = list(cells)[:_COLUMNS], 0
+    for i, name in enumerate(names):
+        width += max(map(len, [name, *cells[name]])) + 2
+        if i > 1 and width > out.width:
+            names = names[:i]
+            break
+    left = f" ({len(cells) - len(names)} more columns: --json)" if len(names) < len(cells) else ""
+    out.print(
+        grid(f"{table}, as understood{left}", names, zip(*(cells[name] for name in names), strict=True))
+    )
 
 
 def mapped(result: Result) -> None:
@@ -92,10 +115,16 @@ def mapped(result: Result) -> None:
     for question in result["questions"]:
         out.print(f"[yellow]asks[/] {escape(question)}")
     for name, columns in result["unmapped_columns"].items():
-        out.print(f"  not mapped in {name}: {', '.join(columns)}", markup=False)
+        out.print(f"  not mapped in {name}: {_first_few(columns)}", markup=False)
     if result["unmapped_files"]:
         out.print(f"  not mapped at all: {', '.join(result['unmapped_files'])}", markup=False)
     out.print("Read it through, correct it, then run `perennial check` on the folder.")
+
+
+def _first_few(names: list[str]) -> str:
+    """Names in a line; of many the first."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more:,} more, which the mapping names" if more > 0 else "")
 
 
 def features(result: Result) -> None:

@@ -1,6 +1,7 @@
 """How numbers and tables read on a terminal."""
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,9 +19,10 @@ WIDE = 110
 
 def terminal() -> Console:
     """Where the commands print."""
-    # A terminal wraps as wide as it is; a pipe gets whole lines.
+    # A terminal wraps as wide as it is; a pipe gets whole lines, unless COLUMNS says how wide.
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=150)
+    is_wide = not console.is_terminal and "COLUMNS" not in os.environ
+    return Console(highlight=False, width=150) if is_wide else console
 
 
 def percent(value: float | None, digits: int = 0) -> str:
@@ -84,4 +86,6 @@ def short(value: Any) -> str:
     """A value in one line."""
     if isinstance(value, list):
         return ", ".join(map(short, value))
+    if isinstance(value, float) and abs(value) >= 1000:
+        return f"{value:,.2f}".rstrip("0").rstrip(".")
     return f"{value:.4g}" if isinstance(value, float) else str(value)

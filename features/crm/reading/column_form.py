@@ -14,7 +14,7 @@ from features.crm.contract import Kind
 from features.crm.reading.categories import category_form, set_step
 from features.crm.reading.column_words import says_flags, says_moments, says_numbers
 from features.crm.reading.duration_form import DURATION_MACROS, duration_steps, needs_units
-from features.crm.reading.flag_words import flags_of
+from features.crm.reading.flag_words import flag_of, flags_of
 from features.crm.reading.moment_form import (
     MOMENT_MACROS,
     MomentForm,
@@ -201,7 +201,12 @@ def _flags(within: Table, reading: Reading, values: Mapping[str, int]) -> Form:
     outcome = is_outcome(reading.column)
     hollow = [value for value in values if is_nothing(value)]
     header = (reading.raw.lower(), reading.column.name)
-    words = [value for value in values if value not in hollow and value.lower() not in header]
+    words = [
+        value
+        for value in values
+        if value not in hollow
+        and (value.lower() not in header or flag_of(value, outcome=outcome) is not None)
+    ]
     flags = flags_of(words, outcome=outcome)
     lists = {flag: [value for value in flags if flags[value] is flag] for flag in (True, False)}
     cases = [

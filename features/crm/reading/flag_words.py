@@ -31,7 +31,10 @@ fechado perdido,fechada e perdida,nao renovado,perso,persa,chiuso perso,disdetto
 opgezegd,niet verlengd,tabt,tapt,forlorad,przegrana,przegrane,проиграна,проиграно,失注,输单
 """
 _OPEN = """
-open,pending,in progress,ongoing,undecided,running,offen,laufend,in bearbeitung,ausstehend,
+open,pending,in progress,active,new,draft,on hold,awaiting,upcoming,tbd,to be decided,in review,not started,
+negotiation,in negotiation,negotiation review,proposal,proposal price quote,qualified,qualification,discovery,
+prospecting,needs analysis,value proposition,perception analysis,verhandlung,in verhandlung,
+ongoing,undecided,running,offen,laufend,in bearbeitung,ausstehend,
 ouvert,ouverte,en cours,en attente,abierto,abierta,en curso,pendiente,aberto,aberta,em andamento,pendente,
 aperto,aperta,in corso,lopend,pagaende,otwarta,открыта,в работе,進行中,进行中
 """

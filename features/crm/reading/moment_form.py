@@ -18,7 +18,8 @@ _WORD = r"[A-Za-zÀ-ÿ]+\.?"
 _WRITTEN = re.compile(
     rf"(?P<weekday>{_WORD},?\s+)?(?P<a>9{{1,4}}|{_WORD})(?P<ab>(?:st|nd|rd|th)?[-/., ]+(?:de )?)"
     rf"(?P<b>9{{1,2}}|{_WORD})(?P<bc>(?:st|nd|rd|th)?[-/., ]+(?:de )?)(?P<c>9{{1,4}})"
-    r"(?:(?P<gap>T| at |, ?| +)(?P<clock>99?:99(?P<seconds>:99(?P<fraction>\.9+)?)?)(?P<half> ?[AaPp][Mm])?)?"
+    r"(?:(?P<gap>T| at |, ?| +)(?P<clock>99?:99(?P<seconds>:99(?P<fraction>\.9+)?)?)"
+    r"(?P<half> ?[AaPp](?:\. ?[Mm]\.|[Mm]))?)?"
     r"(?P<zone> ?(?:[+-]99:?99|[+-]99|[A-Z]{2,5}|Z|[A-Z][A-Za-z_]+/[A-Za-z_/]+))?"
 )
 _ISO = re.compile(
@@ -26,6 +27,8 @@ _ISO = re.compile(
     r"(?:[T ]99?:99(?::99(?:\.9+)?)?(?: ?(?:Z|UTC|GMT|[+-]99(?::?99)?|[A-Z][A-Za-z_]+/[A-Za-z_/]+))?)?"
 )
 _PLACE = re.compile(r"[A-Z][A-Za-z_]+/[A-Za-z_/]+$")
+_IN_JSON = re.compile(r"/Date\(9{9,13}(?:[+-]9999)?\)/")
+"""Milliseconds since 1970 as Microsoft's services write them in JSON."""
 _DIGITS = re.compile(r"9+(\.9+)?")
 FAMILIES = "/.-"
 _ORDERS = {"dmy": ("%d", "%m", "%Y"), "mdy": ("%m", "%d", "%Y"), "ymd": ("%Y", "%m", "%d")}
@@ -55,7 +58,8 @@ class Written:
     """One shape of moments.
 
     Args:
-        kind: `iso`, `format`, `numeric` (a format whose order is still open), `compact`, `serial` or `epoch`.
+        kind: `iso`, `format`, `numeric` (a format whose order is still open), `compact`, `serial`, `epoch`
+            or `json`.
         is_day: no clock.
         form: for `strptime`; of a numeric one, with `{0}`, `{1}`, `{2}` for its numbers.
         sign: between the numbers of a numeric one.
@@ -115,6 +119,8 @@ def written_as(shape: Shape) -> Written | None:
     """How values of this shape write moments, None where they write none."""
     if _ISO.fullmatch(shape.text):
         return Written("iso", ":" not in shape.text)
+    if _IN_JSON.fullmatch(shape.text):
+        return Written("json", False)
     if _DIGITS.fullmatch(shape.text):
         return _number(shape)
     match = _WRITTEN.fullmatch(shape.text)
@@ -130,6 +136,8 @@ def written_as(shape: Shape) -> Written | None:
     words += [
         (each, each[2:]) for each in (match["ab"], match["bc"]) if each[:2].isalpha() and "de" not in each[:2]
     ]
+    if match["half"] and "." in match["half"]:
+        words.append((match["half"].strip(), "".join(filter(str.isalpha, match["half"]))))
     a, b, c = match.group("a", "b", "c")
     ab, bc = (re.sub(r"^(st|nd|rd|th)", "", match[name]) for name in ("ab", "bc"))
     if a[0] == "9" and b[0] == "9":
@@ -186,7 +194,7 @@ def _ending(match: re.Match[str], zone: str) -> tuple[str, int | None]:
         + (".%f" if match["fraction"] else "")
     )
     if match["half"]:
-        ending += match["half"][:-2] + "%p"
+        ending += " " * match["half"].startswith(" ") + "%p"
     if not zone:
         return ending, 0
     if zone[0] in "+-" or "/" in zone:
@@ -328,7 +336,7 @@ def moment_steps(
     if any("%f" in layout for layouts in groups.values() for layout in layouts):
         text = f"regexp_replace({text}, '(\\.\\d{{{{6}}}})\\d+', '\\1')"
     ways = list(iso_steps(is_day)) if "iso" in kinds else []
-    ways += [_number_way(kind, is_day) for kind in ("compact", "serial", "epoch") if kind in kinds]
+    ways += [_number_way(kind, is_day) for kind in ("compact", "serial", "epoch", "json") if kind in kinds]
     for (whole, minutes), layouts in groups.items():
         # Two digits of a year would pass for the first of four, so short years are tried first.
         listed = ", ".join(map(literal, sorted(layouts, key=lambda layout: "%y" not in layout)))
@@ -342,6 +350,8 @@ def _number_way(kind: str, is_day: bool) -> str:
     number = "TRY_CAST({v} AS DOUBLE)"
     if kind == "compact":
         return _on("CASE WHEN length({v}) = 8 THEN try_strptime({v}, '%Y%m%d') END", True, is_day)
+    if kind == "json":
+        return _on("from_epoch(TRY_CAST(regexp_extract({v}, '[0-9]+') AS DOUBLE))", False, is_day)
     if kind == "epoch":
         return _on(f"CASE WHEN length({{v}}) >= 9 THEN from_epoch({number}) END", False, is_day)
     serial = f"CASE WHEN length({{v}}) = 5 OR contains({{v}}, '.') THEN from_serial({number}) END"

@@ -23,7 +23,7 @@ _AFTER = r"(?:kr\.?|zł|Kč|Ft|lei|[A-Z]{3})?"
 _MULTIPLES = {
     "k": 3, "tsd": 3, "tsd.": 3, "thousand": 3, "m": 6, "mm": 6, "mn": 6, "mio": 6, "mio.": 6, "million": 6,
     "millionen": 6, "millions": 6, "mill.": 6, "b": 9, "bn": 9, "mrd": 9, "mrd.": 9, "md": 9, "billion": 9,
-    "milliarden": 9,
+    "milliarden": 9, "lakh": 5, "lakhs": 5, "lac": 5, "lacs": 5, "cr": 7, "cr.": 7, "crore": 7, "crores": 7,
 }  # fmt: skip
 _MULTIPLE = "|".join(sorted((re.escape(word) for word in _MULTIPLES), key=len, reverse=True))
 _NUMBER = re.compile(

@@ -1,0 +1,248 @@
+"""Data files that are neither CSV nor Parquet, laid down as CSV: workbooks, JSON, HTML tables, ZIP files."""
+
+import csv
+import json
+import shutil
+import zipfile
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, time
+from html.parser import HTMLParser
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from openpyxl import load_workbook
+from openpyxl.utils.exceptions import InvalidFileException
+
+from features.crm.contract import TABLES
+from features.errors import RenewalError
+
+PACKED = (".xlsx", ".xlsm", ".xls", ".json", ".jsonl", ".ndjson", ".zip", ".txt")
+PLAIN = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_OLD_EXCEL = b"\xd0\xcf\x11\xe0"
+_MOST_BYTES = 20_000_000_000
+"""What a packed folder may hold at most, unpacked."""
+
+
+def ending_of(path: Path, endings: Iterable[str] = PLAIN) -> str | None:
+    """Which of the endings a data file has; None for other files and hidden ones."""
+    name = path.name.lower()
+    return next((end for end in endings if name.endswith(end) and not name.startswith((".", "~$"))), None)
+
+
+def data_files(folder: Path, staging: Path, notes: list[str]) -> list[Path]:
+    """The folder's data files by name, those in other forms as CSV files in `staging`.
+
+    Args:
+        folder: the exports.
+        staging: where the CSV files go.
+        notes: gets what was made of workbooks, packed folders and files that can't be read.
+
+    Raises:
+        RenewalError: a workbook, JSON file or packed folder is broken.
+    """
+    files = [path for path in folder.iterdir() if ending_of(path)]
+    for path in sorted(folder.iterdir()):
+        ending = ending_of(path, PACKED)
+        if ending and path.is_file() and path.stat().st_size:
+            target = staging / "unpacked" / path.name
+            target.mkdir(parents=True)
+            files += _unpacked(path, ending, target, notes)
+    return sorted(files, key=lambda path: path.name)
+
+
+def _unpacked(path: Path, ending: str, target: Path, notes: list[str]) -> list[Path]:
+    stem = path.name[: -len(ending)]
+    if ending == ".zip":
+        return _from_zip(path, target, notes)
+    if ending in (".xlsx", ".xlsm"):
+        return _from_workbook(path, stem, target, notes)
+    if ending == ".txt":
+        return _from_text(path, stem, target)
+    if ending == ".xls":
+        return _from_html(path, stem, target, notes)
+    rows = _records(path)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if not names:
+        notes.append(f"{path.name} holds no list of records and is ignored")
+        return []
+    return [_write(target / f"{stem}.csv", names, ([row.get(name) for name in names] for row in rows))]
+
+
+def _from_zip(path: Path, target: Path, notes: list[str]) -> list[Path]:
+    try:
+        with zipfile.ZipFile(path) as packed:
+            members = [each for each in packed.infolist() if not each.is_dir() and each.file_size]
+            if sum(each.file_size for each in members) > _MOST_BYTES:
+                raise RenewalError(
+                    expected=f"{path.name} to unpack to less than {_MOST_BYTES // 10**9} GB",
+                    found="more",
+                    do="Unpack it yourself.",
+                )
+            for member in members:
+                inside = PurePosixPath(member.filename)
+                name = (
+                    inside.name
+                    if not (target / inside.name).exists()
+                    else f"{inside.parent.name}-{inside.name}"
+                )
+                if not name.startswith("."):
+                    with packed.open(member) as source, (target / name).open("wb") as out:
+                        shutil.copyfileobj(source, out)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise RenewalError(
+            expected=f"{path.name} to be a ZIP file without a password",
+            found=str(error)[:120],
+            do="Unpack it yourself.",
+        ) from error
+    files = data_files(target, target, notes)
+    notes.append(
+        f"{path.name} was unpacked: {', '.join(file.name for file in files) or 'no data file in it'}"
+    )
+    return files
+
+
+def _from_workbook(path: Path, stem: str, target: Path, notes: list[str]) -> list[Path]:
+    """Each visible sheet that holds rows; one alone goes by the workbook's name, unless it names a table."""
+    try:
+        book = load_workbook(path, read_only=True, data_only=True)
+    except (zipfile.BadZipFile, InvalidFileException, KeyError, OSError, ValueError) as error:
+        raise RenewalError(
+            expected=f"{path.name} to be an Excel workbook",
+            found=str(error)[:120],
+            do="Save it again as CSV.",
+        ) from error
+    written, hidden = {}, []
+    for sheet in book.worksheets:
+        if sheet.sheet_state != "visible":
+            hidden.append(sheet.title)
+            continue
+        sheet.reset_dimensions()
+        rows = [[_text(value) for value in row] for row in sheet.iter_rows(values_only=True)]
+        width = max(map(len, rows), default=0)
+        if sum(any(row) for row in rows) >= 2:
+            written[sheet.title] = [row + [""] * (width - len(row)) for row in rows]
+    book.close()
+    if hidden:
+        notes.append(f"{path.name}: hidden sheets are not read: {', '.join(hidden)}")
+    if len(written) > 1:
+        notes.append(f"{path.name}: sheets {', '.join(written)} are read as a file each")
+    files = []
+    for title, rows in written.items():
+        alone = len(written) == 1 and title.strip().lower() not in TABLES
+        name = stem if alone else title.strip().replace("/", "-")
+        files.append(_write(target / f"{name}.csv", None, rows))
+    return files
+
+
+def _text(value: Any) -> str:
+    """A cell as an export would write it."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.date().isoformat() if value.time() == time() else value.isoformat(sep=" ")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(value, list):
+        return ";".join(map(_text, value))
+    return str(value)
+
+
+def _from_text(path: Path, stem: str, target: Path) -> list[Path]:
+    """A text file that looks like a table: its first line has separators, or it bears a table's name."""
+    with path.open("rb") as file:
+        first = file.read(4096).replace(b"\0", b"").split(b"\n")[0]
+    if stem.lower() not in TABLES and not any(sign in first for sign in (b"\t", b";", b"|")):
+        return []
+    copy = target / f"{stem}.csv"
+    shutil.copyfile(path, copy)
+    return [copy]
+
+
+def _from_html(path: Path, stem: str, target: Path, notes: list[str]) -> list[Path]:
+    """Reports that are saved as "Excel" are often a page with a table."""
+    content = path.read_bytes()
+    if content.startswith(_OLD_EXCEL):
+        notes.append(
+            f"{path.name} is in the form of Excel before 2007 and is ignored: save it as .xlsx or CSV"
+        )
+        return []
+    if b"<table" not in content[:200_000].lower():
+        copy = target / f"{stem}.csv"
+        copy.write_bytes(content)
+        return [copy]
+    table = _HtmlTable()
+    table.feed(content.decode("utf-8", "replace"))
+    return [_write(target / f"{stem}.csv", None, table.rows)]
+
+
+class _HtmlTable(HTMLParser):
+    """The cells of a page's tables, row by row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self._is_cell = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """A row or a cell begins."""
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th") and self.rows:
+            self.rows[-1].append("")
+            self._is_cell = True
+
+    def handle_endtag(self, tag: str) -> None:
+        """A cell ends."""
+        self._is_cell = self._is_cell and tag not in ("td", "th", "tr")
+
+    def handle_data(self, data: str) -> None:
+        """Text of the present cell."""
+        if self._is_cell:
+            self.rows[-1][-1] += data.strip()
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    """The records of a JSON file: a list, the list inside an answer (`records`, `results`), or one a line."""
+    content = path.read_bytes()
+    marks = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
+    encoding = next((name for mark, name in marks if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+        try:
+            whole = json.loads(text)
+        except json.JSONDecodeError:
+            whole = [json.loads(line) for line in text.splitlines() if line.strip().strip("[],")]
+    except ValueError as error:
+        raise RenewalError(
+            expected=f"{path.name} to be JSON, whole or a record a line",
+            found=" ".join(str(error).split())[:120],
+            do="Export it again.",
+        ) from error
+    if isinstance(whole, dict):
+        lists = [value for value in whole.values() if isinstance(value, list) and value]
+        whole = max(lists, key=len, default=[whole])
+    return [dict(_flat(row)) for row in whole if isinstance(row, dict)] if isinstance(whole, list) else []
+
+
+def _flat(row: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested values under joined names; what only wraps (`properties`) adds none."""
+    for name, value in row.items():
+        if name == "attributes" and isinstance(value, dict):
+            continue
+        if isinstance(value, dict):
+            yield from _flat(value, before if name in ("properties", "fields") else f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def _write(path: Path, names: list[str] | None, rows: Iterable[Iterable[Any]]) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file)
+        if names is not None:
+            out.writerow(names)
+        out.writerows([_text(value) for value in row] for row in rows)
+    return path

@@ -1,0 +1,168 @@
+"""Exports in forms that are not plain CSV: each kind once, and what it must be read as."""
+
+import io
+import json
+import zipfile
+from datetime import datetime
+from pathlib import Path
+
+import openpyxl
+import pyarrow.parquet as pq
+import pytest
+
+from features.crm.load import load
+from features.errors import RenewalError
+from features.mapping_draft.folder_draft import map_folder
+from perennial.print.text import short
+
+HEADER = ["contract_id", "account_id", "start_date", "end_date", "annual_value", "renewed"]
+ROWS = [
+    ["C1", "A1", "2022-01-01", "2022-12-31", "1000", "yes"],
+    ["C2", "A2", "2022-02-01", "2023-01-31", "2000", "no"],
+]
+RIGHT = {"contract_id": ["C1", "C2"], "annual_value": [100000, 200000], "renewed": [True, False]}
+
+
+def text_of(rows: list[list[str]] = ROWS, sign: str = ",") -> str:
+    return "\n".join(sign.join(row) for row in [HEADER, *rows]) + "\n"
+
+
+def workbook(sheets: dict[str, list[list]], hidden: tuple[str, ...] = ()) -> bytes:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        sheet.sheet_state = "hidden" if name in hidden else "visible"
+        for row in rows:
+            sheet.append(row)
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()
+
+
+def packed(**files: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(f"export/{name}.csv", text)
+    return content.getvalue()
+
+
+RECORDS = [dict(zip(HEADER, row, strict=True)) for row in ROWS]
+CELLS = [
+    ["C1", "A1", datetime(2022, 1, 1), datetime(2022, 12, 31), 1000, True],
+    ["C2", "A2", datetime(2022, 2, 1), datetime(2023, 1, 31), 2000.0, False],
+]
+QUOTED = "\n".join('"' + line + '"' for line in text_of().splitlines())
+HTML = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in [HEADER, *ROWS])
+CONTRACTS = {
+    "workbook": {"renewals.xlsx": workbook({"contracts": [HEADER, *CELLS]})},
+    "titled sheet with totals": {
+        "contracts.xlsx": workbook(
+            {"Sheet1": [["Renewals"], [], HEADER, *CELLS, ["Total", None, None, None, 3000, None]]}
+        )
+    },
+    "sheets": {
+        "crm.xlsx": workbook(
+            {
+                "contracts": [HEADER, *CELLS],
+                "accounts": [["account_id"], ["A1"], ["A2"]],
+                "old": [["x"], [1]],
+            },
+            hidden=("old",),
+        )
+    },
+    "html": {"contracts.xls": f"<html><table>{HTML}</table></html>".encode()},
+    "json list": {"contracts.json": json.dumps(RECORDS).encode()},
+    "json answer": {"contracts.json": json.dumps({"totalSize": 2, "records": RECORDS}).encode()},
+    "json properties": {
+        "contracts.json": json.dumps({"results": [{"properties": each} for each in RECORDS]}).encode("utf-16")
+    },
+    "json lines": {"contracts.jsonl": "\n".join(map(json.dumps, RECORDS)).encode()},
+    "zip": {"export.zip": packed(contracts=text_of())},
+    "text file": {"contracts.txt": text_of(sign="\t").encode()},
+    "caret": {"contracts.csv": text_of(sign="^").encode()},
+    "quoted lines": {"contracts.csv": QUOTED.encode()},
+    "dated name": {"Contracts 2024-05-01 (1).csv": text_of().encode()},
+    "currency in a header": {
+        "contracts.csv": text_of().replace("annual_value", "Annual value (EUR)").encode()
+    },
+    "outcome named as its column": {
+        "contracts.csv": text_of().replace("yes", "Renewed").replace(",no", ",Churned").encode()
+    },
+}
+
+
+def loaded(folder: Path, files: dict[str, bytes], table: str = "contracts"):
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    crm = load(folder, into=folder.parent / f"{folder.name}-clean")
+    return pq.read_table(folder.parent / f"{folder.name}-clean" / f"{table}.parquet").to_pandas(), crm.quality
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_the_same_contracts_in_any_form(name, tmp_path):
+    frame, quality = loaded(tmp_path / "crm", CONTRACTS[name])
+    assert {column: frame[column].tolist() for column in RIGHT} == RIGHT
+    assert quality.quarantined == 0
+
+
+def test_what_is_left_out_is_noted(tmp_path):
+    _, quality = loaded(tmp_path / "crm", CONTRACTS["sheets"])
+    assert "crm.xlsx: hidden sheets are not read: old" in quality.warnings
+
+
+def test_two_files_for_one_table_are_refused(tmp_path):
+    with pytest.raises(RenewalError, match=r"contracts\.csv and contracts\.csv"):
+        loaded(tmp_path / "crm", CONTRACTS["html"] | CONTRACTS["json list"])
+
+
+def test_moments_of_json_and_dotted_halves(tmp_path):
+    text = (
+        "opportunity_id,account_id,created_at,closed_at,is_won\n"
+        "O1,A1,/Date(1651852654000)/,08/14/2022 9:05 p.m.,1\n"
+        "O2,A2,/Date(1651852999000+0200)/,08/16/2022 12:00 a.m.,0\n"
+    )
+    frame, _ = loaded(tmp_path / "crm", {"opportunities.csv": text.encode()}, "opportunities")
+    assert frame["created_at"].astype(str).tolist() == ["2022-05-06 15:57:34", "2022-05-06 16:03:19"]
+    assert frame["closed_at"].astype(str).tolist() == ["2022-08-14 21:05:00", "2022-08-16 00:00:00"]
+
+
+def test_text_that_was_encoded_twice_is_mended_and_other_text_left(tmp_path):
+    contracts = {"contracts.csv": text_of().encode()}
+    for i, (written, right) in enumerate(
+        {"MÃ¼ller – x": "MÃ¼ller – x", "MÃ¼ller": "Müller", "São Ã": "São Ã"}.items()
+    ):
+        content = f"account_id,name\nA1,{written}\nA2,plain\n".encode()
+        frame, _ = loaded(tmp_path / f"crm{i}", contracts | {"accounts.csv": content}, "accounts")
+        assert frame["name"].tolist() == [right, "plain"]
+
+
+def test_indian_multiples_and_ids_in_links(tmp_path):
+    rows = [["C1", "https://x.test/A1", *ROWS[0][2:4], "12.5 lakh", "yes"], [*ROWS[1][:4], "1.2 Cr", "no"]]
+    files = {"contracts.csv": text_of(rows).encode(), "accounts.csv": b"account_id,name\nA1,a\nA2,b\n"}
+    frame, quality = loaded(tmp_path / "crm", files)
+    assert frame["annual_value"].tolist() == [125000000, 1200000000]
+    assert frame["account_id"].tolist() == ["A1", "A2"]
+    assert quality.of("accounts").derived == 0
+
+
+def test_a_workbook_is_drafted_and_read_by_its_draft(tmp_path):
+    folder = tmp_path / "crm"
+    folder.mkdir()
+    deals = [["Deal ID", "Company", "Created", "Close date", "Won", "Amount"]]
+    deals += [
+        [i, f"K{i}", "2023-01-05", "2023-03-01", "yes" if i % 2 else "no", 100 * i] for i in range(1, 9)
+    ]
+    (folder / "pipe.xlsx").write_bytes(workbook({"Deals": deals, "Firms": [["x", "y"], [1, 2]]}))
+    drafted = map_folder(folder)
+    assert ("opportunities", "is_won") in {(line["table"], line["column"]) for line in drafted["lines"]}
+    crm = load(folder, into=tmp_path / "clean")
+    frame = pq.read_table(tmp_path / "clean" / "opportunities.parquet").to_pandas()
+    assert frame["is_won"].tolist() == [bool(i % 2) for i in range(1, 9)]
+    assert any("pipe.xlsx: sheets" in text for text in crm.quality.warnings)
+
+
+def test_amounts_are_printed_whole():
+    assert [short(94500.0), short(1234.56), short(0.25)] == ["94,500", "1,234.56", "0.25"]
