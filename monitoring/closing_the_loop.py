@@ -68,14 +68,25 @@ def finish_task(
     return store.tasks.close(task_id, by, result, is_dropped=is_dropped, following=following)
 
 
+def escalation_due(store: Store, settings: Settings) -> list[dict[str, Any]]:
+    """The open steps that are overdue by as long as their playbook allows."""
+    hours = {one.name: one.escalate_after_hours for one in playbooks_of(settings)}
+    return store.tasks.escalation_due(hours)
+
+
 def escalate(store: Store, settings: Settings) -> list[dict[str, Any]]:
-    """Raise an alert to whom the playbook names for each step overdue too long; again after as long again."""
+    """Raise an alert to whom the playbook names for each step overdue too long; again after as long again.
+
+    The alert comes first and names the how-manieth escalation it is: killed before that is noted, the next
+    run raises the same one, which stands already.
+    """
     from monitoring.alerts import channels
 
     books: dict[str, Playbook] = {one.name: one for one in playbooks_of(settings)}
     escalated = []
-    for row in store.tasks.escalate_due({name: one.escalate_after_hours for name, one in books.items()}):
+    for row in escalation_due(store, settings):
         to = books[row["playbook"]].escalate_to if row["playbook"] in books else "manager"
+        times = row["escalations"] + 1
         opened = store.alerts.open(
             f"task:{row['task_id']}",
             rule=ESCALATION,
@@ -85,9 +96,10 @@ def escalate(store: Store, settings: Settings) -> list[dict[str, Any]]:
             account_id=row["account_id"],
             owner=to,
             channels=list(channels(settings)),
-            topics=[f"escalation {row['escalations']}"],
+            topics=[f"escalation {times}"],
         )
-        escalated.append({"task_id": row["task_id"], "to": to, "alert_id": opened.alert_id})
+        if store.tasks.mark_escalated(row["task_id"], times):
+            escalated.append({"task_id": row["task_id"], "to": to, "alert_id": opened.alert_id})
     return escalated
 
 

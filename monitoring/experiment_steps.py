@@ -93,6 +93,16 @@ def status(store: Store, crm: Crm, settings: Settings, name: str | None = None) 
     return told_of(facts, result)
 
 
+def enrol_all(store: Store, crm: Crm, settings: Settings) -> int:
+    """Take into every open experiment who can join by now, and see how each stands; how many joined."""
+    joined = 0
+    for facts in store.experiments.read(is_open=True):
+        before = len(store.experiments.subjects(facts["experiment_id"]))
+        status(store, crm, settings, facts["experiment_id"])
+        joined += len(store.experiments.subjects(facts["experiment_id"])) - before
+    return joined
+
+
 def end(
     store: Store, crm: Crm, settings: Settings, name: str | None = None, *, by: str, because: str = ""
 ) -> dict[str, Any]:

@@ -45,6 +45,26 @@ class Everybody:
     replicates: np.ndarray
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Everybody asked a kind of survey: as `asked_surveys` gives them, with (n,) points and their unit."""
+
+    surveys: pd.DataFrame
+    points: np.ndarray
+    everybody: Everybody | None
+    unit: str
+
+
+def asked_of(crm: Crm, kind: str) -> Asked | None:
+    """Everybody asked a kind of survey, and what they would say; None with fewer than ten answers."""
+    surveys = asked_surveys(crm, kind)
+    if surveys.empty or surveys["score"].notna().sum() < LEAST_ANSWERS:
+        return None
+    unit = "points" if kind == "nps" else f"of {top_of_scale(surveys['score']):g}"
+    points = points_of(surveys["score"], kind)
+    return Asked(surveys, points, whole(points, encoded(surveys), surveys["account_id"]), unit)
+
+
 def voice(crm: Crm) -> dict[str, Any]:
     """NPS, CSAT and CES by stage, segment, owner and touchpoint.
 
@@ -57,13 +77,11 @@ def voice(crm: Crm) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
     for kind in KINDS:
-        surveys = asked_surveys(crm, kind)
-        if surveys.empty or surveys["score"].notna().sum() < LEAST_ANSWERS:
+        everyone = asked_of(crm, kind)
+        if everyone is None:
             continue
-        scale = top_of_scale(surveys["score"])
-        unit = "points" if kind == "nps" else f"of {scale:g}"
-        everybody = whole(points_of(surveys["score"], kind), encoded(surveys), surveys["account_id"])
-        if everybody is None:
+        surveys = everyone.surveys
+        if everyone.everybody is None:
             notes.append(f"{kind.upper()}: everybody asked is on record as having answered")
         groups = [(ALL, ALL, np.ones(len(surveys), dtype=bool))]
         groups += [
@@ -73,10 +91,9 @@ def voice(crm: Crm) -> dict[str, Any]:
             for value in sorted(surveys[name].dropna().unique())
         ]
         for dimension, group, inside in groups:
-            figures = told_of(points_of(surveys["score"], kind), surveys["account_id"], everybody, inside)
-            rows.append(
-                {"kpi": kind.upper(), "unit": unit, "dimension": dimension, "group": group, **figures}
-            )
+            figures = told_of(everyone.points, surveys["account_id"], everyone.everybody, inside)
+            place = {"kpi": kind.upper(), "unit": everyone.unit, "dimension": dimension, "group": group}
+            rows.append({**place, **figures})
     if not rows:
         notes.append("fewer than ten answers to any kind of survey are on record")
     return {"rows": rows, "notes": notes}
@@ -153,7 +170,7 @@ def told_of(
     names = ("raw", "raw_low", "raw_high", "estimate", "low", "high", "silent", "if_worse")
     if answered < LEAST_ANSWERS:
         return figures | dict.fromkeys(names)
-    raw, half = _mean(points[spoke], account[spoke])
+    raw, half = within_clusters(points[spoke], account[spoke])
     figures |= {"raw": raw, "raw_low": raw - half, "raw_high": raw + half}
     if everybody is None:
         return figures | {
@@ -185,7 +202,7 @@ def _jackknifed(everybody: Everybody, inside: np.ndarray) -> tuple[float, float]
     return float(everybody.points[inside].mean()), float(stats.t.isf(0.05, len(means) - 1) * np.sqrt(spread))
 
 
-def _mean(values: np.ndarray, account: pd.Series) -> tuple[float, float]:
+def within_clusters(values: np.ndarray, account: pd.Series) -> tuple[float, float]:
     """Mean and half of its 90 % interval, accounts being independent and not their answers.
 
     A few heavy weights make a standard error unsure: degrees of freedom by the kurtosis of what accounts

@@ -32,19 +32,37 @@ def asked_surveys(crm: Crm, kind: str) -> pd.DataFrame:
     every = every[every["asked_at"].notna()]
     rows = every[every["kind"].str.lower() == kind].drop(columns="kind").reset_index(drop=True)
     rows["score"] = rows["score"].astype("Float64").astype(float)
-    rows = rows.join(_attributes(crm, rows["account_id"]))
     at = rows["asked_at"].to_numpy("datetime64[us]").astype(np.int64)
-    rows["stage"], rows["tenure_days"] = _stage(crm, rows["account_id"], at)
-    opened = _counted(crm, "cases", "opened_at", rows["account_id"], at)
-    closed = _counted(crm, "cases", "closed_at", rows["account_id"], at)
+    return rows.join(on_record(crm, rows["account_id"], at, kind))
+
+
+def on_record(crm: Crm, account: pd.Series, at: np.ndarray, kind: str) -> pd.DataFrame:
+    """(n,) industry, region, owner, stage and what else stood on record of each account at a moment.
+
+    Args:
+        crm: the CRM.
+        account: (n,) ids.
+        at: (n,) microseconds since 1970; nothing of that moment or later counts.
+        kind: the survey whose last score is looked up.
+    """
+    rows = _attributes(crm, account)
+    rows["stage"], rows["tenure_days"] = _stage(crm, account, at)
+    opened = counted(crm, "cases", "opened_at", account, at)
+    closed = counted(crm, "cases", "closed_at", account, at)
     rows["cases_180d"] = opened(180)
     rows["open_cases"] = opened(None) - closed(None)
-    rows["contacts_90d"] = _counted(crm, "activities", "occurred_at", rows["account_id"], at)(RECENT_DAYS)
-    answers = (
-        every[every["score"].notna() & every["answered_at"].notna()] if "answered_at" in every else every[:0]
-    )
-    rows["answered_before"], rows["last_score"] = _answered_before(answers, kind, rows["account_id"], at)
+    rows["contacts_90d"] = counted(crm, "activities", "occurred_at", account, at)(RECENT_DAYS)
+    rows["answered_before"], rows["last_score"] = _answered_before(_answers(crm), kind, account, at)
     return rows
+
+
+def _answers(crm: Crm) -> pd.DataFrame:
+    """Every answered survey: account_id, kind, answered_at, score."""
+    columns = ["account_id", "kind", "answered_at", "score"]
+    if not crm.has("surveys", *columns):
+        return pd.DataFrame(columns=columns)
+    every = crm.frame("surveys", columns)
+    return every[every["score"].notna() & every["answered_at"].notna()]
 
 
 def encoded(requests: pd.DataFrame) -> np.ndarray:
@@ -88,18 +106,27 @@ def _stage(crm: Crm, account: pd.Series, at: np.ndarray) -> tuple[np.ndarray, np
     tenure = np.where(is_customer, (at - first) / DAY, np.nan)
     stage[is_customer] = STAGES[2]
     stage[is_customer & (tenure < NEW_DAYS)] = STAGES[1]
-    ends = _counted(crm, "contracts", "end_date", account, at + RUNUP_DAYS * DAY)(RUNUP_DAYS)
+    ends = counted(crm, "contracts", "end_date", account, at + RUNUP_DAYS * DAY)(RUNUP_DAYS)
     stage[is_customer & (ends > 0) & (tenure >= NEW_DAYS)] = STAGES[3]
     return stage, tenure
 
 
-def _counted(
-    crm: Crm, table: str, column: str, account: pd.Series, at: np.ndarray
+def counted(
+    crm: Crm,
+    table: str,
+    column: str,
+    account: pd.Series,
+    at: np.ndarray,
+    among: Callable[[pd.DataFrame], pd.Series] | None = None,
 ) -> Callable[[int | None], np.ndarray]:
-    """A function of days (None: ever): (n,) events of each account before `at`, within so many days."""
+    """A function of days (None: ever): (n,) events of each account before `at`, within so many days.
+
+    `among`: which rows of the table count; None: all that have the moment.
+    """
     if not crm.has(table, "account_id", column):
         return lambda days: np.zeros(len(account))
-    rows = crm.frame(table, ["account_id", column]).dropna()
+    whole = crm.frame(table) if among else crm.frame(table, ["account_id", column])
+    rows = (whole[among(whole)] if among else whole)[["account_id", column]].dropna()
     names = pd.Index(pd.concat([rows["account_id"], account]).unique())
     key = _keyed(
         names.get_indexer(rows["account_id"]), rows[column].to_numpy("datetime64[us]").astype(np.int64)

@@ -21,6 +21,7 @@ from serving.api import (
     columnar,
     experiments_api,
     forecast,
+    kpis_api,
     planning,
     problems,
     routes,
@@ -85,6 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(target_accounts.router)
     app.include_router(forecast.router)
     app.include_router(experiments_api.router)
+    app.include_router(kpis_api.router)
     app.include_router(survey_answers.router)
     app.include_router(tasks_api.router)
     app.include_router(site.router)

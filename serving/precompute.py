@@ -31,7 +31,7 @@ FOLDER = "worked-out"
 MOST_LISTED = 10_000
 RETRY_SECONDS = 600.0
 NICENESS = 10
-SLOW = ("icp", "effects")
+SLOW = ("icp", "effects", "kpis")
 """Those that take minutes on large data."""
 
 _ENDED = "experiments-ended"
@@ -309,6 +309,12 @@ def _voice(crm: Crm, settings: Settings) -> dict[str, Any]:
     return voice(crm)
 
 
+def _kpis(crm: Crm, settings: Settings) -> dict[str, Any]:
+    from monitoring.customer_view import customer_view
+
+    return customer_view(crm, settings)
+
+
 WORK: dict[str, Callable[[Crm, Settings], dict[str, Any]]] = {
     "effects": _effects,
     "icp": _icp,
@@ -319,6 +325,7 @@ WORK: dict[str, Callable[[Crm, Settings], dict[str, Any]]] = {
     "retention": _retention,
     "right": _right,
     "voice": _voice,
+    "kpis": _kpis,
 }
 
 READ: dict[str, Callable[[dict[str, Any]], Any]] = {"similar": Past.read}

@@ -131,27 +131,30 @@ class TaskLog:
             connection.execute(update(alerts).where(standing).values(**ended))
         return None
 
-    def escalate_due(self, hours: dict[str, float]) -> list[dict[str, Any]]:
-        """Mark the steps that are overdue by as many hours as their playbook allows, each time anew.
+    def escalation_due(self, hours: Mapping[str, float]) -> list[dict[str, Any]]:
+        """Open steps that are overdue, or were escalated last, by as many hours as their playbook allows.
 
         Args:
             hours: playbook → hours between escalations.
-
-        Returns:
-            The tasks that were escalated now; a task is in it for one caller only.
         """
-        escalated = []
+        moment = now()
+        query = select(tasks).where(tasks.c.closed_at.is_(None), tasks.c.due_at < moment)
+        with self.engine.connect() as connection:
+            rows = [dict(row) for row in connection.execute(query.order_by(tasks.c.task_id)).mappings()]
+        return [
+            row
+            for row in rows
+            if (row["escalated_at"] or row["due_at"]) + timedelta(hours=hours.get(row["playbook"], 24.0))
+            <= moment
+        ]
+
+    def mark_escalated(self, task_id: str, times: int) -> bool:
+        """Note that an open step was escalated for the so-manieth time; False where that was noted before."""
+        here = (tasks.c.task_id == task_id) & tasks.c.closed_at.is_(None)
+        values = {"escalations": times, "escalated_at": now()}
         with writing(self.engine) as connection:
-            query = select(tasks).where(tasks.c.closed_at.is_(None), tasks.c.due_at < now())
-            for row in connection.execute(query.with_for_update(skip_locked=True)).mappings().fetchall():
-                wait = timedelta(hours=hours.get(row["playbook"], 24.0))
-                if (row["escalated_at"] or row["due_at"]) + wait > now():
-                    continue
-                values = {"escalations": row["escalations"] + 1, "escalated_at": now()}
-                here = tasks.c.task_id == row["task_id"]
-                connection.execute(update(tasks).where(here).values(**values))
-                escalated.append({**row, **values})
-        return escalated
+            statement = update(tasks).where(here & (tasks.c.escalations == times - 1)).values(**values)
+            return bool(connection.execute(statement).rowcount)
 
     def read(self, *, is_open: bool | None = None, limit: int = 1_000) -> list[dict[str, Any]]:
         """Tasks, those due first at the top; `is_late` where one is, or was, closed after it was due.

@@ -163,6 +163,16 @@ def journey(data: Any, settings: Settings) -> Result:
     return journey(data)
 
 
+@app.command(epilog="Example: perennial kpis --out kpis.xlsx")
+@prints("voice.customer")
+@reads_crm
+def kpis(data: Any, settings: Settings) -> Result:
+    """Customer KPIs over time beside retention and effort, and which touchpoints move them, and for whom."""
+    from monitoring.customer_view import customer_view
+
+    return customer_view(data, settings, say)
+
+
 @app.command(epilog="Example: perennial outcomes decided.csv")
 @prints("data.facts")
 def outcomes(

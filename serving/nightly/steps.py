@@ -18,6 +18,9 @@ from features.progress import Say, silent
 from features.scratch import writable
 from features.settings import Settings
 from monitoring.alerts import send_due
+from monitoring.closing_the_loop import begin_tasks, escalate, escalation_due
+from monitoring.experiment_steps import enrol_all
+from monitoring.playbooks import playbooks_of
 from monitoring.report import monitor
 from monitoring.retrain import retrain
 from monitoring.store import Store
@@ -161,6 +164,38 @@ def _monitor(night: Night) -> str:
     return f"verdict {report['verdict']}, {len(report['alerts']['opened'])} new alerts"
 
 
+def _enrolled(night: Night) -> Any:
+    """Who joins goes by the data; what came of them also by what people did."""
+    open_ones = [facts["experiment_id"] for facts in night.store.experiments.read(is_open=True)]
+    if not open_ones:
+        raise NotNow("no experiment is open")
+    crm = night.crm()
+    log = [_stamp(night.store, column) for column in (actions.c.action_id, outcomes.c.recorded_at)]
+    return [crm.fingerprint, str(crm.until), open_ones, log, code_version()]
+
+
+def _enrol(night: Night) -> str:
+    joined = enrol_all(night.store, night.crm(), night.settings)
+    return f"{joined:,} joined" if joined else "nobody new, all looked at"
+
+
+def _loop(night: Night) -> Any:
+    """Tasks rest on alerts, playbooks and experiments; escalation on what is overdue by now."""
+    overdue = [[row["task_id"], row["escalations"]] for row in escalation_due(night.store, night.settings)]
+    drawn = [
+        [row["account_id"], row["choice"], row["arm"]] for row in night.store.experiments.arms("playbook")
+    ]
+    books = [asdict(book) for book in playbooks_of(night.settings)]
+    return [_stamp(night.store, alerts.c.opened_at), books, sorted(drawn), overdue]
+
+
+def _close_loop(night: Night) -> str:
+    begun = begin_tasks(night.store, night.settings)
+    escalated = escalate(night.store, night.settings)
+    counts = ((len(begun), "begun"), (len(escalated), "escalated"))
+    return ", ".join(f"{count:,} {what}" for count, what in counts if count)
+
+
 def _send(night: Night) -> str:
     sent = send_due(night.store, night.settings, say=night.say)
     return f"{sent['sent']} sent, {sent['failed']} failed" if sent["sent"] or sent["failed"] else ""
@@ -247,6 +282,8 @@ STEPS = (
     Step("score renewal", _scoring("renewal"), _score("renewal")),
     Step("score win", _scoring("win"), _score("win")),
     Step("monitor", _watched, _monitor),
+    Step("experiments", _enrolled, _enrol),
+    Step("tasks", _loop, _close_loop),
     Step("retrain", _due, _retrain),
     Step("alerts", lambda night: None, _send),
     Step("lists", _listed, _write_lists),

@@ -35,6 +35,7 @@ NAVIGATION = (
     ("Experiments", "/experiments", EVERYBODY),
     ("Profiles", "/profiles", MARKETERS),
     ("Journey", "/journey", WATCHERS),
+    ("KPIs", "/kpis", EVERYBODY),
     ("Voice", "/voice", EVERYBODY),
     ("Losses", "/losses", EVERYBODY),
     ("Models", "/models", KEEPERS),
@@ -43,7 +44,7 @@ NAVIGATION = (
 )
 """Name, address and roles of each page; a role sees no link to what is not its own."""
 
-WHOLE_TEAM = ("/experiments", "/voice")
+WHOLE_TEAM = ("/experiments", "/kpis", "/voice")
 """Pages that a key with a scope does not get."""
 
 TONES = {

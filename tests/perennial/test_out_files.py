@@ -66,6 +66,7 @@ FACTS = (
 TRAINS = (
     "demo",
     "effects value",
+    "kpis",
     "parity",
     "population census",
     "population join",

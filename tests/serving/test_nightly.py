@@ -4,10 +4,12 @@ import json
 import logging
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 
 import pandas as pd
 import pytest
 from serving_case import client_of, train_plainly
+from sqlalchemy import update
 
 from features.crm.load import ingest
 from features.errors import RenewalError
@@ -15,7 +17,11 @@ from features.logs import JsonLines, span
 from features.scratch import turn
 from features.settings import Settings
 from features.simulation import simulate
+from monitoring.alerts import survey_alerts
 from monitoring.store import open_store
+from monitoring.store.database import now, writing
+from monitoring.store.task_log import TaskLog
+from monitoring.store.task_tables import tasks
 from serving.nightly import job, steps
 from serving.nightly.job import alone, run_night
 from serving.nightly.job_log import LOCK, is_running, last_jobs
@@ -59,7 +65,12 @@ def test_a_night_does_everything_and_the_next_has_nothing_to_do(night, source):
     assert first["status"] == "done", first
     assert whats(first) == dict.fromkeys(
         ("ingest", "score renewal", "score win", "monitor", "retrain", "lists"), "done"
-    ) | {"alerts": "unchanged", "write back": "not now"}
+    ) | {
+        "alerts": "unchanged",
+        "write back": "not now",
+        "experiments": "not now",
+        "tasks": "unchanged",
+    }
     rows = pd.read_csv(night.lists / "renewals.csv")
     assert len(rows) == len(night.store.scores.page("renewal", limit=1_000).rows)
     assert len(pd.read_csv(night.lists / "pipeline.csv")) > 0
@@ -137,6 +148,68 @@ def test_a_step_that_fails_is_told_tried_again_next_time_and_holds_up_no_other(t
     assert whats(told) == {"one": "failed", "two": "done", "three": "done"}
     monkeypatch.setattr(job, "STEPS", three_steps(done))
     assert whats(run_night(night)) == {"one": "done", "two": "unchanged", "three": "unchanged"}
+
+
+def loop_of(settings):
+    """A night of the steps about experiments and tasks alone, with one unhappy answer on record."""
+    night = Night(settings, open_store(settings))
+    low = {"account_id": "A1", "kind": "nps", "score": 2, "owner_id": "ann", "response_id": "R1"}
+    survey_alerts(night.store, settings, [low, {**low, "account_id": "A2", "response_id": "R2"}])
+    return night
+
+
+def overdue(night):
+    with writing(night.store.engine) as connection:
+        connection.execute(update(tasks).values(due_at=now() - timedelta(hours=13)))
+
+
+LOOP = [step for step in steps.STEPS if step.name in ("experiments", "tasks")]
+
+
+def test_alerts_become_tasks_at_night_and_overdue_ones_escalate_once(tmp_path, monkeypatch):
+    night = loop_of(Settings(home=tmp_path / "home"))
+    monkeypatch.setattr(job, "STEPS", LOOP)
+    assert whats(run_night(night)) == {"experiments": "not now", "tasks": "done"}
+    assert {row["account_id"] for row in night.store.tasks.read()} == {"A1", "A2"}
+    assert run_night(night)["status"] == "nothing to do"
+    overdue(night)
+    done = run_night(night)
+    assert next(step["why"] for step in done["steps"] if step["step"] == "tasks") == "2 escalated"
+    assert run_night(night)["status"] == "nothing to do"
+    assert [row["escalations"] for row in night.store.tasks.read()] == [1, 1]
+
+
+@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("where", ["open", "mark_escalated"])
+def test_killed_between_alert_and_task_nothing_is_lost_or_doubled(tmp_path, monkeypatch, where, after):
+    """The first or second write of a kind never happens: the next night does what is missing, once."""
+    night = loop_of(Settings(home=tmp_path / "home"))
+    monkeypatch.setattr(job, "STEPS", LOOP)
+    if where == "mark_escalated":
+        run_night(night)
+        overdue(night)
+    whole, calls = getattr(TaskLog, where), []
+
+    def killed(self, *args, **more):
+        calls.append(args)
+        if len(calls) == after + 1:
+            raise KeyboardInterrupt
+        return whole(self, *args, **more)
+
+    monkeypatch.setattr(TaskLog, where, killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_night(night)
+    monkeypatch.setattr(TaskLog, where, whole)
+    again = run_night(night)
+    assert (again["status"], again["resumed"]) == ("done", True)
+    rows = night.store.tasks.read()
+    assert sorted(row["account_id"] for row in rows) == ["A1", "A2"]
+    late = [alert for alert in night.store.alerts.read() if alert["rule"] == "task overdue"]
+    escalations = 1 if where == "mark_escalated" else 0
+    assert [row["escalations"] for row in rows] == [escalations] * 2
+    assert sorted(alert["account_id"] for alert in late) == ["A1", "A2"][: 2 * escalations]
+    assert all(list(alert["topics"]) == ["escalation 1"] for alert in late)
+    assert run_night(night)["status"] == "nothing to do"
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])

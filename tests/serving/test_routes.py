@@ -103,6 +103,8 @@ ROUTES = {
     "GET /profiles/targets.{ending}": Asked(TARGETING, "/profiles/targets.csv"),
     "GET /journey": Asked(WATCHING),
     "GET /voice": Asked(ALL),
+    "GET /kpis": Asked(ALL),
+    "GET /v1/kpis": Asked(ALL),
     "GET /v1/tasks": Asked(SELLING),
     "POST /v1/tasks/{task_id}/{step}": Asked(SELLING, "/v1/tasks/none/done", json={}, hides=True),
     "POST /v1/surveys/answer": Asked(OPEN, json={"token": "none", "score": 5}),
