@@ -117,10 +117,15 @@ def check(
 @app.command("map", epilog="Example: perennial map exports/zoho")
 @prints("data.mapped")
 def map_(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Files of another system.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Files of another system, or a ZIP file of them.")
+    ],
     to: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where to write it; default: mapping.yaml in the folder."),
+        typer.Option(
+            metavar="FILE",
+            help="Where to write it; default: mapping.yaml in the folder, or beside the ZIP file.",
+        ),
     ] = None,
 ) -> Result:
     """Draft mapping.yaml from foreign files: each line with its confidence and what it was judged by."""

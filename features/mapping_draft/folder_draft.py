@@ -12,25 +12,28 @@ from features.crm.values import literal
 from features.errors import RenewalError
 from features.mapping_draft.draft import MappingDraft, draft_mapping, of_confidence
 from features.mapping_draft.foreign_files import ForeignFile, look_at
-from features.sources.folder import MAPPING, as_parquet, stem
-from features.sources.packed_files import data_files
+from features.sources.folder import as_parquet, mapping_beside, stem
+from features.sources.packed_files import data_files, opened_folder
 from features.sources.readers import connect
 
 
 @contextmanager
 def looked_at(folder: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[ForeignFile]]]:
-    """Every data file of a folder with its columns judged, for as long as the block runs.
+    """Every data file of a folder or ZIP file with its columns judged, for as long as the block runs.
 
     Raises:
         RenewalError: no folder, or no data file in it.
     """
-    if not folder.is_dir():
-        there = "a file" if folder.exists() else "no such folder"
-        raise RenewalError(expected=f"a folder of CRM exports at {folder}", found=there, do="Check the path.")
     with (
         tempfile.TemporaryDirectory(prefix="perennial-map-") as work,
         connect(Path(work) / "spill") as connection,
     ):
+        folder = opened_folder(folder, Path(work))
+        if not folder.is_dir():
+            there = "a file" if folder.exists() else "no such folder"
+            raise RenewalError(
+                expected=f"a folder of CRM exports at {folder}", found=there, do="Check the path."
+            )
         files, paths = [], data_files(folder, Path(work), [])
         if not paths:
             names = ", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "an empty folder"
@@ -49,13 +52,13 @@ def map_folder(folder: Path, out: Path | None = None) -> dict[str, Any]:
     """Draft a mapping and write it.
 
     Args:
-        folder: the foreign files.
-        out: the file to write; None: `mapping.yaml` in the folder.
+        folder: the foreign files, or a ZIP file of them.
+        out: the file to write; None: `mapping.yaml` in the folder, `NAME.mapping.yaml` beside a ZIP file.
 
     Raises:
         RenewalError: nothing in the folder can be mapped, or the file is there already.
     """
-    target = out or folder / MAPPING
+    target = out or mapping_beside(folder)
     if target.exists():
         raise RenewalError(
             expected=f"no file at {target} yet", found="one", do="Move it away, or name another with --to."

@@ -18,7 +18,7 @@ from features.sources.csv_layout import layout_of
 from features.sources.csv_text import as_utf8
 from features.sources.known_exports import is_known_export, read_known
 from features.sources.mapping import read_mapping, run_mapping
-from features.sources.packed_files import data_files, ending_of
+from features.sources.packed_files import data_files, ending_of, opened_folder
 from features.sources.readers import Raw, connect
 
 MAPPING = "mapping.yaml"
@@ -35,24 +35,31 @@ def stem(path: Path) -> str | None:
     return path.name[: -len(ending)] if ending else None
 
 
+def mapping_beside(place: Path) -> Path:
+    """Where the mapping of a folder, or of a ZIP file, lies."""
+    return place / MAPPING if place.is_dir() else place.with_suffix(f".{MAPPING}")
+
+
 def read_folder(
     folder: Path, mapping: Path | None, staging: Path, wanted: frozenset[str] = frozenset()
 ) -> Raw:
     """Lay down the folder's tables as raw Parquet.
 
     Args:
-        folder: the CRM data.
-        mapping: a mapping file; without one, `mapping.yaml` in the folder if it is there.
+        folder: the CRM data, or a ZIP file of them.
+        mapping: a mapping file; without one, `mapping.yaml` in the folder (of a ZIP file, `NAME.mapping.yaml`
+            beside it) if it is there.
         staging: an empty folder for the raw files.
         wanted: only these tables, all if empty.
 
     Raises:
         RenewalError: no folder, no table in it, an empty or unreadable file, a wrong mapping.
     """
+    called, beside = folder, mapping_beside(folder)
+    folder = opened_folder(folder, staging)
     if not folder.is_dir():
         actual = "a file" if folder.exists() else "no such folder"
         raise RenewalError(expected=f"a folder of CRM data at {folder}", found=actual, do="Check the path.")
-    beside = folder / MAPPING
     selects = read_mapping(mapping or beside) if mapping or beside.is_file() else {}
     raw = Raw()
     paths = data_files(folder, staging, raw.warnings)
@@ -72,7 +79,7 @@ def read_folder(
             expected="CSV, Excel, JSON or Parquet files named as the contract's tables"
             f" ({', '.join(TABLES)})",
             found=", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "an empty folder",
-            do=f"Run `perennial map {folder}`, which drafts {MAPPING}, or rename the files.",
+            do=f"Run `perennial map {called}`, which drafts {beside.name}, or rename the files.",
         )
     return raw
 

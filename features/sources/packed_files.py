@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time
 from html.parser import HTMLParser
@@ -27,6 +28,16 @@ def ending_of(path: Path, endings: Iterable[str] = PLAIN) -> str | None:
     """Which of the endings a data file has; None for other files and hidden ones."""
     name = path.name.lower()
     return next((end for end in endings if name.endswith(end) and not name.startswith((".", "~$"))), None)
+
+
+def opened_folder(place: Path, staging: Path) -> Path:
+    """The folder itself; a ZIP file as a new folder in `staging` that holds it alone."""
+    if not place.is_file() or not ending_of(place, (".zip",)):
+        return place
+    folder = staging / "packed"
+    folder.mkdir(parents=True)
+    (folder / place.name).symlink_to(place.resolve())
+    return folder
 
 
 def data_files(folder: Path, staging: Path, notes: list[str]) -> list[Path]:
@@ -71,7 +82,7 @@ def _unpacked(path: Path, ending: str, target: Path, notes: list[str]) -> list[P
 def _from_zip(path: Path, target: Path, notes: list[str]) -> list[Path]:
     try:
         with zipfile.ZipFile(path) as packed:
-            members = [each for each in packed.infolist() if not each.is_dir() and each.file_size]
+            members = [each for each in packed.infolist() if _is_data(each)]
             if sum(each.file_size for each in members) > _MOST_BYTES:
                 raise RenewalError(
                     expected=f"{path.name} to unpack to less than {_MOST_BYTES // 10**9} GB",
@@ -88,17 +99,24 @@ def _from_zip(path: Path, target: Path, notes: list[str]) -> list[Path]:
                 if not name.startswith("."):
                     with packed.open(member) as source, (target / name).open("wb") as out:
                         shutil.copyfileobj(source, out)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise RenewalError(
-            expected=f"{path.name} to be a ZIP file without a password",
-            found=str(error)[:120],
-            do="Unpack it yourself.",
+            expected=f"{path.name} to be a whole ZIP file without a password",
+            found=str(error)[:120] or "an end too early",
+            do="Download it again, or unpack it yourself.",
         ) from error
     files = data_files(target, target, notes)
     notes.append(
         f"{path.name} was unpacked: {', '.join(file.name for file in files) or 'no data file in it'}"
     )
     return files
+
+
+def _is_data(member: zipfile.ZipInfo) -> bool:
+    """Whether a file in a ZIP file may hold rows: attachments stay packed."""
+    name = PurePosixPath(member.filename)
+    is_file = bool(member.file_size) and not member.is_dir()
+    return is_file and ending_of(Path(name.name), (*PLAIN, *PACKED)) is not None
 
 
 def _from_workbook(path: Path, stem: str, target: Path, notes: list[str]) -> list[Path]:

@@ -100,9 +100,9 @@ def _source(night: Night) -> Any:
     if "://" in night.source:
         return None
     folder = Path(night.source)
-    if not folder.is_dir():
+    if not folder.exists():
         raise RenewalError(expected=f"a folder of CRM data at {folder}", found="none", do="Check the path.")
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()] or [folder]
     files += [] if night.mapping is None else [night.mapping]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     today = datetime.now(UTC).date()  # rows dated to come become known as days pass
