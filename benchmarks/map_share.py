@@ -50,7 +50,7 @@ def shipped_lines(select: str, table: str) -> dict[str, set[str]]:
     for item in _top(tree):
         name = item.get("alias") or (item.get("column_names") or [""])[-1]
         if name in TABLES[table].by_name:
-            lines[name] = {bare_name(each) for each in _resolved(_columns(item), inner, {name})}
+            lines[name] = {bare_name(each) for each in _resolved(_columns(item), inner, set())}
     return lines
 
 

@@ -150,7 +150,8 @@ def write_derived(
         quality.of(name).derived = new
         alone = _nameless(connection, tables, folder) if name == "accounts" else {}
         for table, count in alone.items():
-            quality.warn(f"{table}: {count:,} rows name no account; each counts as a customer of its own")
+            if there:
+                quality.warn(f"{table}: {count:,} rows name no account; each counts as a customer of its own")
         if there and new > sum(alone.values()):
             quality.warn(
                 f"{name}: {new - sum(alone.values()):,} that other tables refer to are not in it, and were"
@@ -161,17 +162,17 @@ def write_derived(
 def _nameless(
     connection: duckdb.DuckDBPyConnection, tables: dict[str, tuple[str, ...]], folder: Path
 ) -> dict[str, int]:
-    """Deals and contracts that name no account and so got one of their own id, where not all of a table."""
+    """Deals and contracts that name no account and so got one of their own id."""
     counts = {}
     for table in SUBJECTS.values():
         columns, key = tables.get(table, ()), TABLES[table].key
         if "account_id" in columns and key in columns:
-            ((rows, alone),) = connection.execute(
-                f"SELECT count(*), count(*) FILTER (account_id = {key}"
+            ((alone,),) = connection.execute(
+                f"SELECT count(*) FILTER (account_id = {key}"
                 " AND account_id IN (SELECT account_id FROM derived))"
                 f" FROM read_parquet({literal(folder / f'{table}.parquet')})"
             ).fetchall()
-            counts[table] = alone if alone < rows else 0
+            counts[table] = alone
     return {table: alone for table, alone in counts.items() if alone}
 
 

@@ -19,7 +19,7 @@ from features.mapping_draft.expressions import (
     plain,
 )
 from features.mapping_draft.foreign_files import ForeignColumn, ForeignFile
-from features.mapping_draft.joins import Join, account_join, shared, winners
+from features.mapping_draft.joins import Join, Stages, account_join, pairs_join, shared, stages_of, winners
 from features.mapping_draft.match import LIKELY, SURE, UNSURE, FileMatch, best_match, match_as
 
 Relation = Callable[[ForeignFile], str]
@@ -180,7 +180,12 @@ def _choose(connection: duckdb.DuckDBPyConnection, matches: list[FileMatch]) -> 
 
 def _with_outcomes(files: Sequence[ForeignFile], chosen: list[FileMatch]) -> list[FileMatch]:
     """Where no file is called a deal's or a contract's, one whose rows were won or lost: converted leads."""
-    decided = [match for file in files if (match := match_as(file, "opportunities")) and outcome(match)]
+    decided = [
+        match
+        for file in files
+        for table in ("opportunities", "contracts")
+        if (match := match_as(file, table)) and outcome(match)
+    ]
     best = max(decided, key=lambda each: each.score, default=None)
     if best is None:
         return chosen
@@ -206,6 +211,10 @@ def _part(
         if file_match.table == "opportunities" and won is None
         else None
     )
+    stages = None
+    if file_match.table == "opportunities" and won is None and closing is None:
+        stages = stages_of(connection, file_match, spare)
+        won = _by_stage(file_match, stages) if stages else None
     join = account_join(connection, file_match, chosen, spare, "a")
     if join is not None:
         part.joins.append(join)
@@ -213,11 +222,15 @@ def _part(
         line = _line(file_match, column, won[0] if won else None, join)
         if line is not None and (line := _linked(connection, file_match, column, line, chosen)) is not None:
             part.lines.append(line)
-    if won is not None:
+    if stages is not None and won is not None:
+        _add_stages(part, stages, won)
+    elif won is not None:
         match = file_match.matches.get("is_won") or file_match.matches["renewed"]
         _put(part, Line(match.column, won[0], ((file_match.file.stem, match.source.name),), won[1], won[2]))
     if closing is not None:
         _add_winners(part, *closing)
+    if file_match.table == "activities":
+        _complete_activity(connection, part, chosen, spare)
     given = {line.column for line in part.lines}
     if not set(TABLES[file_match.table].required) <= given:
         return None
@@ -279,10 +292,15 @@ def _linked(
         return line
     part = shared(connection, file_match.file, match.source.name, other.file, key.source.name)
     evidence = f"{line.evidence}; {part:.0%} of its values are in {other.file.path.name!r}"
+    if part < _LEADS_SOMEWHERE and match.source.given:
+        line = replace(line, confidence=UNSURE)
+        evidence += ": are both files from one export?"
     if refers == "accounts" or part == 1:
         return replace(line, evidence=evidence)
-    if part < _LEADS_SOMEWHERE:
+    if part < _LEADS_SOMEWHERE and not file_match.system and match.source.bare != key.source.bare:
         return None
+    if TABLES[file_match.table].by_name[column].required:
+        return replace(line, evidence=evidence)
     guarded = f"CASE WHEN {line.expression} IN (SELECT {quoted(key.source.name)} FROM {{file}}) THEN"
     expression = f"{guarded} {line.expression} END"
     return replace(line, expression=expression, evidence=evidence, reads=other.file)
@@ -309,6 +327,49 @@ def _add_winners(part: Part, file: ForeignFile, key: ForeignColumn, date: Foreig
         part, Line("is_won", f"w.{quoted(key.name)} IS NOT NULL", ((file.stem, key.name),), UNSURE, evidence)
     )
     _put(part, Line("closed_at", at, ((file.stem, date.name),), LIKELY, f"header {date.name!r}"))
+
+
+def _by_stage(file_match: FileMatch, stages: Stages) -> tuple[str, str, str]:
+    """(expression, confidence, evidence) of an outcome that the stage's own table tells."""
+    evidence = f"stages that {stages.file.path.name!r} calls closed, and won"
+    expression = "CASE WHEN s.is_closed OR s.is_won THEN s.is_won END"
+    return expression, LIKELY if stages.named.given else UNSURE, evidence
+
+
+def _add_stages(part: Part, stages: Stages, won: tuple[str, str, str]) -> None:
+    flags = ", ".join(
+        f"bool_or(lower(CAST({quoted(column.name)} AS VARCHAR)) IN ('true', 't', 'yes', '1')) AS {name}"
+        for column, name in ((stages.closed, "is_closed"), (stages.won, "is_won"))
+    )
+    clause = (
+        f"LEFT JOIN (SELECT {quoted(stages.key.name)} AS stage, {flags} FROM {{file}} GROUP BY ALL) AS s"
+        f" ON s.stage = t.{quoted(stages.named.name)}"
+    )
+    sources = ((stages.file.stem, stages.won.name), (stages.file.stem, stages.closed.name))
+    part.joins.append(Join(clause, "", (stages.file,), sources, won[2]))
+    _put(part, Line("is_won", won[0], sources, won[1], won[2]))
+
+
+def _complete_activity(
+    connection: duckdb.DuckDBPyConnection, part: Part, chosen: list[FileMatch], spare: list[ForeignFile]
+) -> None:
+    """An activity's deal from a file of pairs, and how long it took from when it began and ended."""
+    given, by_bare = {line.column for line in part.lines}, part.file_match.file.by_bare()
+    deals = next((each for each in chosen if each.table == "opportunities"), None)
+    key = deals.matches.get("opportunity_id") if deals else None
+    join = pairs_join(connection, part.file_match, "opportunities", spare, "o") if deals and key else None
+    if join and deals and key and "opportunity_id" not in given:
+        part.joins.append(join)
+        guarded = f"CASE WHEN o.id IN (SELECT {quoted(key.source.name)} FROM {{file}}) THEN o.id END"
+        _put(part, Line("opportunity_id", guarded, join.sources, LIKELY, join.evidence, deals.file))
+    began = part.file_match.matches.get("occurred_at")
+    ended = by_bare.get(began.source.bare.replace("start", "end")) if began else None
+    is_span = began is not None and ended is not None and ended.name != began.source.name
+    if "duration_minutes" not in given and is_span and began and ended and ended.day_forms == ("iso",):
+        first, last = (f"TRY_CAST({column_of(column)} AS TIMESTAMP)" for column in (began.source, ended))
+        sources = ((part.file_match.file.stem, began.source.name), (part.file_match.file.stem, ended.name))
+        note = f"from {began.source.name!r} to {ended.name!r}"
+        _put(part, Line("duration_minutes", f"date_diff('minute', {first}, {last})", sources, LIKELY, note))
 
 
 def _may_be_carried(column: ForeignColumn, file_match: FileMatch) -> bool:

@@ -7,6 +7,13 @@ from features.mapping_draft.match import SURE, UNSURE, FileMatch, Match
 from features.mapping_draft.outcome_words import flag, meaning
 
 _TRUE = "('true', 't', 'yes', 'y', '1')"
+_CHURN = frozenset(
+    [
+        "churned", "ischurned", "churn", "churnflag", "cancelled", "iscancelled", "canceled", "attrition",
+        "attritionflag", "exited", "terminated",
+    ]
+)  # fmt: skip
+"""Columns that say who left: renewed, turned round."""
 _DYNAMICS = {"1": True, "2": False}
 
 
@@ -60,11 +67,31 @@ def outcome(file_match: FileMatch) -> tuple[str, str, str] | None:
         still_open = [word for word, won in won_by_word.items() if won is None]
         evidence = match.evidence + (f"; open: {', '.join(map(repr, still_open[:6]))}" if still_open else "")
         return f"CASE CAST({column_of(source)} AS VARCHAR) {cases} END", match.confidence, evidence
+    if source.bare in _CHURN:
+        return _churned(file_match, match)
     flags = {flag(word) for word in source.words}
     if flags == {True, False}:
         note = f"{match.evidence}; nothing tells open ones from lost ones"
         return is_true(source), UNSURE if file_match.system else match.confidence, note
     return None
+
+
+def _churned(file_match: FileMatch, match: Match) -> tuple[str, str, str] | None:
+    """A flag of the lost ones: with end dates only they are decided, without dates all others renewed."""
+    lost = [word for word in match.source.words if flag(word) or meaning(word) is False]
+    if not lost or len(lost) == len(match.source.words):
+        return None
+    is_lost = f"CAST({column_of(match.source)} AS VARCHAR) IN ({', '.join(map(literal, lost))})"
+    if "end_date" in file_match.matches:
+        note = (
+            f"{match.evidence} says which were lost; of the others only a following contract shows a renewal"
+        )
+        return f"CASE WHEN {is_lost} THEN false END", UNSURE, note
+    return (
+        f"NOT ({is_lost})",
+        match.confidence,
+        f"{match.evidence}, turned round: lost are {', '.join(map(repr, lost))}",
+    )
 
 
 def _by_word(file_match: FileMatch, source: ForeignColumn) -> dict[str, bool | None]:

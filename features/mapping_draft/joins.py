@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from features.crm.columns_match import bare_name
 from features.crm.contract import TABLES
 from features.crm.values import quoted
 from features.mapping_draft.foreign_files import ForeignColumn, ForeignFile
@@ -67,7 +68,7 @@ def account_join(
             return by_name
     if match is not None:
         return None
-    by_pairs = _by_pairs(connection, file_match, accounts, spare, alias)
+    by_pairs = pairs_join(connection, file_match, "accounts", spare, alias)
     return by_pairs or _through(connection, file_match, mapped, alias)
 
 
@@ -95,20 +96,20 @@ def _by_name(
     return Join(clause, f"coalesce({alias}.id, t.{quoted(column.name)})", (accounts.file,), sources, evidence)
 
 
-def _by_pairs(
+def pairs_join(
     connection: duckdb.DuckDBPyConnection,
     file_match: FileMatch,
-    accounts: FileMatch | None,
+    other: str,
     spare: Sequence[ForeignFile],
     alias: str,
 ) -> Join | None:
-    """A table of pairs links the two; of several accounts the first by id."""
+    """A file of pairs links a table's rows to accounts or deals; of several the first by id."""
     key = file_match.matches.get(str(TABLES[file_match.table].key))
     if key is None:
         return None
     for file in spare:
         by_bare = file.by_bare()
-        account = next((by_bare[each] for each in _ID_NAMES["accounts"] if each in by_bare), None)
+        account = next((by_bare[each] for each in _ID_NAMES[other] if each in by_bare), None)
         if account is None or len(file.columns) > 6:
             continue
         for column in file.columns:
@@ -117,6 +118,7 @@ def _by_pairs(
             same_name = column.bare == key.source.bare and column.bare != "id"
             if (
                 same_name
+                or _is_named_after(column, file_match.file, file)
                 or shared(connection, file, column.name, file_match.file, key.source.name) >= _SHARED
             ):
                 clause = (
@@ -125,6 +127,53 @@ def _by_pairs(
                 )
                 sources = ((file.stem, account.name),)
                 return Join(clause, f"{alias}.id", (file,), sources, f"{file.path.name!r} links the two")
+    return None
+
+
+def _is_named_after(column: ForeignColumn, file: ForeignFile, pairs: ForeignFile) -> bool:
+    """Whether `ticket_id` of `ticket_company` is the key of `ticket`."""
+    thing = column.bare.removesuffix("id")
+    return len(thing) > 3 and thing in bare_name(file.stem) and thing in bare_name(pairs.stem)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """A table of stages that says which are closed, and which of those won.
+
+    Args:
+        file: the table.
+        key: its column that deals name.
+        closed: its flag of the closed ones.
+        won: its flag of the won ones.
+        named: the deals' column that holds the key.
+    """
+
+    file: ForeignFile
+    key: ForeignColumn
+    closed: ForeignColumn
+    won: ForeignColumn
+    named: ForeignColumn
+
+
+def stages_of(
+    connection: duckdb.DuckDBPyConnection, file_match: FileMatch, spare: Sequence[ForeignFile]
+) -> Stages | None:
+    """Where deals name a stage by id, the table that says what the stage means."""
+    for file in spare:
+        by_bare = file.by_bare()
+        won = next((by_bare[each] for each in ("closedwon", "iswon", "won") if each in by_bare), None)
+        closed = next((by_bare[each] for each in ("isclosed", "closed") if each in by_bare), None)
+        keys = [by_bare[each] for each in ("stageid", "id", "apiname", "masterlabel") if each in by_bare]
+        if not (won and closed and keys and "stage" in bare_name(file.stem)):
+            continue
+        for named in file_match.file.columns:
+            if "stage" not in named.bare:
+                continue
+            for key in keys:
+                is_meant = named.bare.endswith("stageid") if not named.given else False
+                held = 0.0 if is_meant else shared(connection, file_match.file, named.name, file, key.name)
+                if is_meant or held >= _SHARED:
+                    return Stages(file, key, closed, won, named)
     return None
 
 

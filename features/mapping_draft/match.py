@@ -58,7 +58,33 @@ def best_match(file: ForeignFile) -> FileMatch | None:
         [_match(file, *export)] if export else [_match(file, table) for table in _data("column_names.yaml")]
     )
     candidates = [each for each in candidates if export or _is_enough(each)]
-    return max(candidates, key=lambda each: each.score, default=None)
+    best = max(candidates, key=lambda each: each.score, default=None)
+    if best is None or not _holds_versions(file, best):
+        return best
+    # A file of what records were over time is no second file of the records.
+    stages = _match(file, "stage_history")
+    return (
+        stages
+        if best.table == "opportunities" and set(TABLES["stage_history"].required) <= set(stages.matches)
+        else None
+    )
+
+
+_VERSIONS = frozenset(["fivetranstart", "dbtvalidfrom", "validfrom", "effectivefrom", "versionstart"])
+
+
+def _holds_versions(file: ForeignFile, best: FileMatch) -> bool:
+    """Whether a file called a history has several rows a record, or says from when each held."""
+    if "history" not in bare_name(file.stem) or best.table not in (
+        "accounts",
+        "contacts",
+        "contracts",
+        "opportunities",
+        "leads",
+    ):
+        return False
+    key = best.matches.get(str(TABLES[best.table].key))
+    return bool(_VERSIONS & set(file.by_bare())) or key is None or not _is_unique(key.source, file)
 
 
 def system_of(names: list[str], stem: str = "") -> tuple[str, str, str] | None:

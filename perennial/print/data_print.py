@@ -117,7 +117,7 @@ def mapped(result: Result) -> None:
     for name, columns in result["unmapped_columns"].items():
         out.print(f"  not mapped in {name}: {_first_few(columns)}", markup=False)
     if result["unmapped_files"]:
-        out.print(f"  not mapped at all: {', '.join(result['unmapped_files'])}", markup=False)
+        out.print(f"  not mapped at all: {_first_few(result['unmapped_files'])}", markup=False)
     out.print("Read it through, correct it, then run `perennial check` on the folder.")
 
 

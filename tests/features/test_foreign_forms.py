@@ -166,3 +166,47 @@ def test_a_workbook_is_drafted_and_read_by_its_draft(tmp_path):
 
 def test_amounts_are_printed_whole():
     assert [short(94500.0), short(1234.56), short(0.25)] == ["94,500", "1,234.56", "0.25"]
+
+
+def drafted(folder: Path, files: dict[str, str]) -> dict[tuple[str, str], list[str]]:
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+    return {(line["table"], line["column"]): line["from"] for line in map_folder(folder)["lines"]}
+
+
+def test_a_flag_of_churn_is_drafted_turned_round(tmp_path):
+    rows = "".join(f"{i},Pro,{i % 2}\n" for i in range(20))
+    lines = drafted(tmp_path / "crm", {"customers": f"seats,plan,Churned\n{rows}"})
+    assert lines["contracts", "renewed"] == ["customers.Churned"]
+    load(tmp_path / "crm", into=tmp_path / "clean")
+    frame = pq.read_table(tmp_path / "clean" / "contracts.parquet").to_pandas()
+    assert frame.sort_values("seats")["renewed"].tolist() == [i % 2 == 0 for i in range(20)]
+
+
+def test_pairs_stages_and_histories_are_drafted_together(tmp_path):
+    day = "2023-01-05 10:00:00"
+    deals = "".join(f"{i},st{i % 3},{day},2023-02-0{i},{100 * i}\n" for i in range(1, 7))
+    lines = drafted(
+        tmp_path / "crm",
+        {
+            "company": "id,name,industry\n9,Nine,Retail\n80,N0,Food\n81,N1,Food\n",
+            "deal": f"deal_id,deal_stage_id,createdate,closedate,amount\n{deals}",
+            "deal_pipeline_stage": "stage_id,is_closed,closed_won\nst0,false,false\nst1,true,true\n"
+            "st2,true,false\n",
+            "deal_company": "deal_id,company_id\n" + "".join(f"{i},9\n" for i in range(1, 7)),
+            "deal_history": f"deal_id,valid_from,stage\n1,{day},a\n1,{day},b\n2,{day},a\n",
+            "engagement_meeting": f"engagement_id,start_time,end_time\nm1,{day},2023-01-05 10:45:00\n",
+            "engagement_company": "engagement_id,company_id\nm1,9\n",
+            "engagement_deal": "engagement_id,deal_id\nm1,2\n",
+        },
+    )
+    assert lines["stage_history", "changed_at"] == ["deal_history.valid_from"]
+    load(tmp_path / "crm", into=tmp_path / "clean")
+    frame = (
+        pq.read_table(tmp_path / "clean" / "opportunities.parquet").to_pandas().sort_values("opportunity_id")
+    )
+    assert frame["is_won"].tolist() == [True, False, None] * 2
+    assert set(frame["account_id"]) == {"9"}
+    meeting = pq.read_table(tmp_path / "clean" / "activities.parquet").to_pylist()[0]
+    assert (meeting["opportunity_id"], meeting["duration_seconds"]) == ("2", 2700)
