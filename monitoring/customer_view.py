@@ -9,12 +9,23 @@ from features.crm.crm import Crm
 from features.progress import Say, silent
 from features.settings import Settings
 from monitoring.customer_kpis import customer_kpis
+from monitoring.journey_map import journey_map
 from monitoring.kpi_movers import movers
 from training.icp.persona_members import personas_on_record
 
 
+def mapped_journey(crm: Crm, settings: Settings, say: Say = silent) -> dict[str, Any]:
+    """The journey map by itself: `map`, and `notes` (why there are no personas)."""
+    say("finding personas")
+    personas, why = personas_on_record(crm, settings)
+    return {
+        "map": journey_map(crm, customer_kpis(crm, personas), personas),
+        "notes": [why] if why else [],
+    }
+
+
 def customer_view(crm: Crm, settings: Settings, say: Say = silent) -> dict[str, Any]:
-    """What `customer_kpis` and `movers` return, with `notes` of both.
+    """What `customer_kpis` and `movers` return, `map` of `journey_map`, and `notes` of all.
 
     Args:
         crm: any CRM.
@@ -29,4 +40,5 @@ def customer_view(crm: Crm, settings: Settings, say: Say = silent) -> dict[str, 
     moved = movers(crm, personas, settings.seed)
     missing = [f"{row['kpi']}: {row['why']}" for row in figures["kpis"] if row["why"]]
     notes = [*([why] if why else []), *missing, *moved["notes"]]
-    return {**figures, "movers": moved["movers"], "notes": list(dict.fromkeys(notes))}
+    mapped = journey_map(crm, figures, personas)
+    return {**figures, "movers": moved["movers"], "map": mapped, "notes": list(dict.fromkeys(notes))}

@@ -296,7 +296,7 @@ def _told(difference: float, half: float, estimates: Strategies, outcome: Outcom
     elif abs(difference) <= unseen:
         verdict, why = CANT_TELL, f"{TIMES:.0f} times what the records explain would undo it"
     else:
-        verdict, why = sign, "beyond chance, whatever the records explain"
+        verdict, why = sign, f"beyond chance, and beyond {TIMES:.0f} times what the records explain"
     ends = (difference, difference - half, difference + half, _raw(estimates), unseen)
     names = ("estimate", "low", "high", "raw", "margin")
     figures = {name: _number(outcome.span * end) for name, end in zip(names, ends, strict=True)}

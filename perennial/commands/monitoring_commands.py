@@ -156,8 +156,19 @@ def judged(
 @app.command(epilog="Example: perennial journey --crm exports/crm")
 @prints("monitoring.journey")
 @reads_crm
-def journey(data: Any, settings: Settings) -> Result:
+def journey(
+    data: Any,
+    settings: Settings,
+    map_only: Annotated[
+        bool,
+        typer.Option("--map", help="Each persona's touchpoints, what is measured there, what is missing."),
+    ] = False,
+) -> Result:
     """Where along the journey, from reach to recommendation, a segment is lost."""
+    if map_only:
+        from monitoring.customer_view import mapped_journey
+
+        return mapped_journey(data, settings, say)
     from monitoring.journey import journey
 
     return journey(data)

@@ -158,8 +158,11 @@ def _pair(figures: Result | None, who: str) -> tuple[float | None, float | None]
 
 
 def journey(result: Result) -> None:
-    """Rates by stage and segment, and the stage at which a gap opens."""
+    """Rates by stage and segment, and the stage at which a gap opens; or the map of touchpoints."""
     out = terminal()
+    if "map" in result:
+        _map(result)
+        return
     rows = (
         (
             r["stage"],
@@ -280,3 +283,24 @@ def _span(row: Result, name: str, digits: int) -> str:
         return "–"
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     return f"{row[name]:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+
+
+def _map(result: Result) -> None:
+    """What happens on each persona's journey, what is measured there, and what is missing."""
+    out = terminal()
+    for persona in dict.fromkeys(row["persona"] for row in result["map"]):
+        rows = [row for row in result["map"] if row["persona"] == persona]
+        columns = ("stage", "touchpoint", ">customers", "measured", "missing")
+        print_grid(out, f"Journey of {persona}, last 365 days", columns, map(_place, rows))
+    for note in result["notes"]:
+        out.print(f"[yellow]note[/] {escape(note)}")
+
+
+def _place(row: Result) -> tuple[str, ...]:
+    words = ", ".join(_measured(each) for each in row["measured"] if each["value"] is not None)
+    return (row["stage"], row["touchpoint"], percent(row["share"]), words or "–", row["missing"] or "")
+
+
+def _measured(each: Result) -> str:
+    shown = percent(each["value"], 1) if each["unit"] == "share" else number(each["value"], 2)
+    return f"{each['kpi']} {shown}"

@@ -71,6 +71,30 @@ class Mover(BaseModel):
     why: str = Field(examples=["may be chance"])
 
 
+class MapFigure(BaseModel):
+    """A KPI measured at a touchpoint; nulls where it is not."""
+
+    kpi: str = Field(examples=["CSAT"])
+    unit: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int | None
+
+
+class MapPlace(BaseModel):
+    """A touchpoint on a persona's journey, in the last 365 days."""
+
+    persona: str = Field(examples=["everybody"])
+    stage: str = Field(examples=["support"])
+    touchpoint: str = Field(examples=["case closed"])
+    events: int | None
+    accounts: int | None
+    share: float | None = Field(description="Of the persona's accounts.")
+    measured: list[MapFigure]
+    missing: str | None = Field(description="What is not on record or not measured; null: nothing.")
+
+
 class KpisShown(BaseModel):
     """The same as `perennial kpis --json`."""
 
@@ -78,6 +102,7 @@ class KpisShown(BaseModel):
     series: list[KpiQuarter]
     groups: list[KpiGroup]
     movers: list[Mover]
+    map: list[MapPlace]
     notes: list[str]
 
 

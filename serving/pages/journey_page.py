@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
+from serving.pages.kpi_charts import figure_words
 from serving.pages.view import Watcher, render
 from serving.security.auth import Principal, sees_segments
 from serving.state import running_of
@@ -29,7 +30,25 @@ def _page(request: Request, principal: Principal) -> Response:
     for row in visible["rows"]:
         attributes.setdefault(row["attribute"], {}).setdefault(row["stage"], []).append(row)
     targets = running.worked_out.ask("icp") if sees_segments(principal) else None
-    return render(request, "journey.html", found=visible, attributes=attributes, top=_top, targets=targets)
+    kpis = running.worked_out.ask("kpis")
+    places = kpis.value["map"] if kpis.value else []
+    personas = list(dict.fromkeys(row["persona"] for row in places))
+    persona = request.query_params.get("persona", "")
+    persona = persona if persona in personas else next(iter(personas), "")
+    return render(
+        request,
+        "journey.html",
+        found=visible,
+        attributes=attributes,
+        top=_top,
+        targets=targets,
+        places=[row for row in places if row["persona"] == persona],
+        personas=personas,
+        persona=persona,
+        map_why=kpis.why,
+        map_comes=kpis.comes,
+        words=figure_words,
+    )
 
 
 def visible_journey(full_journey: dict[str, Any], principal: Principal) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 
 from features.crm.load import from_rows
 from monitoring.customer_kpis import KPIS, customer_kpis
+from monitoring.journey_map import MAP, journey_map
 from monitoring.kpi_movers import movers, touchpoints_of
 from perennial import cli
-from perennial.print import voice_print
+from perennial.print import monitoring_print, voice_print
 from serving.pages.kpi_charts import figure_words
 from serving.precompute import Told, WorkedOut
 from training.icp.persona_members import NO_PERSONA, persona_of
@@ -80,7 +81,8 @@ def planted():
 @pytest.fixture(scope="module")
 def view(planted):
     """What page, command and route give."""
-    return {**customer_kpis(planted), **movers(planted)}
+    figures = customer_kpis(planted)
+    return {**figures, **movers(planted), "map": journey_map(planted, figures)}
 
 
 def test_what_was_planted_moves_the_kpi_and_what_was_not_cant_be_told(view):
@@ -134,6 +136,26 @@ def test_the_command_says_what_is_missing(tmp_path, monkeypatch):
     notes = json.loads(result.stdout)["notes"]
     assert notes[0].startswith("no personas: ")
     assert "retention: takes contracts with end_date" in notes
+
+
+def test_the_map_names_what_happens_what_is_measured_and_what_is_missing(planted, view):
+    places = {row["touchpoint"]: row for row in view["map"]}
+    assert set(places) == {place.touchpoint for place in MAP}
+    meetings = planted.frame("activities").query("kind == 'meeting'")
+    assert places["meeting"]["events"] == len(meetings)
+    assert places["meeting"]["share"] == len(meetings) / CUSTOMERS
+    assert places["meeting"]["missing"] == "first response is not measured: takes activities with direction"
+    closed = places["case closed"]
+    assert closed["events"] is None
+    assert closed["missing"].startswith("not on record: takes cases with closed_at; case resolution is not")
+    assert closed["measured"][0]["kpi"] == "CSAT"
+    assert closed["measured"][0]["value"] > 1
+    personas = {f"A{at:04}": "few" if at < 5 else "the others" for at in range(CUSTOMERS)}
+    rows = journey_map(planted, customer_kpis(planted, personas), personas)
+    assert list(dict.fromkeys(row["persona"] for row in rows)) == ["everybody", "few", "the others"]
+    few = next(row for row in rows if (row["persona"], row["touchpoint"]) == ("few", "case closed"))
+    assert "CSAT: too few, ten are needed" in few["missing"]
+    monitoring_print.journey({"map": rows, "notes": []})
 
 
 @pytest.mark.parametrize(

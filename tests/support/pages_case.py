@@ -7,13 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import uvicorn
 from serving_case import built_once, free_port, night  # noqa: F401 (fixtures)
 
+from features.crm.load import opened
 from features.settings import Settings
+from monitoring.customer_kpis import customer_kpis
+from monitoring.journey_map import journey_map
 from serving.app import create_app
+from serving.precompute import _path as path_of
 from serving.precompute import work_out
+from serving.scoring.export import write
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -45,8 +51,17 @@ def informed(night, tmp_path_factory):  # noqa: F811
         settings = Settings(home=folder / "home", threads=1)
         for name in LONG:
             work_out(name, settings)
+        _keep_kpis(settings)
 
     return built_once(tmp_path_factory, "informed", build) / "home"
+
+
+def _keep_kpis(settings: Settings) -> None:
+    """The KPIs without what moves them, which takes minutes and has a test of its own."""
+    with opened(settings) as crm:
+        figures = customer_kpis(crm)
+        kept_answer = {**figures, "movers": [], "map": journey_map(crm, figures), "notes": []}
+    write(path_of("kpis", settings), {"value": kept_answer}, pd.DataFrame())
 
 
 @pytest.fixture(scope="module")
