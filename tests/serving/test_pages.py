@@ -322,7 +322,11 @@ def test_the_journey_names_the_gap_and_shows_every_stage(page, home):
     page.goto("/journey")
     assert page.locator(".gap").count() == len(found["gaps"])
     assert found["gaps"][0]["why"] in page.locator(".gap").first.inner_text()
-    assert page.locator("section:not(#targets) table.list tbody tr").count() == len(found["rows"])
+    of_stages = page.locator("section:not(#targets):not(#touchpoints) table.list tbody tr")
+    assert of_stages.count() == len(found["rows"])
+    places = page.locator("#touchpoints tbody tr")
+    assert places.count() == len(told(home, "kpis")["map"])
+    assert "case resolution" in places.filter(has_text="case closed").inner_text()
 
 
 def test_the_forecast_adds_up_and_stands_beside_what_owners_expect(page, home, tmp_path):
