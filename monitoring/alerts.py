@@ -12,6 +12,7 @@ from typing import Any
 from features.progress import Say, silent
 from features.settings import Settings
 from monitoring.checks import Check, Verdict
+from monitoring.signed_webhook import NotTakenError, is_signed, post_alert
 from monitoring.store import Store
 from monitoring.store.alert_log import Opened
 
@@ -170,7 +171,10 @@ def champion_alert(store: Store, settings: Settings, kind: str, version: str) ->
 
 
 def channels(settings: Settings) -> dict[str, str]:
-    """Channel id → Apprise URL of the settings. URLs hold secrets, so the ledger knows them by hash."""
+    """Channel id → address (of Apprise, or a signed webhook) in the settings.
+
+    Addresses hold secrets, so the ledger knows them by hash.
+    """
     urls = settings.alert_urls.replace(",", " ").split()
     return {f"{url.split(':', 1)[0]}-{hashlib.sha256(url.encode()).hexdigest()[:12]}": url for url in urls}
 
@@ -201,8 +205,11 @@ def send_due(
         try:
             if due["channel"] not in urls:
                 raise DeliveryError("the channel is no longer among PERENNIAL_ALERT_URLS")
-            deliver(urls[due["channel"]], _title(due), _body(due))
-        except DeliveryError as failure:
+            if send is None and is_signed(urls[due["channel"]]):
+                post_alert(urls[due["channel"]], due)
+            else:
+                deliver(urls[due["channel"]], _title(due), _body(due))
+        except (DeliveryError, NotTakenError) as failure:
             error = str(failure)
             say(f"alert {due['alert_id']} was not sent: {error}")
         store.alerts.mark_send(due["alert_id"], due["channel"], error, round=due["round"])
