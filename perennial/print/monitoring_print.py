@@ -303,4 +303,4 @@ def _place(row: Result) -> tuple[str, ...]:
 
 def _measured(each: Result) -> str:
     shown = percent(each["value"], 1) if each["unit"] == "share" else number(each["value"], 2)
-    return f"{each['kpi']} {shown}"
+    return f"{each['kpi']} {shown}{' h' if each['unit'] == 'hours' else ''}"
