@@ -169,13 +169,13 @@ def journey(result: Result) -> None:
             r["attribute"],
             escape(r["segment"]),
             percent(r["rate"], 1),
-            "–" if r["rate"] is None else f"{percent(r['low'], 1)} to {percent(r['high'], 1)}",
+            "–" if r["rate"] is None else f"{100 * r['low']:.1f}–{percent(r['high'], 1)}",
             number(r["ratio"], 2),
             "–" if r["n"] is None else f"{r['n']:,}",
         )
         for r in result["rows"]
     )
-    columns = ("stage", "attribute", "segment", ">rate", ">90 % interval", ">ratio to best", ">n")
+    columns = ("stage", "attribute", "segment", ">rate", ">90 % interval", ">to best", ">n")
     out.print(grid("Journey", columns, rows))
     if any(r["rate"] is None for r in result["rows"]):
         out.print("A dash: too few accounts; figures are not shown.")

@@ -53,6 +53,7 @@ def grid(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> T
             column.lstrip(">").lstrip("!"),
             justify="right" if column.startswith(">") else "left",
             no_wrap=column.startswith(("!", ">!")),
+            overflow="fold",  # a cell that is cut says nothing
         )
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
