@@ -31,6 +31,6 @@ def test_the_journey_shows_no_figure_of_a_group_too_small_and_says_where_a_gap_o
     )
     out = capsys.readouterr().out
     assert "None" not in out
-    assert "40.0 % to 60.0 %" in out
+    assert "40.0–60.0 %" in out
     assert "The gap opens here owned_by=a first" in out
     assert "Gap then" in out
