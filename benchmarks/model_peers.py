@@ -3,7 +3,6 @@
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +19,7 @@ Fit = Callable[[Dataset, int, float], Callable[[pd.DataFrame], np.ndarray]]
 
 def perennial(ds: Dataset, seed: int, seconds: float) -> Callable[[pd.DataFrame], np.ndarray]:
     """What `perennial train` would serve from these rows."""
-    settings = replace(Settings.from_env(), seed=seed)
+    settings = Settings.from_env().model_copy(update={"seed": seed})
     model = served_model(ds, settings, trials=1000, minutes=seconds / 60)
     return model.probability
 

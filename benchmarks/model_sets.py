@@ -46,7 +46,8 @@ def _mapped(folder: Path, name: str) -> Dataset:
         mapping = shipped if shipped.is_file() else folder / "mapping.yaml"
         crm = load(folder, mapping=mapping, into=Path(into) / "crm")
         ds = build(crm, KINDS[name], settings)
-        return guard(ds, beside(crm, ds, settings)).apply(ds)
+        decided = ds.known()
+        return guard(decided, beside(crm, decided, settings)).apply(ds)
 
 
 def _churn(item: str, label: str) -> Dataset:

@@ -23,7 +23,7 @@ from benchmarks.model_peers import PEERS, quiet
 from benchmarks.model_sets import sets
 from training.dataset import Dataset
 from training.metrics import bootstrap_gain, ece, figures, losses
-from training.split import forward_split, grouped_folds
+from training.split import Split, forward_split, grouped_folds
 
 SEED = 0
 
@@ -74,13 +74,25 @@ def run(name: str, ds: Dataset, peers: list[str], seconds: float) -> list[Row]:
     folds = [forward_split(ds)] if ds.dated else grouped_folds(ds, 5, seed=SEED)
     judged = np.concatenate([fold.test for fold in folds])
     y, groups = ds.y[judged], ds.groups[judged]
-    scored = {"constant": (np.concatenate([np.full(len(f.test), ds.y[f.train].mean()) for f in folds]), 0.0)}
+    scored = {
+        "constant": (
+            np.concatenate([np.full(len(f.test), _learned_by("constant", ds, f).y.mean()) for f in folds]),
+            0.0,
+        )
+    }
     for peer in peers:
         started = time.perf_counter()
-        p = [PEERS[peer](ds.take(f.train), SEED, seconds)(ds.X.iloc[f.test]) for f in folds]
+        p = [PEERS[peer](_learned_by(peer, ds, f), SEED, seconds)(ds.X.iloc[f.test]) for f in folds]
         scored[peer] = (np.concatenate(p), time.perf_counter() - started)
     best = min(scored, key=lambda peer: losses(y, scored[peer][0]).mean())
     return [_row(name, peer, y, p, groups, scored[best][0], spent) for peer, (p, spent) in scored.items()]
+
+
+def _learned_by(peer: str, ds: Dataset, fold: Split) -> Dataset:
+    """The rows to learn from, as known then; peers know nothing of deals that were still open."""
+    start = ds.snapshots["as_of"].to_numpy("datetime64[us]")[fold.test].min() if ds.dated else None
+    part = ds.take(fold.train, start)
+    return part if peer == "Perennial" else part.known()
 
 
 def calibrated_bound(p: np.ndarray, draws: int = 300) -> float:

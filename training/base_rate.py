@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.metrics import log_loss, to_probability
+from training.metrics import losses, to_probability
 
 if TYPE_CHECKING:
     from training.dataset import Dataset
@@ -128,16 +128,18 @@ def _intercepts(
     return a
 
 
-def level_with(y: np.ndarray, margin: np.ndarray) -> float:
-    """What is to be added to log-odds (n,) so that they fit the mean of outcomes (n,)."""
-    return float(_intercepts(y, margin, np.ones(len(y)), np.zeros(len(y), dtype=int), 0.0, 0.0)[0])
+def level_with(y: np.ndarray, margin: np.ndarray, worth: np.ndarray | None = None) -> float:
+    """What is to be added to log-odds (n,) so that they fit the mean of outcomes (n,) of this worth (n,)."""
+    weight = np.ones(len(y)) if worth is None else worth
+    return float(_intercepts(y, margin, weight, np.zeros(len(y), dtype=int), 0.0, 0.0)[0])
 
 
-def levelled_loss(y: np.ndarray, margin: np.ndarray) -> float:
+def levelled_loss(y: np.ndarray, margin: np.ndarray, worth: np.ndarray | None = None) -> float:
     """Mean log loss of log-odds (n,) with their common level mended: what is judged is ranking and spread."""
     if np.ptp(y) == 0:
         return 0.0
-    return log_loss(y, to_probability(margin + level_with(y, margin)))
+    each = losses(y, to_probability(margin + level_with(y, margin, worth)))
+    return float(np.average(each, weights=worth))
 
 
 def next_level(levels: np.ndarray, variances: np.ndarray, month: np.ndarray, wanted: float) -> Level:

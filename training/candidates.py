@@ -173,6 +173,7 @@ def encoded_rows(ds: Dataset) -> tuple[Rows, Encoding]:
         subjects=ds.subjects,
         history=history,
         of_history=tuple(encoding.columns.index(name) for name in history.levels) if history else (),
+        information=ds.worth,
     )  # fmt: skip
     return replace(rows, E=rows.for_training(every)), encoding
 
@@ -187,7 +188,7 @@ def _history(ds: Dataset) -> TargetHistory | None:
         ds.X,
         names,
         y=ds.y,
-        weight=ds.weights,
+        weight=ds.weights / ds.weights.mean() if ds.until is None else ds.worth,
         subjects=ds.subjects,
         together=ds.together,
         times=(as_of, ds.known_at) if ds.dated else None,
@@ -226,7 +227,7 @@ def unchosen_scores(ds: Dataset, folds: list[Split], *, seed: int, threads: int)
 
 
 def _unchosen(rows: Rows, fold: Split, seed: int, threads: int) -> np.ndarray:
-    at, few = fold.train, np.random.default_rng(seed)
+    at, few, rows = fold.train, np.random.default_rng(seed), rows.then(fold)
     if len(at) > UNCHOSEN_ROWS:
         at = np.sort(few.choice(at, UNCHOSEN_ROWS, replace=False))
     E, y, weight = rows.for_training(at), rows.y[at], rows.weight[at]
@@ -252,11 +253,10 @@ class _Judged:
     def loss(self, margin: np.ndarray) -> float:
         """Log loss, each fold's own level mended: drift of the base rate has no say in the choice."""
         ends = np.cumsum([len(fold.test) for fold in self.folds])[:-1]
-        parts = zip(np.split(self.ds.y[self.rows], ends), np.split(margin, ends), strict=True)
-        return float(np.average([levelled_loss(y, m) for y, m in parts], weights=[*map(len, self._tests())]))
-
-    def _tests(self) -> list[np.ndarray]:
-        return [fold.test for fold in self.folds]
+        y, worth = self.ds.y[self.rows], self.ds.worth[self.rows]
+        parts = [*zip(*(np.split(each, ends) for each in (y, margin, worth)), strict=True)]
+        each = [levelled_loss(*part) for part in parts]
+        return float(np.average(each, weights=[worth.sum() for *_, worth in parts]))
 
 
 def _settle(judged: _Judged, margins: dict[str, np.ndarray], tuned: Tuned | None, chosen: Chosen) -> Recipe:

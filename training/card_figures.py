@@ -225,7 +225,7 @@ def save_reference(folder: Path, ds: Dataset, test: pd.DataFrame, seed: int) -> 
     """
     generator = np.random.default_rng(seed)
     judged = _sampled(test["row"].to_numpy(), generator)
-    learned = _sampled(np.setdiff1d(np.arange(len(ds)), test["row"].to_numpy()), generator)
+    learned = _sampled(np.setdiff1d(np.flatnonzero(ds.is_known), test["row"].to_numpy()), generator)
     row = np.concatenate([learned, judged])
     score = pd.Series(test["probability"].to_numpy(float), index=test["row"].to_numpy())
     snapshots = ds.snapshots.iloc[row]

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from features.crm.contract import SUBJECTS
 from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
-from training.close_timing import known_weights
+from training.close_timing import known_by, open_so_far
 from training.looks import repeats
 
 if TYPE_CHECKING:
@@ -33,19 +33,20 @@ class Dataset:
 
     Attributes:
         X: (n, k) features; float64 columns and pandas categories.
-        y: (n,) 1.0 renewed or won, 0.0 lost.
+        y: (n,) 1.0 renewed or won, 0.0 lost; of deals still open the label they lean to.
         snapshots: (n, …) ids, as_of, lead_days, matured_at, amount; same order and index as X.
         infos: for each column what it is and how it is put in words.
         kind: `renewal` or `win`.
         dated: whether snapshots have dates to split by.
         groups: (n,) account codes; undated: rows that are equal share a code.
         weights: (n,) to learn by, summing to the number of contracts or deals; 0 for looks at which nothing
-            had happened (`training.looks`), more for what young deals stand for (`training.close_timing`).
+            had happened (`training.looks`), less for deals that are still open (`training.close_timing`).
         emphasis: weighs rows by segment and outcome, where parity is to be mended; None: all alike.
         alike: (n,) codes of dated contracts alike in every column; None: every contract differs.
         until: when the rows were known; None: rows are known once they have matured.
         horizon_days: of dated win labels.
-        open_looks: `as_of` and `lead_days` of deals whose outcome was not known then.
+        ended: (n,) how dated deals ended, NaN where that is not known yet; else empty.
+        information: (n,) what each row's label is worth, 1 where it is known; empty: all are.
         repeats: (n,) looks at contracts that say nothing new; None: there are none.
     """
 
@@ -61,7 +62,8 @@ class Dataset:
     alike: np.ndarray | None = None
     until: np.datetime64 | None = None
     horizon_days: int = 0
-    open_looks: pd.DataFrame | None = None
+    ended: np.ndarray = field(default_factory=lambda: np.empty(0))
+    information: np.ndarray = field(default_factory=lambda: np.empty(0))
     repeats: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -75,16 +77,28 @@ class Dataset:
     @cached_property
     def plain_weights(self) -> np.ndarray:
         """(n,) the weights without an emphasis, by which spread and level are judged."""
-        weights = row_weights(self.snapshots["subject_id"])
-        if self.until is None or not self.horizon_days:
-            return weights
-        return weights * known_weights(self, self.until)
+        return row_weights(self.snapshots["subject_id"]) * self.worth
+
+    @property
+    def worth(self) -> np.ndarray:
+        """(n,) the information, whether any is given or not."""
+        return self.information if len(self.information) else np.ones(len(self))
 
     @property
     def known_at(self) -> np.ndarray:
         """(n,) when each row's label was known."""
         column = "known_at" if "known_at" in self.snapshots else "matured_at"
         return self.snapshots[column].to_numpy("datetime64[us]")
+
+    @property
+    def is_known(self) -> np.ndarray:
+        """(n,) rows whose outcome is known; the other ones are open deals."""
+        return np.ones(len(self), dtype=bool) if self.until is None else known_by(self, self.until)
+
+    def known(self) -> "Dataset":
+        """The rows whose outcome is known, as they are: all that a library can learn from."""
+        part = self.take(np.flatnonzero(self.is_known))
+        return replace(part, until=None, ended=np.empty(0), information=np.empty(0)).weighed(part.emphasis)
 
     @property
     def is_settled(self) -> np.ndarray:
@@ -102,13 +116,13 @@ class Dataset:
 
     @property
     def base_rate(self) -> float:
-        """The share of rows renewed or won, young deals weighted for those still open."""
+        """The share of rows renewed or won, open deals counted for what is known of them."""
         return float(np.average(self.y, weights=self.plain_weights))
 
     def outcome_counts(self) -> tuple[int, int]:
         """How many distinct contracts or deals ended (well, badly)."""
-        good = len(np.unique(self.subjects[self.y == 1]))
-        return good, len(np.unique(self.subjects[self.y == 0]))
+        y, subjects = self.y[self.is_known], self.subjects[self.is_known]
+        return len(np.unique(subjects[y == 1])), len(np.unique(subjects[y == 0]))
 
     def take(self, rows: np.ndarray, until: np.datetime64 | None = None) -> "Dataset":
         """The dataset of these row positions, as known at `until` (None: as before), weights its own."""
@@ -120,15 +134,17 @@ class Dataset:
             groups=self.groups[rows],
             alike=None if self.alike is None else self.alike[rows],
             repeats=None if self.repeats is None else self.repeats[rows],
+            ended=self.ended[rows] if len(self.ended) else self.ended,
+            information=self.information[rows] if len(self.information) else self.information,
         )
         if until is not None and self.until is not None:
-            part = replace(part, until=until, open_looks=self._open_at(until))
+            part = part.as_known_at(until)
         return part.weighed(self.emphasis)
 
-    def _open_at(self, until: np.datetime64) -> pd.DataFrame | None:
-        """`as_of` and `lead_days` of the looks whose outcome was not known at `until`, the later ones too."""
-        here = self.snapshots.loc[self.known_at > until, ["as_of", "lead_days"]]
-        return here if self.open_looks is None else pd.concat([here, self.open_looks], ignore_index=True)
+    def as_known_at(self, until: np.datetime64) -> "Dataset":
+        """Deals with the labels, and what these are worth, that were known at `until`."""
+        y, information = open_so_far(self, until)
+        return replace(self, until=until, y=y, information=information)
 
     def weighed(self, emphasis: Emphasis | None) -> "Dataset":
         """The dataset with an emphasis, its weights worked out from its own rows."""
@@ -189,20 +205,20 @@ def build(crm: "Crm", kind: str, settings: Settings, say: Say = silent) -> Datas
 
     snapshots = renewal_snapshots(crm) if kind == "renewal" else _deals(crm, settings.min_positives, say)
     dated = bool(snapshots["as_of"].notna().any())
-    is_matured = snapshots["label"].notna()
+    is_known = snapshots["label"].notna()
     if dated:
-        is_matured &= snapshots["known_at"] <= crm.until
-    matured = snapshots[is_matured]
-    say(f"{len(matured):,} of {len(snapshots):,} snapshots have a known outcome")
-    _require_both(matured, kind, settings.min_positives)
-    features = feature_rows(crm, matured, kind, settings)
-    frame = without_forecasts(features.frame)
-    settled = dataset(frame, matured["label"].to_numpy(float), matured, dict(features.infos), kind, dated)
-    if kind != "win" or not dated:
-        return settled
-    still = snapshots.loc[~is_matured & snapshots["as_of"].notna(), ["as_of", "lead_days"]]
-    until = np.datetime64(crm.until, "us")
-    return replace(settled, until=until, horizon_days=win_horizon_days(crm), open_looks=still).weighed(None)
+        is_known &= snapshots["known_at"] <= crm.until
+    say(f"{is_known.sum():,} of {len(snapshots):,} snapshots have a known outcome")
+    _require_both(snapshots[is_known], kind, settings.min_positives)
+    censored = kind == "win" and dated
+    used = snapshots[snapshots["as_of"].notna()] if censored else snapshots[is_known]
+    features = feature_rows(crm, used, kind, settings)
+    ended = used["label"].where(is_known[used.index]).to_numpy(float)
+    made = dataset(without_forecasts(features.frame), ended, used, dict(features.infos), kind, dated)
+    if not censored:
+        return made
+    deals = replace(made, horizon_days=win_horizon_days(crm), ended=ended)
+    return deals.as_known_at(np.datetime64(crm.until, "us")).weighed(None)
 
 
 def without_forecasts(X: pd.DataFrame) -> pd.DataFrame:

@@ -49,13 +49,13 @@ def choose_penalty(rows: Rows, folds: list[Split], threads: int = 1) -> Chosen:
 
 def _choose(rows: Rows, folds: list[Split], pool: ThreadPoolExecutor) -> Chosen:
     straight = [_FoldDesigns(rows, fold, False) for fold in folds]
-    ridge = _walk(straight, rows.y, PENALTIES, pool)
-    lasso = _walk(straight, rows.y, LASSO, pool, sparse=True)
+    ridge = _walk(straight, rows, PENALTIES, pool)
+    lasso = _walk(straight, rows, LASSO, pool, sparse=True)
     forms = [(ridge, Regression(ridge.C)), (lasso, Regression(lasso.C, sparse=True))]
     bent = [_FoldDesigns(rows, fold, True) for fold in folds]
     if any(fit.bends for fit in bent):
         near = PENALTIES.index(ridge.C)
-        curved = _walk(bent, rows.y, PENALTIES[max(0, near - 1) :], pool, patience=1)
+        curved = _walk(bent, rows, PENALTIES[max(0, near - 1) :], pool, patience=1)
         if curved.loss < min(ridge.loss, lasso.loss) - WORTH:
             forms.append((curved, Regression(curved.C, curved=True)))
     best, regression = min(forms, key=lambda form: form[0].loss)
@@ -71,7 +71,7 @@ class _Penalised:
 
 def _walk(
     fits: "list[_FoldDesigns]",
-    y: np.ndarray,
+    rows: Rows,
     penalties: tuple[float, ...],
     pool: ThreadPoolExecutor,
     *,
@@ -83,7 +83,12 @@ def _walk(
     worse = 0
     for C in penalties:
         margins = list(pool.map(lambda fit: fit.margin(C, sparse), fits))  # noqa: B023
-        loss = np.mean([levelled_loss(y[fit.judged], m) for fit, m in zip(fits, margins, strict=True)])
+        loss = np.mean(
+            [
+                levelled_loss(rows.y[fit.judged], margin, rows.information[fit.judged])
+                for fit, margin in zip(fits, margins, strict=True)
+            ]
+        )
         worse = worse + 1 if walked and loss > walked[-1].loss else 0
         walked.append(_Penalised(float(loss), C, np.concatenate(margins)))
         if worse == patience:
@@ -96,6 +101,7 @@ class _FoldDesigns:
 
     def __init__(self, rows: Rows, fold: Split, curved: bool) -> None:
         self.judged = fold.test
+        rows = rows.then(fold)
         sampled = Split(rows.sample(fold.train, seed=0, most=PENALTY_ROWS), fold.test)
         self.y, self.weight = rows.y[sampled.train], rows.weights_of(sampled.train)
         train, test = rows.for_training(sampled.train), rows.for_judging(sampled)

@@ -7,7 +7,7 @@ idea of Hoeffding races, Maron & Moore 1994, with paired differences clustered b
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -52,7 +52,8 @@ class Race:
     """Trials over the same folds; rows are sampled and binned once for all of them."""
 
     def __init__(self, rows: Rows, folds: list[Split], *, seed: int, threads: int) -> None:
-        self.rows, self.folds = rows, [Split(rows.sample(fold.train, seed), fold.test) for fold in folds]
+        self.rows = rows
+        self.folds = [replace(fold, train=rows.then(fold).sample(fold.train, seed)) for fold in folds]
         self.seed, self.threads = seed, threads
         self.inner = threads_for(rows.E.size, max(1, threads // ABREAST))
         self.best: Run | None = None
@@ -118,27 +119,32 @@ class Race:
 
 @dataclass(frozen=True)
 class _Binned:
-    """A fold's rows for one feature choice: those to learn from binned, those to judge as they are."""
+    """A fold's rows for one feature choice: those to learn from binned, those to judge as they are, and
+    what the outcomes of these are worth.
+    """
 
     columns: np.ndarray
     train: xgb.QuantileDMatrix
     test: np.ndarray
     y: np.ndarray
+    worth: np.ndarray
 
 
 def _fold_matrices(rows: Rows, fold: Split, choice: str, threads: int) -> _Binned:
-    columns = rows.read(choice, fold.train)
+    then = rows.then(fold)
+    columns = then.read(choice, fold.train)
     types = [rows.types[c] for c in columns]
-    train, test = rows.for_training(fold.train), rows.for_judging(fold)
+    train, test = then.for_training(fold.train), then.for_judging(fold)
     binned = matrix(
         train[:, columns],
-        rows.y[fold.train],
-        rows.weights_of(fold.train),
+        then.y[fold.train],
+        then.weights_of(fold.train),
         types,
         threads=threads,
-        offered=rows.offered(choice, fold.train),
+        offered=then.offered(choice, fold.train),
     )
-    return _Binned(columns, binned, np.ascontiguousarray(test[:, columns]), rows.y[fold.test])
+    judged = np.ascontiguousarray(test[:, columns])
+    return _Binned(columns, binned, judged, rows.y[fold.test], rows.information[fold.test])
 
 
 def _curve(settings: dict[str, Any], fold: _Binned, least: int) -> np.ndarray:
@@ -155,9 +161,9 @@ def _curve(settings: dict[str, Any], fold: _Binned, least: int) -> np.ndarray:
             booster.update(fold.train, tree)
         margin = booster.inplace_predict(fold.test, iteration_range=(0, grown), predict_type="margin")
         if np.ptp(fold.y):  # the fold's own level is taken out: its drift would ask for timid trees
-            margin = margin + np.float32(level_with(fold.y, margin.astype(float)))
+            margin = margin + np.float32(level_with(fold.y, margin.astype(float), fold.worth))
         curve.append(np.logaddexp(np.float32(0), sign * margin))
-        means.append(float(curve[-1].mean()))
+        means.append(float(np.average(curve[-1], weights=fold.worth)))
         if len(means) >= least and len(means) - 1 - int(np.argmin(means)) >= PATIENCE:
             break
     return np.array(curve)

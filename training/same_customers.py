@@ -55,7 +55,8 @@ def counted_once(ds: Dataset) -> tuple[Dataset, SameCustomers]:
     codes = _content(ds)
     if is_by_chance(codes):
         return ds, SameCustomers()
-    first = np.unique(ds.subjects, return_index=True)[1]
+    _, first, again = np.unique(ds.subjects, return_index=True, return_inverse=True)
+    is_decided = np.bincount(again, ds.is_known) > 0
     table = pd.DataFrame(
         {
             "subject": ds.snapshots["subject_id"].to_numpy()[first],
@@ -63,7 +64,7 @@ def counted_once(ds: Dataset) -> tuple[Dataset, SameCustomers]:
             "y": ds.y[first],
             "content": codes,
         }
-    )
+    )[is_decided]
     groups = table.groupby("content").agg(n=("y", "size"), good=("y", "sum"), accounts=("account", "nunique"))
     groups = groups[(groups["n"] > 1) & (groups["n"] == groups["accounts"])]
     pairs = int((groups["n"] * (groups["n"] - 1) // 2).sum())

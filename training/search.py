@@ -88,7 +88,7 @@ def search(
         rounds=int(best.user_attrs["rounds"]),
         loss=float(best.value or 0.0),
         trials=_finished(study),
-        contracts=int(np.mean([rows.contracts(rows.sample(fold.train, seed)) for fold in folds])),
+        contracts=int(np.mean([rows.contracts(rows.then(fold).sample(fold.train, seed)) for fold in folds])),
         study=name,
         storage=_shown(storage),
         history=_history(study),
@@ -103,7 +103,8 @@ def refit_on_folds(
     inner = threads_for(rows.E.size, threads)
 
     def judge(fold: Split) -> np.ndarray:
-        return fit_tuned(rows, fold.train, tuned, seed=seed, threads=inner).margin(rows.for_judging(fold))
+        then = rows.then(fold)
+        return fit_tuned(then, fold.train, tuned, seed=seed, threads=inner).margin(then.for_judging(fold))
 
     with ThreadPoolExecutor(1 if inner > 1 else threads) as pool:
         return list(pool.map(judge, folds))

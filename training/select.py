@@ -7,10 +7,11 @@ intervals (`training.base_rate`); it never decides whether a model is served. Th
 (`training.calibrate`).
 
 Dated data: parameters and blend come from forward folds inside the earlier part, slope and level from its
-spans held out in turn; the later part is touched once, to judge. Undated data: the whole choice is made again
-inside each of five grouped folds (nested), so that every row is judged by a procedure that never saw it. What
-is judged and what is served come from the same functions: the judged model is fitted on the earlier part and
-adjusted by its spans, the served one is fitted on all rows and adjusted by those and the later part.
+spans held out in turn; the later part is touched once, to judge. Deals that are open teach that they are
+(`training.close_timing`); judged are those whose horizon is over. Undated data: the whole choice is made
+again inside each of five grouped folds (nested), so that every row is judged by a procedure that never saw
+it. What is judged and what is served come from the same functions: the judged model is fitted on the earlier
+part and adjusted by its spans, the served one is fitted on all rows and adjusted by those and the later part.
 """
 
 import time
@@ -40,7 +41,7 @@ from training.close_timing import learn_timing
 from training.dataset import Dataset, require_outcomes
 from training.intervals import Intervals, fit_intervals
 from training.metrics import figures, to_probability
-from training.model import BAND_SHARES, Model, comparisons
+from training.model import BAND_SHARES, Comparison, Model, comparisons
 from training.model_versions import make_ready
 from training.ranking import Ranking, ranking, strata
 from training.split import (
@@ -205,21 +206,27 @@ def _decide(job: _Job) -> _Decision:
 
 def _forward(job: _Job, split: Split, earlier: Dataset) -> _Decision:
     ds, start = job.ds, _start(job.ds, split)
-    later = ds.take(split.test)
     folds = tuning_folds(earlier, job.settings.seed)
     recipe = _choose(job, earlier, folds, "forward", job.trials, 0.6)
     job.say(f"chosen: {recipe.why}")
     recipe = _held_span_by_span(job, earlier, recipe)
-    test, score, recipe = _judged(job, earlier, later, recipe, split.test, start)
-    verdict = _ranking(job, split, earlier, folds, score)
+    since = np.concatenate([split.test, _unsettled(ds, start)])
+    every, score, recipe = _judged(job, earlier, ds.X.iloc[since], recipe, since, start)
+    test = every.iloc[: len(split.test)].copy()
+    verdict = _ranking(job, split, earlier, folds, score[: len(test)])
     if not verdict.is_real:
         recipe = _base_rate(earlier, recipe, start, _no_signal(verdict))
-        test["probability"], score = test[BASE_RATE], np.zeros(len(later))
+        test["probability"], score = test[BASE_RATE], np.zeros(len(since))
     limits = _limits(earlier, *adjusted(earlier, recipe, start))
-    rows = np.concatenate([split.train[recipe.held.rows], split.test])
+    rows = np.concatenate([split.train[recipe.held.rows], since])
     held = Held(rows, np.concatenate([recipe.held.score, score]))
     judged = recipe.adjustment
     return _Decision(replace(recipe, held=held), recipe.held, judged, verdict, test, split, limits)
+
+
+def _unsettled(ds: Dataset, start: np.datetime64) -> np.ndarray:
+    """Deals of the later part whose horizon is not over: not judged on, but their level is the latest."""
+    return np.flatnonzero((_as_of(ds) >= start) & ~ds.is_settled & (ds.worth > 0))
 
 
 def _held_span_by_span(job: _Job, earlier: Dataset, recipe: Recipe) -> Recipe:
@@ -257,15 +264,15 @@ def _grouped(job: _Job) -> _Decision:
         share, trials = 0.6 / (FOLDS + 1 - number), max(8, job.trials // 3)
         recipe = _choose(job, inner, _folds_within(inner, seed), f"outer-{number}", trials, share)
         job.say(f"fold {number + 1} of {FOLDS}: {recipe.why}")
-        test, score, recipe = _judged(job, inner, ds.take(fold.test), recipe, fold.test, until)
+        test, score, recipe = _judged(job, inner, ds.X.iloc[fold.test], recipe, fold.test, until)
         parts.append(test.assign(fold=number, score=score))
-    table = pd.concat(parts).sort_values("row", ignore_index=True)
-    rows, score = table["row"].to_numpy(), table["score"].to_numpy()
+    every = pd.concat(parts).sort_values("row", ignore_index=True)
+    held = Held(every["row"].to_numpy(), every["score"].to_numpy())
+    table = every[_may_judge(ds)[held.rows]].reset_index(drop=True)
+    rows = table["row"].to_numpy()
     within = strata(_as_of(ds)[rows], table["fold"].to_numpy())
-    verdict = ranking(ds.y[rows], score, within, ds.groups[rows])
-    recipe = replace(
-        _choose(job, ds, _folds_within(ds, seed), "all", job.trials, 0.8), held=Held(rows, score)
-    )
+    verdict = ranking(ds.y[rows], table["score"].to_numpy(), within, ds.groups[rows])
+    recipe = replace(_choose(job, ds, _folds_within(ds, seed), "all", job.trials, 0.8), held=held)
     if verdict.is_real:
         recipe, _ = adjusted(ds, recipe, until)
     else:
@@ -274,6 +281,12 @@ def _grouped(job: _Job) -> _Decision:
     return _Decision(
         recipe, recipe.held, recipe.adjustment, verdict, table.drop(columns=["fold", "score"]), None
     )
+
+
+def _may_judge(ds: Dataset) -> np.ndarray:
+    """(n,) rows to judge on: whose horizon is over, or where that leaves too few, whose outcome is known."""
+    settled = ds.is_settled & ds.is_known
+    return settled if has_outcomes(ds, np.flatnonzero(settled), LEAST_TEST) else ds.is_known
 
 
 def _base_rate(ds: Dataset, recipe: Recipe, until: np.datetime64, why: str) -> Recipe:
@@ -369,7 +382,7 @@ def _threads(ds: Dataset, settings: Settings) -> int:
 
 
 def _judged(
-    job: _Job, earlier: Dataset, later: Dataset, recipe: Recipe, rows: np.ndarray, until: np.datetime64
+    job: _Job, earlier: Dataset, later: pd.DataFrame, recipe: Recipe, rows: np.ndarray, until: np.datetime64
 ) -> tuple[pd.DataFrame, np.ndarray, Recipe]:
     """Probabilities of later rows by the recipe, adjusted and fitted on the earlier ones, and by the
     baselines; the recipe's scores of the later rows; and the recipe with its adjustment.
@@ -377,17 +390,17 @@ def _judged(
     seed, threads = job.settings.seed, _threads(earlier, job.settings)
     recipe, _ = adjusted(earlier, recipe, until)
     model = fit_recipe(earlier, recipe, seed=seed, threads=threads)
-    margin = model.margin(model.encode(later.X))
+    margin = model.margin(model.encode(later))
     plain = fit_recipe(earlier, recipe.logistic_alone(), seed=seed, threads=threads)
     constant = np.array([_base_rate(earlier, recipe, until, "").adjustment.level])
     predict: dict[str, Predict] = {
         BASE_RATE: lambda X: np.repeat(to_probability(constant), len(X)),
         "logistic regression": plain.probability,
         "heuristic baseline": heuristic_baseline(earlier).probability,
-        "xgboost default": library_default(earlier, seed, threads),
+        "xgboost default": library_default(earlier.known(), seed, threads),
     }
     test = {"row": rows, "probability": to_probability(model.calibration(margin))}
-    table = pd.DataFrame({**test, **{name: f(later.X) for name, f in predict.items()}})
+    table = pd.DataFrame({**test, **{name: f(later) for name, f in predict.items()}})
     return table, margin, recipe
 
 
@@ -400,7 +413,8 @@ def _random_figures(job: _Job, recipe: Recipe) -> dict[str, Any]:
             ds.take(fold.train), recipe, seed=job.settings.seed, threads=_threads(ds, job.settings)
         )
         p[fold.test] = model.probability(ds.X.iloc[fold.test])
-    return figures(ds.y, p)
+    judged = _may_judge(ds)
+    return figures(ds.y[judged], p[judged])
 
 
 def _final(job: _Job, decision: _Decision) -> tuple[Model, Adjustment]:
@@ -417,15 +431,20 @@ def _final(job: _Job, decision: _Decision) -> tuple[Model, Adjustment]:
         cuts=(float(cuts[0]), float(cuts[1])),
         horizon_days=job.horizon_days,
         timing=learn_timing(ds, ds.until) if ds.until is not None and ds.horizon_days else None,
-        comparisons=comparisons(ds.X, ds.y, ds.subjects, model.encoding),
+        comparisons=_comparisons(ds.take(np.flatnonzero(_may_judge(ds))), model),
     )
     return model, recipe.adjustment
 
 
+def _comparisons(ds: Dataset, model: Model) -> dict[str, Comparison]:
+    return comparisons(ds.X, ds.y, ds.subjects, model.encoding)
+
+
 def _limits(ds: Dataset, recipe: Recipe, levelled: Levelled) -> Intervals:
     """The intervals of a recipe adjusted by its held rows."""
-    rows = recipe.held.rows
-    p, expected = to_probability(levelled.logit), to_probability(levelled.expected)
+    judged = _may_judge(ds)[recipe.held.rows]
+    rows = recipe.held.rows[judged]
+    p, expected = (to_probability(each[judged]) for each in (levelled.logit, levelled.expected))
     return fit_intervals(p, ds.y[rows], ds.subjects[rows], expected, recipe.adjustment.variance)
 
 

@@ -1,14 +1,15 @@
 """Which rows are trained on and which are judged on: forward in time and purged, or whole groups at random.
 
-Forward: out of time, accounts on both sides, as in life. A row may be trained on only if its outcome was
-known (`known_at`) when the first row judged was scored; the gap this leaves is the label's own horizon, as
-in scikit-lego's TimeGapSplit. Grouped: out of space, all snapshots of a contract (undated: equal rows) on one
-side.
+Forward: out of time, accounts on both sides, as in life. A row teaches only what was known (`known_at`) when
+the first row judged was scored: a contract its outcome, so that the label's horizon lies between, as in
+scikit-lego's TimeGapSplit; a deal also that it was still open. Grouped: out of space, all snapshots of a
+contract (undated: equal rows) on one side.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from training.dataset import Dataset
 
@@ -17,11 +18,21 @@ LEAST_TEST = 8
 
 
 @dataclass(frozen=True)
+class Labels:
+    """What n rows teach at an earlier day: a label, its weight to learn by, its worth (see `Dataset`)."""
+
+    y: np.ndarray
+    weight: np.ndarray
+    information: np.ndarray
+
+
+@dataclass(frozen=True)
 class Split:
-    """Row positions to learn from and to judge on."""
+    """Row positions to learn from and to judge on, and what all rows teach then; None: as they do now."""
 
     train: np.ndarray
     test: np.ndarray
+    then: Labels | None = None
 
 
 def forward_split(ds: Dataset, test_share: float = 0.25) -> Split:
@@ -45,7 +56,7 @@ def forward_folds(ds: Dataset, n: int = 4, first_share: float = 0.4) -> list[Spl
     places = (len(as_of) * (first_share + (1 - first_share) * np.arange(n) / n)).astype(int)
     starts = np.unique(as_of[places])
     ends = [*starts[1:], None]
-    folds = [_counting(ds, _since(ds, start, end)) for start, end in zip(starts, ends, strict=True)]
+    folds = [_counting(ds, _then(ds, start, end)) for start, end in zip(starts, ends, strict=True)]
     return [fold for fold in folds if is_usable(ds, fold)]
 
 
@@ -97,29 +108,40 @@ def cluster_folds(cluster: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 def is_usable(ds: Dataset, fold: Split) -> bool:
     """Whether a fold has enough contracts of either outcome on both sides."""
-    return has_outcomes(ds, fold.train, LEAST_TRAIN) and has_outcomes(ds, fold.test, LEAST_TEST)
+    return has_outcomes(ds, fold.train, LEAST_TRAIN, fold.then) and has_outcomes(ds, fold.test, LEAST_TEST)
 
 
-def has_outcomes(ds: Dataset, rows: np.ndarray, least: int) -> bool:
-    """Whether rows that count hold so many contracts of either outcome.
-
-    Of deals too young to tell only the won ones are known; such rows weigh nothing, and no model could be
-    fitted on them.
-    """
-    rows = rows[ds.plain_weights[rows] > 0]
-    return all(len(np.unique(ds.subjects[rows[ds.y[rows] == outcome]])) >= least for outcome in (0.0, 1.0))
+def has_outcomes(ds: Dataset, rows: np.ndarray, least: int, then: Labels | None = None) -> bool:
+    """Whether rows hold what so many decided contracts or deals of either outcome are worth."""
+    y, worth = (ds.y, ds.worth) if then is None else (then.y, then.information)
+    held = pd.Series(worth[rows]).groupby([y[rows], ds.subjects[rows]]).max()
+    return all(held[held.index.get_level_values(0) == outcome].sum() >= least for outcome in (0.0, 1.0))
 
 
 def _since(ds: Dataset, start: np.datetime64, end: np.datetime64 | None) -> Split:
     as_of, known_at = _times(ds, "as_of"), ds.known_at
     judged = (as_of >= start) & (as_of < end) if end is not None else as_of >= start
-    return Split(np.flatnonzero(known_at <= start), np.flatnonzero(judged))
+    taught = known_at <= start if ds.until is None else as_of < start
+    return Split(np.flatnonzero(taught), np.flatnonzero(judged))
+
+
+def _then(ds: Dataset, start: np.datetime64, end: np.datetime64 | None) -> Split:
+    """Such a split with what its rows taught at `start`."""
+    split = _since(ds, start, end)
+    if ds.until is None:
+        return split
+    part = ds.take(split.train, start)
+    each = []
+    for values in (part.y, part.weights, part.worth):
+        each.append(np.zeros(len(ds)))
+        each[-1][split.train] = values
+    return replace(split, then=Labels(*each))
 
 
 def _counting(ds: Dataset, fold: Split) -> Split:
-    """The fold less the rows that weigh nothing, of which one outcome alone is known."""
-    counts = ds.plain_weights > 0
-    return Split(fold.train[counts[fold.train]], fold.test[counts[fold.test]])
+    """The fold less the rows that teach nothing: deals that opened just now."""
+    worth = ds.worth if fold.then is None else fold.then.information
+    return replace(fold, train=fold.train[worth[fold.train] > 0], test=fold.test[ds.worth[fold.test] > 0])
 
 
 def _times(ds: Dataset, column: str) -> np.ndarray:

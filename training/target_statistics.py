@@ -8,7 +8,7 @@ other folds. What is served is the table at the end of training.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -52,6 +52,10 @@ class TargetHistory:
     together: np.ndarray
     as_of: np.ndarray | None = None
     known_at: np.ndarray | None = None
+
+    def taught(self, y: np.ndarray, weight: np.ndarray) -> "TargetHistory":
+        """The history with other outcomes and weights (n,), as they were known at an earlier day."""
+        return replace(self, y=y, weight=weight)
 
     def for_training(self, at: np.ndarray) -> np.ndarray:
         """(m, len(at)) what rows at these positions read of each other, none of its own outcome."""
@@ -147,7 +151,7 @@ def history_of(
         X: feature frame.
         columns: category columns.
         y: (n,) outcomes.
-        weight: (n,) row weights.
+        weight: (n,) what each row counts, about 1.
         subjects: (n,) contract or deal codes.
         together: (n,) codes of rows that no random fold may part.
         times: `as_of` and when the outcome was known, (n,) each; None where undated.
@@ -156,8 +160,7 @@ def history_of(
     codes = np.array([each.codes for each in given.values()], dtype=np.int64).reshape(-1, len(y))
     as_of, known_at = (None, None) if times is None else (each.astype(np.int64) for each in times)
     levels = {name: each.levels for name, each in given.items()}
-    scaled = weight / weight.mean() if len(weight) else weight
-    return TargetHistory(levels, codes, y, scaled, subjects, together, as_of, known_at)
+    return TargetHistory(levels, codes, y, weight, subjects, together, as_of, known_at)
 
 
 def _rate(good: np.ndarray, n: np.ndarray) -> np.ndarray:

@@ -168,7 +168,8 @@ def learn(
     if horizon is not None:
         say(f"a deal counts as won if it is won within {horizon} days")
     ds = build(crm, kind, settings, say)
-    guarded = guard(ds, beside(crm, ds, settings), bar=bar, allow=allow)
+    decided = ds.known()
+    guarded = guard(decided, beside(crm, decided, settings), bar=bar, allow=allow)
     for column, reason in guarded.barred.items():
         say(f"barred {column}: {reason}")
     once, same = counted_once(guarded.apply(ds))
@@ -241,8 +242,9 @@ def summary(trained: Trained, crm: "Crm") -> dict[str, Any]:
     return plain(
         {
             "kind": trained.kind,
-            "rows": len(np.unique(ds.subjects)),
-            "snapshots": len(ds),
+            "rows": len(np.unique(ds.subjects[ds.is_known])),
+            "still_open": len(np.unique(ds.subjects)) - len(np.unique(ds.subjects[ds.is_known])),
+            "snapshots": int(ds.is_known.sum()),
             "positives": good,
             "negatives": bad,
             "base_rate": ds.base_rate,
@@ -296,7 +298,7 @@ def warnings(trained: Trained) -> list[str]:
             f"The base rate drifts: the next span is expected {moved:+.2f} log-odds from the mean of those "
             "before; see the levels on this card."
         )
-    if min(ds.outcome_counts()) < FEW / 4 or len(np.unique(ds.subjects)) < FEW:
+    if min(ds.outcome_counts()) < FEW / 4 or sum(ds.outcome_counts()) < FEW:
         notes.append("Little data: intervals are wide, and small differences mean nothing.")
     for row in trained.given_away:
         notes.append(in_a_sentence(row))

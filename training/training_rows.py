@@ -1,6 +1,6 @@
 """Training rows as numbers: what a search reads of them, and which of them it samples."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class Rows:
         subjects: (n,) a code for each contract or deal; by default each row is its own.
         history: of the many-valued categories, whose columns of E depend on which rows train.
         of_history: which columns of E they are.
+        information: (n,) what each outcome is worth, to judge by.
     """
 
     E: np.ndarray
@@ -48,8 +49,11 @@ class Rows:
     subjects: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=int))
     history: TargetHistory | None = None
     of_history: tuple[int, ...] = ()
+    information: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
+        if not len(self.information):
+            object.__setattr__(self, "information", np.ones(len(self.y)))
         if not len(self.subjects):
             object.__setattr__(self, "subjects", np.arange(len(self.y)))
 
@@ -77,6 +81,14 @@ class Rows:
         if choice != WEIGHTED:
             return None
         return column_weights(self.for_training(at), self.y[at], self.subjects[at], self.types)
+
+    def then(self, fold: Split) -> "Rows":
+        """The rows with what they taught when a fold's judged rows were scored."""
+        if fold.then is None:
+            return self
+        y, weight = fold.then.y, fold.then.weight
+        history = None if self.history is None else self.history.taught(y, fold.then.information)
+        return replace(self, y=y, weight=weight, history=history)
 
     def for_training(self, at: np.ndarray) -> np.ndarray:
         """(m, k) rows at these positions to learn from."""

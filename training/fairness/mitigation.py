@@ -10,7 +10,7 @@ The primary metric of each segment and of the rest, under any number of resampli
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -319,6 +319,15 @@ def _earlier(case: Case) -> np.ndarray:
     return np.arange(len(case.ds)) if split is None else split.train
 
 
+def _learned_from(case: Case) -> Dataset:
+    """The rows learned from, as known when the first row judged was scored."""
+    split = case.selection.split
+    if split is None:
+        return case.ds
+    start = case.ds.snapshots["as_of"].to_numpy("datetime64[us]")[split.test].min()
+    return case.ds.take(split.train, start)
+
+
 @dataclass(frozen=True)
 class _Held:
     """Folds of the rows learned from, on which the constraint is looked at."""
@@ -333,8 +342,10 @@ class _Held:
     @staticmethod
     def of(case: Case, settings: Settings) -> "_Held":
         declared = DECLARED[case.ds.kind]
-        ds = case.ds.take(_earlier(case))
-        folds = tuning_folds(ds, settings.seed)
+        ds = _learned_from(case)
+        folds = [
+            replace(fold, test=fold.test[ds.is_known[fold.test]]) for fold in tuning_folds(ds, settings.seed)
+        ]
         metric = METRICS[declared.primary]
         outcome = declared.positive_label if metric.base == "positive" else 1 - declared.positive_label
         return _Held(case, settings, ds, folds, outcome, metric.limit)
