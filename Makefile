@@ -68,9 +68,9 @@ $(VENV)/bin/python:
 # The locks name everything, so nothing is left to resolve (--no-deps). uv is several times as quick; where it can't be had or
 # doesn't reach what pip is set up to reach, pip does it.
 define install
-{ $(BIN)/python -m pip install -q uv && $(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r $(1); } \
-  || $(BIN)/python -m pip install -q --no-deps --require-hashes -r $(1); \
-$(BIN)/python -m pip install -q --no-deps -e .
+{ { $(BIN)/python -m pip install -q uv && $(BIN)/uv pip install -q --python $(BIN)/python --no-deps --require-hashes -r $(1); } \
+  || $(BIN)/python -m pip install -q --no-deps --require-hashes -r $(1); } \
+&& $(BIN)/python -m pip install -q --no-deps -e .
 endef
 
 # A fully set-up developer's environment serves the demo too.
