@@ -94,7 +94,7 @@ def test_an_erasure_killed_at_any_change_and_run_again_leaves_no_byte_of_the_cus
     home = tmp_path / "home"
     ids = filled(home, crm_folder)
     assert len(naming(home, ids)) > 10
-    for after in killed_everywhere(home, tmp_path / "kills", "erase", ids[0], stride=29):
+    for after in killed_everywhere(home, tmp_path / "kills", "erase", ids[0], stride=47):
         assert naming(after, ids) == [], after
         assert left_over(after) == []
         assert (current_folder(Settings(home=after)) / MANIFEST).is_file()
@@ -121,7 +121,7 @@ def test_an_ingest_killed_at_any_change_and_run_again_leaves_nothing_unfinished(
     settings = Settings(home=home, threads=1)
     ingest(crm_folder, settings, until="2025-06-30")
     wanted = None
-    for after in killed_everywhere(home, tmp_path / "kills", "ingest", str(crm_folder), stride=7):
+    for after in killed_everywhere(home, tmp_path / "kills", "ingest", str(crm_folder), stride=13):
         assert left_over(after) == []
         crm = read_crm(current_folder(Settings(home=after)))
         wanted = wanted or crm.fingerprint

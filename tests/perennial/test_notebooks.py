@@ -1,6 +1,7 @@
-"""Every notebook runs from top to bottom."""
+"""Every notebook runs from top to bottom, on a smaller CRM than it shows."""
 
 import os
+import re
 from pathlib import Path
 
 import nbformat
@@ -19,6 +20,8 @@ def test_a_notebook_runs(path, tmp_path, monkeypatch):
     )
     monkeypatch.setenv("MPLBACKEND", "Agg")
     notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        cell.source = re.sub(r"accounts=\d+", "accounts=400", cell.source)
     NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     ).execute()

@@ -39,7 +39,7 @@ def test_timing(simulated_crm, home):
 
 
 def test_same_seed_same_answer(simulated_crm, home):
-    assert effects.timing(simulated_crm, home) == effects.timing(simulated_crm, home)
+    assert effects.discount(simulated_crm, home) == effects.discount(simulated_crm, home)
 
 
 def test_calls(simulated_crm, home):

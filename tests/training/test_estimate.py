@@ -135,7 +135,7 @@ def test_arms_agree_with_doubleml():
 
 
 def test_stages_of_one_bucket_are_one_strategy():
-    drawn = worlds.PEAK.draw(4000, 1)
+    drawn = worlds.PEAK.draw(1200, 1)
     halves = [
         Window("first" if k < 2 else w.name, w.X, w.at_risk, w.any_contact, w.outbound)
         for k, w in enumerate(drawn.windows)

@@ -43,7 +43,8 @@ def recipe_of(ds, trials=2):
 def history(ds, names=("owner",)):
     times = [ds.snapshots[name].to_numpy(dtype="datetime64[us]") for name in ("as_of", "matured_at")]
     return history_of(
-        ds.X, names, y=ds.y, weight=ds.weights / ds.weights.mean(), subjects=ds.subjects, together=ds.together,
+        ds.X, names, y=ds.y, weight=ds.weights / ds.weights.mean(), subjects=ds.subjects,
+        together=ds.together,
         times=tuple(times) if ds.dated else None,
     )  # fmt: skip
 
