@@ -46,7 +46,7 @@ def _mapped(folder: Path, name: str) -> Dataset:
         mapping = shipped if shipped.is_file() else folder / "mapping.yaml"
         crm = load(folder, mapping=mapping, into=Path(into) / "crm")
         ds = build(crm, KINDS[name], settings)
-        decided = ds.known()
+        decided = ds.decided()
         return guard(decided, beside(crm, decided, settings)).apply(ds)
 
 

@@ -92,7 +92,7 @@ def _learned_by(peer: str, ds: Dataset, fold: Split) -> Dataset:
     """The rows to learn from, as known then; peers know nothing of deals that were still open."""
     start = ds.snapshots["as_of"].to_numpy("datetime64[us]")[fold.test].min() if ds.dated else None
     part = ds.take(fold.train, start)
-    return part if peer == "Perennial" else part.known()
+    return part if peer == "Perennial" else part.decided()
 
 
 def calibrated_bound(p: np.ndarray, draws: int = 300) -> float:

@@ -95,7 +95,7 @@ class Dataset:
         """(n,) rows whose outcome is known; the other ones are open deals."""
         return np.ones(len(self), dtype=bool) if self.until is None else known_by(self, self.until)
 
-    def known(self) -> "Dataset":
+    def decided(self) -> "Dataset":
         """The rows whose outcome is known, as they are: all that a library can learn from."""
         part = self.take(np.flatnonzero(self.is_known))
         return replace(part, until=None, ended=np.empty(0), information=np.empty(0)).weighed(part.emphasis)
@@ -214,10 +214,10 @@ def build(crm: "Crm", kind: str, settings: Settings, say: Say = silent) -> Datas
     used = snapshots[snapshots["as_of"].notna()] if censored else snapshots[is_known]
     features = feature_rows(crm, used, kind, settings)
     ended = used["label"].where(is_known[used.index]).to_numpy(float)
-    made = dataset(without_forecasts(features.frame), ended, used, dict(features.infos), kind, dated)
+    rows = dataset(without_forecasts(features.frame), ended, used, dict(features.infos), kind, dated)
     if not censored:
-        return made
-    deals = replace(made, horizon_days=win_horizon_days(crm), ended=ended)
+        return rows
+    deals = replace(rows, horizon_days=win_horizon_days(crm), ended=ended)
     return deals.as_known_at(np.datetime64(crm.until, "us")).weighed(None)
 
 

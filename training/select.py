@@ -397,7 +397,7 @@ def _judged(
         BASE_RATE: lambda X: np.repeat(to_probability(constant), len(X)),
         "logistic regression": plain.probability,
         "heuristic baseline": heuristic_baseline(earlier).probability,
-        "xgboost default": library_default(earlier.known(), seed, threads),
+        "xgboost default": library_default(earlier.decided(), seed, threads),
     }
     test = {"row": rows, "probability": to_probability(model.calibration(margin))}
     table = pd.DataFrame({**test, **{name: f(later) for name, f in predict.items()}})

@@ -168,7 +168,7 @@ def learn(
     if horizon is not None:
         say(f"a deal counts as won if it is won within {horizon} days")
     ds = build(crm, kind, settings, say)
-    decided = ds.known()
+    decided = ds.decided()
     guarded = guard(decided, beside(crm, decided, settings), bar=bar, allow=allow)
     for column, reason in guarded.barred.items():
         say(f"barred {column}: {reason}")

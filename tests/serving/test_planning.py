@@ -49,7 +49,7 @@ def answers(beside):
 
 
 @pytest.fixture
-def planned(home, answers):
+def planned(home, answers):  # noqa: F811
     """A home whose long answers are there."""
     import shutil
 
@@ -134,7 +134,7 @@ def test_as_many_calls_as_there_were_change_nothing_and_more_move_the_count(plan
         ({"contact_days_before": "soon"}, "contact_days_before"),
     ],
 )
-def test_a_change_that_is_no_action_is_refused(home, changes, says):
+def test_a_change_that_is_no_action_is_refused(home, changes, says):  # noqa: F811
     with client_of(home) as client:
         told = client.post("/v1/what_if", json={"contract_id": "C1", "changes": changes})
     assert told.status_code == 422
