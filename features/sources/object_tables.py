@@ -53,6 +53,15 @@ class Drafted:
     missing: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
 
+def fields_of(rows: Rows, column: str) -> tuple[str, ...]:
+    """The fields (`Object.Field`) that a column is read from; the object alone where it is from none."""
+    if column not in rows.columns:
+        return ()
+    places = [place for way in _ways(rows.columns[column]) for place in _PLACE.findall(way)]
+    fields = [f"{rows.object}.{first}" for mark, first, second in places if not mark and not second]
+    return tuple(dict.fromkeys(fields)) or (rows.object,)
+
+
 def needed(declared: Iterable[Rows]) -> dict[str, list[str]]:
     """Object → the fields that the declared rows speak of, in order."""
     fields: dict[str, dict[str, None]] = {}

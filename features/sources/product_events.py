@@ -30,6 +30,11 @@ from features.sources.readers import Raw, connect
 
 FOLDER, SETTING = "events", "events.yaml"
 READERS: tuple[ModuleType, ...] = (mixpanel_events, ga4_events)
+GIVES = {
+    "usage": ("account_id", "used_on", "metric", "value"),
+    "touches": ("touch_id", "sent_at", "account_id", "channel", "clicked_at"),
+}
+"""The columns that events are counted into."""
 MOST_METRICS = 50
 _ENDINGS = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz", ".parquet")
 _DOMAIN = r"regexp_replace(regexp_replace(lower(trim(%s)), '^.*(@|://)', ''), '^www\.|[/:?#].*$', '', 'g')"

@@ -77,3 +77,18 @@ def features_list() -> Result:
     from features.catalog import infos
 
     return {"features": [asdict(info) for info in infos()]}
+
+
+@features_app.command("touchpoints", epilog="Example: perennial features touchpoints --out touchpoints.xlsx")
+@prints("data.touchpoints")
+@reads_crm
+def features_touchpoints(
+    data: Any,
+    settings: Settings,
+    missing: Annotated[bool, typer.Option("--missing", help="Only what the data lack.")] = False,
+) -> Result:
+    """Each touchpoint's data points: how they are collected, what and who uses them, and what is missing."""
+    from serving.touchpoint_catalog import touchpoints
+
+    rows = touchpoints(data)
+    return {"touchpoints": [row for row in rows if row["missing"] or not missing]}

@@ -7,11 +7,12 @@ Plain facts and lists on a terminal.
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from perennial.print.text import Result, day, grid, money, percent, short, terminal
+from perennial.print.text import Result, day, grid, money, percent, print_grid, short, terminal
 
 _MENDED, _COLUMNS, _NAMED = 8, 9, 12
 
@@ -137,6 +138,25 @@ def features(result: Result) -> None:
             rows,
         )
     )
+
+
+def touchpoints(result: Result) -> None:
+    """The touchpoint catalogue, a line a data point; where and how each is collected stands in --json."""
+    out = terminal()
+    rows = result["touchpoints"]
+    if not rows:
+        out.print("Nothing is missing: every data point that a feature or a KPI reads is on record.")
+        return
+    title = f"{len(rows)} data points, {sum(bool(row['missing']) for row in rows)} of them missing"
+    columns = ("touchpoint", "data point", "parameter", ">renewal", ">win", "KPIs", ">filled", "missing")
+    print_grid(out, title, columns, map(_data_point, rows))
+    out.print("How each is collected, and who uses it: --json or --out FILE, and docs/touchpoints.md.")
+
+
+def _data_point(row: Result) -> tuple[Any, ...]:
+    names = (row["touchpoint"], row["data_point"], row["parameter"])
+    used = (len(row["renewal"]), len(row["win"]), ", ".join(row["kpis"]))
+    return (*names, *map(str, used), percent(row["filled"]), row["missing"] or "")
 
 
 def outcomes(result: Result) -> None:
