@@ -146,6 +146,7 @@ def _open(settings: Settings, metrics: Metrics) -> Running:
     running = Running(
         settings, store, door, models, live, metrics, WorkedOut(settings), Deliveries(store, settings)
     )
+    running.worked_out.read_ahead(usual(models.versions()))
     _tell_champions(running, {})
     return running
 
@@ -162,7 +163,9 @@ def _look(running: Running) -> None:
     running.models.refresh()
     running.live.look()
     _tell_champions(running, before)
-    running.worked_out.look(usual(running.models.versions()) if running.settings.work_ahead else ())
+    names = usual(running.models.versions())
+    running.worked_out.read_ahead(names)
+    running.worked_out.look(names if running.settings.work_ahead else ())
 
 
 def _tell_champions(running: Running, before: Mapping[str, str | None]) -> None:

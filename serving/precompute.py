@@ -120,6 +120,14 @@ class WorkedOut:
                     self._wanted.append(name)
             self._go_on()
 
+    def read_ahead(self, names: Iterable[str]) -> None:
+        """Read what is kept of these, so that no request waits for it: the largest takes a second."""
+        with self._turn:
+            for name in names:
+                path = _path(name, self.settings)
+                if path is not None:
+                    self._kept(name, path)
+
     def _kept(self, name: str, path: Path) -> dict[str, Any] | None:
         cached = self._read.get(name)
         if cached is None or cached[0] != path:

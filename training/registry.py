@@ -208,7 +208,7 @@ def show(kind: str, settings: Settings, version: str | int | None = None) -> dic
     wanted = version or aliases.get(CHAMPION) or aliases.get(CHALLENGER)
     if wanted is None:
         raise _nothing_trained(name)
-    model_version = _version(client, name, wanted)
+    model_version = _version(client, name, wanted, aliases)
     run = client.get_run(str(model_version.run_id))
     folder = _folder(model_version, settings).parent
     result = json.loads((folder / RESULT_FILE).read_text()) if (folder / RESULT_FILE).is_file() else {}
@@ -323,8 +323,10 @@ def _aliases(client: "MlflowClient", name: str) -> dict[str, str]:
     return {alias: str(version) for alias, version in models[0].aliases.items()} if models else {}
 
 
-def _version(client: "MlflowClient", name: str, wanted: str | int) -> "ModelVersion":
-    number = _aliases(client, name).get(str(wanted), wanted)
+def _version(
+    client: "MlflowClient", name: str, wanted: str | int, aliases: Mapping[str, str] | None = None
+) -> "ModelVersion":
+    number = (_aliases(client, name) if aliases is None else aliases).get(str(wanted), wanted)
     versions = {str(v.version): v for v in client.search_model_versions(f"name='{name}'")}
     if str(number) not in versions:
         raise RenewalError(

@@ -201,15 +201,20 @@ class ScoreLog:
         place = {subject: number for number, subject in enumerate(ids)}
         return sorted(map(_shown, rows), key=lambda row: place[row["subject_id"]])
 
-    def totals(self, kind: str, **wanted: Unpack[Wanted]) -> dict[str, Any]:
+    def totals(self, kind: str, *further: Any, **wanted: Unpack[Wanted]) -> dict[str, Any]:
         """Over the whole listing: `rows`, `amount`, `at_risk`, `expected`, and the same of each of `bands`.
 
         Customers held out count by their amount alone, under the band ''.
+
+        Args:
+            kind: `renewal` or `win`.
+            further: labelled sums besides.
+            wanted: what the list is narrowed to.
         """
-        (total,) = self.summed(kind, (), **wanted) or [{"rows": 0, **dict.fromkeys(_SUMS, 0.0)}]
-        band = case((_HIDDEN, None), else_=scores.c.band)
-        by_band = self.summed(kind, (func.coalesce(band, "").label("band"),), **wanted)
-        return {**total, "bands": {row.pop("band"): row for row in map(dict, by_band)}}
+        band = func.coalesce(case((_HIDDEN, None), else_=scores.c.band), "").label("band")
+        bands = {row.pop("band"): row for row in self.summed(kind, (band,), *further, **wanted)}
+        names = ("rows", *_SUMS, *(each.name for each in further))
+        return {**{name: sum(row[name] for row in bands.values()) for name in names}, "bands": bands}
 
     def summed(
         self, kind: str, by: Sequence[Any], *further: Any, **wanted: Unpack[Wanted]

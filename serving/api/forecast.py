@@ -8,10 +8,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
+from sqlalchemy import func
 from starlette.concurrency import run_in_threadpool
 
 from monitoring.store import Store
 from monitoring.store.list_filter import Wanted
+from monitoring.store.tables import scores
 from serving.api.list_filters import amounts, freshness, narrow
 from serving.api.routes import ERRORS, Owner, Region, Seller, Team, answer
 from serving.scoring.retention import outlook
@@ -171,7 +173,7 @@ def worked(running: Running, wanted: Wanted) -> dict[str, Any]:
     months = outlook(dated, decided, expansions, "month", seed) if len(dated) else []
     past = _past(before["past"], wanted)
     return {
-        "months": _labelled([{**row, "committed": _committed(row, dated)} for row in months]),
+        "months": _labelled(_committed(months, dated)),
         "trailing": _trailing(past),
         "categories": _categories(dated, decided) if len(dated) else [],
         "overridden": int(dated["override"].notna().sum()),
@@ -209,10 +211,11 @@ def _open_renewals(store: Store, wanted: Wanted) -> pd.DataFrame:
     return rows.assign(own=own_probability, unvalued=rows["amount"].isna(), amount=rows["amount"].fillna(0.0))
 
 
-def _committed(row: dict[str, Any], dated: pd.DataFrame) -> float:
-    """What is expected of a month (or `all`) with overrides in place of the model's figures."""
-    inside = dated if row["month"] == "all" else dated[dated["month"] == row["month"]]
-    return float(row["expected"] + (inside["amount"] * (inside["team"] - inside["probability"])).sum())
+def _committed(months: list[dict[str, Any]], dated: pd.DataFrame) -> list[dict[str, Any]]:
+    """The months with what is expected of each with overrides in place of the model's figures."""
+    change = dated["amount"] * (dated["team"] - dated["probability"])
+    changes = {"all": change.sum(), **change.groupby(dated["month"]).sum()}
+    return [{**row, "committed": float(row["expected"] + changes.get(row["month"], 0.0))} for row in months]
 
 
 def _trailing(past: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -260,8 +263,9 @@ def _decided(rows: list[dict[str, Any]], wanted: Wanted, still_open: pd.DataFram
 
 def _expansions(running: Running, wanted: Wanted, closes: dict[str, str]) -> pd.DataFrame:
     """Open expansion deals in the month they are expected to close: as the CRM says, else mid-horizon."""
-    deals = amounts(running.store, "win", wanted)
-    deals = deals[deals["deal_kind"].str.lower().eq("expansion") & deals["probability"].notna()]
+    of_kind = func.lower(scores.c.details["deal_kind"].as_string()) == "expansion"
+    deals = amounts(running.store, "win", wanted, of_kind)
+    deals = deals[deals["probability"].notna()]
     deals = deals[deals["amount"].notna() & ~deals["held_out"].fillna(False).astype(bool)]
     held = running.models.get("win")
     horizon = (held.model.horizon_days if held else None) or DEFAULT_HORIZON

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, cast
 
 import pandas as pd
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import ColumnElement, and_, case, func, select
 
 from features.settings import Settings
 from monitoring.store import Store
@@ -63,21 +63,20 @@ def choices(store: Store, kind: str, scope: Wanted) -> dict[str, list[tuple[str,
         kind: `renewal` or `win`.
         scope: `owner` and `region` the visitor is bound to.
     """
-    name = scores.c.details["owner_name"].as_string()
-    owners = select(scores.c.owner_id, func.max(name)).where(
-        *conditions(kind, scope), scores.c.owner_id.is_not(None)
-    )
-    regions = select(scores.c.region).where(*conditions(kind, scope), scores.c.region.is_not(None)).distinct()
-    kinds = select(scores.c.details["deal_kind"].as_string()).where(*conditions(kind, scope)).distinct()
+    details = scores.c.details
+    by = [scores.c.owner_id, scores.c.region]
+    by += [details["deal_kind"].as_string().label("deal_kind")] if kind == "win" else []
+    name = func.max(details["owner_name"].as_string()).label("owner_name")
+    query = select(*by, name).where(*conditions(kind, scope)).group_by(*by)
     with store.engine.connect() as connection:
-        owner_rows = connection.execute(owners.group_by(scores.c.owner_id)).fetchall()
-        places = connection.execute(regions).scalars().all()
-        deals = connection.execute(kinds).scalars().all() if kind == "win" else []
-    named = [(owner, shown or owner) for owner, shown in owner_rows]
+        rows = connection.execute(query).mappings().all()
+    named = sorted(rows, key=lambda row: row["owner_name"] or "")
+    names = {row["owner_id"]: row["owner_name"] or row["owner_id"] for row in named if row["owner_id"]}
+    regions, deals = ({row[column] for row in rows if row.get(column)} for column in ("region", "deal_kind"))
     return {
-        "owners": sorted(named, key=lambda pair: pair[1].casefold()),
-        "regions": [(place, place) for place in sorted(places)],
-        "deal_kinds": [(each, each.capitalize()) for each in sorted(filter(None, deals))],
+        "owners": sorted(names.items(), key=lambda pair: pair[1].casefold()),
+        "regions": [(place, place) for place in sorted(regions)],
+        "deal_kinds": [(each, each.capitalize()) for each in sorted(deals)],
     }
 
 
@@ -88,27 +87,30 @@ def by_owner(store: Store, kind: str, wanted: Wanted) -> list[dict[str, Any]]:
         `owner_id` (None: nobody's), `owner_name`, `rows`, `amount`, `at_risk`, `expected`, and how many rows
         are in the band `at risk`, have an alert (`alerts`), an open task (`tasks`), a late one (`late`).
     """
-    is_shown = scores.c.held_out.is_not(True)
-    counts = {
-        "in_danger": and_(scores.c.band == "at risk", is_shown),
-        "alerts": has_alert(),
-        "tasks": has_task(),
-        "late": has_task(is_late=True),
-    }
-    sums = [func.sum(case((which, 1), else_=0)).label(name) for name, which in counts.items()]
+    in_danger = and_(scores.c.band == "at risk", scores.c.held_out.is_not(True))
+    sums = counted(in_danger=in_danger, alerts=has_alert(), tasks=has_task(), late=has_task(is_late=True))
     name = func.max(scores.c.details["owner_name"].as_string()).label("owner_name")
     rows = store.scores.summed(kind, (scores.c.owner_id,), name, *sums, **wanted)
     money = "at_risk" if kind == "renewal" else "expected"
     return sorted(rows, key=lambda row: (-row[money], row["owner_id"] or ""))
 
 
+def counted(**which: ColumnElement[bool]) -> list[Any]:
+    """Labelled sums: how many rows of a list meet each condition."""
+    return [func.sum(case((each, 1), else_=0)).label(name) for name, each in which.items()]
+
+
 def freshness(store: Store, kind: str) -> dict[str, Any] | None:
     """As of when, by which model version and when the current list was made; None: nothing is scored."""
-    newest = select(scores.c.as_of, scores.c.model_version, scores.c.scored_at, scores.c.details)
-    query = newest.where(*conditions(kind, {})).order_by(scores.c.scored_at.desc()).limit(1)
+    # The newest is found by its id: what is sorted would carry each row's details along.
+    newest = select(scores.c.subject_id).where(*conditions(kind, {})).order_by(scores.c.scored_at.desc())
+    alias = scores.c.details["alias"].as_string().label("alias")
+    query = select(scores.c.as_of, scores.c.model_version, scores.c.scored_at, alias).where(
+        scores.c.kind == kind, scores.c.subject_id == newest.limit(1).scalar_subquery()
+    )
     with store.engine.connect() as connection:
         row = connection.execute(query).mappings().first()
-    return None if row is None else {**row, "alias": (row["details"] or {}).get("alias")}
+    return None if row is None else dict(row)
 
 
 def histories(store: Store, kind: str, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
@@ -126,8 +128,15 @@ def histories(store: Store, kind: str, ids: list[str]) -> dict[str, list[dict[st
     return {subject: list(by_moment.values()) for subject, by_moment in points.items()}
 
 
-def amounts(store: Store, kind: str, wanted: Wanted) -> pd.DataFrame:
-    """What is open, without reasons: money, probability with limits, the owner's estimate, whose it is."""
+def amounts(store: Store, kind: str, wanted: Wanted, *further: ColumnElement[bool]) -> pd.DataFrame:
+    """What is open, without reasons: money, probability with limits, the owner's estimate, whose it is.
+
+    Args:
+        store: holds the current scores.
+        kind: `renewal` or `win`.
+        wanted: what the list is narrowed to.
+        further: conditions on `scores` besides.
+    """
     details, names = scores.c.details, ("forecast",)
     columns = [
         scores.c[name]
@@ -139,7 +148,7 @@ def amounts(store: Store, kind: str, wanted: Wanted) -> pd.DataFrame:
     columns += [details[name].as_float().label(name) for name in names]
     columns += [details[name].as_string().label(name) for name in ("owner_name", "deal_kind")]
     with store.engine.connect() as connection:
-        result = connection.execute(select(*columns).where(*conditions(kind, wanted)))
+        result = connection.execute(select(*columns).where(*conditions(kind, wanted), *further))
         frame = pd.DataFrame(result.fetchall(), columns=list(result.keys()))
     numbers = ["amount", "probability", "low", "high", "forecast"]
     frame = frame.astype(dict.fromkeys(numbers, float))

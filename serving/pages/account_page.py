@@ -96,57 +96,67 @@ async def piece(contract_id: str, request: Request, principal: Seller) -> Respon
 _WHOSE = ("owner_id", "region")
 
 
-def alike(running: Running, row: dict[str, Any], principal: Principal) -> dict[str, Any]:
-    """The decided contracts most like a running one, and how they went.
+def alike(running: Running, rows: list[dict[str, Any]], principal: Principal) -> dict[str, dict[str, Any]]:
+    """The decided contracts most like each of a customer's running ones, and how they went.
 
     Args:
         running: the running service.
-        row: the contract's current score.
+        rows: the contracts' current scores, all of one customer.
         principal: who looks: others' customers are neither shown nor counted.
 
     Returns:
-        `rows` (nearest first), and `n`, `renewed`, `rate`, `low`, `high` of `similar.how_they_went`; or
-        `why` there are none, and whether they are on their way (`comes`).
+        Contract → `rows` (nearest first), and `n`, `renewed`, `rate`, `low`, `high` of
+        `similar.how_they_went`; or `why` there are none, and whether they are on their way (`comes`).
     """
     loaded = running.models.get("renewal")
-    if loaded is None or row.get("held_out"):
-        return {"why": "This contract is left unscored.", "comes": False}
+    unscored = {"why": "This contract is left unscored.", "comes": False}
+    if loaded is None or not rows:
+        return {row["subject_id"]: unscored for row in rows}
     result = running.worked_out.ask(similar_of(str(loaded.version)))
-    if result.value is None:
-        return {"why": result.why, "comes": result.comes}
-    past: Past = result.value
+    past: Past | None = result.value
+    if past is None:
+        return {row["subject_id"]: {"why": result.why, "comes": result.comes} for row in rows}
     if past.version != str(loaded.version):
-        return {"why": "The model has just changed; ask again in a minute.", "comes": True}
-    at = _place(running, row)
+        changed = {"why": "The model has just changed; ask again in a minute.", "comes": True}
+        return {row["subject_id"]: changed for row in rows}
+    places, may_see = _places(running, str(rows[0]["account_id"])), _visible(past, principal)
+    return {
+        row["subject_id"]: unscored
+        if row.get("held_out")
+        else _alike(past, places.get(row["subject_id"]), row, may_see)
+        for row in rows
+    }
+
+
+def _alike(past: Past, at: np.ndarray | None, row: dict[str, Any], may_see: np.ndarray) -> dict[str, Any]:
     if at is None:
         return {"why": "The contract has no end date, or does not run any more.", "comes": False}
-    may_see = np.ones(len(past.contracts), bool)
-    if principal.is_scoped:
-        may_see = np.array(
-            [
-                principal.sees({str(name): one[name] for name in _WHOSE})
-                for one in past.contracts.to_dict("records")
-            ],
-            bool,
-        )
     rows = nearest(past, at, float(row.get("lead_days") or np.nan), may_see, str(row["account_id"]))
     return {"rows": rows.to_dict("records"), **how_they_went(rows)}
 
 
-def _place(running: Running, row: dict[str, Any]) -> np.ndarray | None:
-    """(k,) where the contract lies as it stands now, live events included."""
+def _visible(past: Past, principal: Principal) -> np.ndarray:
+    """(n,) which decided contracts somebody may see."""
+    if not principal.is_scoped:
+        return np.ones(len(past.contracts), bool)
+    owners = past.contracts[list(_WHOSE)].to_dict("records")
+    return np.array([principal.sees({str(name): row[name] for name in _WHOSE}) for row in owners], bool)
+
+
+def _places(running: Running, account_id: str) -> dict[str, np.ndarray]:
+    """Contract → (k,) where it lies as it stands now, live events included."""
     try:
-        with running.live.arrivals.standing("renewal", row["account_id"]) as context:
+        with running.live.arrivals.standing("renewal", account_id) as context:
             if context is None:
-                return None
+                return {}
             ground, account_subjects, arrived = context
             ids = [ground.subjects[place]["contract_id"] for place in account_subjects.places.tolist()]
-            if row["contract_id"] not in ids:
-                return None
+            if not ids:
+                return {}
             X = ground.features(account_subjects, arrived)
     except RenewalError:  # scored straight from a folder: nothing was ingested to stand on
-        return None
-    return place_of(running.models.need("renewal").model, X)[ids.index(row["contract_id"])]
+        return {}
+    return dict(zip(ids, place_of(running.models.need("renewal").model, X), strict=True))
 
 
 @router.get("/accounts/{account_id:path}")
@@ -171,7 +181,7 @@ def _page(account_id: str, request: Request, principal: Principal) -> Response:
         account_id=account_id,
         name=name or (customer_row or {}).get("name") or account_id,
         known=customer_row or {},
-        subjects=[_subject(running, row, request, principal) for row in rows],
+        subjects=_subjects(running, rows, request, principal),
         events=events,
         as_of=as_of,
         actions=ACTIONS,
@@ -185,30 +195,39 @@ def _page(account_id: str, request: Request, principal: Principal) -> Response:
     )
 
 
-def _subject(running: Running, row: dict[str, Any], request: Request, principal: Principal) -> dict[str, Any]:
-    """A contract or deal with all that is told of it; what-if and likeness are told of contracts."""
-    kind, subject = row["kind"], row["subject_id"]
-    history = histories(running.store, kind, [subject]).get(subject, [])
-    facts = {
-        **row,
-        "history": [] if row.get("held_out") else history,
-        "own": _own(running.store, kind, subject),
-    }
-    if kind != "renewal" or row.get("problem"):
-        return facts
-    return {
-        **facts,
-        "window": contact_window(running, row),
-        "levers": levers(row),
-        "supposed": requested_what_if(running, row, request, principal),
-        "alike": alike(running, row, principal),
-    }
+def _subjects(
+    running: Running, rows: list[dict[str, Any]], request: Request, principal: Principal
+) -> list[dict[str, Any]]:
+    """Contracts and deals with all that is told of them; what-if and likeness are told of contracts.
+
+    What the customer's contracts share is looked up once, however many there are.
+    """
+    shown = []
+    for kind in ID_COLUMNS:
+        mine = [row for row in rows if row["kind"] == kind]
+        ids = [row["subject_id"] for row in mine]
+        history, overrides = histories(running.store, kind, ids), _overrides(running.store, kind, ids)
+        for row in mine:
+            past = [] if row.get("held_out") else history.get(row["subject_id"], [])
+            shown.append({**row, "history": past, "overrides": overrides.get(row["subject_id"], [])})
+    scored = [row for row in shown if row["kind"] == "renewal" and not row.get("problem")]
+    similar = alike(running, scored, principal)
+    for row in scored:
+        row["window"] = contact_window(running, row)
+        row["levers"] = levers(row)
+        row["supposed"] = requested_what_if(running, row, request, principal)
+        row["alike"] = similar[row["subject_id"]]
+    return shown
 
 
-def _own(store: Store, kind: str, subject: str) -> list[dict[str, Any]]:
-    """The team's overrides, newest first."""
-    overrides = store.judgements.overrides(kind)
-    return records(overrides[overrides["subject_id"] == subject].iloc[::-1])
+def _overrides(store: Store, kind: str, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """Subject → the team's overrides, newest first."""
+    noted = store.judgements.overrides(kind)
+    noted = noted[noted["subject_id"].isin(ids)].iloc[::-1]
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in records(noted):
+        rows.setdefault(row["subject_id"], []).append(row)
+    return rows
 
 
 def _from_crm(

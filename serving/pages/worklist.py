@@ -10,9 +10,9 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from features.errors import RenewalError
-from monitoring.store.list_filter import NEEDS, STATUSES, Wanted
+from monitoring.store.list_filter import NEEDS, STATUSES, Wanted, has_alert, has_task
 from monitoring.store.scores import Page
-from serving.api.list_filters import choices, freshness, histories, managers, narrow
+from serving.api.list_filters import choices, counted, freshness, histories, managers, narrow
 from serving.crm_facts import facts_of
 from serving.pages.bulk_actions import ACTIONS, done_words
 from serving.pages.row_work import work_of
@@ -63,7 +63,8 @@ class WorkList:
         params = {**filters, **order_params(order, falling)}
         cursor = request.query_params.get("cursor") or None
         part = self._part(running, wanted, (order, falling), cursor)
-        totals = running.store.scores.totals(self.kind, **wanted)
+        needed = {} if wanted.get("needs") else {"alert": has_alert(), "late": has_task(is_late=True)}
+        totals = running.store.scores.totals(self.kind, *counted(**needed), **wanted)
         rows = [hide_held_out(row) for row in part.rows]
         return render(
             request,
@@ -71,7 +72,7 @@ class WorkList:
             worklist=self,
             sums=totals,
             totals=totals["bands"],
-            needed=self._needed(running, wanted),
+            needed={name: totals[name] for name in needed},
             rows=rows,
             first_row=part.before + 1,
             trends=histories(running.store, self.kind, [row["subject_id"] for row in rows]),
@@ -134,14 +135,6 @@ class WorkList:
             return scores.page(self.kind, **how, cursor=cursor, **wanted)  # type: ignore[arg-type]
         except RenewalError:  # a cursor of another order, or an old bookmark: begin at the top
             return scores.page(self.kind, **how, **wanted)  # type: ignore[arg-type]
-
-    def _needed(self, running: Running, wanted: Wanted) -> dict[str, int]:
-        """How many rows have an alert, and how many a late task."""
-        totals = running.store.scores.totals
-        if wanted.get("needs"):
-            return {}
-        fewer: dict[str, Wanted] = {name: {**wanted, "needs": name} for name in ("alert", "late")}
-        return {name: totals(self.kind, **each)["rows"] for name, each in fewer.items()}
 
     def _head(
         self, params: dict[str, Any], order: str, falling: bool | None, column: str, words: str
