@@ -129,8 +129,8 @@ def _summary(result: dict[str, Any], today: dict[str, pd.DataFrame]) -> list[str
         "",
         "[bold]Was it right before?[/]",
         f"  Scored on {result['then']}, {past['decided']} of these have ended since:",
-        f"  {past['expected_lost']:.0f} losses were expected, {past['lost']:.0f} came. Of the riskiest third "
-        f"{text.percent(past['lost_first_third'])} were lost, of the safest third "
+        f"  {past['expected_lost']:.0f} were expected to be lost, {past['lost']:.0f} were. Of the riskiest "
+        f"third {text.percent(past['lost_first_third'])} were lost, of the safest third "
         f"{text.percent(past['lost_last_third'])}; the riskiest third held "
         f"{text.percent(past['money_caught'])} of the money lost.",
         "",

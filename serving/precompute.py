@@ -62,15 +62,15 @@ def similar_of(version: str | None) -> str:
     return f"similar@{version}"
 
 
-def losses_of(versions: Mapping[str, str | None]) -> str:
+def churn_drivers_of(versions: Mapping[str, str | None]) -> str:
     """The name of what is lost and why: the models give the reasons."""
-    return f"losses@{versions['renewal'] or 0}.{versions['win'] or 0}"
+    return f"churn-drivers@{versions['renewal'] or 0}.{versions['win'] or 0}"
 
 
 def usual(versions: Mapping[str, str | None]) -> list[str]:
     """The names of all answers that pages show with these models, the quickest first."""
     similar = [similar_of(versions["renewal"])] if versions["renewal"] else []
-    return ["retention", "right", "journey", "voice", "calls", losses_of(versions), *similar, *SLOW]
+    return ["retention", "right", "journey", "voice", "calls", churn_drivers_of(versions), *similar, *SLOW]
 
 
 class WorkedOut:
@@ -286,7 +286,7 @@ def _calls(crm: Crm, settings: Settings) -> dict[str, Any]:
     return calls_to_win(crm, settings)
 
 
-def _losses(crm: Crm, settings: Settings) -> dict[str, Any]:
+def _churn_drivers(crm: Crm, settings: Settings) -> dict[str, Any]:
     from serving.studies import lost_and_why
 
     return lost_and_why(crm, settings)
@@ -328,7 +328,7 @@ WORK: dict[str, Callable[[Crm, Settings], dict[str, Any]]] = {
     "icp": _icp,
     "journey": _journey,
     "calls": _calls,
-    "losses": _losses,
+    "churn-drivers": _churn_drivers,
     "similar": _similar,
     "retention": _retention,
     "right": _right,

@@ -20,12 +20,12 @@ from features.owners import owner_names
 from features.progress import Say, silent
 from features.settings import Settings
 from serving.scoring.scored_rows import HELD_OUT
+from training.churn_drivers import DAYS, drivers_by_group, groups_of, last_snapshots, money_of, stated_reasons
 from training.effects.answer import ALL
 from training.effects.contacts import HUMAN_WORDS, contact_words, plain
 from training.effects.learned import Finding, learned
 from training.effects.timing_curve import LEADS
 from training.effects.trial_arrays import NONE
-from training.loss_drivers import DAYS, drivers_by_group, groups_of, last_snapshots, money_of, stated_reasons
 from training.registry import champion
 
 LOST_BY = ("all", "industry", "region", "owner")

@@ -104,7 +104,7 @@ def _renewals_apart(trained: Trained, crm: "Crm") -> list[str]:
 
 def _losses(trained: Trained, crm: "Crm", settings: Settings) -> dict[str, Any]:
     """Drivers of the test rows' losses, one row a contract or deal, with what was stated."""
-    from training.loss_drivers import drivers_by_group, groups_of, stated_reasons
+    from training.churn_drivers import drivers_by_group, groups_of, stated_reasons
 
     ds, selection = trained.ds, trained.selection
     listed = card_figures.one_list(ds, card_figures.judged_rows(ds, selection.test))

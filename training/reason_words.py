@@ -25,7 +25,7 @@ THEMES = {
     "support": Theme("Support", "get the open cases settled, and tell the customer so"),
     "survey": Theme("Satisfaction", "ask what was behind the answer"),
     "usage": Theme("Product use", "show what is not used, offer training"),
-    "invoices": Theme("Payment", "settle what is overdue with their finance people first"),
+    "invoices": Theme("Payment", "go through their invoices with their finance people"),
     "quotes": Theme("Price", "talk about the price; see what a discount is estimated to change"),
     "campaigns": Theme("Marketing", "invite them in person"),
     "pipeline": Theme("Deals", "agree the next step and its date"),

@@ -108,14 +108,14 @@ def retrain(data: Any, settings: Settings, trials: Trials = None, minutes: Minut
     return retrain(data, settings, trials=trials, minutes=minutes, say=say)
 
 
-@app.command(epilog="Example: perennial losses renewal --by industry")
-@prints("models.losses")
+@app.command(epilog="Example: perennial churn-drivers renewal --by industry")
+@prints("models.churn_drivers")
 @reads_crm
-def losses(data: Any, settings: Settings, kind: Kind, by: By = None) -> Result:
+def churn_drivers(data: Any, settings: Settings, kind: Kind, by: By = None) -> Result:
     """What lost renewals or deals have in common, by money, with the stated reasons beside it."""
-    from training.loss_drivers import losses
+    from training.churn_drivers import churn_drivers
 
-    return losses(kind, data, settings, by=by)
+    return churn_drivers(kind, data, settings, by=by)
 
 
 def _nothing_logged(settings: Settings, arguments: dict[str, Any]) -> bool:

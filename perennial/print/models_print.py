@@ -66,13 +66,13 @@ def models(result: Result) -> None:
     terminal().print(grid("Models", columns, rows))
 
 
-def losses(result: Result) -> None:
-    """Drivers of losses by money, with the reasons that were stated."""
+def churn_drivers(result: Result) -> None:
+    """Churn drivers, or what lost deals have in common, by money, with the reasons that were stated."""
     out = terminal()
     rows = ((r.get("group", "all"), r["words"], r["subjects"], money(r["money"])) for r in result["drivers"])
-    out.print(grid("What drives losses", ("group", "driver", ">lost", ">money"), rows))
+    out.print(grid("Churn drivers", ("group", "driver", ">lost", ">money"), rows))
     stated = ((s["reason"], s["subjects"], money(s["money"])) for s in result["stated"])
-    out.print(grid("What was stated", ("reason", ">lost", ">money"), stated))
+    out.print(grid("Reasons that were stated", ("reason", ">lost", ">money"), stated))
 
 
 def retrained(result: Result) -> None:

@@ -113,7 +113,7 @@ def _grades(result: Result) -> None:
 def _audience(result: Result) -> None:
     out = terminal()
     rows = result["rows"][:ROWS_SHOWN]
-    columns = list(rows[0]) if rows else []
+    columns = [name for name in (rows[0] if rows else ()) if any(row[name] is not None for row in rows)]
     lines = ([escape(str(row[name] if row[name] is not None else "")) for name in columns] for row in rows)
     title = f"For {result['platform'].capitalize()}: first {len(rows)} of {len(result['rows'])}"
     out.print(grid(title, columns, lines))

@@ -125,8 +125,11 @@ def save_list(
     """The targeting list as a file to save; that it was taken is noted in the audit.
 
     Raises:
-        ProblemError: as `target_list`; 404 for a platform there is none of; 409 where the CRM is not there.
+        ProblemError: as `target_list`; 404 for a platform there is none of, 422 for a file it doesn't take;
+            409 where the CRM is not there.
     """
+    if platform and ending != "csv":
+        raise ProblemError(422, f"{', '.join(PLATFORMS)} take CSV files, not {ending}: ask for list.csv.")
     result = target_list(running, principal, wanted)
     details = {**{name: value for name, value in asdict(wanted).items() if value}, "as": ending}
     if platform:

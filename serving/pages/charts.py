@@ -285,7 +285,7 @@ def odds_bar(probability: float | None, low: float | None, high: float | None) -
     low, high = (probability if limit is None else limit for limit in (low, high))
     description = f"{100 * probability:.0f} per cent, interval {100 * low:.0f} to {100 * high:.0f}"
     return Markup(
-        '<svg class="odds" height="16" role="img" aria-label="{description}">'
+        '<svg class="likelihood" height="16" role="img" aria-label="{description}">'
         '<rect class="track" x="0" y="6.5" width="100%" height="3" rx="1.5"/>'
         '<line class="tick" x1="50%" x2="50%" y1="4" y2="12"/>'
         '<rect class="range" x="{x:.2f}%" y="4" width="{width:.2f}%" height="8" rx="4"/>'
@@ -322,7 +322,8 @@ def span_bar(value: float, low: float, high: float, limits: tuple[float, float],
         return 100 * min(max((figure - first) / width, 0.0), 1.0)
 
     return Markup(
-        '<svg class="odds" height="16" role="img" aria-label="{value:.3g}, interval {low:.3g} to {high:.3g}">'
+        '<svg class="likelihood" height="16" role="img" '
+        'aria-label="{value:.3g}, interval {low:.3g} to {high:.3g}">'
         '<rect class="track" x="0" y="6.5" width="100%" height="3" rx="1.5"/>'
         '<line class="tick" x1="{mark:.2f}%" x2="{mark:.2f}%" y1="2" y2="14"/>'
         '<rect class="range" x="{x:.2f}%" y="4" width="{span:.2f}%" height="8" rx="4"/>'

@@ -56,7 +56,7 @@ def _page(request: Request, principal: Principal) -> Response:
         kinds=[_kind(running, kind, versions) for kind in KINDS],
         alerts=[alert for alert in standing if _is_theirs(running.store, alert, principal)],
         quality=_quality(running),
-        noted_odds={kind: len(running.store.judgements.overrides(kind)) for kind in KINDS},
+        override_counts={kind: len(running.store.judgements.overrides(kind)) for kind in KINDS},
         right=right.value,
         right_why=right.why,
         right_comes=right.comes,

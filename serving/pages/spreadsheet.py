@@ -30,14 +30,12 @@ COLUMNS = {
 }
 _REASONS = tuple(f"reason_{at}{more}" for at in (1, 2, 3) for more in ("", "_direction"))
 _LAST = (*_REASONS, "model_version", "alias", "problem")
-_OWN = {
-    "renewal": ("forecast", "own_odds", "own_reason", "own_by", "own_at"),
-    "win": (),
-}
+_OVERRIDE = ("override", "override_reason", "override_by", "override_at")
+_OWN = {"renewal": ("forecast", *_OVERRIDE), "win": ()}
 """The owner's forecast in the CRM, and the probability the team noted last beside the score."""
 
-_MOMENTS = ("as_of", "created_at", "end_date", "own_at")
-_NUMBERS = ("probability", "low", "high", "amount", "at_risk", "expected", "forecast", "own_odds")
+_MOMENTS = ("as_of", "created_at", "end_date", "override_at")
+_NUMBERS = ("probability", "low", "high", "amount", "at_risk", "expected", "forecast", "override")
 
 
 def sheet(rows: list[dict[str, Any]], kind: str) -> pd.DataFrame:
@@ -83,9 +81,9 @@ def download(
 
 
 def newest_overrides(store: Store, kind: str) -> dict[str, dict[str, Any]]:
-    """Subject → `own_odds`, `own_reason`, `own_by`, `own_at` of what the team noted last."""
+    """Subject → `override`, `override_reason`, `override_by`, `override_at` of what the team noted last."""
     overrides = store.judgements.overrides(kind).drop_duplicates("subject_id", keep="last")
-    names = {"probability": "own_odds", "reason": "own_reason", "made_by": "own_by", "made_at": "own_at"}
+    names = dict(zip(("probability", "reason", "made_by", "made_at"), _OVERRIDE, strict=True))
     rows = overrides[["subject_id", *names]].rename(columns=names).to_dict("records")
     return {
         row["subject_id"]: {str(name): value for name, value in row.items() if name != "subject_id"}

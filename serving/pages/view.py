@@ -37,7 +37,7 @@ NAVIGATION = (
     ("Journey", "/journey", WATCHERS),
     ("KPIs", "/kpis", EVERYBODY),
     ("Voice", "/voice", EVERYBODY),
-    ("Losses", "/losses", EVERYBODY),
+    ("Churn drivers", "/churn-drivers", EVERYBODY),
     ("Models", "/models", KEEPERS),
     ("Status", "/status", KEEPERS),
     ("API", "/docs", EVERYBODY),

@@ -31,7 +31,7 @@ RUN = {
     "judged": [],
     "keys create": ["sales"],
     "keys list": [],
-    "losses": ["renewal"],
+    "churn-drivers": ["renewal"],
     "map": ["{crm}", "--to", "{folder}/mapping.yaml"],
     "models list": [],
     "models show": ["renewal"],

@@ -75,7 +75,7 @@ def test_many_rows_are_scored_side_by_side_as_they_are_one_after_the_other(logge
     assert alone["probability"].to_numpy()[:40].tolist() == model.probability(frame).tolist()
 
 
-def test_all_forms_give_the_models_own_odds(client, logged):
+def test_all_forms_give_the_models_probability(client, logged):
     frame, model = logged
     wanted = model.probability(frame)
     table = pa.Table.from_pandas(frame[list(model.features)], preserve_index=False)

@@ -50,7 +50,7 @@ def test_renewals_are_listed_by_money_with_odds_reasons_and_totals(page, home):
     first = rows_of(page).first
     assert every[0]["contract_id"] in first.inner_text()
     assert f"{100 * every[0]['probability']:.0f} %" in first.inner_text()
-    bar = first.locator("svg.odds")
+    bar = first.locator("svg.likelihood")
     dot, box = bar.locator("circle").bounding_box(), bar.bounding_box()
     at = (dot["x"] + dot["width"] / 2 - box["x"]) / box["width"]
     assert at == pytest.approx(every[0]["probability"], abs=0.02)
@@ -108,22 +108,22 @@ def test_the_list_can_be_saved(page, home, ending, tmp_path):
 def test_a_judgement_is_noted_beside_the_score_and_logged(page, home):
     page.goto("/renewals")
     first = rows_of(page).first
-    before = first.locator(".odds-words b").inner_text()
+    before = first.locator(".likelihood-words b").inner_text()
     first.get_by_text("Override").click()
     first.get_by_label("Your estimate").fill("35")
     first.get_by_label("Because").fill("their sponsor left <b>")
     first.get_by_role("button", name="Note it").click()
     assert "their sponsor left <b>" in rows_of(page).first.inner_text()
-    assert rows_of(page).first.locator(".odds-words b").first.inner_text() == before
+    assert rows_of(page).first.locator(".likelihood-words b").first.inner_text() == before
     made = open_store(Settings(home=home)).judgements.overrides("renewal")
     assert made["probability"].tolist() == [0.35]
     assert made["made_by"].tolist() == ["this machine"]
     saved = pd.read_parquet(io.BytesIO(page.request.get("/renewals/export.parquet").body()))
     noted = saved.set_index("contract_id").loc[made["subject_id"].iloc[0]]
-    assert (noted["own_odds"], noted["own_reason"]) == (0.35, "their sponsor left <b>")
-    assert noted["own_by"] == "this machine"
-    assert noted["own_at"] == made["made_at"].iloc[0]
-    assert saved["own_odds"].notna().sum() == 1
+    assert (noted["override"], noted["override_reason"]) == (0.35, "their sponsor left <b>")
+    assert noted["override_by"] == "this machine"
+    assert noted["override_at"] == made["made_at"].iloc[0]
+    assert saved["override"].notna().sum() == 1
     assert saved["forecast"].notna().any()
 
 
@@ -367,9 +367,9 @@ def test_the_forecast_adds_up_and_stands_beside_what_owners_expect(page, home, t
 
 
 def test_losses_are_told_by_money_with_drivers_and_stated_reasons(page, home):
-    found = told(home, "losses")
+    found = told(home, "churn-drivers")
     for kind, shown in (("renewal", "Renewals"), ("win", "Deals")):
-        page.goto("/losses")
+        page.goto("/churn-drivers")
         page.get_by_role("link", name=shown, exact=True).last.click()
         group = found[kind]["by"]["all"][0]
         words = page.locator("main").inner_text()

@@ -33,7 +33,7 @@ MAY = {
     "/experiments": ROLES,
     "/voice": ROLES,
     "/kpis": ROLES,
-    "/losses": ROLES,
+    "/churn-drivers": ROLES,
     "/profiles": ("marketing", "admin"),
     "/profiles/targets.csv": ("marketing", "admin"),
     "/journey": ("marketing", "mlops", "admin"),
@@ -51,11 +51,11 @@ LINKS = {
         "Experiments",
         "KPIs",
         "Voice",
-        "Losses",
+        "Churn drivers",
         "API",
     ],
-    "marketing": ["Effects", "Experiments", "Profiles", "Journey", "KPIs", "Voice", "Losses", "API"],
-    "mlops": ["Experiments", "Journey", "KPIs", "Voice", "Losses", "Models", "Status", "API"],
+    "marketing": ["Effects", "Experiments", "Profiles", "Journey", "KPIs", "Voice", "Churn drivers", "API"],
+    "mlops": ["Experiments", "Journey", "KPIs", "Voice", "Churn drivers", "Models", "Status", "API"],
     "admin": [
         "Renewals",
         "Pipeline",
@@ -67,7 +67,7 @@ LINKS = {
         "Journey",
         "KPIs",
         "Voice",
-        "Losses",
+        "Churn drivers",
         "Models",
         "Status",
         "API",
@@ -164,8 +164,8 @@ def test_customers_alike_and_losses_are_of_the_scope_only(ask, home, rows, key, 
     page = ask(key, f"/accounts/{account}").text
     listed = set(re.findall(r'<span class="sub">([^<]+)</span>', page))
     assert not listed & foreign
-    groups = re.findall(r'<h2 id="g\\d+">([^<]+)</h2>', ask(key, "/losses").text)
-    assert set(groups) <= {own, told(home, "losses")["renewal"]["names"].get(own, own)}
+    groups = re.findall(r'<h2 id="g\\d+">([^<]+)</h2>', ask(key, "/churn-drivers").text)
+    assert set(groups) <= {own, told(home, "churn-drivers")["renewal"]["names"].get(own, own)}
 
 
 def test_a_scoped_judgement_of_anothers_contract_is_refused(ask, home, rows):
@@ -232,7 +232,7 @@ def test_before_anything_is_scored_the_pages_say_what_to_run(settings):
             ("/renewals", "perennial train renewal"),
             ("/pipeline", "perennial train win"),
             ("/forecast", "perennial train renewal"),
-            ("/losses", "perennial ingest"),
+            ("/churn-drivers", "perennial ingest"),
             ("/journey", "perennial ingest"),
             ("/models", "perennial train win"),
         ):

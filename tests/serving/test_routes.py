@@ -98,7 +98,7 @@ ROUTES = {
     "GET /effects/plan.{ending}": Asked(SELLING, "/effects/plan.csv"),
     "GET /experiments": Asked(ALL),
     "GET /v1/experiments": Asked(ALL),
-    "GET /losses": Asked(ALL),
+    "GET /churn-drivers": Asked(ALL),
     "GET /profiles": Asked(TARGETING),
     "GET /profiles/targets.{ending}": Asked(TARGETING, "/profiles/targets.csv"),
     "GET /journey": Asked(WATCHING),

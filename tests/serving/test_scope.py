@@ -16,7 +16,7 @@ from features.simulation import simulate
 from monitoring.alerts import risk_alerts
 from monitoring.store import open_store
 from serving.pages.site import PARTS
-from serving.precompute import losses_of, similar_of, work_out
+from serving.precompute import churn_drivers_of, similar_of, work_out
 from serving.scoring.batch import score
 
 pytestmark = pytest.mark.slow
@@ -46,7 +46,7 @@ def settings(tmp_path_factory):
     for kind in ("renewal", "win"):
         train_plainly(kind, crm, settings, place / kind)
         score(kind, crm, settings)
-    for name in ("retention", similar_of("1"), losses_of({"renewal": "1", "win": "1"})):
+    for name in ("retention", similar_of("1"), churn_drivers_of({"renewal": "1", "win": "1"})):
         work_out(name, settings)
     return settings
 
@@ -100,8 +100,8 @@ def foreign_in(text, whose):
 LISTS = (
     "/v1/renewals?limit=1000", "/v1/opportunities?limit=1000", "/v1/forecast", "/renewals", "/pipeline",
     "/renewals?q=a", "/pipeline?q=a", "/renewals/export.csv", "/pipeline/export.csv", "/forecast",
-    "/forecast/export.csv", "/losses", "/losses?kind=win", "/docs", "/", "/effects", "/v1/tasks",
-    "/tasks", "/tasks?state=closed", "/renewals/by-rep",
+    "/forecast/export.csv", "/churn-drivers", "/churn-drivers?kind=win", "/docs", "/", "/effects",
+    "/v1/tasks", "/tasks", "/tasks?state=closed", "/renewals/by-rep",
 )  # fmt: skip
 ELSEWHERE = {
     "/accounts/{account_id:path}", "/what-if/{contract_id:path}", "/actions/{kind}/{subject_id:path}",

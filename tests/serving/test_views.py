@@ -62,7 +62,10 @@ def test_a_row_of_a_view_is_the_row_of_the_export(store):
     (row,) = read(store, "v_renewals").to_dict("records")
     listed = sheet(store.scores.page("renewal").rows, "renewal")
     (exported,) = listed.to_dict("records")
-    own = {name: exported.pop(name) for name in ("forecast", "own_odds", "own_reason", "own_by", "own_at")}
+    own = {
+        name: exported.pop(name)
+        for name in ("forecast", "override", "override_reason", "override_by", "override_at")
+    }
     assert pd.isna(list(own.values())).all()
     directions = [exported.pop(f"reason_{at}_direction") for at in (1, 2, 3)]
     assert directions[:2] == ["lowers", "lowers"]
@@ -75,7 +78,7 @@ def test_a_row_of_a_view_is_the_row_of_the_export(store):
     assert (row["reason_2"], row["reason_3"]) == ("reason 2", None)
 
 
-def test_a_deal_shows_its_owners_own_odds_and_when_it_began(store):
+def test_a_deal_shows_its_owners_forecast_and_when_it_began(store):
     deal = scored().drop(columns=["contract_id", "at_risk", "product"])
     deal = deal.assign(
         opportunity_id="D1",

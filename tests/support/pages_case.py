@@ -23,7 +23,7 @@ from serving.scoring.export import write
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-LONG = ("retention", "similar@1", "losses@1.1", "right", "journey", "calls", "effects", "icp")
+LONG = ("retention", "similar@1", "churn-drivers@1.1", "right", "journey", "calls", "effects", "icp")
 NEEDS_CHROMIUM = pytest.mark.skipif(not CHROMIUM.exists(), reason="install the Debian package chromium")
 
 

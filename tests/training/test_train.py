@@ -10,7 +10,7 @@ import pytest
 
 from features.crm.load import load
 from features.errors import RenewalError
-from training.loss_drivers import losses
+from training.churn_drivers import churn_drivers
 from training.registry import champion, show
 from training.train import train
 
@@ -102,19 +102,19 @@ def test_training_again_gives_the_same_figures(trained):
 
 def test_drivers_of_losses_with_what_was_stated(trained):
     _, crm, settings, _ = trained
-    told = losses("renewal", crm, settings, days=3650)
+    told = churn_drivers("renewal", crm, settings, days=3650)
     assert told["drivers"]
     assert all(row["log_odds"] < 0 and 0 < row["share"] <= 1 for row in told["drivers"])
     assert sum(row["subjects"] for row in told["stated"]) == told["lost"][0]["subjects"]
-    by_region = losses("renewal", crm, settings, by="region", days=3650)
+    by_region = churn_drivers("renewal", crm, settings, by="region", days=3650)
     assert {row["group"] for row in by_region["drivers"]} <= {row["group"] for row in by_region["lost"]}
     with pytest.raises(RenewalError, match="industry"):
-        losses("renewal", crm, settings, by="colour")
+        churn_drivers("renewal", crm, settings, by="colour")
 
 
 def test_losses_before_any_training_say_what_to_do(simulated_crm, settings):
     with pytest.raises(RenewalError, match="perennial train renewal"):
-        losses("renewal", simulated_crm, settings)
+        churn_drivers("renewal", simulated_crm, settings)
 
 
 def test_an_unknown_column_costs_one_line_and_leaves_nothing(simulated_crm, settings):

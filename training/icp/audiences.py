@@ -1,11 +1,15 @@
 """The target account list in the columns that HubSpot, LinkedIn and Google take.
 
-- HubSpot: an import of companies, headers as its properties are called, matched by Company domain name
-  (HubSpot knowledge base, “Set up your import file”).
-- LinkedIn: a company list for Matched Audiences, headers as in Campaign Manager's template, which must stand
-  as they are; 300 rows at least (LinkedIn help, “Requirements for company targeting lists”).
-- Google: Customer Match by e-mail, hashed with SHA-256 after it was trimmed and lowercased, and freed of dots
-  at Gmail (Google Ads help, “Format your customer data file”); of contacts that may be contacted alone.
+- HubSpot: an import of companies, headers as its properties are called, matched by Company domain name, which
+  the import wants; an owner goes by name or e-mail; one sheet (HubSpot knowledge base, “Set up your import
+  files”). Industry is a list there: values it does not have are reported and left out.
+- LinkedIn: a company list for Matched Audiences, the ten headers of Campaign Manager's template, which must
+  stand as they are; CSV, 300 rows at least (LinkedIn help, “Requirements for company targeting lists”).
+- Google: Customer Match by e-mail, header `Email`, CSV in UTF-8, hashed with SHA-256 after it was trimmed and
+  lowercased, at Gmail freed of dots and of what follows a plus (Google Ads help, “Format your customer data
+  file”; Google Ads API, “Email address formatting”); of contacts that may be contacted alone.
+
+All three take CSV, and LinkedIn and Google nothing else.
 """
 
 import hashlib
@@ -33,6 +37,7 @@ def audience(platform: str, rows: Sequence[Row], contacts: pd.DataFrame) -> dict
         `platform`, `rows` in its columns, and `notes` of what could not go in.
     """
     entries, notes = MAKERS[platform](rows, contacts)
+    notes.append("upload it as CSV: --out FILE.csv")
     return {"platform": platform, "rows": entries, "notes": notes}
 
 
@@ -40,7 +45,7 @@ def email_hash(email: str) -> str:
     """SHA-256, in hexadecimal, of an address as Google normalises it."""
     name, _, domain = email.strip().lower().rpartition("@")
     if domain in _GMAIL:
-        name = name.replace(".", "")
+        name = name.partition("+")[0].replace(".", "")
     return hashlib.sha256(f"{name}@{domain}".encode()).hexdigest()
 
 
@@ -53,7 +58,7 @@ def _hubspot(rows: Sequence[Row], contacts: pd.DataFrame) -> tuple[list[Row], li
             "Country/Region": row["country"],
             "Number of employees": row["employees"],
             "Annual revenue": row["annual_revenue"],
-            "Company owner": row["owner_name"] or row["owner_id"],
+            "Company owner": row["owner_name"],
             "Fit grade": row["grade"],
             "Fit profile": row["profile"],
             "Why it fits": "; ".join(reason["words"] for reason in row["reasons"][:3]) or None,
@@ -61,7 +66,12 @@ def _hubspot(rows: Sequence[Row], contacts: pd.DataFrame) -> tuple[list[Row], li
         for row in rows
         if row["name"] or row["domain"]
     ]
-    return entries, _without(len(rows) - len(entries), "have neither name nor domain")
+    notes = _without(len(rows) - len(entries), "have neither name nor domain")
+    without_domain = sum(not entry["Company domain name"] for entry in entries)
+    if without_domain:
+        notes.append(f"{without_domain:,} have no domain: HubSpot can't match them to companies it knows")
+    notes.append("HubSpot's Industry is a list: what it doesn't have there is reported and left out")
+    return entries, notes
 
 
 def _linkedin(rows: Sequence[Row], contacts: pd.DataFrame) -> tuple[list[Row], list[str]]:

@@ -24,7 +24,7 @@ NOT_STATED = "(not stated)"
 TABLE = {"renewal": ("contracts", "contract_id"), "win": ("opportunities", "opportunity_id")}
 
 
-def losses(
+def churn_drivers(
     kind: str,
     crm: "Crm",
     settings: Settings,

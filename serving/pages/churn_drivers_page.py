@@ -1,4 +1,4 @@
-"""The losses page: what was lost in the last year and what told against it, by industry, region and owner."""
+"""Churn drivers: what was lost in the last year and what told against it, by industry, region and owner."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from serving.pages.view import Anybody, render
-from serving.precompute import losses_of
+from serving.precompute import churn_drivers_of
 from serving.security.auth import Principal
 from serving.state import running_of
-from training.loss_drivers import FEWEST
+from training.churn_drivers import FEWEST
 
 KINDS = {"renewal": "Renewals", "win": "Deals"}
 BY = {"all": "Everybody", "industry": "Industry", "region": "Region", "owner": "Owner"}
@@ -18,8 +18,8 @@ BY = {"all": "Everybody", "industry": "Industry", "region": "Region", "owner": "
 router = APIRouter()
 
 
-@router.get("/losses")
-async def losses(request: Request, principal: Anybody) -> Response:
+@router.get("/churn-drivers")
+async def churn_drivers(request: Request, principal: Anybody) -> Response:
     """Drivers and stated reasons, by money."""
     return await run_in_threadpool(_page, request, principal)
 
@@ -28,18 +28,18 @@ def _page(request: Request, principal: Principal) -> Response:
     running = running_of(request)
     kind = request.query_params.get("kind", "renewal")
     kind = kind if kind in KINDS else "renewal"
-    result = running.worked_out.ask(losses_of(running.models.versions()))
-    kind_losses = None if result.value is None else result.value[kind]
+    result = running.worked_out.ask(churn_drivers_of(running.models.versions()))
+    kind_drivers = None if result.value is None else result.value[kind]
     groups = (
-        {} if kind_losses is None or "why" in kind_losses else visible_groups(kind_losses["by"], principal)
+        {} if kind_drivers is None or "why" in kind_drivers else visible_groups(kind_drivers["by"], principal)
     )
     by = request.query_params.get("by", "")
     by = by if by in groups else next(iter(groups), "")
     return render(
         request,
-        "losses.html",
-        found=kind_losses,
-        why=result.why if kind_losses is None else kind_losses.get("why", ""),
+        "churn_drivers.html",
+        found=kind_drivers,
+        why=result.why if kind_drivers is None else kind_drivers.get("why", ""),
         comes=result.comes,
         kind=kind,
         kinds=KINDS,
