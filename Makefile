@@ -58,7 +58,7 @@ lock: $(VENV)/dev.done
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 \
 	  pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 \
-	  --extra spark --extra postgres --extra salesforce --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	  --extra spark --extra postgres --extra salesforce --extra identity --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \

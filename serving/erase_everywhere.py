@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from features.crm.erase_from_crm import erase_account, known_ids
+from features.identity.links import forget_links
 from features.scratch import discard
 from features.settings import Settings
 from features.sources.connection_file import PULLED
@@ -29,6 +30,7 @@ def erase(account_id: str, settings: Settings) -> dict[str, Any]:
     removed = {"reports": _remove(_naming(settings.home / "reports", ids))}
     removed["answers worked out"] = forget(settings) + _remove(sorted((settings.home / "effects").glob("*")))
     removed["written into systems"] = forget_written(settings.home, ids)
+    removed["identity links"] = forget_links(settings.home, ids)
     removed["pulled from systems"] = _forget_pulled(settings.home)
     removed |= {f"crm.{table}": count for table, count in erase_account(account_id, settings).items()}
     removed |= {f"store.{table}": count for table, count in store.erase(account_id).items()}

@@ -5,7 +5,7 @@ rule, what could mean several is told and left as written.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
@@ -41,7 +41,11 @@ class _Target:
 
 
 def settle_ids(
-    connection: duckdb.DuckDBPyConnection, drafts: Mapping[str, Draft], folder: str, quality: Quality
+    connection: duckdb.DuckDBPyConnection,
+    drafts: Mapping[str, Draft],
+    folder: str,
+    quality: Quality,
+    same: Sequence[Sequence[str]] = (),
 ) -> None:
     """Rewrite ids of the drafts so that what is one record bears one id.
 
@@ -50,6 +54,7 @@ def settle_ids(
         drafts: by table.
         folder: for the drafts that are written anew.
         quality: told which columns were joined by which rule, what stays unclear, and what was merged.
+        same: groups of records that are one customer, each written `system:id` (`features.identity.links`).
     """
     changed: dict[str, dict[str, tuple[str, dict[str, str]]]] = defaultdict(dict)
     merged: dict[str, dict[str, str]] = {}
@@ -57,6 +62,8 @@ def settle_ids(
         near = _meet(connection, target, quality)
         if target.table in drafts and MERGED in drafts[target.table].stored:
             merged[target.table] = _masters(connection, target.table, near, quality)
+        if target.table == "accounts" and same:
+            merged["accounts"] = _with_same(connection, target, same, merged.get("accounts", {}), quality)
         masters = merged.get(target.table, {})
         for table, column, condition in target.columns:
             if column == MERGED:
@@ -197,6 +204,40 @@ def _masters(
             " what refers to them counts for it"
         )
     return masters
+
+
+def _with_same(
+    connection: duckdb.DuckDBPyConnection,
+    target: _Target,
+    same: Sequence[Sequence[str]],
+    masters: dict[str, str],
+    quality: Quality,
+) -> dict[str, str]:
+    """`masters`, and every further record of one customer → its account: the first of them that there is.
+
+    Another system's record is meant by `system:id`, and by its id alone where that is no account's and no
+    other system's.
+    """
+    ids = {id for (id,) in connection.execute(target.keys).fetchall()}
+    bare = Counter(record.partition(":")[2] for group in same for record in group)
+    moves: dict[str, str] = {}
+    for group in same:
+        keys = sorted({record.removeprefix("crm:") for record in group if record.startswith("crm:")} & ids)
+        keys = [id for id in keys if id not in masters] or keys
+        for record in group if keys else ():
+            id = record.partition(":")[2]
+            names = [id] if record.startswith("crm:") else [record, *([id] if bare[id] == 1 else [])]
+            is_account = record.startswith("crm:")
+            moves |= {name: keys[0] for name in names if is_account or name not in ids}
+    moves = {old: masters.get(new, new) for old, new in moves.items()}
+    moves = {old: new for old, new in moves.items() if old != new}
+    duplicates = len(ids.intersection(moves))
+    if moves:
+        quality.warn(
+            f"accounts: {duplicates:,} accounts and the records of other systems follow the account they are"
+            " (perennial identity list --all)"
+        )
+    return {old: moves.get(new, new) for old, new in masters.items()} | moves
 
 
 def _rewrite(

@@ -37,6 +37,7 @@ from features.crm.validate import (
 from features.crm.values import quoted
 from features.crm.write import describe, fingerprint, write_derived, write_quarantine, write_table
 from features.errors import RenewalError
+from features.identity.links import same_customers
 from features.moments import moment_of, utc_now
 from features.progress import Say, checkpoint, silent
 from features.scratch import Scratch, discard, passing, replacing, scratch, sweep_home, turn
@@ -76,7 +77,8 @@ def load(
         into: the folder to make or replace.
         durable: make sure that it survives a power cut.
         currency: the home currency that amounts in others are converted to.
-        home: where connections to other systems are kept; without it, where `into` stands.
+        home: where connections to other systems and who is the same customer are kept; without it, where
+            `into` stands.
         say: told what is being done.
 
     Raises:
@@ -85,7 +87,8 @@ def load(
     until = None if until is None else moment_of(until, "until")
     with scratch(into.parent) as work:
         raw = _read(source, mapping, until, work, home or into.parent, say)
-        crm = _clean(raw, until, work, {}, currency, say)
+        same = same_customers(home or into.parent)
+        crm = _clean(raw, until, work, {}, currency, say, same=same)
         check_rows_left(crm.quality)
         crm.write_manifest()
         return _moved(crm, into, durable)
@@ -292,6 +295,7 @@ def _clean(
     say: Say,
     *,
     strict: bool = False,
+    same: Sequence[Sequence[str]] = (),
 ) -> Crm:
     folder = work / "clean"
     folder.mkdir()
@@ -311,7 +315,7 @@ def _clean(
             say(f"checking {name}")
             begin(connection, drafted, work / "draft")
             count_unread(connection, drafted, str(work / "draft" / f"{name}.parquet"), quality)
-        settle_ids(connection, drafts, str(work / "draft"), quality)
+        settle_ids(connection, drafts, str(work / "draft"), quality, same)
         convert_money(connection, drafts, home, str(work / "draft"), quality)
         add_lines_up(connection, drafts, str(work / "draft"), quality)
         for drafted in drafts.values():

@@ -91,4 +91,4 @@ def features_touchpoints(
     from serving.touchpoint_catalog import touchpoints
 
     rows = touchpoints(data)
-    return {"touchpoints": [row for row in rows if row["missing"] or not missing]}
+    return {"rows": [row for row in rows if row["missing"] or not missing]}

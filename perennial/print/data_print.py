@@ -143,7 +143,7 @@ def features(result: Result) -> None:
 def touchpoints(result: Result) -> None:
     """The touchpoint catalogue, a line a data point; where and how each is collected stands in --json."""
     out = terminal()
-    rows = result["touchpoints"]
+    rows = result["rows"]
     if not rows:
         out.print("Nothing is missing: every data point that a feature or a KPI reads is on record.")
         return
@@ -157,6 +157,17 @@ def _data_point(row: Result) -> tuple[Any, ...]:
     names = (row["touchpoint"], row["data_point"], row["parameter"])
     used = (len(row["renewal"]), len(row["win"]), ", ".join(row["kpis"]))
     return (*names, *map(str, used), percent(row["filled"]), row["missing"] or "")
+
+
+def matched(result: Result) -> None:
+    """How many records of which system make how many customers, and what is left to look at."""
+    out = terminal()
+    systems = ", ".join(f"{n:,} of {name}" for name, n in result["records"].items())
+    out.print(f"{systems}: {result['customers']:,} customers.")
+    out.print(f"{result['joined']:,} joins by themselves; {result['to_review']:,} pairs to look at.")
+    if result["without_account"]:
+        out.print(f"{result['without_account']:,} customers of other systems are like no account of the CRM.")
+    out.print("Next: perennial identity list --out review.csv, then decide, then ingest again.")
 
 
 def outcomes(result: Result) -> None:
