@@ -1,7 +1,7 @@
 """Regularised logistic regression on encoded rows: additive, so its contributions are exact."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,8 +21,11 @@ MOST_NEWTON_TERMS = 1500
 class Term:
     """One column of the design: what it makes of one feature.
 
-    `kind` is `value` (clipped to [low, high], standardised, missing → 0), `hinge` (how far above `at`,
-    standardised), `level` (1 for the category code `at`) or `missing`. Every term is less its training mean.
+    `kind` is `value` (clipped to [low, high], squashed, standardised, missing → 0), `hinge` (how far the
+    squashed value lies above `at`, standardised), `level` (1 for the category code `at`) or `missing`. Every
+    term is less its training mean. Squashed is asinh((x − center) / width): straight near the median, a
+    logarithm far from it. Counts, amounts and use have long tails, and what doubles matters more there than
+    what is added.
     """
 
     column: int
@@ -30,6 +33,8 @@ class Term:
     at: float = 0.0
     low: float = 0.0
     high: float = 0.0
+    center: float = 0.0
+    width: float = 1.0
     scale: float = 1.0
     mean: float = 0.0
 
@@ -74,12 +79,13 @@ class Logistic:
 class _Shapes:
     """What each of j columns adds, as a function of its value: an additive model is nothing but these.
 
-    A quantity's is constant + slope · x + Σ bends · (x − at)₊ on x clipped to [low, high]; a category's a
-    look-up by code. Each row is calculated by itself, so that alone it gets the bits it gets in a batch.
+    A quantity's is constant + slope · x + Σ bends · (x − at)₊ on x clipped to [low, high] and squashed; a
+    category's a look-up by code. Each row is calculated by itself, so that alone it gets the bits it gets in
+    a batch.
 
     Attributes:
         columns: (j,) which columns of E.
-        low, high, constant, slope, missing: (j,), `missing` being what a missing value adds.
+        low, high, center, width, constant, slope, missing: (j,), `missing` being what a missing value adds.
         at, bends: (h, j), padded with bends of 0.
         coded: places among the j of the categories; their `levels` (c, l + 1): the last for further codes.
     """
@@ -87,6 +93,8 @@ class _Shapes:
     columns: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    center: np.ndarray
+    width: np.ndarray
     constant: np.ndarray
     slope: np.ndarray
     missing: np.ndarray
@@ -98,7 +106,7 @@ class _Shapes:
     def values(self, E: np.ndarray) -> np.ndarray:
         """(n, j) what each column adds."""
         given = E[:, self.columns].astype(float)
-        x = np.clip(given, self.low, self.high)
+        x = _squashed(np.clip(given, self.low, self.high), self.center, self.width)
         out = x * self.slope
         for at, bend in zip(self.at, self.bends, strict=True):
             out += bend * np.maximum(x - at, 0)
@@ -115,13 +123,18 @@ class _Shapes:
         if len(coded):
             out = self.levels[coded[0]].take(_codes(given, self.levels.shape[1] - 1))
         else:
-            x = np.minimum(np.maximum(given, self.low[at]), self.high[at])
+            clipped = np.minimum(np.maximum(given, self.low[at]), self.high[at])
+            x = _squashed(clipped, self.center[at], self.width[at])
             out = x * self.slope[at]
             for bend in np.flatnonzero(self.bends[:, at]):
                 out += self.bends[bend, at] * np.maximum(x - self.at[bend, at], 0)
             out += self.constant[at]
         out[np.isnan(given)] = self.missing[at]
         return out
+
+
+def _squashed(x: np.ndarray, center: np.ndarray | float, width: np.ndarray | float) -> np.ndarray:
+    return np.asarray(np.arcsinh((x - center) / width))
 
 
 def _codes(given: np.ndarray, most: int) -> np.ndarray:
@@ -139,8 +152,9 @@ def _shapes(model: Logistic) -> _Shapes:
     plain = np.zeros((3, len(columns)))
     bent = np.zeros((2, bends, len(columns)))
     low, high = np.full((2, len(columns)), [[-np.inf], [np.inf]])
+    center, width = np.zeros(len(columns)), np.ones(len(columns))
     coded, levels = _level_values(terms_by_column)
-    shapes = _Shapes(columns, low, high, plain[0], plain[1], plain[2], bent[0], bent[1], coded, levels)
+    shapes = _Shapes(columns, low, high, center, width, *plain, *bent, coded, levels)
     for at, terms in enumerate(terms_by_column):
         _shape_of(shapes, at, terms)
     return shapes
@@ -170,6 +184,7 @@ def _shape_of(shapes: _Shapes, at: int, terms: list[tuple[Term, float]]) -> None
         if term.kind in ("value", "hinge"):
             weight = coefficient / term.scale
             shapes.low[at], shapes.high[at] = term.low, term.high
+            shapes.center[at], shapes.width[at] = term.center, term.width
             shapes.constant[at] -= weight * term.mean
             if term.kind == "value":
                 shapes.slope[at] += weight
@@ -290,13 +305,18 @@ def _quantity_terms(values: np.ndarray, column: int, curved: bool) -> list[Term]
     low, high = np.quantile(present, [0.01, 0.99])
     if low == high:
         low, high = present.min(), present.max()
+    clipped = np.clip(present, low, high)
+    center = float(np.median(clipped))
+    width = float(np.median(np.abs(clipped - center))) or float(clipped.std())
+    if not width:
+        return []
+    value = Term(column, "value", low=float(low), high=float(high), center=center, width=width)
     bends = curved and len(np.unique(present)) > 4
-    hinges = np.unique(np.quantile(present, HINGES if bends else ()))
-    raw = [Term(column, "value", low=float(low), high=float(high))]
+    squashed = _shape(value, present)
+    hinges = np.unique(np.quantile(squashed, HINGES if bends else ()))
+    raw = [value]
     raw += [
-        Term(column, "hinge", at=float(at), low=float(low), high=float(high))
-        for at in hinges
-        if low < at < high
+        replace(value, kind="hinge", at=float(at)) for at in hinges if squashed.min() < at < squashed.max()
     ]
     return [term for term in (_standardised(term, values) for term in raw) if term]
 
@@ -307,12 +327,12 @@ def _standardised(term: Term, values: np.ndarray) -> Term | None:
     scale = float(present.std())
     if scale < 1e-9 * max(1.0, abs(float(present.mean()))):
         return None
-    return Term(term.column, term.kind, term.at, term.low, term.high, scale, float(present.mean()))
+    return replace(term, scale=scale, mean=float(present.mean()))
 
 
 def _shape(term: Term, values: np.ndarray) -> np.ndarray:
-    clipped = np.clip(values, term.low, term.high)
-    return np.maximum(clipped - term.at, 0) if term.kind == "hinge" else clipped
+    squashed = _squashed(np.clip(values, term.low, term.high), term.center, term.width)
+    return np.maximum(squashed - term.at, 0) if term.kind == "hinge" else squashed
 
 
 def design(E: np.ndarray, terms: tuple[Term, ...]) -> np.ndarray:
