@@ -149,12 +149,14 @@ def _shapes(model: Logistic) -> _Shapes:
     for term, coefficient in zip(model.terms, model.coefficients.tolist(), strict=True):
         terms_by_column[place[term.column]].append((term, coefficient))
     bends = max((sum(term.kind == "hinge" for term, _ in terms) for terms in terms_by_column), default=0)
-    plain = np.zeros((3, len(columns)))
-    bent = np.zeros((2, bends, len(columns)))
+    constant, slope, missing = np.zeros((3, len(columns)))
+    hinge_at, hinge_bends = np.zeros((2, bends, len(columns)))
     low, high = np.full((2, len(columns)), [[-np.inf], [np.inf]])
     center, width = np.zeros(len(columns)), np.ones(len(columns))
     coded, levels = _level_values(terms_by_column)
-    shapes = _Shapes(columns, low, high, center, width, *plain, *bent, coded, levels)
+    shapes = _Shapes(
+        columns, low, high, center, width, constant, slope, missing, hinge_at, hinge_bends, coded, levels
+    )
     for at, terms in enumerate(terms_by_column):
         _shape_of(shapes, at, terms)
     return shapes
