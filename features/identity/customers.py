@@ -19,7 +19,7 @@ from features.identity.links import DIFFERENT, MODEL, OPEN, SAME, joined, keep_l
 from features.progress import Say, silent
 from features.settings import Settings
 
-REVIEWS_A_MISTAKE = 20
+REVIEWS_A_MISTAKE = 100
 MERGE = 1 - 1 / REVIEWS_A_MISTAKE
 """From this probability on a pair is joined; from 1 − MERGE on a person looks at it."""
 _NO_LINKS = pd.DataFrame({"left": [], "right": [], "decision": []}, dtype=object)
