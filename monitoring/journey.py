@@ -58,7 +58,7 @@ def journey(crm: Crm) -> dict[str, Any]:
         its gap opens),
         `costs` of acquisition by segment and `kpis` (NPS, CSAT, CES by quarter).
     """
-    segments, is_audited = _segments(crm)
+    segments, is_audited = account_segments(crm)
     stages = stage_rows(crm)
     compared: list[tuple[str, str, list[Group]]] = []
     for attribute, of_attribute in segments.groupby("attribute", sort=True):
@@ -100,7 +100,7 @@ def _decided(row: dict[str, Any], is_tested: bool, opened: dict[tuple[str, str, 
     return row if is_tested else {**row, "verdict": "unknown", "why": f"{row['why']}; not tested for gaps"}
 
 
-def _segments(crm: Crm) -> tuple[pd.DataFrame, set[str]]:
+def account_segments(crm: Crm) -> tuple[pd.DataFrame, set[str]]:
     """Every account's segments, and the attributes in which a gap is named.
 
     Those of the table `segments`. What else `population` counts (a region) is shown beside them: wins differ

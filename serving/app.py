@@ -24,6 +24,7 @@ from serving.api import (
     kpis_api,
     planning,
     problems,
+    reach_api,
     routes,
     survey_answers,
     target_accounts,
@@ -87,6 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(forecast.router)
     app.include_router(experiments_api.router)
     app.include_router(kpis_api.router)
+    app.include_router(reach_api.router)
     app.include_router(survey_answers.router)
     app.include_router(tasks_api.router)
     app.include_router(site.router)

@@ -37,7 +37,7 @@ SLOW = ("icp", "effects", "kpis")
 _ENDED = "experiments-ended"
 
 COMES = "This is being worked out for the present data; ask again in a minute."
-_FORM = 4
+_FORM = 5
 """Counted up when the kept form changes."""
 
 
@@ -260,6 +260,7 @@ def _effects(crm: Crm, settings: Settings) -> dict[str, Any]:
 
 
 def _icp(crm: Crm, settings: Settings) -> dict[str, Any]:
+    from monitoring.market_reach import reach_of
     from training.icp import personas, profiles, targets
     from training.icp.study import study
 
@@ -269,6 +270,7 @@ def _icp(crm: Crm, settings: Settings) -> dict[str, Any]:
         "profiles": profiles(crm, settings, prepared=icp_study),
         "fit": icp_study.fit.as_dict(),
         "list": targets(crm, settings, limit=MOST_LISTED, prepared=icp_study),
+        "reach": reach_of(crm, icp_study),
     }
 
 

@@ -75,3 +75,27 @@ def icp_list(
     if platform is not None:
         return audience(platform, rows, allowed_contacts(data))
     return {**result, "rows": rows}
+
+
+@app.command("reach", epilog="Example: perennial icp reach --rule 'employees>=100' --instead 'employees>=50'")
+@prints("profiles.reach")
+@reads_crm
+def icp_reach(
+    data: Any,
+    settings: Settings,
+    rule: Annotated[
+        str | None,
+        typer.Option(metavar="RULE", help="Who qualifies now, as 'employees>=100, country=DE|AT'."),
+    ] = None,
+    instead: Annotated[
+        str | None, typer.Option(metavar="RULE", help="The rule it would be changed to; default: everybody.")
+    ] = None,
+) -> Result:
+    """Whom the market holds and campaigns, list and surveys miss; or what changing a rule would change."""
+    from monitoring.market_reach import reach_of
+    from monitoring.qualification import rule_change
+    from training.icp.study import study
+
+    if rule is not None or instead is not None:
+        return rule_change(data, rule or "", instead or "")
+    return reach_of(data, study(data, settings, say=say))

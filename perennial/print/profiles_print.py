@@ -119,3 +119,84 @@ def _audience(result: Result) -> None:
     out.print(grid(title, columns, lines))
     for note in result["notes"]:
         out.print(f"[yellow]note[/] {escape(note)}")
+
+
+def reach(result: Result) -> None:
+    """Each segment beside the market by channel, or two rules beside each other."""
+    out = terminal()
+    if "sets" in result:
+        _rules(result)
+    else:
+        columns = (
+            "segment",
+            "channel",
+            ">market",
+            ">reached",
+            ">of those reached",
+            ">missing",
+            ">cost",
+            "verdict",
+        )
+        out.print(grid("Whom we reach", columns, map(_reach_line, result["rows"])))
+        cost = result["contact_cost"]
+        if cost is not None:
+            ends = "" if cost["low"] is None else f" ({money(cost['low'])} to {money(cost['high'])})"
+            each = f"{money(cost['cost_each'])}{ends}"
+            out.print(
+                f"Reaching an account once by a campaign has cost {each}, over {cost['campaigns']} campaigns."
+            )
+    for column, why in result["taken_out"].items():
+        out.print(f"[yellow]not for rules[/] {escape(column)}: {escape(why)}")
+    for note in result["notes"]:
+        out.print(f"[yellow]note[/] {escape(note)}")
+
+
+def _reach_line(row: Result) -> tuple[str, ...]:
+    return (
+        escape(f"{row['attribute']}: {row['value']}"),
+        row["channel"],
+        percent(row["market"], 1),
+        percent(row["rate"]),
+        percent(row["share"], 1),
+        number(row["missing"], 0),
+        money(row["cost_missing"]),
+        f"{row['verdict']}: {escape(row['why'])}" if row["verdict"] == "alert" else row["verdict"],
+    )
+
+
+def _rules(result: Result) -> None:
+    out = terminal()
+    out.print(f"[bold]{escape(result['rule'])}[/] → [bold]{escape(result['instead'])}[/]")
+    lines = (
+        (
+            row["set"],
+            f"{row['accounts']:,}",
+            f"{row['deals']:,}",
+            "too few deals"
+            if absent(row["win_rate"])
+            else f"{percent(row['win_rate'])} ({percent(row['low'])} to {percent(row['high'])})",
+            f"{row['unreached']:,}",
+            money(row["cost_unreached"]),
+        )
+        for row in result["sets"]
+    )
+    heads = ("who", ">accounts", ">deals", ">win rate (90 %)", ">not reached yet", ">cost to reach")
+    out.print(grid("What the change changes", heads, lines))
+    segments = (
+        (
+            escape(f"{row['attribute']}: {row['value']}"),
+            percent(row["before"]),
+            percent(row["after"]),
+            number(row["ratio_after"], 2),
+            row["verdict"],
+        )
+        for row in result["segments"]
+    )
+    if result["segments"]:
+        columns = ("segment", ">qualify before", ">after", ">ratio to the rest", "verdict")
+        out.print(grid("By segment", columns, segments))
+    unknown = {name: count for name, count in result["not_known"].items() if count}
+    for name, count in unknown.items():
+        out.print(
+            f"[yellow]note[/] {escape(name)} of {count:,} accounts is not known: they do not qualify by it"
+        )

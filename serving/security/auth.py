@@ -16,6 +16,7 @@ from typing import Any
 from starlette.requests import Request
 
 from features.settings import Settings
+from monitoring.qualification import STANDS_FOR_GROUP
 from monitoring.store import Store
 from serving.api.problems import ProblemError
 from serving.crm_facts import team_of
@@ -267,6 +268,24 @@ def profiles_for(principal: Principal, study: Mapping[str, Any]) -> dict[str, An
         {**profile, "proxies": [STANDS_FOR] if profile["proxies"] else []} for profile in study["profiles"]
     ]
     return {**study, "profiles": shown, "notes": [note for note in study["notes"] if note not in named]}
+
+
+def reach_for(principal: Principal, full: Mapping[str, Any]) -> dict[str, Any]:
+    """Whom we reach (of `monitoring.market_reach`) as a visitor may see it.
+
+    `audited` counts the guarded groups that are hidden, by verdict.
+    """
+    if sees_segments(principal):
+        return {**full, "audited": {}}
+    hidden = [row for row in full["rows"] if row["attribute"] in full["guarded"]]
+    taken_out = {**full["taken_out"], **dict.fromkeys(full["standing"], STANDS_FOR_GROUP)}
+    return {
+        **full,
+        "rows": [row for row in full["rows"] if row["attribute"] not in full["guarded"]],
+        "audited": dict(Counter(row["verdict"] for row in hidden)),
+        "guarded": [],
+        "taken_out": taken_out,
+    }
 
 
 def list_for(principal: Principal, targets: Mapping[str, Any]) -> dict[str, Any]:

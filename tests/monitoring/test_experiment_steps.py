@@ -11,7 +11,7 @@ from features.errors import RenewalError
 from features.settings import Settings
 from monitoring.experiment_draw import code
 from monitoring.experiment_plan import Plan
-from monitoring.experiment_steps import end, every, find, findings, start, status
+from monitoring.experiment_steps import end, enrol_all, every, find, findings, start, status
 from monitoring.store import experiment_log
 from serving.arms_shown import arm_of, effects_shown, is_usual, plan_row, plan_rows, without_advice
 from training.effects.arms import ADVICE, USUAL
@@ -101,12 +101,8 @@ def test_the_same_seed_draws_the_same_customers(store, settings, begun):
     assert dict(zip(again["account_id"], again["arm"], strict=True)) == arms
 
 
-def test_whoever_enters_the_run_up_later_joins_and_who_was_drawn_stays(store, settings, begun):
-    _, arms = begun
-    more = crm_of(240, until=pd.Timestamp("2025-01-20"))
-    status(store, more, settings)
-    joined = store.experiments.subjects("try")
-    assert len(joined) == 160  # ends within 180 days of the start were there to be drawn at the start
+def with_later_ones():
+    """A month on: one more contract of a drawn customer, and one of a customer who is new."""
     far = crm_of(160, until=pd.Timestamp("2025-02-01"))
     contract = {
         "contract_id": "N1",
@@ -119,7 +115,16 @@ def test_whoever_enters_the_run_up_later_joins_and_who_was_drawn_stays(store, se
     rows = {name: far.frame(name).to_dict("records") for name in tables}
     rows["contracts"] = [{**row, "annual_value": 10.0} for row in rows["contracts"]] + [contract, fresh]
     rows["accounts"] = [*rows["accounts"], {"account_id": "NEW"}]
-    status(store, from_rows(rows, pd.Timestamp("2025-02-01")), settings)
+    return from_rows(rows, pd.Timestamp("2025-02-01"))
+
+
+def test_whoever_enters_the_run_up_later_joins_and_who_was_drawn_stays(store, settings, begun):
+    _, arms = begun
+    more = crm_of(240, until=pd.Timestamp("2025-01-20"))
+    status(store, more, settings)
+    joined = store.experiments.subjects("try")
+    assert len(joined) == 160  # ends within 180 days of the start were there to be drawn at the start
+    status(store, with_later_ones(), settings)
     subjects = store.experiments.subjects("try").set_index("subject_id")
     assert {"N1", "N2"} <= set(subjects.index)
     assert subjects.loc["N1", "matures_at"] == pd.Timestamp("2025-07-20") + pd.Timedelta(days=45)
@@ -166,6 +171,43 @@ def test_killed_while_it_is_written_nothing_is_there(store, settings, monkeypatc
     monkeypatch.undo()
     start(store, crm_of(), settings, PLAN)
     assert len(store.experiments.accounts("try")) == 160
+
+
+@pytest.mark.parametrize("where", ["the draw", "who joins", "the look"])
+def test_an_enrolment_killed_at_any_write_is_made_whole_once_by_the_next_night(
+    store, settings, begun, monkeypatch, where
+):
+    """Killed at the first or second write, or after both: nobody is lost, doubled or drawn anew."""
+    later, (_, arms), whole, writes = with_later_ones(), begun, experiment_log.put, []
+
+    def killed(connection, statement, rows):
+        writes.append(len(rows))
+        if len(writes) == ("the draw", "who joins").index(where) + 1:
+            raise KeyboardInterrupt
+        whole(connection, statement, rows)
+
+    def unseen(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        if where == "the look":
+            dying.setattr(type(store), "record_run", unseen)
+        else:
+            dying.setattr(experiment_log, "put", killed)
+        with pytest.raises(KeyboardInterrupt):
+            enrol_all(store, later, settings)
+    joined = 2 if where == "the look" else 0
+    assert len(store.experiments.subjects("try")) == 160 + joined
+    assert len(store.experiments.accounts("try")) == 160 + joined // 2
+    assert enrol_all(store, later, settings) == 2 - joined
+    assert enrol_all(store, later, settings) == 0
+    subjects, accounts = store.experiments.subjects("try"), store.experiments.accounts("try")
+    assert subjects["subject_id"].is_unique
+    assert {"N1", "N2"} <= set(subjects["subject_id"])
+    drawn = dict(zip(accounts["account_id"], accounts["arm"], strict=True))
+    assert len(accounts) == len(drawn) == 161
+    assert {account: drawn[account] for account in arms} == arms
+    assert every(store)[0]["as_of"] == str(later.until)
 
 
 def test_each_arm_sees_what_it_was_drawn_for(store, settings, begun):

@@ -53,6 +53,7 @@ WORKED_OUT = {
     "effects timing": ("effects", "timing", "all"),
     "icp list": ("icp", "list"),
     "icp profiles": ("icp", "profiles"),
+    "icp reach": ("icp", "reach"),
 }
 """Command → where its answer stands among what the service works out ahead."""
 

@@ -103,6 +103,8 @@ ROUTES = {
     "GET /profiles/targets.{ending}": Asked(TARGETING, "/profiles/targets.csv"),
     "GET /journey": Asked(WATCHING),
     "GET /voice": Asked(ALL),
+    "GET /reach": Asked(WATCHING),
+    "GET /v1/icp/reach": Asked(WATCHING),
     "GET /kpis": Asked(ALL),
     "GET /v1/kpis": Asked(ALL),
     "GET /v1/tasks": Asked(SELLING),
