@@ -129,8 +129,8 @@ def _limits(name: str, sign: str, value: str, is_number: bool) -> dict[str, Any]
     return {">=": low, "<=": high, "=": {**low, **high}}[sign]
 
 
-def _wrong(expected: str, found: str) -> RenewalError:
-    return RenewalError(expected=expected, found=found, do="Change the rule.")
+def _wrong(expected: str, problem: str) -> RenewalError:
+    return RenewalError(expected=expected, found=problem, do="Change the rule.")
 
 
 def rule_change(crm: Crm, rule: str, instead: str = "", *, names_segments: bool = True) -> dict[str, Any]:

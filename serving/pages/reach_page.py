@@ -37,17 +37,17 @@ def _page(request: Request, principal: Principal) -> Response:
         change = changed(running, principal, rule, instead)
     except ProblemError as error:
         problem, status = error.detail, error.status
-    found = reach_for(principal, result.value["reach"])
+    visible = reach_for(principal, result.value["reach"])
     segments: dict[str, list[dict[str, Any]]] = {}
-    for row in found["rows"]:
+    for row in visible["rows"]:
         segments.setdefault(row["channel"], []).append(row)
     return render(
         request,
         "reach.html",
         status=status,
-        found=found,
+        found=visible,
         segments=segments,
-        missed=[row for row in found["rows"] if row["verdict"] == "alert"],
+        missed=[row for row in visible["rows"] if row["verdict"] == "alert"],
         channels=CHANNELS,
         sets=SETS,
         rule=rule,
