@@ -37,6 +37,7 @@ MAY = {
     "/profiles": ("marketing", "admin"),
     "/profiles/targets.csv": ("marketing", "admin"),
     "/journey": ("marketing", "mlops", "admin"),
+    "/reach": ("marketing", "mlops", "admin"),
     "/models": ("mlops", "admin"),
     "/status": ("mlops", "admin"),
     "/docs": ROLES,
