@@ -27,6 +27,8 @@ RUN = {
     "check": ["{crm}"],
     "experiment list": [],
     "features list": [],
+    "features touchpoints": [],
+    "identity list": [],
     "journey": [],
     "judged": [],
     "keys create": ["sales"],
@@ -60,7 +62,8 @@ WORKED_OUT = {
 FACTS = (
     "alerts ack", "alerts close", "erase", "experiment end", "experiment start", "experiment status",
     "icp personas", "connect", "ingest", "keys revoke", "models compare", "models promote", "models rollback",
-    "outcomes", "simulate", "tasks done", "tasks start", "voice send", "write-back",
+    "identity decide", "identity match", "identity undo", "outcomes", "simulate", "tasks done", "tasks start",
+    "voice send", "write-back",
 )  # fmt: skip
 """A few named facts, as `keys create`, or shapes of the above; they change the home."""
 
