@@ -12,11 +12,11 @@ demo: $(VENV)/core.done
 	$(BIN)/perennial demo
 
 test: $(VENV)/dev.done
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # What needs no browser, database, Spark or training of a model.
 quick: $(VENV)/dev.done
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 check: lint types layers house
 

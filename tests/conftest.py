@@ -23,7 +23,9 @@ SLOW = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what `make quick` leaves out: all tests of a module that needs one of those."""
+    """Mark as slow what `make quick` leaves out, all tests of a module that needs one of those, and put it
+    first: so no worker is left with a long module when the others have ended.
+    """
     slow = {
         path: any(word in path.read_text(encoding="utf-8") for word in SLOW)
         for path in {i.path for i in items}
@@ -31,6 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if slow[item.path]:
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: not slow[item.path])
 
 
 @pytest.fixture
