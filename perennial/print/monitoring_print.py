@@ -118,15 +118,13 @@ def judged(result: Result) -> None:
             row["who"],
             escape(row["segment"] or "all"),
             row["rows"],
-            *(number(pair) for pair in _pair(row["log_loss"], row["who"])),
-            *(number(pair) for pair in _pair(row["brier"], row["who"])),
+            " / ".join(number(each) for each in _pair(row["log_loss"], row["who"])),
             "–" if row["gain"] is None else f"{row['gain']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})",
-            row["closer"],
+            "theirs" if row["closer"] == row["who"] else row["closer"],
         )
         for row in result["compared"]
     )
-    columns = ("kind", "against the model", "of", ">rows", ">log loss: model", ">theirs", ">Brier: model",
-               ">theirs", ">model's log loss less theirs", "closer")  # fmt: skip
+    columns = ("kind", "!against", "of", ">rows", ">log loss, model / theirs", ">difference", "closer")
     if result["compared"]:
         out.print(grid("Who was right", columns, rows))
     words = (
