@@ -18,7 +18,7 @@ from training.gates import Gate
 from training.leakage import Guard
 from training.metrics import to_probability
 from training.same_customers import SameCustomers
-from training.select import Selection
+from training.selection_figures import Selection
 
 if TYPE_CHECKING:
     from features.crm.crm import Crm

@@ -15,7 +15,7 @@ from training.fairness.parity import segments_of
 from training.fairness.proxies import TOGETHER, proxies
 from training.metrics import log_loss
 from training.rejudge import rejudged
-from training.select import Selection
+from training.selection_figures import Selection
 
 if TYPE_CHECKING:
     from features.crm.crm import Crm

@@ -19,8 +19,8 @@ from training.candidates import Held, Recipe, fit_recipe
 from training.dataset import Dataset
 from training.penalty import Regression
 from training.search import Tuned
-from training.select import FOLDS, Selection
-from training.split import Split, grouped_folds
+from training.selection_figures import Selection
+from training.split import FOLDS, Split, grouped_folds
 
 
 def recipe_facts(recipe: Recipe) -> dict[str, Any]:

@@ -15,8 +15,7 @@ part and adjusted by its spans, the served one is fitted on all rows and adjuste
 """
 
 import time
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -40,11 +39,13 @@ from training.candidates import (
 from training.close_timing import learn_timing
 from training.dataset import Dataset, require_outcomes
 from training.intervals import Intervals, fit_intervals
-from training.metrics import figures, to_probability
+from training.metrics import to_probability
 from training.model import BAND_SHARES, Comparison, Model, comparisons
 from training.model_versions import make_ready
 from training.ranking import Ranking, ranking, strata
+from training.selection_figures import Decision, Selection, reported
 from training.split import (
+    FOLDS,
     LEAST_TEST,
     LEAST_TRAIN,
     Split,
@@ -54,58 +55,10 @@ from training.split import (
     grouped_folds,
     has_outcomes,
     is_usable,
+    may_judge,
 )
 
-FOLDS = 5
 LEAST_FORWARD_FOLDS = 2
-BASELINES = (BASE_RATE, "logistic regression", "heuristic baseline", "xgboost default")
-
-
-@dataclass(frozen=True)
-class Selection:
-    """A model ready to serve and the honest figures that belong to it.
-
-    Attributes:
-        model: fitted on all rows.
-        served: which candidate it is.
-        why: one sentence on the choice.
-        ranking: of the candidate on rows that had no say in it; what decides.
-        judged, adjustment: spread and level of the model that was judged and of the one that is served.
-        judged_intervals: those the judged model had; None where it was judged in folds.
-        judged_held, judged_anchor: the rows (positions among `split.train`) its adjustment was read off, and
-            their weights in it.
-        forward: figures of the served procedure on the later part; None without dates.
-        random: the same on random folds that keep contracts (undated: equal rows) together.
-        baselines: name → figures on the same rows as `forward` (undated: `random`).
-        test: for those rows their position in the dataset (`row`), `probability`, and a column for each
-            baseline.
-        study: how the search went.
-        gap: AUC at random less AUC forward; None without dates.
-        by_lead_time: figures of the later part for each whole lead time.
-        unseen_accounts: figures of the later part's accounts not trained on; None where there are too few.
-        split: the rows trained on and judged on; None without dates.
-        recipe: what was chosen, enough to fit it again.
-    """
-
-    model: Model
-    served: str
-    why: str
-    ranking: Ranking
-    judged: Adjustment
-    adjustment: Adjustment
-    judged_intervals: Intervals | None
-    judged_held: Held = field(repr=False)
-    judged_anchor: np.ndarray = field(repr=False)
-    forward: dict[str, Any] | None
-    random: dict[str, Any]
-    baselines: dict[str, dict[str, Any]]
-    test: pd.DataFrame
-    study: dict[str, Any]
-    gap: float | None
-    by_lead_time: list[dict[str, Any]]
-    unseen_accounts: dict[str, Any] | None
-    split: Split | None
-    recipe: Recipe = field(repr=False)
 
 
 def select(
@@ -145,7 +98,7 @@ def select(
     job = _Job(ds, settings, trials, minutes, say, url, horizon_days, time.monotonic())
     decision = _decide(job)
     job.say(f"served: {decision.recipe.served} ({decision.recipe.why})")
-    return _reported(job, decision)
+    return reported(ds, settings, decision, *_final(job, decision))
 
 
 def served_model(ds: Dataset, settings: Settings, *, trials: int, minutes: float | None) -> Model:
@@ -172,28 +125,7 @@ class _Job:
         return max(1.0, share * (self.minutes * 60 - (time.monotonic() - self.started)))
 
 
-@dataclass(frozen=True)
-class _Decision:
-    """What is to be served, and the rows it was judged on.
-
-    Attributes:
-        recipe: with `held` for the rows of its folds (positions in the whole dataset) and of the later part.
-        held, judged: the rows the judged model was adjusted by, and its spread and level.
-        intervals: of the judged model.
-        test: the judged rows, their scores and probabilities.
-        split: None where rows were judged in grouped folds.
-    """
-
-    recipe: Recipe
-    held: Held
-    judged: Adjustment
-    ranking: Ranking
-    test: pd.DataFrame
-    split: Split | None
-    intervals: Intervals | None = None
-
-
-def _decide(job: _Job) -> _Decision:
+def _decide(job: _Job) -> Decision:
     split = forward_split(job.ds) if job.ds.dated else None
     if split is not None and has_outcomes(job.ds, split.test, LEAST_TEST):
         earlier = job.ds.take(split.train, _start(job.ds, split))
@@ -204,7 +136,7 @@ def _decide(job: _Job) -> _Decision:
     return _grouped(job)
 
 
-def _forward(job: _Job, split: Split, earlier: Dataset) -> _Decision:
+def _forward(job: _Job, split: Split, earlier: Dataset) -> Decision:
     ds, start = job.ds, _start(job.ds, split)
     folds = tuning_folds(earlier, job.settings.seed)
     recipe = _choose(job, earlier, folds, "forward", job.trials, 0.6)
@@ -221,7 +153,7 @@ def _forward(job: _Job, split: Split, earlier: Dataset) -> _Decision:
     rows = np.concatenate([split.train[recipe.held.rows], since])
     held = Held(rows, np.concatenate([recipe.held.score, score]))
     judged = recipe.adjustment
-    return _Decision(replace(recipe, held=held), recipe.held, judged, verdict, test, split, limits)
+    return Decision(replace(recipe, held=held), recipe.held, judged, verdict, test, split, limits)
 
 
 def _unsettled(ds: Dataset, start: np.datetime64) -> np.ndarray:
@@ -255,7 +187,7 @@ def _ranking(job: _Job, split: Split, earlier: Dataset, folds: list[Split], scor
     return ranking(ds.y[rows], np.concatenate([before, score]), within, ds.groups[rows])
 
 
-def _grouped(job: _Job) -> _Decision:
+def _grouped(job: _Job) -> Decision:
     """Judged in nested grouped folds; dated data that is too short to be judged forward, too."""
     ds, seed, until = job.ds, job.settings.seed, _end(job.ds)
     parts = []
@@ -268,7 +200,7 @@ def _grouped(job: _Job) -> _Decision:
         parts.append(test.assign(fold=number, score=score))
     every = pd.concat(parts).sort_values("row", ignore_index=True)
     held = Held(every["row"].to_numpy(), every["score"].to_numpy())
-    table = every[_may_judge(ds)[held.rows]].reset_index(drop=True)
+    table = every[may_judge(ds)[held.rows]].reset_index(drop=True)
     rows = table["row"].to_numpy()
     within = strata(_as_of(ds)[rows], table["fold"].to_numpy())
     verdict = ranking(ds.y[rows], table["score"].to_numpy(), within, ds.groups[rows])
@@ -278,15 +210,9 @@ def _grouped(job: _Job) -> _Decision:
     else:
         recipe = _base_rate(ds, recipe, until, _no_signal(verdict))
         table["probability"] = table[BASE_RATE]
-    return _Decision(
+    return Decision(
         recipe, recipe.held, recipe.adjustment, verdict, table.drop(columns=["fold", "score"]), None
     )
-
-
-def _may_judge(ds: Dataset) -> np.ndarray:
-    """(n,) rows to judge on: whose horizon is over, or where that leaves too few, whose outcome is known."""
-    settled = ds.is_settled & ds.is_known
-    return settled if has_outcomes(ds, np.flatnonzero(settled), LEAST_TEST) else ds.is_known
 
 
 def _base_rate(ds: Dataset, recipe: Recipe, until: np.datetime64, why: str) -> Recipe:
@@ -313,37 +239,6 @@ def _end(ds: Dataset) -> np.datetime64:
     if not ds.dated:
         return np.datetime64("1970-01-01", "us")
     return ds.snapshots["matured_at"].to_numpy("datetime64[us]").max()
-
-
-def _reported(job: _Job, decision: _Decision) -> Selection:
-    ds, test, split = job.ds, decision.test, decision.split
-    model, adjustment = _final(job, decision)
-    rows = test["row"].to_numpy()
-    y = ds.y[rows]
-    judged = figures(y, test["probability"].to_numpy())
-    random = judged if split is None else _random_figures(job, decision.recipe)
-    later = ds.take(rows)
-    return Selection(
-        model=model,
-        served=decision.recipe.served,
-        why=decision.recipe.why,
-        ranking=decision.ranking,
-        judged=decision.judged,
-        adjustment=adjustment,
-        judged_intervals=decision.intervals,
-        judged_held=decision.held,
-        judged_anchor=decision.recipe.anchor,
-        forward=None if split is None else judged,
-        random=random,
-        baselines={name: figures(y, test[name].to_numpy()) for name in BASELINES},
-        test=test,
-        study=decision.recipe.study,
-        gap=None if split is None else random["auc"] - judged["auc"],
-        by_lead_time=[] if split is None else _by_lead_time(later, test),
-        unseen_accounts=None if split is None else _unseen(ds.take(split.train), later, test),
-        split=split,
-        recipe=decision.recipe,
-    )
 
 
 def tuning_folds(ds: Dataset, seed: int) -> list[Split]:
@@ -404,20 +299,7 @@ def _judged(
     return table, margin, recipe
 
 
-def _random_figures(job: _Job, recipe: Recipe) -> dict[str, Any]:
-    """Figures of the chosen recipe on random folds: what a split that ignores time would have promised."""
-    ds, recipe = job.ds, recipe.at_base()
-    p = np.empty(len(ds))
-    for fold in grouped_folds(ds, FOLDS, seed=job.settings.seed):
-        model = fit_recipe(
-            ds.take(fold.train), recipe, seed=job.settings.seed, threads=_threads(ds, job.settings)
-        )
-        p[fold.test] = model.probability(ds.X.iloc[fold.test])
-    judged = _may_judge(ds)
-    return figures(ds.y[judged], p[judged])
-
-
-def _final(job: _Job, decision: _Decision) -> tuple[Model, Adjustment]:
+def _final(job: _Job, decision: Decision) -> tuple[Model, Adjustment]:
     """The recipe fitted on all rows; spread, level, intervals and bands come from rows scored while not
     trained on.
     """
@@ -431,7 +313,7 @@ def _final(job: _Job, decision: _Decision) -> tuple[Model, Adjustment]:
         cuts=(float(cuts[0]), float(cuts[1])),
         horizon_days=job.horizon_days,
         timing=learn_timing(ds, ds.until) if ds.until is not None and ds.horizon_days else None,
-        comparisons=_comparisons(ds.take(np.flatnonzero(_may_judge(ds))), model),
+        comparisons=_comparisons(ds.take(np.flatnonzero(may_judge(ds))), model),
     )
     return model, recipe.adjustment
 
@@ -442,22 +324,7 @@ def _comparisons(ds: Dataset, model: Model) -> dict[str, Comparison]:
 
 def _limits(ds: Dataset, recipe: Recipe, levelled: Levelled) -> Intervals:
     """The intervals of a recipe adjusted by its held rows."""
-    judged = _may_judge(ds)[recipe.held.rows]
+    judged = may_judge(ds)[recipe.held.rows]
     rows = recipe.held.rows[judged]
     p, expected = (to_probability(each[judged]) for each in (levelled.logit, levelled.expected))
     return fit_intervals(p, ds.y[rows], ds.subjects[rows], expected, recipe.adjustment.variance)
-
-
-def _by_lead_time(later: Dataset, test: pd.DataFrame) -> list[dict[str, Any]]:
-    lead, p = later.snapshots["lead_days"].to_numpy(float), test["probability"].to_numpy()
-    return [
-        {"lead_days": int(days), **figures(later.y[lead == days], p[lead == days])}
-        for days in np.unique(lead[~np.isnan(lead)])
-    ]
-
-
-def _unseen(earlier: Dataset, later: Dataset, test: pd.DataFrame) -> dict[str, Any] | None:
-    new = ~np.isin(later.snapshots["account_id"], earlier.snapshots["account_id"].unique())
-    if len(np.unique(later.subjects[new])) < 30 or np.ptp(later.y[new]) == 0:
-        return None
-    return figures(later.y[new], test["probability"].to_numpy()[new])

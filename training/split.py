@@ -13,6 +13,7 @@ import pandas as pd
 
 from training.dataset import Dataset
 
+FOLDS = 5
 LEAST_TRAIN = 15
 LEAST_TEST = 8
 
@@ -116,6 +117,12 @@ def has_outcomes(ds: Dataset, rows: np.ndarray, least: int, then: Labels | None 
     y, worth = (ds.y, ds.worth) if then is None else (then.y, then.information)
     held = pd.Series(worth[rows]).groupby([y[rows], ds.subjects[rows]]).max()
     return all(held[held.index.get_level_values(0) == outcome].sum() >= least for outcome in (0.0, 1.0))
+
+
+def may_judge(ds: Dataset) -> np.ndarray:
+    """(n,) rows to judge on: whose horizon is over, or where that leaves too few, whose outcome is known."""
+    settled = ds.is_settled & ds.is_known
+    return settled if has_outcomes(ds, np.flatnonzero(settled), LEAST_TEST) else ds.is_known
 
 
 def _since(ds: Dataset, start: np.datetime64, end: np.datetime64 | None) -> Split:

@@ -29,7 +29,8 @@ from training.model_versions import Record, Version
 from training.registry import MODEL_FOLDER, RESULT_FILE, champion, register
 from training.rejudge import recipe_facts
 from training.same_customers import counted_once
-from training.select import Selection, select
+from training.select import select
+from training.selection_figures import Selection
 
 if TYPE_CHECKING:
     from features.crm.crm import Crm

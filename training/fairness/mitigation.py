@@ -27,7 +27,8 @@ from training.fairness.parity import DECLARED, MIN_SIZE, segment_shares, thresho
 from training.fairness.proxies import giving_away, proxies
 from training.metrics import log_loss
 from training.model import BAND_SHARES
-from training.select import Selection, tuning_folds
+from training.select import tuning_folds
+from training.selection_figures import Selection
 
 PASSES = 5
 SMALLEST, LARGEST = 0.2, 5.0

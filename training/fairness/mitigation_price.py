@@ -9,7 +9,7 @@ from training.dataset import Dataset
 from training.fairness.mitigation import Case, Mended, Sums
 from training.fairness.parity import DECLARED, parity, segment_rows, threshold, verdict_of
 from training.metrics import bootstrap_gain, losses
-from training.select import Selection
+from training.selection_figures import Selection
 
 LEVEL = 0.90
 DRAWS = 400
