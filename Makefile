@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export BENTOML_DO_NOT_TRACK := true
+# Without compiled files each process of the tests compiles every library anew: 9 of the 16 seconds its imports take.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test quick lint types layers house check fuzz docs audit sbom lock wheel bento clean
 
