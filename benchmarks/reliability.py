@@ -22,6 +22,7 @@ import json
 import os
 import random
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -47,7 +48,6 @@ from benchmarks.killed_homes import (
 from monitoring.store import open_store
 from training.registry import listing
 
-PORT = 38_217
 STARTS_IN_SECONDS = 180.0
 
 
@@ -82,22 +82,23 @@ def kill_command(name: str, place: Place, seconds: float, draw: random.Random) -
 
 def kill_service(place: Place, draw: random.Random) -> list[str]:
     """Kill the service while events are sent; what it answered 200 must be there when it is back."""
-    words = ("serve", "--port", str(PORT))
+    port = free_port()
+    words = ("serve", "--port", str(port))
     process = perennial(place, words)
     answered: list[str] = []
-    _wait_ready(process)
+    _wait_ready(process, port)
     until = time.monotonic() + draw.uniform(0.0, 5.0)
     number = 0
     while time.monotonic() < until:
         number += 1
-        if _sent(place, f"kill-{number}"):
+        if _sent(place, port, f"kill-{number}"):
             answered.append(f"kill-{number}")
     os.kill(process, signal.SIGKILL)
     ended(process)
     again = perennial(place, words)
-    _wait_ready(again)
+    _wait_ready(again, port)
     for name in answered[-3:]:
-        _sent(place, name)  # the caller did not hear, perhaps, and sends it again
+        _sent(place, port, name)  # the caller did not hear, perhaps, and sends it again
     os.kill(again, signal.SIGTERM)
     ended(again)
     return checked(lambda: _after_service(place, answered))
@@ -113,18 +114,24 @@ def _after_service(place: Place, answered: list[str]) -> list[str]:
     return problems
 
 
-def _wait_ready(process: int) -> None:
+def free_port() -> int:
+    """A port nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _wait_ready(process: int, port: int) -> None:
     until = time.monotonic() + STARTS_IN_SECONDS
     while time.monotonic() < until and not os.waitpid(process, os.WNOHANG)[0]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/readyz", timeout=2):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
                 return
         except (OSError, urllib.error.URLError):
             time.sleep(0.2)
     raise SystemExit("the service did not start")
 
 
-def _sent(place: Place, name: str) -> bool:
+def _sent(place: Place, port: int, name: str) -> bool:
     row = {
         "activity_id": name,
         "account_id": place.before["account"],
@@ -133,7 +140,7 @@ def _sent(place: Place, name: str) -> bool:
     }
     body = json.dumps({"table": "activities", "rows": [row]}).encode()
     headers = {"content-type": "application/json"}
-    request = urllib.request.Request(f"http://127.0.0.1:{PORT}/v1/events", body, headers)
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/events", body, headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             answer = json.load(answer)
@@ -184,6 +191,8 @@ def kill_all(
         for one in problems:
             wrong[one.partition(":")[0]] += 1
             print(f"kill {sum(counts.values())} of {name}: {one}", flush=True)
+        if sum(counts.values()) % 25 == 0:
+            print(f"kills so far: {sum(counts.values())} ({dict(counts)})", flush=True)
     return counts, wrong
 
 

@@ -48,7 +48,7 @@ def home(folder: Path, accounts: int, seed: int = 0) -> Settings:
     copy(plain, many, max(1, accounts // SIMULATED))
     taught = load(plain, into=place / "taught")
     for kind in ("renewal", "win"):
-        _teach(kind, taught, settings, place / f"model-{kind}")
+        teach(kind, taught, settings, place / f"model-{kind}")
     ingest(many, settings)
     for left in (plain, many, place / "taught"):
         shutil.rmtree(left)
@@ -86,7 +86,7 @@ def _is_marked(table: str, name: str) -> bool:
     return kinds.get(name) is Kind.ID and name not in ("owner_id", "manager_id", "campaign_id")
 
 
-def _teach(kind: str, crm: Crm, settings: Settings, folder: Path) -> None:
+def teach(kind: str, crm: Crm, settings: Settings, folder: Path) -> None:
     """Fit and register a blend of the most and deepest trees a search may choose and a curved regression."""
     data = build(crm, kind, settings)
     tuned = Tuned({**DEFAULT, "max_depth": DEPTH}, MAX_TREES, 0.0, 1, len(data.y), "", "")

@@ -22,6 +22,9 @@ from monitoring.store.tables import FIRST, HEAD, POSTGRES_SCHEMA
 
 BUSY_MILLISECONDS = 30_000
 _MIGRATION_LOCK = 7_306_110_517  # any fixed number: openers of one PostgreSQL database queue on it
+_TURNS = 730_611  # likewise, for `in_turn`
+EVERYBODY = "every account"
+"""What `in_turn` is given by who writes about accounts that are not known beforehand; others share it."""
 
 
 def now() -> datetime:
@@ -87,6 +90,27 @@ def migrate(engine: Engine, to: str = HEAD) -> None:
 def writing(engine: Engine) -> AbstractContextManager[Connection]:
     """A transaction that takes SQLite's write lock at once: a reader that turns writer later could fail."""
     return engine.execution_options(sqlite_begin="BEGIN IMMEDIATE").begin()
+
+
+def in_turn(connection: Connection, names: Sequence[str], *, shared: bool = False) -> None:
+    """Let other transactions that give one of these names wait until this one ends.
+
+    On PostgreSQL two transactions do not see each other's rows: of two events of one customer, each would be
+    scored without the other. SQLite has one writer at a time anyway.
+
+    Args:
+        connection: the transaction.
+        names: what it writes about, such as account ids; asked for in one order, so that no two wait for
+            each other.
+        shared: with those who share it too; whoever does not waits.
+    """
+    if connection.dialect.name == "postgresql" and names:
+        lock = f"pg_advisory_xact_lock{'_shared' if shared else ''}"
+        hashes = (
+            "SELECT DISTINCT hashtext(name) AS hash FROM unnest(CAST(:names AS text[])) AS name ORDER BY 1"
+        )
+        query = text(f"SELECT {lock}(:turns, hash) FROM ({hashes}) AS hashes")
+        connection.execute(query, {"turns": _TURNS, "names": list(names)})
 
 
 @contextmanager

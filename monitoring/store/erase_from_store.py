@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, delete, select, text, update
 
-from monitoring.store.database import insert, now, writing
+from monitoring.store.database import EVERYBODY, in_turn, insert, now, writing
 from monitoring.store.experiment_tables import experiment_accounts, experiment_subjects
 from monitoring.store.predictions import packed, unpacked
 from monitoring.store.survey_tables import survey_requests
@@ -51,6 +51,7 @@ def erase_account(engine: Engine, account_id: str) -> dict[str, int]:
         Rows removed by table.
     """
     with writing(engine) as connection:
+        in_turn(connection, [EVERYBODY])  # an event that is being taken in is stored first, then removed
         if connection.dialect.name == "sqlite":
             connection.execute(text("PRAGMA secure_delete = ON"))  # freed pages are overwritten
         subjects = _subjects(connection, account_id)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, select
 
 from features.errors import RenewalError
 from features.moments import moment_of
-from monitoring.store.database import insert, now, put, reading, records, within, writing
+from monitoring.store.database import in_turn, insert, now, put, reading, records, within, writing
 from monitoring.store.tables import events, outcomes, prediction_log
 
 _YES = {"1", "1.0", "true", "yes", "renewed", "won"}
@@ -44,6 +44,7 @@ class OutcomeLog:
         fresh: list[dict[str, Any]] = []
         conflicts: list[str] = []
         with writing(self.engine) as connection:
+            in_turn(connection, [outcomes.name])
             stored = _kept(connection, [(row["kind"], row["subject_id"]) for row in sent])
             accounts = _accounts(connection, [row["subject_id"] for row in sent])
             for row in sent:

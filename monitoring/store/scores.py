@@ -14,7 +14,18 @@ import pyarrow as pa
 from sqlalchemy import Connection, Engine, and_, case, func, or_, select, update
 
 from features.errors import RenewalError
-from monitoring.store.database import insert, insert_in, now, put, reading, records, within, writing
+from monitoring.store.database import (
+    EVERYBODY,
+    in_turn,
+    insert,
+    insert_in,
+    now,
+    put,
+    reading,
+    records,
+    within,
+    writing,
+)
 from monitoring.store.list_filter import Wanted, conditions
 from monitoring.store.predictions import (
     Shadow,
@@ -98,6 +109,7 @@ class ScoreLog:
         rows = _named(kind, rows)
         ready = _prepared(kind, records(rows), run_id, str(model_version), scored_at)
         with writing(self.engine) as connection:
+            in_turn(connection, [EVERYBODY])
             if shadow is not None:
                 log_shadow(connection, kind, rows, shadow, run_id, scored_at)
             if features is not None:

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, func, or_, select, text, update
+from sqlalchemy import Connection, Engine, and_, func, or_, select, update
 
-from monitoring.store.database import insert, now, writing
+from monitoring.store.database import in_turn, insert, now, writing
 from monitoring.store.survey_tables import survey_requests
 
 LEASE = timedelta(minutes=10)
 MOST_ATTEMPTS = 5
-_FATIGUE_LOCK = 730_611
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,7 @@ class SurveyLog:
             Why nothing is asked; None where it is, or was.
         """
         table = survey_requests.c
-        if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
-            locked = {"a": _FATIGUE_LOCK, "b": request["account_id"]}
-            connection.execute(text("SELECT pg_advisory_xact_lock(:a, hashtext(:b))"), locked)
+        in_turn(connection, [request["account_id"]])
         if connection.execute(
             select(table.request_id).where(table.request_id == request["request_id"])
         ).first():

@@ -31,7 +31,7 @@ from features.settings import Settings
 from monitoring.alerts import risk_alerts, survey_alerts
 from monitoring.closing_the_loop import begin_tasks
 from monitoring.store import Store
-from monitoring.store.database import writing
+from monitoring.store.database import EVERYBODY, in_turn, writing
 from monitoring.survey_rules import rules_of
 from serving.live.account_features import Ground, Seen, grounds
 from serving.live.asking import requests_for
@@ -189,6 +189,14 @@ class Arrivals:
         Raises:
             RenewalError: no CRM was ingested.
         """
+        while (taken := self._taken(table, rows, principal)) is None:
+            pass  # another CRM was ingested, or somebody erased, meanwhile
+        return taken
+
+    def _taken(
+        self, table: str, rows: Sequence[Mapping[str, Any]], principal: Principal
+    ) -> dict[str, Any] | None:
+        """`take`; None, with nothing done, where the people it began with are not those of now."""
         people = self._people_now()
         self._grounds_now()
         with self._turn:
@@ -201,23 +209,11 @@ class Arrivals:
             ]
             no = {one["row"] for one in refused}
             places = [at for at in range(len(event_rows)) if at not in no]
-            accounts = list(dict.fromkeys(event_rows[at]["account_id"] for at in places))
-            try:
-                with writing(self.store.engine) as connection:
-                    counts, conflicts = self._store(
-                        connection, table, [event_rows[at] for at in places], places
-                    )
-                    fresh = [row for account in accounts for row in self._score(connection, account)]
-                    stays = no | {one["row"] for one in conflicts}
-                    happened = [event_rows[at] for at in range(len(event_rows)) if at not in stays]
-                    requests_for(self.store, connection, self._rules, table, happened, people.contacts)
-            except BaseException:
-                self._arrived.clear()  # it may hold events that are not stored after all
-                raise
-            for kind in SUBJECTS:
-                self.score_cache.forget_subjects(
-                    kind, [row["subject_id"] for row in fresh if row["kind"] == kind]
-                )
+            written = self._written(people, table, event_rows, places)
+            if written is None:
+                return None
+            counts, conflicts, fresh = written
+            self.score_cache.forget_rows(fresh)
             alerts = self._alerts(people, table, read, places, fresh)
             if alerts:
                 begin_tasks(self.store, self.settings)
@@ -227,6 +223,32 @@ class Arrivals:
         out = {one["row"] for one in refused + conflicts}
         lost = [one for one in values_lost(table, rows, read, faults) if one["row"] not in out]
         return {**counts, "refused": refused + conflicts, "lost": lost, "rows": scores, "alerts": alerts}
+
+    def _written(
+        self, people: People, table: str, event_rows: list[dict[str, Any]], places: list[int]
+    ) -> tuple[dict[str, int], list[dict[str, Any]], list[dict[str, Any]]] | None:
+        """Store the rows at `places`, and the scores and requests that follow, in one transaction.
+
+        Returns:
+            Counts, conflicts, new scores; None where the people changed before the accounts' turn came.
+        """
+        accounts = list(dict.fromkeys(event_rows[at]["account_id"] for at in places))
+        try:
+            with writing(self.store.engine) as connection:
+                in_turn(connection, [EVERYBODY], shared=True)
+                in_turn(connection, accounts)
+                if current_folder(self.settings) != people.folder:
+                    return None
+                rows = [event_rows[at] for at in places]
+                counts, conflicts = self._store(connection, table, rows, places)
+                fresh = [row for account in accounts for row in self._score(connection, account)]
+                stays = {one["row"] for one in conflicts}
+                happened = [event_rows[at] for at in places if at not in stays]
+                requests_for(self.store, connection, self._rules, table, happened, people.contacts)
+        except BaseException:
+            self._arrived.clear()  # it may hold events that are not stored after all
+            raise
+        return counts, conflicts, fresh
 
     def sees(self, about: Mapping[str, Any], principal: Principal) -> bool:
         """Whether an account, and the contract or deal that is named with it, is within a visitor's scope.

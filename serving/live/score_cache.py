@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -10,25 +10,30 @@ from pydantic_core import to_json
 from sqlalchemy import func, select
 
 from monitoring.store import Store
-from monitoring.store.tables import runs
+from monitoring.store.tables import events, runs
 from serving.scoring.scored_rows import hide_held_out, scored_rows
 from serving.scoring.subject_details import ID_COLUMNS
 from training.registry import Loaded
 
 MOST_ROWS = 20_000
 """Some forty megabytes; what is asked for most stays."""
+LATE_EVENTS = 5_000
+"""How many events may be numbered and stored while one that got its number before is still being stored."""
 
 
 class Ready(NamedTuple):
     """A row as it is answered, and whose it is."""
 
+    account_id: str | None
     owner_id: str | None
     region: str | None
     body: bytes
 
 
 class KeptScores:
-    """Rows of the store's current scores, read once and kept until another run has written.
+    """Rows of the store's current scores, read once and kept until they are written anew.
+
+    This process says what it writes; what other services on the same store wrote is noticed by `look`.
 
     A score is a function of model and feature row, so an answer kept equals one calculated again. Where the
     model has changed since the list was made, a row is scored anew from the features logged with it.
@@ -38,7 +43,9 @@ class KeptScores:
         self.store = store
         self._rows: dict[tuple[str, str], OrderedDict[str, Ready]] = {}
         self._features: dict[str, pd.DataFrame] = {}
+        self._outdated: set[str] = set()
         self._stamp: Any = None
+        self._events: set[int] = set()
         self._changes = 0
         self._turn = threading.Lock()
 
@@ -72,6 +79,10 @@ class KeptScores:
         return ready_by_id
 
     def _scored_anew(self, kind: str, rows: list[dict[str, Any]], loaded: Loaded) -> list[dict[str, Any]]:
+        if not self._outdated.isdisjoint(row["account_id"] for row in rows):
+            with self._turn:  # what was logged of them is newer than what was read
+                self._features.clear()
+                self._outdated.clear()
         features = self._logged(kind)
         there = [row for row in rows if row["subject_id"] in features.index and not row.get("problem")]
         if not there:
@@ -87,23 +98,47 @@ class KeptScores:
             self._features[kind] = newest.set_index("subject_id")
         return self._features[kind]
 
-    def forget_subjects(self, kind: str, subjects: Iterable[str]) -> None:
-        """Forget what is kept of some subjects: their scores have just been written."""
+    def forget_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Forget subjects (`kind`, `subject_id`, `account_id`) whose scores have just been written."""
         with self._turn:
             self._changes += 1
-            for one in subjects:
+            for row in rows:
+                self._note_outdated([row["account_id"]])
                 for (of, _), cached in self._rows.items():
-                    if of == kind:
-                        cached.pop(one, None)
+                    if of == row["kind"]:
+                        cached.pop(row["subject_id"], None)
 
     def look(self) -> None:
-        """Forget everything once a run has written or erased since the last look; live ones tell us."""
+        """Notice what others wrote since the last look.
+
+        A run that has written or erased: everything is forgotten. A live event: what is kept of its account.
+        """
         newest = select(func.max(runs.c.finished_at), func.count())
         newest = newest.where(runs.c.what.in_(("score", "erase")), runs.c.run_id.not_like("live-%"))
+        latest = select(func.coalesce(func.max(events.c.event_id), 0) - LATE_EVENTS).scalar_subquery()
+        arrived = select(events.c.event_id, events.c.account_id).where(events.c.event_id > latest)
         with self.store.engine.connect() as connection:
             stamp = tuple(connection.execute(newest).one())
+            account_by_event = {row.event_id: row.account_id for row in connection.execute(arrived)}
         if stamp != self._stamp:
             self.forget(stamp)
+        else:
+            self._forget_accounts({account_by_event[one] for one in account_by_event.keys() - self._events})
+        self._events = set(account_by_event)
+
+    def _forget_accounts(self, accounts: set[str]) -> None:
+        if not accounts:
+            return
+        with self._turn:
+            self._changes += 1
+            self._note_outdated(accounts)
+            for cached in self._rows.values():
+                for one in [subject for subject, row in cached.items() if row.account_id in accounts]:
+                    del cached[one]
+
+    def _note_outdated(self, accounts: Iterable[str]) -> None:
+        if self._features:
+            self._outdated.update(accounts)
 
     def forget(self, stamp: Any = None) -> None:
         """Forget what is kept; the next question asks the store."""
@@ -112,9 +147,12 @@ class KeptScores:
             self._stamp = stamp if stamp is not None else object()
             self._rows.clear()
             self._features.clear()
+            self._outdated.clear()
 
 
 def ready(row: dict[str, Any]) -> Ready:
     """A score row as it is answered: JSON, held-out customers without score."""
     shown = {name: value for name, value in hide_held_out(row).items() if name not in ("kind", "subject_id")}
-    return Ready(row.get("owner_id"), row.get("region"), to_json(shown, inf_nan_mode="null"))
+    return Ready(
+        row.get("account_id"), row.get("owner_id"), row.get("region"), to_json(shown, inf_nan_mode="null")
+    )

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -53,7 +54,7 @@ def postgres_server() -> Iterator[str]:
         _wait(f"{url}/postgres", server, folder / "log")
         yield url
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # at once, whoever is still connected
         server.wait(timeout=30)
         log.close()
         shutil.rmtree(folder, ignore_errors=True)
