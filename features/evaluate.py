@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.arrays import Coded, Column, Columns, codes_in, columns_of, look_up
-from features.catalog import ITSELF, Plan
+from features.catalog import ITSELF, Plan, of_columns
 from features.catalog.declare import EVER, RUNUP, SCOPE_COLUMN, TERM, Events, Feature
 from features.columns import BEGINS, KEYS, CrmColumn, rows_by_id, values_stood, values_today
 from features.crm.contract import SUBJECTS
@@ -278,9 +278,13 @@ def live_rows(plan: Plan, columns: tuple[CrmColumn, ...], ledger: Ledger, snapsh
     A ledger of one account with 1,000 events answers the whole catalogue in a few milliseconds.
     """
     query = Asked(plan.kind, ledger, snapshots)
-    if len(query.as_of) and not query.dated:
-        return column_rows(query, columns)
-    return {**event_rows(query, plan), **column_rows(query, columns)}
+    rows: dict[str, Column] = {}
+    if query.dated or not len(query.as_of):
+        rows |= event_rows(query, plan)
+    rows |= column_rows(query, columns)
+    for derived in of_columns(plan.kind, rows):
+        rows[derived.name] = derived.formula(*(rows[need] for need in derived.needs))
+    return rows
 
 
 def _arrow(values: Column) -> pa.Array:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from features.arrays import plain
-from features.catalog import OWN_LEVELS, SUBJECT_INFOS, Plan, known_levels, plan
+from features.catalog import OWN_LEVELS, SUBJECT_INFOS, Plan, known_levels, of_columns, plan
 from features.catalog.declare import Info
 from features.columns import BEGINS, KEYS, CrmColumn, crm_columns
 from features.crm.contract import TABLES
@@ -25,7 +25,8 @@ class Work:
         """What each column is, by name."""
         info_by_name = {info.name: info for info in SUBJECT_INFOS[self.plan.kind]}
         info_by_name |= {declared.name: declared.info for declared in self.plan.shown}
-        return info_by_name | {column.name: column.info for column in self.columns}
+        info_by_name |= {column.name: column.info for column in self.columns}
+        return info_by_name | {each.name: each.info for each in of_columns(self.plan.kind, info_by_name)}
 
 
 def work_for(crm: Crm, kind: str) -> Work:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, get_args
 
-from features.catalog import CATALOG, SUBJECT_INFOS, reads
+from features.catalog import DECLARED, SUBJECT_INFOS, reads
 from features.catalog.declare import Feature
 from features.crm.contract import SUBJECTS, TABLES, Column
 from features.crm.crm import Crm
@@ -109,17 +109,22 @@ def _features_by_point() -> dict[tuple[str, str], dict[str, list[str]]]:
         }
         for info in SUBJECT_INFOS[kind]:
             _note(read_by, info.touchpoint, stored[info.name], kind, info.name)
-        for declared in CATALOG:
+        for declared in DECLARED:
             if kind not in declared.kinds:
                 continue
             if isinstance(declared, Feature):
                 stored[declared.name] = reads(declared, kind)
             else:
-                parts = (stored.get(need, frozenset()) for need in declared.needs)
+                parts = (stored.get(need, _column(need)) for need in declared.needs)
                 stored[declared.name] = frozenset().union(*parts)
             if not isinstance(declared, Feature) or declared.shown:
                 _note(read_by, declared.info.touchpoint, stored[declared.name], kind, declared.name)
     return read_by
+
+
+def _column(need: str) -> frozenset[str]:
+    """What is derived may need a column of the CRM itself."""
+    return frozenset({need} if "." in need else ())
 
 
 def _note(

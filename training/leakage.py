@@ -50,9 +50,9 @@ def is_linked(ds: Dataset) -> np.ndarray:
 
 def features_of_the_account(ds: Dataset) -> list[str]:
     """The features that are only right where the account is known."""
-    from features.catalog import CATALOG
+    from features.catalog import DECLARED
 
-    scopes = {declared.info.name: declared.scope for declared in CATALOG}
+    scopes = {declared.info.name: declared.scope for declared in DECLARED}
     return [
         str(name)
         for name in ds.X.columns

@@ -1,6 +1,6 @@
 """Every feature of Perennial, declared once; and which of them a given CRM can answer."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,7 +9,7 @@ from features.catalog.contact import CONTACT, KNOWN_KINDS, other_kind
 from features.catalog.declare import ACROSS, RUNUP, SCOPE_COLUMN, TERM, Declared, Derived, Feature, Info
 from features.catalog.marketing import MARKETING
 from features.catalog.money import MONEY
-from features.catalog.pricing import PRICING
+from features.catalog.pricing import OF_COLUMNS, PRICING
 from features.catalog.record import RECORD
 from features.catalog.support import SUPPORT
 from features.catalog.usage import USAGE, metric
@@ -18,6 +18,8 @@ CATALOG: tuple[Declared, ...] = (*CONTACT, *PRICING, *RECORD, *SUPPORT, *MONEY, 
 """Every declared feature of events; columns of the CRM come on top (`features.columns`), and features of
 the measures of
 use and the kinds of activity that a CRM has of its own (`own_features`)."""  # fmt: skip
+DECLARED: tuple[Declared, ...] = (*CATALOG, *OF_COLUMNS)
+"""All of it."""
 
 SUBJECT_INFOS: dict[str, tuple[Info, ...]] = {
     "renewal": (
@@ -95,11 +97,17 @@ def infos(kind: str | None = None) -> tuple[Info, ...]:
     docs print."""
     kinds = (kind,) if kind else tuple(SUBJECT_INFOS)
     info_by_name = {info.name: info for one in kinds for info in SUBJECT_INFOS[one]}
-    for declared in CATALOG:
+    for declared in DECLARED:
         shown = not isinstance(declared, Feature) or declared.shown
         if shown and set(kinds) & set(declared.kinds):
             info_by_name[declared.name] = declared.info
     return tuple(info_by_name.values())
+
+
+def of_columns(kind: str, names: Container[str]) -> tuple[Derived, ...]:
+    """What a model that has these features and columns can derive from columns."""
+    derivations = (one for one in OF_COLUMNS if isinstance(one, Derived) and kind in one.kinds)
+    return tuple(one for one in derivations if all(need in names for need in one.needs))
 
 
 def own_features(levels: Mapping[str, tuple[str, ...]]) -> tuple[Declared, ...]:

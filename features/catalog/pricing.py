@@ -1,6 +1,16 @@
 """Price and deal: quotes, discounts, stages, close dates."""
 
-from features.catalog.declare import WIN, Events, Page, Test, change_pct, difference, discount_pct, flat
+from features.catalog.declare import (
+    RENEWAL,
+    WIN,
+    Events,
+    Page,
+    Test,
+    change_pct,
+    difference,
+    discount_pct,
+    flat,
+)
 
 QUOTES = Events("quotes", "quoted_at")
 STAGES = Events("stage_history", "changed_at")
@@ -8,7 +18,7 @@ PUSHED = STAGES.having(Test("slip_days", least=1))
 CUT = STAGES.having(Test("amount_step", most=-1))
 MOVED = STAGES.having(Test("is_new_stage", flag=True))
 
-quotes, deal = Page("quotes"), Page("pipeline")
+quotes, deal, contract = Page("quotes"), Page("pipeline"), Page("contract")
 
 _DISCOUNT = flat(
     quotes.count("quotes_{w}", QUOTES, "quotes {w}", windows=(90, 365)),
@@ -105,5 +115,17 @@ _STAGES = flat(
         split=True, kinds=WIN, better=-1,
     ),
 )  # fmt: skip
+
+OF_COLUMNS = flat(
+    contract.derived(
+        "price_discount_pct", "contracts.annual_value contracts.list_value", discount_pct,
+        "discount from the list price", "per cent", split=True, kinds=RENEWAL,
+    ),
+    contract.derived(
+        "price_change_pct", "contracts.annual_value previous_contract_value", change_pct,
+        "change of the price since the contract before", "per cent", split=True, kinds=RENEWAL,
+    ),
+)  # fmt: skip
+"""Derived from columns of the CRM as they stood, beside features of events."""
 
 PRICING = flat(_DISCOUNT, _OWN_DISCOUNT, _PEERS, _STAGES)

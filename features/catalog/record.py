@@ -1,6 +1,16 @@
 """What the account, and the owner, did before: contracts and opportunities that came and went."""
 
-from features.catalog.declare import Events, Page, Test, difference, flat, share, smoothed_share, total
+from features.catalog.declare import (
+    RENEWAL,
+    Events,
+    Page,
+    Test,
+    difference,
+    flat,
+    share,
+    smoothed_share,
+    total,
+)
 
 STARTED = Events("contracts", "start_date")
 ENDED = Events("contracts", "end_date")
@@ -34,6 +44,15 @@ _CONTRACTS = flat(
         "share of earlier contracts renewed",
         "share",
         better=1,
+    ),
+    contract.previous(
+        "previous_contract_value",
+        STARTED,
+        "annual_value",
+        "price of the contract before",
+        "money",
+        kinds=RENEWAL,
+        divide=100,
     ),
     contract.since("days_since_renewal", RENEWED, "days since the last renewal"),
     contract.since("days_since_contract_lost", LOST, "days since a contract was lost"),

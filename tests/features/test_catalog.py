@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from features.arrays import COMPUTED
-from features.catalog import CATALOG, ITSELF, SUBJECT_INFOS, infos, plan
+from features.catalog import CATALOG, DECLARED, ITSELF, SUBJECT_INFOS, infos, of_columns, plan
 from features.catalog.declare import (
     Derived,
     Feature,
@@ -26,6 +26,7 @@ from features.snapshots import snapshots_for
 
 FULL = {name: tuple(column.stored for column in table.columns) for name, table in TABLES.items()}
 FULL["stage_history"] += ("account_id",)
+COLUMNS = {f"{table}.{column}" for table, columns in FULL.items() for column in columns}
 AS_OF = "2024-03-01T00:00:00"
 HOME = {
     "accounts": [{"account_id": "a", "industry": "steel"}],
@@ -227,9 +228,32 @@ def test_a_line_means_what_it_says(kind, table, rows, expected):
     }
 
 
+PRICED = [
+    {**HOME["contracts"][0], "annual_value": "90", "list_value": "120"},
+    {
+        "contract_id": "b",
+        "account_id": "a",
+        "start_date": "2022-06-01",
+        "end_date": "2023-05-31",
+        "annual_value": "75",
+        "list_value": "100",
+    },
+]
+
+
+def test_a_price_is_held_against_the_list_and_the_contract_before():
+    priced = ask("renewal", contracts=PRICED)
+    assert priced["previous_contract_value"] == 75
+    assert priced["contract_price_discount_pct"] == 25
+    assert priced["contract_price_change_pct"] == pytest.approx(20)
+    unlisted = ask("renewal", contracts=[{**PRICED[0], "list_value": None}, HOME["contracts"][1]])
+    assert math.isnan(unlisted["contract_price_discount_pct"])
+    assert math.isnan(unlisted["contract_price_change_pct"])
+
+
 def test_names_are_unique_and_everything_is_told():
     for kind in SUBJECT_INFOS:
-        names = [declared.name for declared in CATALOG if kind in declared.kinds]
+        names = [declared.name for declared in DECLARED if kind in declared.kinds]
         assert len(names) == len(set(names))
     for info in infos():
         assert info.words
@@ -242,7 +266,8 @@ def test_names_are_unique_and_everything_is_told():
 def test_what_is_derived_derives_from_what_is_declared():
     for kind in SUBJECT_INFOS:
         known = set(ITSELF[kind])
-        for declared in CATALOG:
+        known |= COLUMNS
+        for declared in DECLARED:
             if kind in declared.kinds:
                 if isinstance(declared, Derived):
                     assert known.issuperset(declared.needs), declared.name
@@ -252,7 +277,8 @@ def test_what_is_derived_derives_from_what_is_declared():
 @pytest.mark.parametrize("kind", ["renewal", "win"])
 def test_a_full_crm_answers_the_whole_catalogue(kind):
     planned = plan(FULL, kind)
-    assert set(planned.names) == {info.name for info in infos(kind)}
+    derived = {each.name for each in of_columns(kind, {*planned.names, *COLUMNS})}
+    assert {*planned.names, *derived} == {info.name for info in infos(kind)}
     assert len(planned.names) >= 150
 
 
