@@ -7,7 +7,7 @@ from datetime import timedelta
 import numpy as np
 
 from features.arrays import OUTCOME_DAYS
-from features.catalog import Plan
+from features.catalog import Plan, of_columns
 from features.catalog.declare import ACROSS, EVER, RUNUP, SCOPE_COLUMN, TERM, Derived, Feature, Test
 from features.columns import BEGINS, KEYS, CrmColumn, parse_moment
 from features.crm.contract import SUBJECTS, TABLES, Kind
@@ -268,6 +268,8 @@ def oracle_row(plan: Plan, columns: tuple[CrmColumn, ...], rows: Rows, snapshot:
         found[derived.name] = _derived(derived, found)
     for feature in columns:
         found[feature.name] = crm_column(rows, snapshot, feature)
+    for derived in of_columns(plan.kind, found):
+        found[derived.name] = _derived(derived, found)
     return found
 
 
