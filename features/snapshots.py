@@ -3,6 +3,8 @@
 Whether a contract or deal could be judged at the moment somebody asks about.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 
@@ -155,6 +157,33 @@ def spans(crm: Crm, kind: str) -> pd.DataFrame:
     decided = _closed(crm, subjects) if kind == "win" else _moment(subjects, "decided_at")
     ids = pd.Index(subjects[KEYS[SUBJECTS[kind]]].astype("string"), name="subject_id")
     return pd.DataFrame({"begun": _times(begun), "decided": _times(decided)}, index=ids)
+
+
+def decisions(crm: Crm, kind: str, accounts: Collection[str]) -> pd.DataFrame:
+    """Contracts or deals of these accounts that are decided.
+
+    Returns:
+        `subject_id`, `account_id`, `outcome` (1 renewed or won, 0 not), `decided_at` (where that is not
+        given: a contract's end; for a deal the day of the load). Those not decided yet are left out.
+    """
+    every = _subjects(crm, kind)
+    subjects = every[every["account_id"].isin(list(accounts))].reset_index(drop=True)
+    if kind == "win":
+        won = subjects["is_won"] if "is_won" in subjects else pd.Series(pd.NA, subjects.index)
+        outcome, decided = won.astype("Float64").to_numpy(float, na_value=np.nan), _closed(crm, subjects)
+    else:
+        outcome, at = _renewed(crm, subjects)[0], _moment(subjects, "decided_at")
+        decided = np.where(at == MISSING, _moment(subjects, "end_date"), at)
+    is_decided = ~np.isnan(outcome) & (decided != MISSING) & (decided <= _micros(crm.until))
+    rows = pd.DataFrame(
+        {
+            "subject_id": subjects[KEYS[SUBJECTS[kind]]].astype("string"),
+            "account_id": subjects["account_id"],
+            "outcome": outcome,
+            "decided_at": _times(decided),
+        }
+    )
+    return rows[is_decided].reset_index(drop=True)
 
 
 def _asked_moments(crm: Crm, rows: pd.DataFrame) -> tuple[pd.Series, np.ndarray]:

@@ -1,16 +1,14 @@
 """Closing the loop: alerts lead to the steps of a playbook, overdue ones escalate, all are judged after."""
 
-from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
-
+from features.crm.crm import Crm
 from features.settings import Settings
 from monitoring.playbooks import OWNER, Playbook, Step, playbook_for, playbooks_of
 from monitoring.store import Store
+from monitoring.task_outcomes import kept_share, outcomes_of
 
 ESCALATION = "task overdue"
-LEAST_JUDGED = 10
 
 
 def begin_tasks(store: Store, settings: Settings) -> list[str]:
@@ -23,14 +21,14 @@ def begin_tasks(store: Store, settings: Settings) -> list[str]:
         The ids of tasks that are new.
     """
     playbooks = playbooks_of(settings)
-    had = {row["alert_id"] for row in store.tasks.read(limit=1_000_000)}
+    had = store.tasks.begun()
     usual = {
         (row["account_id"], row["choice"])
         for row in store.experiments.arms("playbook")
         if row["arm"] == "usual"
     }
     begun = []
-    for alert in store.alerts.read(state="standing"):
+    for alert in store.alerts.read(state="standing", limit=1_000_000):
         book = playbook_for(alert["rule"], playbooks)
         if book is None or alert["alert_id"] in had or (alert["account_id"], book.name) in usual:
             continue
@@ -58,8 +56,7 @@ def finish_task(
     Returns:
         The id of the next step; None after the last one.
     """
-    row = next((one for one in store.tasks.read(limit=1_000_000) if one["task_id"] == task_id), None)
-    following = None
+    row, following = store.tasks.find(task_id), None
     if row is not None:
         book = next((one for one in playbooks_of(settings) if one.name == row["playbook"]), None)
         if book is not None and row["step"] + 1 < len(book.steps):
@@ -103,40 +100,36 @@ def escalate(store: Store, settings: Settings) -> list[dict[str, Any]]:
     return escalated
 
 
-def judged(store: Store) -> list[dict[str, Any]]:
+def judged(store: Store, crm: Crm | None = None) -> list[dict[str, Any]]:
     """For each playbook: alerts worked off, and the share of those customers that renewed after.
 
     A share alone proves nothing of the playbook: customers in trouble are the ones it is run for. What proves
     it is `perennial experiment start playbook`.
+
+    Args:
+        store: of the tasks, and of outcomes that were sent.
+        crm: its own outcomes; None: there are only those sent.
+
+    Returns:
+        `playbook`, `begun`, `decided`, `renewed` (None with fewer than ten decided), and the figures of
+        `Store.tasks`.
     """
     rows = store.tasks.read(limit=1_000_000)
-    outcomes = store.outcomes.read("renewal")
+    became = outcomes_of(store, crm, rows)
     books_judged = []
     for name in sorted({row["playbook"] for row in rows}):
         mine = [row for row in rows if row["playbook"] == name]
-        first = [row for row in mine if row["step"] == 0]
-        renewals = _renewed_after(first, outcomes)
-        enough = len(renewals) >= LEAST_JUDGED
+        renewals = [one for row in mine if row["step"] == 0 and (one := became.get(row["alert_id"]))]
         books_judged.append(
             {
                 "playbook": name,
-                "begun": len(first),
+                "begun": sum(row["step"] == 0 for row in mine),
                 "decided": len(renewals),
-                "renewed": float(renewals.mean()) if enough else None,
-                **store.tasks.figures(
-                    [row for row in store.tasks.read(limit=1_000_000) if row["playbook"] == name]
-                ),
+                "renewed": kept_share(renewals),
+                **store.tasks.figures(mine),
             }
         )
     return books_judged
-
-
-def _renewed_after(rows: Sequence[dict[str, Any]], outcomes: pd.DataFrame) -> pd.Series:
-    """The first renewal outcome of each customer decided after the step was opened."""
-    begun = pd.DataFrame([{"account_id": row["account_id"], "opened_at": row["opened_at"]} for row in rows])
-    met = begun.merge(outcomes[["account_id", "outcome", "decided_at"]], on="account_id")
-    met = met[pd.to_datetime(met["decided_at"]) > met["opened_at"]].sort_values("decided_at")
-    return met.drop_duplicates("account_id")["outcome"].astype(float)
 
 
 def _who(step: Step, owner: str | None) -> str | None:

@@ -22,6 +22,7 @@ from serving.api import (
     experiments_api,
     forecast,
     kpis_api,
+    outcomes_api,
     planning,
     problems,
     reach_api,
@@ -89,6 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(experiments_api.router)
     app.include_router(kpis_api.router)
     app.include_router(reach_api.router)
+    app.include_router(outcomes_api.router)
     app.include_router(survey_answers.router)
     app.include_router(tasks_api.router)
     app.include_router(site.router)

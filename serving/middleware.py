@@ -72,6 +72,10 @@ MAX_LATE_SECONDS = 0.2
 ANSWER_SECONDS = 4.5
 """Just less than BentoML's own limit, whose answer is no problem detail."""
 
+FILE_SECONDS = 60.0
+"""Of a list as a file: whoever saves it waits for it, and a busy service takes long over a workbook."""
+
+FILE_ENDINGS = (".csv", ".xlsx", ".parquet")
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 
 CONTENT_SECURITY_POLICY = (
@@ -124,8 +128,8 @@ class Front:
     More than `max_in_flight` requests at once, or any while the loop runs more than `max_late` seconds late,
     are turned away with 503 and Retry-After: a queue that grows without end answers nobody. Bodies larger
     than their route and form allow are refused with 413, announced or not, and compressed ones with 415; a
-    stranger's are not read. What has not begun to answer after `seconds` is ended with 504, and its work at
-    the next `features.progress.checkpoint`.
+    stranger's are not read. What has not begun to answer after `seconds` (a file: `file_seconds`) is ended
+    with 504, and its work at the next `features.progress.checkpoint`.
 
     Args:
         app: what answers.
@@ -135,6 +139,7 @@ class Front:
         max_late: how long requests may wait in line, in seconds.
         max_body_bytes: of a request, unless the settings of the running service say otherwise.
         seconds: how long an answer may take to begin.
+        file_seconds: the same of a list that is saved as a file.
     """
 
     def __init__(
@@ -146,11 +151,12 @@ class Front:
         max_body_bytes: int = MAX_BODY_BYTES,
         seconds: float = ANSWER_SECONDS,
         max_late: float = MAX_LATE_SECONDS,
+        file_seconds: float = FILE_SECONDS,
     ) -> None:
         self.app, self.metrics, self.failed = app, metrics, failed
         self.max_late, self.lateness = max_late, Lateness()
         self.max_in_flight, self.max_body_bytes, self.seconds = max_in_flight, max_body_bytes, seconds
-        self.in_flight = 0
+        self.file_seconds, self.in_flight = file_seconds, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or turn it away."""
@@ -217,16 +223,17 @@ class Front:
         return None
 
     async def _answer(self, scope: Scope, receive: Receive, passing: "_Passing") -> None:
+        seconds = self.file_seconds if scope["path"].endswith(FILE_ENDINGS) else self.seconds
         try:
             with until_given_up():
-                async with asyncio.timeout(self.seconds) as clock:
+                async with asyncio.timeout(seconds) as clock:
                     passing.stop = lambda: clock.reschedule(None)
                     await self.app(scope, receive, passing.send)
         except TimeoutError:
             passing.stop = _nothing
             if passing.has_begun:
                 raise
-            late = f"This took longer than {self.seconds:g} s. Ask for less at once, or try again."
+            late = f"This took longer than {seconds:g} s. Ask for less at once, or try again."
             await problem_response(504, late, {"Retry-After": "5"})(scope, receive, passing.send)
         except Exception as error:
             passing.stop = _nothing

@@ -381,6 +381,11 @@ def current_folder(settings: Settings) -> Path | None:
     return crm_home / pointer.read_text(errors="replace").strip() if pointer.is_file() else None
 
 
+def current_crm(settings: Settings) -> Crm | None:
+    """The ingested CRM; None: nothing was ingested."""
+    return None if current_folder(settings) is None else _current(settings)
+
+
 def make_current(crm: Crm, settings: Settings) -> Path:
     """Keep a finished CRM beside the others and make it the current one; returns its place."""
     place = settings.home / "crm" / crm.fingerprint

@@ -170,6 +170,19 @@ class TaskLog:
             rows = [dict(row) for row in connection.execute(query).mappings()]
         return [{**row, "is_late": (row["closed_at"] or now()) > row["due_at"]} for row in rows]
 
+    def find(self, task_id: str) -> dict[str, Any] | None:
+        """One task; None: there is none of that id."""
+        with self.engine.connect() as connection:
+            row = connection.execute(select(tasks).where(tasks.c.task_id == task_id)).mappings().first()
+        return None if row is None else dict(row)
+
+    def begun(self) -> set[str]:
+        """The alerts that stand and whose playbook was begun."""
+        standing = select(alerts.c.alert_id).where(alerts.c.state != "closed")
+        query = select(tasks.c.alert_id).where(tasks.c.step == 0, tasks.c.alert_id.in_(standing))
+        with self.engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
     def about(
         self, kind: str, subjects: Sequence[str], accounts: Sequence[str | None]
     ) -> list[dict[str, Any]]:

@@ -70,10 +70,12 @@ def tasks_done(
 
 
 @app.command("judge", epilog="Example: perennial tasks judge")
-@prints("data.listed")
+@prints("tasks.judged")
 def tasks_judge() -> Result:
     """Show for each playbook how fast it was worked off, and whether those customers renewed."""
+    from features.crm.load import current_crm
     from monitoring.closing_the_loop import judged
     from monitoring.store import open_store
 
-    return {"playbooks": judged(open_store(Settings.from_env()))}
+    settings = Settings.from_env()
+    return {"playbooks": judged(open_store(settings), current_crm(settings))}

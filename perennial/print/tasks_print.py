@@ -31,3 +31,23 @@ def listed(result: Result) -> None:
         f"{figures[name]:.1f} h {word} (median)" for name, word in names.items() if figures[name] is not None
     ]
     out.print("; ".join([counts, *hours]) + ".")
+
+
+def judged(result: Result) -> None:
+    """Each playbook: how often it was begun, how fast it goes, and what became of those customers."""
+    out = terminal()
+    if not result["playbooks"]:
+        out.print("No task was opened yet. Alerts open some: `perennial tasks begin`.")
+        return
+    for row in result["playbooks"]:
+        hours = (row["median_hours_to_first_answer"], row["median_hours_to_close"])
+        first, close = ("none yet" if each is None else f"{each:.1f} h (median)" for each in hours)
+        renewed = f"{row['renewed']:.0%} renewed" if row["renewed"] is not None else "too few for a share"
+        out.print(f"[bold]{escape(row['playbook'])}[/]")
+        out.print(f"  begun for {row['begun']} customers; {row['open']} steps open, {row['late']} late")
+        out.print(f"  to the first answer {first}, to the close of a step {close}")
+        out.print(f"  decided since: {row['decided']} customers, {renewed}")
+    out.print(
+        "A share proves nothing of a playbook, which is run for customers in trouble; "
+        "`perennial experiment start playbook` does."
+    )

@@ -256,7 +256,8 @@ class Arrivals:
         Raises:
             RenewalError: no CRM was ingested.
         """
-        return self._people_now().unwelcome(about, principal) is None
+        people = self._people_now()
+        return people.unwelcome({**about, "account_id": people.account(about)}, principal) is None
 
     @contextmanager
     def standing(

@@ -7,13 +7,15 @@ from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import func, select
 from starlette.concurrency import run_in_threadpool
 
+from features.crm.load import current_crm
 from monitoring.playbooks import playbooks_of
 from monitoring.store import Store
 from monitoring.store.database import now
 from monitoring.store.tables import scores
+from monitoring.task_outcomes import outcomes_of
 from serving.api.list_filters import managers
 from serving.api.problems import ProblemError
-from serving.api.tasks_api import moved, visible_tasks
+from serving.api.tasks_api import MOST_CLOSED, moved, visible_tasks
 from serving.crm_facts import facts_of, team_of
 from serving.pages.sign_in_page import checked_form
 from serving.pages.view import Seller, render, url
@@ -24,7 +26,6 @@ from serving.state import Running, running_of
 FILTERS = ("state", "owner", "team", "playbook", "q")
 STATES = {"open": "Not closed", "late": "Late", "started": "Taken up", "closed": "Closed"}
 MOST_SHOWN = 200
-MOST_CLOSED = 1_000
 
 router = APIRouter()
 
@@ -42,12 +43,16 @@ def _page(request: Request, principal: Principal) -> Response:
     every = _named(running, visible_tasks(running, principal, MOST_CLOSED))
     inside = [row for row in every if _fits(row, filters, running)]
     listed = [row for row in inside if _in_state(row, filters["state"])]
+    became = outcomes_of(running.store, current_crm(running.settings), inside)
     return render(
         request,
         "tasks.html",
         rows=listed[:MOST_SHOWN],
         listed=len(listed),
         figures=running.store.tasks.figures(inside),
+        became=became,
+        renewals=sum(end.kind == "renewal" for end in became.values()),
+        renewed=sum(end.outcome for end in became.values() if end.kind == "renewal"),
         any_at_all=bool(every),
         wanted=filters,
         states=list(STATES.items()),

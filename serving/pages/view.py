@@ -245,10 +245,12 @@ def after_colon(title: str) -> str:
 
 
 def hours_words(hours: float | None) -> str:
-    """A time span as read at a glance: 5 hours, 3 days."""
+    """A time span as read at a glance: 5 hours, 3 days, under a minute."""
     if hours is None:
         return "–"
     number, unit = (hours, "hour") if hours < 48 else (hours / 24, "day")
+    if hours < 0.5 / 60:
+        return "under a minute"
     if hours < 1:
         number, unit = 60 * hours, "minute"
     return f"{number:.0f} {unit}{'' if round(number) == 1 else 's'}"

@@ -4,6 +4,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
+from features.crm.load import current_crm
+from monitoring.closing_the_loop import judged
 from serving.api.problems import ProblemError
 from serving.pages.view import Anybody, render
 from serving.security.auth import Principal
@@ -30,7 +32,8 @@ async def voice(request: Request, principal: Anybody) -> Response:
 def _page(request: Request, principal: Principal) -> Response:
     if principal.is_scoped:
         raise ProblemError(403, "These figures span all owners and regions; this key sees one only.")
-    answer = running_of(request).worked_out.ask("voice")
+    running = running_of(request)
+    answer = running.worked_out.ask("voice")
     rows = answer.value["rows"] if answer.value else []
     choices = [name for name in BY if any(row["dimension"] == name for row in rows)]
     by = request.query_params.get("by", "all")
@@ -44,4 +47,5 @@ def _page(request: Request, principal: Principal) -> Response:
         notes=answer.value["notes"] if answer.value else [],
         why=answer.why,
         comes=answer.comes,
+        loop_closed=judged(running.store, current_crm(running.settings)),
     )

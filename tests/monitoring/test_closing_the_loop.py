@@ -1,10 +1,12 @@
 """From an alert to tasks, to their close and their judgement: each step once, in both databases."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import pandas as pd
 import pytest
 from sqlalchemy import update
 
+from features.crm.load import load
 from features.errors import RenewalError
 from features.settings import Settings
 from monitoring.alerts import survey_alerts
@@ -13,6 +15,7 @@ from monitoring.playbooks import FILE, SHIPPED, playbook_for, playbooks_of
 from monitoring.store.database import now, writing
 from monitoring.store.tables import outcomes
 from monitoring.store.task_tables import tasks
+from monitoring.task_outcomes import outcomes_of
 
 LOW = [{"account_id": "A1", "kind": "nps", "score": 2, "owner_id": "ann", "response_id": "R1"}]
 
@@ -98,6 +101,32 @@ def test_what_became_of_the_customers_is_told_of_enough_of_them(store, settings)
         connection.execute(outcomes.insert(), rows)
     found = judged(store)[0]
     assert (found["begun"], found["decided"], found["renewed"]) == (12, 12, 0.75)
+
+
+def test_a_customer_is_judged_by_what_the_crm_says_else_by_what_was_sent(store, settings, tmp_path):
+    (tmp_path / "crm").mkdir()
+    (tmp_path / "crm" / "contracts.csv").write_text(
+        "contract_id,account_id,start_date,end_date,renewed,decided_at\n"
+        "C0,A0,2023-01-01,2024-01-01,no,2023-12-01\n"  # before anything was done
+        "C1,A0,2024-01-01,2025-01-01,yes,2024-12-01\n"
+        "C2,A1,2024-01-01,2025-01-01,,\n"
+    )
+    crm = load(tmp_path / "crm", into=tmp_path / "clean", until=pd.Timestamp("2024-12-15"))
+    survey_alerts(
+        store, settings, [{**LOW[0], "account_id": f"A{n}", "response_id": f"R{n}"} for n in (0, 1)]
+    )
+    begin_tasks(store, settings)
+    with writing(store.engine) as connection:
+        connection.execute(update(tasks).values(opened_at=datetime(2024, 6, 1)))
+        for name, outcome in (("C1", 0), ("C2", 0)):
+            sent = {"kind": "renewal", "subject_id": name, "account_id": f"A{int(name[1]) - 1}"}
+            sent |= {"outcome": outcome, "decided_at": datetime(2024, 6, 1), "recorded_at": now()}
+            connection.execute(outcomes.insert(), sent)
+    rows = store.tasks.read()
+    became = {row["account_id"]: outcomes_of(store, crm, rows).get(row["alert_id"]) for row in rows}
+    assert (became["A0"].subject_id, became["A0"].words) == ("C1", "renewed")
+    assert (became["A1"].subject_id, became["A1"].words) == ("C2", "not renewed")
+    assert {one.words for one in outcomes_of(store, None, rows).values()} == {"not renewed"}
 
 
 def test_an_erased_customer_has_no_tasks(alerted, settings):

@@ -166,8 +166,8 @@ def behind(app, **options):
 
 
 async def sleepy(scope, receive, send):
-    if scope["path"] == "/late":
-        await asyncio.sleep(60)
+    if scope["path"].startswith("/late"):
+        await asyncio.sleep(0.3 if scope["path"].endswith(".xlsx") else 60)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await asyncio.sleep(0.3)
     await send({"type": "http.response.body", "body": b"whole"})
@@ -181,6 +181,14 @@ def test_what_does_not_begin_in_time_is_504_and_what_has_begun_ends_well():
     assert late.headers["content-security-policy"]
     assert client.get("/begun").text == "whole"
     assert front.in_flight == 0
+
+
+def test_a_list_as_a_file_has_time_of_its_own():
+    client, _, _ = behind(sleepy, seconds=0.1, file_seconds=30.0)
+    assert is_problem(client.get("/late"), 504)
+    assert client.get("/late.xlsx").text == "whole"
+    client, _, _ = behind(sleepy, seconds=30.0, file_seconds=0.05)
+    assert is_problem(client.get("/late.xlsx"), 504)
 
 
 def test_an_error_nobody_expected_is_a_problem_with_the_same_headers():

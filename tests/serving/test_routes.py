@@ -61,6 +61,9 @@ ROUTES = {
     "POST /v1/score/records": Asked(("sales", "mlops", "admin"), json={"model": "renewal", "crm": CRM}),
     "POST /v1/score/features": Asked(("sales", "mlops", "admin"), json={"columns": {"days_to_end": [40.0]}}),
     "POST /v1/events": Asked(SELLING, json={"table": "activities", "rows": [CALL]}),
+    "POST /v1/outcomes": Asked(
+        ("sales", "mlops", "admin"), json={"rows": [{"contract_id": "{contract}", "outcome": "renewed"}]}
+    ),
     "GET /v1/renewals": Asked(SELLING, "/v1/renewals?limit=1000"),
     "GET /v1/opportunities": Asked(SELLING, "/v1/opportunities?limit=1000"),
     "POST /v1/what_if": Asked(
@@ -293,6 +296,7 @@ def test_scopes_hold_on_every_route(home, store, column):  # noqa: F811
         assert (
             "there is no account" in ask(client, "POST /v1/events", ids, **seller).json()["refused"][0]["why"]
         )
+        assert "there is no" in ask(client, "POST /v1/outcomes", ids, **seller).json()["refused"][0]["why"]
         mine = {row["subject_id"] for row in every if row[column] == own and row["kind"] == "renewal"}
         assert {
             row["contract_id"] for row in ask(client, "GET /v1/renewals", ids, **seller).json()["rows"]
@@ -300,6 +304,7 @@ def test_scopes_hold_on_every_route(home, store, column):  # noqa: F811
     assert store.judgements.overrides("renewal").empty
     assert store.judgements.actions("renewal").empty
     assert not store.events.read(account_id=ids["account"])
+    assert store.outcomes.read("renewal").empty
 
 
 @contextmanager
