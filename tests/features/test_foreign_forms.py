@@ -129,6 +129,29 @@ def test_moments_of_json_and_dotted_halves(tmp_path):
     assert frame["closed_at"].astype(str).tolist() == ["2022-08-14 21:05:00", "2022-08-16 00:00:00"]
 
 
+MOMENTS = {
+    "mail": ["Mon, 15 Jan 2024 10:30:00 +0000", "Wed, 28 Feb 2024 23:00:00 +0100"],
+    "javascript": ["Mon Jan 15 2024 11:30:00 GMT+0100 (Central European Standard Time)",
+                   "Wed Feb 28 2024 22:00:00 GMT+0000 (Coordinated Universal Time)"],
+    "c": ["Mon Jan 15 10:30:00 2024", "Wed Feb 28 22:00:00 2024"],
+    "unix": ["Mon Jan 15 10:30:00 UTC 2024", "Wed Feb 28 23:00:00 CET 2024"],
+    "offset after a space": ["2024-01-15 10:30:00 +0000", "2024-02-28 23:00:00 +01:00"],
+    "web server": ["15/Jan/2024:10:30:00 +0000", "28/Feb/2024:23:00:00 +0100"],
+    "logger": ["2024-01-15 10:30:00,000", "2024-02-28 22:00:00,000"],
+    "german": ["Mo, 15.01.2024 10:30 Uhr", "Mi, 28.02.2024 22:00 Uhr"],
+}  # fmt: skip
+
+
+def test_moments_as_mail_programs_and_loggers_write_them(tmp_path):
+    header = "activity_id,account_id,kind,occurred_at"
+    for i, (first, second) in enumerate(MOMENTS.values()):
+        folder = tmp_path / f"crm{i}"
+        text = "\n".join([header, f'1,A1,call,"{first}"', f'2,A2,call,"{second}"'])
+        files = {"contracts.csv": text_of().encode(), "activities.csv": text.encode()}
+        frame, _ = loaded(folder, files, "activities")
+        assert frame["occurred_at"].astype(str).tolist() == ["2024-01-15 10:30:00", "2024-02-28 22:00:00"]
+
+
 def test_text_that_was_encoded_twice_is_mended_and_other_text_left(tmp_path):
     contracts = {"contracts.csv": text_of().encode()}
     for i, (written, right) in enumerate(

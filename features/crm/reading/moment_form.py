@@ -6,10 +6,11 @@ other columns of the table, and else by custom (month first after a slash, else 
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import duckdb
 
+from features.crm.reading.moment_tidy import tidied, tidied_sql
 from features.crm.reading.moment_words import ENGLISH, MONTHS, WEEKDAYS, ZONES
 from features.crm.reading.value_shapes import Shape
 from features.crm.values import literal, quoted
@@ -66,6 +67,7 @@ class Written:
         short: its year has two digits.
         minutes: of its zone, east of Greenwich.
         words: month names that are not English, and other words to be replaced before.
+        untidy: `form` is of the text as `features.crm.reading.moment_tidy` leaves it.
     """
 
     kind: str
@@ -75,6 +77,7 @@ class Written:
     short: bool = False
     minutes: int = 0
     words: tuple[tuple[str, str], ...] = ()
+    untidy: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,14 @@ def written_as(shape: Shape) -> Written | None:
         return Written("json", False)
     if _DIGITS.fullmatch(shape.text):
         return _number(shape)
-    match = _WRITTEN.fullmatch(shape.text)
+    written, tidy = _in_words(shape.text), tidied(shape.text)
+    if written is None and tidy != shape.text and (written := _in_words(tidy)) is not None:
+        return replace(written, untidy=True)
+    return written
+
+
+def _in_words(text: str) -> Written | None:
+    match = _WRITTEN.fullmatch(text)
     if match is None or not (match["weekday"] is None or _plain(match["weekday"]) in WEEKDAYS):
         return None
     clock, zone = match["clock"], (match["zone"] or "").strip()
@@ -197,7 +207,9 @@ def _ending(match: re.Match[str], zone: str) -> tuple[str, int | None]:
         ending += " " * match["half"].startswith(" ") + "%p"
     if not zone:
         return ending, 0
-    if zone[0] in "+-" or "/" in zone:
+    if zone[0] in "+-":
+        return ending + match["zone"].replace(zone, "%z"), 0
+    if "/" in zone:
         return ending, None
     return ending + match["zone"], ZONES.get(zone)
 
@@ -220,7 +232,7 @@ def _is_epoch(number: float) -> bool:
 
 
 def _order(connection: duckdb.DuckDBPyConnection, source: str, column: str, sign: str) -> Order:
-    pattern = rf"^(\d{{1,2}})[{sign}] ?(\d{{1,2}})[{sign}] ?(\d{{4}}|\d{{2}})(?:\D|$)"
+    pattern = rf"^(?:\D+ )?(\d{{1,2}})[{sign}] ?(\d{{1,2}})[{sign}] ?(\d{{4}}|\d{{2}})(?:\D|$)"
     # Between dashes a year of two digits may come first, so that what looks like a day may be one.
     clear = "(length(c) = 4 OR CAST(c AS INTEGER) > 31)" if sign == "-" else "true"
     first, second = f"a BETWEEN 13 AND 31 AND b < 13 AND {clear}", f"b > 12 AND a < 13 AND {clear}"
@@ -283,7 +295,8 @@ CREATE TEMP MACRO iso_moment(v) AS CASE
         timezone('UTC', TRY_CAST(regexp_replace(regexp_replace(v, ' ?(Z|UTC|GMT)$', 'Z'), ':60', ':59')
             AS TIMESTAMPTZ)) + INTERVAL 1 SECOND
     WHEN regexp_matches(v, '^\d{4}[-/]\d{1,2}[-/]\d{1,2}[ T]')
-        THEN timezone('UTC', TRY_CAST(regexp_replace(v, ' ?(Z|UTC|GMT)$', 'Z') AS TIMESTAMPTZ)) END;
+        THEN timezone('UTC', TRY_CAST(regexp_replace(regexp_replace(v, ' ?(Z|UTC|GMT)$', 'Z'),
+            ' ([+-][0-9])', '\1') AS TIMESTAMPTZ)) END;
 CREATE TEMP MACRO from_epoch(n) AS CASE
     WHEN n BETWEEN 2e8 AND 4.1e9 THEN make_timestamp(CAST(n * 1000000 AS BIGINT))
     WHEN n BETWEEN 2e11 AND 4.1e12 THEN make_timestamp(CAST(n * 1000 AS BIGINT))
@@ -316,7 +329,7 @@ def moment_steps(
         form: of the column.
         orders: by sign and whether years are short, what `order_of` found.
     """
-    groups: dict[tuple[bool, int], list[str]] = {}
+    groups: dict[tuple[bool, int, bool], list[str]] = {}
     replaced: dict[tuple[str, str], None] = {}
     kinds = {each.kind for each in form.written}
     for each in form.written:
@@ -328,19 +341,20 @@ def moment_steps(
             year = "%y" if each.short else "%Y"
             layout = layout.format(*(part if part != "%Y" else year for part in _ORDERS[order]))
         if layout:
-            groups.setdefault((each.is_day, each.minutes), []).append(layout)
+            groups.setdefault((each.is_day, each.minutes, "%z" in layout), []).append(layout)
             replaced.update(dict.fromkeys(each.words))
-    text = "{v}"
+    text = tidied_sql("{v}") if any(each.untidy for each in form.written) else "{v}"
     for word, by in replaced:
         text = f"replace({text}, {literal(word)}, {literal(by)})"
     if any("%f" in layout for layouts in groups.values() for layout in layouts):
         text = f"regexp_replace({text}, '(\\.\\d{{{{6}}}})\\d+', '\\1')"
     ways = list(iso_steps(is_day)) if "iso" in kinds else []
     ways += [_number_way(kind, is_day) for kind in ("compact", "serial", "epoch", "json") if kind in kinds]
-    for (whole, minutes), layouts in groups.items():
+    for (whole, minutes, with_offset), layouts in groups.items():
         # Two digits of a year would pass for the first of four, so short years are tried first.
         listed = ", ".join(map(literal, sorted(layouts, key=lambda layout: "%y" not in layout)))
         moment = f"try_strptime({text}, [{listed}])"
+        moment = f"timezone('UTC', {moment})" if with_offset else moment
         moment += f" - to_minutes({minutes})" if minutes else ""
         ways.append(_on(moment, whole, is_day))
     return (f"coalesce({', '.join(ways)})" if ways else "CAST(NULL AS TIMESTAMP)",)
