@@ -8,11 +8,12 @@ from typing import Any
 
 import duckdb
 
-from features.crm.values import literal
+from features.crm.values import literal, quoted
 from features.errors import RenewalError
 from features.mapping_draft.draft import MappingDraft, draft_mapping, of_confidence
 from features.mapping_draft.foreign_files import ForeignFile, look_at
-from features.sources.folder import as_parquet, mapping_beside, stem
+from features.sources.file_parts import PARTS
+from features.sources.folder import as_parquet, mapping_beside, stem, with_parts_joined
 from features.sources.packed_files import data_files, opened_folder
 from features.sources.readers import connect
 
@@ -42,7 +43,7 @@ def looked_at(folder: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[Fo
                 found=names,
                 do="Export the CRM's objects there.",
             )
-        for path in paths:
+        for path in with_parts_joined(connection, paths, Path(work), [])[0]:
             parquet = as_parquet(connection, path, Path(work))
             files.append(look_at(path, str(stem(path)), parquet))
         yield connection, files
@@ -78,6 +79,8 @@ def map_folder(folder: Path, out: Path | None = None) -> dict[str, Any]:
 
 def by_name(file: ForeignFile) -> str:
     """The file in a mapping's SELECT: every value as text, so that ids stay as they are written."""
+    if file.path.parent.name == PARTS:
+        return quoted(file.path.stem)
     if file.path.name.lower().endswith(".parquet"):
         return literal(file.path.name)
     return f"read_csv({literal(file.path.name)}, all_varchar = true)"

@@ -16,6 +16,7 @@ from features.errors import RenewalError
 from features.sources.csv_file import csv_to_parquet
 from features.sources.csv_layout import layout_of
 from features.sources.csv_text import as_utf8
+from features.sources.file_parts import joined_parts
 from features.sources.known_exports import is_known_export, read_known
 from features.sources.mapping import read_mapping, run_mapping
 from features.sources.packed_files import data_files, ending_of, opened_folder
@@ -63,10 +64,11 @@ def read_folder(
     selects = read_mapping(mapping or beside) if mapping or beside.is_file() else {}
     raw = Raw()
     paths = data_files(folder, staging, raw.warnings)
-    files = _files(paths)
-    if selects:
-        run_mapping(selects, folder, paths, staging, raw)
     with connect(staging / "spill") as connection:
+        paths, parts = with_parts_joined(connection, paths, staging, raw.warnings)
+        files = _files(paths)
+        if selects:
+            run_mapping(selects, folder, [*paths, *parts], staging, raw)
         exported = set() if selects or wanted else _read_exports(connection, files, staging, raw)
         for name, path in _tables(files, raw, bool(selects), exported).items():
             if name in selects or (wanted and name not in wanted):
@@ -82,6 +84,16 @@ def read_folder(
             do=f"Run `perennial map {called}`, which drafts {beside.name}, or rename the files.",
         )
     return raw
+
+
+def with_parts_joined(
+    connection: duckdb.DuckDBPyConnection, paths: list[Path], staging: Path, notes: list[str]
+) -> tuple[list[Path], list[Path]]:
+    """Data files with the parts of one table as one file, and the parts."""
+    joined = joined_parts(connection, paths, staging, notes)
+    parts = [part for each in joined for part in each.parts]
+    whole = [path for path in paths if path not in parts] + [each.path for each in joined]
+    return sorted(whole, key=lambda path: path.name), parts
 
 
 def drop_foreign(name: str, called: str, raw: Raw) -> None:

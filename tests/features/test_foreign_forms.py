@@ -113,6 +113,32 @@ def test_what_is_left_out_is_noted(tmp_path):
     assert "crm.xlsx: hidden sheets are not read: old" in quality.warnings
 
 
+USE = "account_id,used_on,metric,value\nA1,2022-03-01,logins,5\n"
+
+
+def test_parts_of_a_table_are_one_table(tmp_path):
+    later = [["C2", "A2", "2022-02-01", "2023-01-31", "2500", "no"], ["C10", *ROWS[0][1:]]]
+    files = {
+        "Contracts_2.csv": text_of().encode(),
+        "Contracts_10.csv": text_of(later, ";").encode("utf-16"),
+        "usage 2022-Q1.csv": f"{USE}A1,2022-03-02,logins,6\nA1,2022-03-02,logins,6\n".encode(),
+        "usage 2022-Q2.csv": f"{USE}A1,2022-04-02,logins,7\n".encode(),
+        "old_1.csv": b"x\n1\n",
+        "old_2.csv": b"y\n1\n",
+    }
+    frame, quality = loaded(tmp_path / "crm", files)
+    assert frame["contract_id"].tolist() == ["C1", "C10", "C2"]
+    assert frame["annual_value"].tolist() == [100000, 100000, 250000]
+    assert any(text.startswith("Contracts_2.csv, Contracts_10.csv have") for text in quality.warnings)
+    use = pq.read_table(tmp_path / "crm-clean" / "usage.parquet").to_pandas()
+    assert sorted(use["value_milli"]) == [5000, 6000, 6000, 7000]
+    drafted = map_folder(tmp_path / "crm")
+    assert ("contracts", "renewed") in {(line["table"], line["column"]) for line in drafted["lines"]}
+    load(tmp_path / "crm", into=tmp_path / "mapped")
+    again = pq.read_table(tmp_path / "mapped" / "contracts.parquet").to_pandas()
+    assert again["annual_value"].tolist() == frame["annual_value"].tolist()
+
+
 def test_two_files_for_one_table_are_refused(tmp_path):
     with pytest.raises(RenewalError, match=r"contracts\.csv and contracts\.csv"):
         loaded(tmp_path / "crm", CONTRACTS["html"] | CONTRACTS["json list"])
