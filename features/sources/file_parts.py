@@ -110,12 +110,12 @@ def _laid(
     columns = [quoted(name) for name, *_ in names]
     equal = " AND ".join(f"a.{column} IS NOT DISTINCT FROM b.{column}" for column in columns)
     texts = ", ".join(f"CAST({column} AS VARCHAR) AS {column}" for column in columns)
-    kept: list[str] = []
+    selects: list[str] = []
     for relation in relations:
-        later = f" ANTI JOIN ({' UNION ALL '.join(kept)}) b ON {equal}" if kept else ""
-        kept.append(f"SELECT * FROM (SELECT {texts} FROM {relation}) a{later}")
+        later = f" ANTI JOIN ({' UNION ALL '.join(selects)}) b ON {equal}" if selects else ""
+        selects.append(f"SELECT * FROM (SELECT {texts} FROM {relation}) a{later}")
     target = staging / PARTS / f"{base}.parquet"
-    connection.execute(f"COPY ({' UNION ALL '.join(f'({each})' for each in kept)}) TO {literal(target)}")
+    connection.execute(f"COPY ({' UNION ALL '.join(f'({each})' for each in selects)}) TO {literal(target)}")
     listed = ", ".join(path.name for path in parts[:6]) + (" …" if len(parts) > 6 else "")
     notes.append(
         f"{listed} have the same columns and are read as one table, {base}; an id in several counts as the"
