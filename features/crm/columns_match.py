@@ -4,19 +4,16 @@ What kind a column is that the contract does not know, judged by its values.
 """
 
 import difflib
-import re
 from collections.abc import Iterable
 
 import pyarrow as pa
 
 from features.crm.contract import Kind, Table, plain_name
+from features.crm.currency_codes import IN_A_HEADER
 from features.crm.reading.moment_form import moment_form
 from features.crm.reading.number_form import number_form
 from features.crm.reading.value_shapes import Look, Shapes
 from features.crm.values import is_text
-
-_CURRENCY = re.compile(r"\s*[(\[](?:[A-Z]{3}|[$€£¥₹])[)\]]$")
-"""A currency behind a column's name: `Annual value (EUR)`."""
 
 
 def matched(table: Table, names: Iterable[str]) -> dict[str, str]:
@@ -29,7 +26,7 @@ def matched(table: Table, names: Iterable[str]) -> dict[str, str]:
     plain = {plain_name(name): name for name in reversed(spelled)}
     bare = {bare_name(name): name for name in reversed(spelled)}
     for name in spelled:
-        bare.setdefault(bare_name(_CURRENCY.sub("", name)), name)
+        bare.setdefault(bare_name(IN_A_HEADER.sub("", name)), name)
     ways = {
         name: name if name in spelled else plain.get(name, bare.get(bare_name(name)))
         for name in table.understood

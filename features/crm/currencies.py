@@ -1,8 +1,8 @@
 """Amounts in several currencies are never added: they become amounts in the home currency, or are refused.
 
-An amount's currency is its row's `currency`, a code or sign in the cells, or that of the deal or contract it
-belongs to. The table `currencies` says what one unit of each is worth (`rate`), and from when (`from`): each
-amount is converted at the rate of its row's own time, so that nothing later is used.
+An amount's currency is its row's `currency`, a code or sign in the cells or the columns' headers, or that of
+the deal or contract it belongs to. The table `currencies` says what one unit of each is worth (`rate`), and
+from when (`from`): each amount is converted at the rate of its row's own time, so that nothing later is used.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from features.crm.contract import TABLES, Column, Kind
-from features.crm.currency_codes import called, meant_by, named_in
+from features.crm.currency_codes import called, meant_by, named_in, of_header
 from features.crm.known_until import value_of
 from features.crm.quality import Quality
 from features.crm.redraft import rewrite
@@ -88,6 +88,9 @@ def _named_by_row(
             text = f"CAST({quoted(reading.raw)} AS VARCHAR)"
             if _column_names_currencies(connection, drafted, reading.raw, text, quality):
                 ways.append(named_in(text))
+    headers = {of_header(each.raw) for each in drafted.readings if each.column in columns}
+    if len(headers) == 1 and (code := headers.pop()):
+        ways.append(literal(code))
     if not ways:
         return None
     return f"SELECT __row, coalesce({', '.join(ways)}, NULL) AS code FROM {drafted.source}"

@@ -194,6 +194,18 @@ SHARED_SIGNS = {
 """Sign → the currencies it is written for."""
 
 
+IN_A_HEADER = re.compile(r"\s*[(\[]([A-Z]{3}|[$€£¥₹])[)\]]$")
+"""A currency behind a column's name: `Annual value (EUR)`."""
+_WORDS = frozenset({"ALL", "TOP"})
+
+
+def of_header(name: str) -> str | None:
+    """The code (or shared sign) of the currency that a column's name ends in, None for none."""
+    match = IN_A_HEADER.search(name)
+    code = SIGNS.get(match[1], match[1]) if match else ""
+    return code if code in SHARED_SIGNS or code in ISO_CODES - _WORDS else None
+
+
 def named_in(text: str) -> str:
     """An SQL expression for the code (or shared sign) that an amount in `text` names, null for none."""
     upper = f"upper({text})"

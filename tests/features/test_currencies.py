@@ -62,6 +62,29 @@ def test_signs_in_the_cells_name_the_currency(tmp_path):
     assert amounts(crm) == [100_000, 112_500, 55_000]
 
 
+HEADED = "contract_id,account_id,start_date,end_date,Annual value (EUR),List value (EUR),renewed\n" + "".join(
+    f"C{n},A{n},2022-01-01,2022-12-31,100,120,{n % 2}\n" for n in (1, 2)
+)
+DEALS = "opportunity_id,account_id,created_at,Amount (USD),is_won\nO1,A1,2022-01-01,110,1\n"
+
+
+def test_a_header_names_the_currency_of_its_table(tmp_path):
+    with pytest.raises(RenewalError, match="contracts: EUR 2; opportunities: USD 1"):
+        crm_of(tmp_path, {"contracts.csv": HEADED, "opportunities.csv": DEALS})
+
+
+def test_amounts_under_headers_are_converted(tmp_path):
+    files = {"contracts.csv": HEADED, "opportunities.csv": DEALS, "currencies.csv": RATES}
+    crm = crm_of(tmp_path, files, currency="EUR")
+    assert amounts(crm) == [10_000, 10_000]
+    assert crm.frame("opportunities")["amount"].tolist() == [10_000]
+
+
+def test_a_word_behind_a_header_is_no_currency(tmp_path):
+    crm = crm_of(tmp_path, {"contracts.csv": HEADED.replace("(EUR)", "(ALL)")})
+    assert crm.quality.currency is None
+
+
 def test_one_currency_alone_needs_no_rate(tmp_path):
     crm = crm_of(tmp_path, {"contracts.csv": CODED.replace("USD", "EUR").replace("JPY", "EUR")})
     assert amounts(crm) == [100_000, 100_000_000, 90_000]
