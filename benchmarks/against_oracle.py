@@ -32,7 +32,7 @@ from features.settings import Settings
 from features.simulation import simulate
 from features.simulation.records import World
 from training.metrics import auc, log_loss
-from training.train import Trained, learn, train
+from training.train import Trained, TrainOptions, learn, train
 
 PARTS = 20
 TRUTH = {
@@ -43,10 +43,7 @@ TRUTH = {
 
 def compared(kind: str, crm: Crm, folder: Path, settings: Settings, trials: int, of: World) -> dict[str, Any]:
     """AUC and log loss of the served probability and of the oracle's on the same later snapshots."""
-    trained = learn(
-        kind, crm, settings, trials=trials, minutes=None, bar=(), allow=(), waivers=None,
-        mitigate=None, say=print,
-    )  # fmt: skip
+    trained = learn(kind, crm, settings, TrainOptions(trials=trials), print)
     ds, test = trained.ds, trained.selection.test
     file, key, days = TRUTH[kind]
     snapshots = pd.DataFrame({key: ds.snapshots["subject_id"], days: ds.snapshots["lead_days"].astype(float)})
@@ -115,7 +112,11 @@ def main() -> None:
             of = lived(options.accounts, seed)
             for kind in TRUTH:
                 if options.no_signal:
-                    result = {"alias": train(kind, crm, settings, trials=options.trials, say=print)["alias"]}
+                    result = {
+                        "alias": train(kind, crm, settings, TrainOptions(trials=options.trials), say=print)[
+                            "alias"
+                        ]
+                    }
                 else:
                     result = compared(kind, crm, folder, settings, options.trials, of)
                 rows.append({"seed": seed, "kind": kind, **result})

@@ -16,7 +16,7 @@ from monitoring.alerts import champion_alert, model_alert, send_due
 from monitoring.store import open_store
 from training.model_versions import model_name
 from training.registry import champion, listing, show
-from training.train import train
+from training.train import TRIALS, TrainOptions, train
 
 if TYPE_CHECKING:
     from features.crm.crm import Crm
@@ -67,18 +67,17 @@ def retrain(
 
 
 def train_by_hand(
-    kind: str, crm: "Crm", settings: Settings, *, say: Say = silent, **arguments: Any
+    kind: str, crm: "Crm", settings: Settings, options: TrainOptions, *, say: Say = silent
 ) -> dict[str, Any]:
     """`training.train.train`, and an alert where another model leads now or a gate failed.
 
     Args:
-        kind, crm, settings, say: as there.
-        arguments: its further arguments.
+        kind, crm, settings, options, say: as there.
 
     Returns:
         What it returns; raises what it raises.
     """
-    result = train(kind, crm, settings, say=say, **arguments)
+    result = train(kind, crm, settings, options, say=say)
     _tell(kind, settings, "trained by hand")
     send_due(open_store(settings), settings, say=say)
     return result
@@ -95,7 +94,8 @@ def _of_kind(
     leader = champion(kind, settings)
     mitigate = None if leader is None else leader.model.about.get("mitigation")
     try:
-        train(kind, crm, settings, trials=trials, minutes=minutes, mitigate=mitigate, say=say)
+        options = TrainOptions(trials=trials or TRIALS, minutes=minutes, mitigate=mitigate)
+        train(kind, crm, settings, options, say=say)
     except RenewalError as error:
         return {"kind": kind, "what": "not trained", "why": str(error)}
     return _tell(kind, settings, why)

@@ -161,20 +161,18 @@ def train(
 ) -> Result:
     """Train, judge on later data, and register a model with its card."""
     from monitoring.retrain import train_by_hand
+    from training.train import TRIALS, TrainOptions
 
-    return train_by_hand(
-        kind,
-        data,
-        settings,
-        trials=trials,
+    options = TrainOptions(
+        trials=trials or TRIALS,
         minutes=minutes,
         bar=bar or (),
         allow=allow or (),
         mitigate=mitigate,
         allow_proxies=dict(part.partition("=")[::2] for part in allow_proxy or ()),
         promote=promote,
-        say=say,
     )
+    return train_by_hand(kind, data, settings, options, say=say)
 
 
 @app.command(epilog="Example: perennial score renewal --as-of 2025-06-30 --out risk.xlsx")

@@ -19,7 +19,7 @@ from monitoring.report import monitor
 from perennial.print import text
 from serving.precompute import WorkedOut, work_out
 from serving.scoring.batch import score
-from training.train import train
+from training.train import TrainOptions, train
 
 KINDS = ("renewal", "win")
 VERDICTS = ("ok", "alert", "unknown")
@@ -49,7 +49,10 @@ def demo(settings: Settings, *, accounts: int, say: Say = silent) -> dict[str, A
     that_day = last_day - pd.Timedelta(days=LOOK_BACK_DAYS)
     past = ingest(files, demo_settings, until=that_day)
     say(f"2/7 Training on what was known on {that_day:%Y-%m-%d}")
-    trained = {kind: train(kind, past, demo_settings, trials=TRIALS, say=_indented(say)) for kind in KINDS}
+    trained = {
+        kind: train(kind, past, demo_settings, TrainOptions(trials=TRIALS), say=_indented(say))
+        for kind in KINDS
+    }
     say(f"3/7 Scoring as on {that_day:%Y-%m-%d}")
     past_scores = {kind: score(kind, past, demo_settings, say=_indented(say)) for kind in KINDS}
     say(f"4/7 Looking at what happened between then and {last_day:%Y-%m-%d}, and scoring again")

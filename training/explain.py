@@ -12,7 +12,7 @@ days".
 import re
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -138,25 +138,42 @@ def grouped_contributions(model: Model, X: Rows, threads: int = 1) -> tuple[tupl
     return tuple(grouping.groups), grouping.sums(contributions(model, X, threads).values)
 
 
-def reasons(model: Model, X: Rows, top: int = 5, threads: int = 1) -> list[list[dict[str, Any]]]:
-    """For each row its strongest reasons, then what else adds up to its log-odds.
+class Reason(TypedDict):
+    """What speaks for or against the outcome of one row, as scores are stored and answered with it.
+
+    Attributes:
+        feature: the column that leads its theme, or `(other)`, `(base)`, `(calibration)`.
+        words: with what is usual for this customer.
+        value: as people read it; None where missing.
+        log_odds: what the theme adds.
+        group: of columns that are told as one.
+        comparison: how those alike in this fared, or None.
+        subject: the theme.
+        action: what can be done where it speaks against the outcome, or None.
+    """
+
+    feature: str
+    words: str
+    value: Any
+    log_odds: float
+    group: str
+    comparison: str | None
+    subject: str
+    action: str | None
+
+
+def reasons(model: Model, X: Rows, top: int = 5, threads: int = 1) -> list[list[Reason]]:
+    """For each of n rows its strongest reasons, then what else adds up to its log-odds.
 
     The `top` strongest themes come first, those a team can do something about before the others, each
     strongest first; each is told by its leading column. Then `(other)` for all further ones, `(base)` for
     where everybody starts and, last, `(calibration)`: the list's `log_odds` sum to the logit of the
     probability.
-
-    Returns:
-        n lists of dicts: `feature`, `words` (with what is usual for this customer), `value` (None: missing),
-        `log_odds`, `group`, `comparison` (how those alike in this fared, or None), `subject` (the theme) and
-        `action` (what can be done where it speaks against the outcome, or None).
     """
     return judged(model, X, top, threads)[1]
 
 
-def judged(
-    model: Model, X: Rows, top: int = 5, threads: int = 1
-) -> tuple[np.ndarray, list[list[dict[str, Any]]]]:
+def judged(model: Model, X: Rows, top: int = 5, threads: int = 1) -> tuple[np.ndarray, list[list[Reason]]]:
     """Probability (n,) and reasons of each row: `model.probability` and `reasons` at the price of one."""
     E = model.encode(X)
     given = _contributions(model, E, threads)
@@ -262,9 +279,7 @@ def _contributions(model: Model, E: np.ndarray, threads: int) -> Contributions:
     return Contributions(base, model.features, values, calibration, log_odds)
 
 
-def _reasons(
-    model: Model, X: Rows, E: np.ndarray, given: Contributions, top: int
-) -> list[list[dict[str, Any]]]:
+def _reasons(model: Model, X: Rows, E: np.ndarray, given: Contributions, top: int) -> list[list[Reason]]:
     grouping = _Grouping(model, by_theme=True)
     sums = grouping.sums(given.values)
     lead = grouping.leading(given.values, sums)
@@ -292,7 +307,7 @@ def _reasons(
 
 def _said(
     model: Model, X: Rows, E: np.ndarray, grouping: _Grouping, column: np.ndarray, log_odds: np.ndarray
-) -> list[list[dict[str, Any]]]:
+) -> list[list[Reason]]:
     """Each row's reasons in words, strongest first, worded a column at a time.
 
     Args:
@@ -306,7 +321,7 @@ def _said(
     flat, size = column.ravel(), log_odds.ravel().tolist()
     order = np.argsort(flat, kind="stable")
     cuts = np.flatnonzero(np.diff(flat[order])) + 1
-    worded_reasons: list[dict[str, Any]] = [{}] * len(flat)
+    worded_reasons: list[Reason | None] = [None] * len(flat)
     for places in np.split(order, cuts):
         if not len(places) or flat[places[0]] < 0:
             continue
@@ -374,13 +389,13 @@ def _values(X: Rows, name: str, model: Model, rows: np.ndarray) -> list[Any]:
     return [value if isfinite(value) else None for value in quantity(X, name)[rows].tolist()]
 
 
-def _base_reason(model: Model, base: float) -> dict[str, Any]:
+def _base_reason(model: Model, base: float) -> Reason:
     rate = float(to_probability(np.array([base]))[0])
     what = "contract" if model.kind == "renewal" else "deal"
     return _extra(BASE, f"where a usual {what} starts: {100 * rate:.0f} %", base)
 
 
-def _extra(feature: str, words: str, log_odds: float) -> dict[str, Any]:
+def _extra(feature: str, words: str, log_odds: float) -> Reason:
     return {
         "feature": feature,
         "words": words,

@@ -12,7 +12,7 @@ from features.progress import Say
 from features.settings import Settings
 from training.dataset import Dataset
 from training.fairness.parity import segments_of
-from training.fairness.proxies import TOGETHER, proxies
+from training.fairness.proxies import proxies
 from training.metrics import log_loss
 from training.rejudge import rejudged
 from training.selection_figures import Selection
@@ -29,7 +29,7 @@ def without_proxies(
     Args:
         ds: the rows, what leaks already left out.
         crm: for the segments; without any nothing is left out.
-        settings: seed and threads.
+        settings: seed.
         allowed: column → the written reason to keep it all the same.
         say: told of each.
 
@@ -43,8 +43,8 @@ def without_proxies(
     segments = segments_of(crm)
     if segments.empty:
         return ds, []
-    rows = proxies(ds.X, ds.snapshots, segments, seed=settings.seed, threads=settings.threads)
-    alerts = [row for row in rows if row["verdict"] == "alert" and row["column"] != TOGETHER]
+    rows = proxies(ds.X, ds.snapshots, segments, seed=settings.seed, singly=True)
+    alerts = [row for row in rows if row["verdict"] == "alert"]
     strongest: dict[str, dict[str, Any]] = {}
     for row in sorted(alerts, key=lambda row: -row["auc"]):
         strongest.setdefault(row["column"], row)

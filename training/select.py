@@ -76,7 +76,7 @@ def select(
     Args:
         ds: matured, labelled snapshots, barred columns already left out.
         settings: seed, threads, least number of contracts of either outcome, where studies are kept.
-        trials: of the search; undated data runs a third as many again in each outer fold.
+        trials: of the search; undated data runs a third as many again in each outer fold, 8 at the least.
         minutes: time for everything; searches stop in time for it.
         say: told of progress.
         storage: Optuna's database URL; `settings` for the settings' own, None for memory.
@@ -193,7 +193,7 @@ def _grouped(job: _Job) -> Decision:
     parts = []
     for number, fold in enumerate(grouped_folds(ds, FOLDS, seed=seed)):
         inner = ds.take(fold.train)
-        share, trials = 0.6 / (FOLDS + 1 - number), max(8, job.trials // 3)
+        share, trials = 0.6 / (FOLDS + 1 - number), min(job.trials, max(8, job.trials // 3))
         recipe = _choose(job, inner, _folds_within(inner, seed), f"outer-{number}", trials, share)
         job.say(f"fold {number + 1} of {FOLDS}: {recipe.why}")
         test, score, recipe = _judged(job, inner, ds.X.iloc[fold.test], recipe, fold.test, until)

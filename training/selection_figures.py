@@ -14,12 +14,18 @@ from training.calibrate import Adjustment
 from training.candidates import BASE_RATE, Held, Recipe, fit_recipe
 from training.dataset import Dataset
 from training.intervals import Intervals
-from training.metrics import figures
+from training.metrics import Figures, figures
 from training.model import Model
 from training.ranking import Ranking
 from training.split import FOLDS, Split, grouped_folds, may_judge
 
 BASELINES = (BASE_RATE, "logistic regression", "heuristic baseline", "xgboost default")
+
+
+class LeadFigures(Figures):
+    """Of rows scored so many days ahead."""
+
+    lead_days: int
 
 
 @dataclass(frozen=True)
@@ -57,14 +63,14 @@ class Selection:
     judged_intervals: Intervals | None
     judged_held: Held = field(repr=False)
     judged_anchor: np.ndarray = field(repr=False)
-    forward: dict[str, Any] | None
-    random: dict[str, Any]
-    baselines: dict[str, dict[str, Any]]
+    forward: Figures | None
+    random: Figures
+    baselines: dict[str, Figures]
     test: pd.DataFrame
     study: dict[str, Any]
     gap: float | None
-    by_lead_time: list[dict[str, Any]]
-    unseen_accounts: dict[str, Any] | None
+    by_lead_time: list[LeadFigures]
+    unseen_accounts: Figures | None
     split: Split | None
     recipe: Recipe = field(repr=False)
 
@@ -123,7 +129,7 @@ def reported(
     )
 
 
-def _random_figures(ds: Dataset, settings: Settings, recipe: Recipe) -> dict[str, Any]:
+def _random_figures(ds: Dataset, settings: Settings, recipe: Recipe) -> Figures:
     """Figures of the chosen recipe on random folds: what a split that ignores time would have promised."""
     recipe, threads = recipe.at_base(), threads_for(ds.X.size, settings.threads)
     p = np.empty(len(ds))
@@ -134,7 +140,7 @@ def _random_figures(ds: Dataset, settings: Settings, recipe: Recipe) -> dict[str
     return figures(ds.y[judged], p[judged])
 
 
-def _by_lead_time(later: Dataset, test: pd.DataFrame) -> list[dict[str, Any]]:
+def _by_lead_time(later: Dataset, test: pd.DataFrame) -> list[LeadFigures]:
     lead, p = later.snapshots["lead_days"].to_numpy(float), test["probability"].to_numpy()
     return [
         {"lead_days": int(days), **figures(later.y[lead == days], p[lead == days])}
@@ -142,7 +148,7 @@ def _by_lead_time(later: Dataset, test: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _unseen(earlier: Dataset, later: Dataset, test: pd.DataFrame) -> dict[str, Any] | None:
+def _unseen(earlier: Dataset, later: Dataset, test: pd.DataFrame) -> Figures | None:
     new = ~np.isin(later.snapshots["account_id"], earlier.snapshots["account_id"].unique())
     if len(np.unique(later.subjects[new])) < 30 or np.ptp(later.y[new]) == 0:
         return None

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,20 +43,39 @@ WORTH_TELLING = 0.2
 DEFAULT_XGBOOST = "xgboost default"
 
 
+@dataclass(frozen=True)
+class TrainOptions:
+    """What may be asked of a training.
+
+    Attributes:
+        trials: of the search.
+        minutes: time for the search; None for as long as it takes.
+        bar: columns to leave out.
+        allow: columns to use whatever the guard says.
+        waivers: `parity` → a written reason to pass that gate.
+        allow_proxies: column → a written reason to use it though it alone gives a segment away.
+        mitigate: a mitigation of unequal treatment (`fairness.mitigation`); its price and gain are in the
+            result, the card, the gates and the registry.
+        promote: whether it may become champion; it does if every gate passes, that against the champion so
+            far, on the same rows, among them.
+    """
+
+    trials: int = TRIALS
+    minutes: float | None = None
+    bar: Sequence[str] = ()
+    allow: Sequence[str] = ()
+    waivers: Mapping[str, str] = field(default_factory=dict)
+    allow_proxies: Mapping[str, str] = field(default_factory=dict)
+    mitigate: str | None = None
+    promote: bool = True
+
+    def as_params(self) -> dict[str, Any]:
+        """As JSON values, the same for the same wishes."""
+        return {**asdict(self), "bar": sorted(self.bar), "allow": sorted(self.allow)}
+
+
 def train(
-    kind: str,
-    crm: "Crm",
-    settings: Settings,
-    *,
-    trials: int | None = None,
-    minutes: float | None = None,
-    bar: Sequence[str] = (),
-    allow: Sequence[str] = (),
-    waivers: Mapping[str, str] | None = None,
-    allow_proxies: Mapping[str, str] | None = None,
-    mitigate: str | None = None,
-    promote: bool = True,
-    say: Say = silent,
+    kind: str, crm: "Crm", settings: Settings, options: TrainOptions | None = None, *, say: Say = silent
 ) -> dict[str, Any]:
     """Train, judge on later data and register a model; champion if every gate passes, else challenger.
 
@@ -66,16 +85,7 @@ def train(
         kind: `renewal` or `win`.
         crm: the cleaned CRM.
         settings: seed, threads, home and the least number of outcomes.
-        trials: of the search (default 40).
-        minutes: time for the search.
-        bar: columns to leave out.
-        allow: columns to use whatever the guard says.
-        waivers: `parity` → a written reason to pass that gate.
-        allow_proxies: column → a written reason to use it though it alone gives a segment away.
-        mitigate: a mitigation of unequal treatment (`fairness.mitigation`); its price and gain are in the
-            result, the card, the gates and the registry.
-        promote: whether it may become champion; it does if every gate passes, that against the champion so
-            far, on the same rows, among them.
+        options: what is asked for; None for what is usual.
         say: told of progress.
 
     Returns:
@@ -85,43 +95,23 @@ def train(
     Raises:
         RenewalError: too few outcomes, no such table, or an unknown column in `bar` or `allow`.
     """
-    arguments = {
-        **_settings_of(settings, trials),
-        "minutes": minutes,
-        "bar": sorted(bar),
-        "allow": sorted(allow),
-        "waivers": dict(waivers or {}),
-        "allow_proxies": dict(allow_proxies or {}),
-        "mitigate": mitigate,
-        "promote": promote,
-    }
+    options = options or TrainOptions()
+    arguments = {**_settings_of(settings), **options.as_params()}
     fingerprint = model_versions.fingerprint_of(
         kind, crm.fingerprint, crm.until, model_versions.code_version(), model_versions.lock_hash(), arguments
     )
     if (before := registry.made_before(kind, fingerprint, settings)) is not None:
         say(f"{before.name} version {before.version} was made of these very data, code and settings")
         return _as_before(before, settings)
-    trained = learn(
-        kind,
-        crm,
-        settings,
-        trials=trials,
-        minutes=minutes,
-        bar=bar,
-        allow=allow,
-        waivers=waivers,
-        allow_proxies=allow_proxies,
-        mitigate=mitigate,
-        say=say,
-    )
+    trained = learn(kind, crm, settings, options, say)
     result = summary(trained, crm)
-    lead = promote and may_lead(trained.gates)
+    lead = options.promote and may_lead(trained.gates)
     with scratch(passing()) as folder:
         about = {key: result[key] for key in ("period", "until")} | {"data_fingerprint": crm.fingerprint}
-        about |= {"mitigation": mitigate, "recipe": recipe_facts(trained.selection.recipe)}
-        about["unspoken"] = sorted(allow_proxies or ())
+        about |= {"mitigation": options.mitigate, "recipe": recipe_facts(trained.selection.recipe)}
+        about["unspoken"] = sorted(options.allow_proxies)
         replace(trained.selection.model, about=about).save(folder / MODEL_FOLDER)
-        record = _record(trained, crm, settings, result, trials, fingerprint)
+        record = _record(trained, crm, settings, result, options.trials, fingerprint)
         say("writing the card")
         card.write(folder, plain({**card.card(trained, result, crm, settings), "making": record.params}))
         stored = {k: v for k, v in result.items() if k not in ("parity", "proxies")}
@@ -144,24 +134,11 @@ def _as_before(version: Version, settings: Settings) -> dict[str, Any]:
     return _told(version, json.loads((folder / RESULT_FILE).read_text()) | load_parity(folder), folder)
 
 
-def _settings_of(settings: Settings, trials: int | None) -> dict[str, Any]:
-    return {"seed": settings.seed, "trials": trials or TRIALS, "min_positives": settings.min_positives}
+def _settings_of(settings: Settings) -> dict[str, Any]:
+    return {"seed": settings.seed, "min_positives": settings.min_positives}
 
 
-def learn(
-    kind: str,
-    crm: "Crm",
-    settings: Settings,
-    *,
-    trials: int | None,
-    minutes: float | None,
-    bar: Sequence[str],
-    allow: Sequence[str],
-    waivers: Mapping[str, str] | None,
-    mitigate: str | None,
-    say: Say,
-    allow_proxies: Mapping[str, str] | None = None,
-) -> Trained:
+def learn(kind: str, crm: "Crm", settings: Settings, options: TrainOptions, say: Say) -> Trained:
     """Everything but keeping it."""
     from features.snapshots import win_horizon_days
 
@@ -170,27 +147,27 @@ def learn(
         say(f"a deal counts as won if it is won within {horizon} days")
     ds = build(crm, kind, settings, say)
     decided = ds.decided()
-    guarded = guard(decided, beside(crm, decided, settings), bar=bar, allow=allow)
+    guarded = guard(decided, beside(crm, decided, settings), bar=options.bar, allow=options.allow)
     for column, reason in guarded.barred.items():
         say(f"barred {column}: {reason}")
     once, same = counted_once(guarded.apply(ds))
-    clean, given_away = without_proxies(once, crm, settings, allow_proxies or {}, say)
-    each = None if minutes is None else minutes / (2 if mitigate else 1)
+    clean, given_away = without_proxies(once, crm, settings, options.allow_proxies, say)
+    each = None if options.minutes is None else options.minutes / (2 if options.mitigate else 1)
     choose = partial(
-        select, settings=settings, trials=trials or TRIALS, minutes=each, horizon_days=horizon, say=say
+        select, settings=settings, trials=options.trials, minutes=each, horizon_days=horizon, say=say
     )
     selection = choose(clean)
     mitigation = None
-    if mitigate:
+    if options.mitigate:
         case = Case(clean, segments_of(crm), selection, choose)
-        mended = mend(mitigate, case, settings, say)
+        mended = mend(options.mitigate, case, settings, say)
         clean, selection = mended.ds, mended.selection
         mitigation = {"before": option_row(case, None), "after": option_row(case, mended)}
     checks = parity_of_test(crm, clean, selection)
     proxy_rows = proxies(
         clean.X, clean.snapshots, segments_of(crm), seed=settings.seed, threads=settings.threads
     )
-    judged = gates(clean, selection.test, guarded, checks, waivers)
+    judged = gates(clean, selection.test, guarded, checks, options.waivers)
     if mitigation is not None:
         judged["mitigation"] = Gate(True, in_words(mitigation))
     barred = frozenset(guarded.barred) | {row["column"] for row in given_away if not row["allowed"]}
@@ -323,11 +300,12 @@ def _record(
     crm: "Crm",
     settings: Settings,
     result: Mapping[str, Any],
-    trials: int | None,
+    trials: int,
     fingerprint: str,
 ) -> Record:
     params = {
-        **_settings_of(settings, trials),
+        **_settings_of(settings),
+        "trials": trials,
         "data_fingerprint": crm.fingerprint,
         "dataset_fingerprint": trained.ds.fingerprint,
         "code_version": model_versions.code_version(),

@@ -4,7 +4,9 @@ What kind a column is that the contract does not know, judged by its values.
 """
 
 import difflib
+import re
 from collections.abc import Iterable
+from functools import cache
 
 import pyarrow as pa
 
@@ -14,6 +16,8 @@ from features.crm.reading.moment_form import moment_form
 from features.crm.reading.number_form import number_form
 from features.crm.reading.value_shapes import Look, Shapes
 from features.crm.values import is_text
+
+_SIGNS = re.compile(r"[\W_]+")
 
 
 def matched(table: Table, names: Iterable[str]) -> dict[str, str]:
@@ -25,16 +29,16 @@ def matched(table: Table, names: Iterable[str]) -> dict[str, str]:
     spelled = list(names)
     plain = {plain_name(name): name for name in reversed(spelled)}
     bare = {bare_name(name): name for name in reversed(spelled)}
-    for name in spelled:
+    for name in filter(IN_A_HEADER.search, spelled):
         bare.setdefault(bare_name(IN_A_HEADER.sub("", name)), name)
     ways = {
-        name: name if name in spelled else plain.get(name, bare.get(bare_name(name)))
+        name: name if name in spelled else plain.get(name, bare.get(_bare_of_contract(name)))
         for name in table.understood
     }
     for name, column in table.understood.items():
         if ways[name] is None:
             ways[name] = next(
-                (bare[bare_name(alias)] for alias in column.aliases if bare_name(alias) in bare), None
+                (bare[alias] for alias in map(_bare_of_contract, column.aliases) if alias in bare), None
             )
     return {name: source_name for name, source_name in ways.items() if source_name is not None}
 
@@ -53,8 +57,11 @@ def nearest(wanted: str, names: Iterable[str]) -> str | None:
 
 def bare_name(name: str) -> str:
     """A name without its case, separators and other signs."""
-    return "".join(letter for letter in name.lower() if letter.isalnum())
+    return _SIGNS.sub("", name.lower())
 
+
+_bare_of_contract = cache(bare_name)
+"""Asked of the contract's few hundred names for each line that may be a header."""
 
 _ENOUGH = 0.95
 """From this share of readable values on, a column counts as numbers or moments; the rest reads as missing."""

@@ -1,12 +1,13 @@
 """What was pulled from a connected system, laid down as tables of the contract by a mapping."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import RenewalError
-from features.scratch import replacing
-from features.sources.connection_file import Connection, mapping_of
+from features.scratch import replacing, turn
+from features.sources.connection_file import Connection, connection_at, mapping_of, pulled_folder
 from features.sources.mapping import read_mapping, run_mapping
 from features.sources.object_pull import Pulled
 from features.sources.object_tables import Drafted
@@ -67,6 +68,35 @@ def answers_of(drafted: Drafted) -> list[dict[str, str]]:
             {"answer": answer, "state": "not yet" if lacking else "readable", "missing": ", ".join(lacking)}
         )
     return rows
+
+
+def read_connected(
+    address: str,
+    mapping: Path | None,
+    staging: Path,
+    home: Path,
+    pull: Callable[[Connection, Path], list[Pulled]],
+    draft: Callable[[dict[str, list[str]]], Drafted],
+) -> Raw:
+    """Lay down what a connected system holds as raw Parquet, one reader of a connection at a time.
+
+    Args:
+        address: `SYSTEM://NAME`, the name of a connection.
+        mapping: table → SELECT over the objects by name; without it the connection's own, or a drafted one.
+        staging: an empty folder for the raw files.
+        home: where connections and what was pulled are kept.
+        pull: brings the connection's objects up to date in a folder.
+        draft: what the objects' columns make.
+
+    Raises:
+        RenewalError: no such connection, no way in, a limit used up, or nothing readable.
+    """
+    connection = connection_at(address, home)
+    folder = pulled_folder(connection.name, home)
+    with turn(folder / ".lock"):
+        pulled = pull(connection, folder)
+        drafted = draft({each.name: each.columns for each in pulled})
+        return read_pulled(connection, pulled, drafted, mapping, staging, home)
 
 
 def read_pulled(

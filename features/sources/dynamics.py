@@ -15,19 +15,16 @@ from typing import Any
 import httpx
 import pandas as pd
 
-from features.progress import Say, checkpoint, silent
-from features.scratch import turn
-from features.sources.connected import Examined, read_pulled
+from features.progress import Say, silent
+from features.sources.connected import Examined, read_connected
 from features.sources.connection_file import (
     Connection,
     checked_url,
-    connection_at,
     login_value,
-    pulled_folder,
     secret_of,
 )
 from features.sources.dynamics_tables import DELETED, OBJECTS, ROWS
-from features.sources.object_pull import CursorLostError, MarkLostError, Page, Pulled, pull, write_rows
+from features.sources.object_pull import CursorLostError, MarkLostError, Page, Pulled, pull_all, write_rows
 from features.sources.object_tables import Drafted, draft_tables, needed
 from features.sources.readers import Raw
 from features.sources.web_api import RefusedError, WebApi, token_from
@@ -98,13 +95,12 @@ def read(
     say: Say = silent,
 ) -> Raw:
     """Lay down what the organisation holds as raw Parquet; arguments and errors as for Salesforce."""
-    connection = connection_at(address, home)
-    folder = pulled_folder(connection.name, home)
-    with turn(folder / ".lock"):
+
+    def bring(connection: Connection, folder: Path) -> list[Pulled]:
         api = opened_api(connection)
-        pulled = pull_objects(api, readable_objects(api, connection)[0], folder, say)
-        drafted = draft({each.name: each.columns for each in pulled})
-        return read_pulled(connection, pulled, drafted, mapping, staging, home)
+        return pull_objects(api, readable_objects(api, connection)[0], folder, say)
+
+    return read_connected(address, mapping, staging, home, bring, draft)
 
 
 def opened_api(connection: Connection) -> WebApi:
@@ -192,11 +188,7 @@ def draft(fields: Mapping[str, list[str]]) -> Drafted:
 
 def pull_objects(api: WebApi, tables: Iterable[Definition], folder: Path, say: Say) -> list[Pulled]:
     """Bring every table up to date."""
-    pulled = []
-    for table in tables:
-        pulled.append(pull(TableFeed(api, table), folder, say))
-        checkpoint()
-    return pulled
+    return pull_all((TableFeed(api, table) for table in tables), folder, say)
 
 
 def described(api: WebApi, name: str) -> list[dict[str, Any]]:

@@ -12,12 +12,11 @@ from typing import Any
 
 import pandas as pd
 
-from features.progress import Say, checkpoint, silent
-from features.scratch import turn
-from features.sources.connected import Examined, read_pulled
-from features.sources.connection_file import Connection, connection_at, pulled_folder, secret_of
+from features.progress import Say, silent
+from features.sources.connected import Examined, read_connected
+from features.sources.connection_file import Connection, secret_of
 from features.sources.hubspot_tables import ASSOCIATED, CHANGED, HISTORY, OBJECTS, ROWS, history_selects
-from features.sources.object_pull import CursorLostError, Page, Pulled, pull, write_rows
+from features.sources.object_pull import CursorLostError, Page, Pulled, pull_all, write_rows
 from features.sources.object_tables import Drafted, draft_tables, needed
 from features.sources.readers import Raw
 from features.sources.web_api import RefusedError, WebApi
@@ -45,13 +44,12 @@ def read(
     say: Say = silent,
 ) -> Raw:
     """Lay down what the account holds as raw Parquet; arguments and errors as for Salesforce."""
-    connection = connection_at(address, home)
-    folder = pulled_folder(connection.name, home)
-    with turn(folder / ".lock"):
+
+    def bring(connection: Connection, folder: Path) -> list[Pulled]:
         api = opened_api(connection)
-        pulled = pull_objects(api, readable_objects(api, connection)[0], folder, say)
-        drafted = draft({each.name: each.columns for each in pulled})
-        return read_pulled(connection, pulled, drafted, mapping, staging, home)
+        return pull_objects(api, readable_objects(api, connection)[0], folder, say)
+
+    return read_connected(address, mapping, staging, home, bring, draft)
 
 
 def opened_api(connection: Connection) -> WebApi:
@@ -108,11 +106,7 @@ def _is_ours(column: str, name: str) -> bool:
 
 def pull_objects(api: WebApi, names: Iterable[str], folder: Path, say: Say) -> list[Pulled]:
     """Bring every object's table up to date."""
-    pulled = []
-    for name in names:
-        pulled.append(pull(_feed(api, name), folder, say))
-        checkpoint()
-    return pulled
+    return pull_all((_feed(api, name) for name in names), folder, say)
 
 
 def _feed(api: WebApi, name: str) -> "ObjectFeed | OwnerFeed":

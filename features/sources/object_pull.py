@@ -139,6 +139,15 @@ def pull(feed: Feed, folder: Path, say: Say = silent) -> Pulled:
     return pulled
 
 
+def pull_all(feeds: Iterable[Feed], folder: Path, say: Say) -> list[Pulled]:
+    """Bring every object's table up to date."""
+    pulled = []
+    for feed in feeds:
+        pulled.append(pull(feed, folder, say))
+        checkpoint()
+    return pulled
+
+
 def _finished(feed: Feed, folder: Path, state: _State, say: Say) -> Pulled:
     reason = ""
     for _ in range(BEGINNINGS):

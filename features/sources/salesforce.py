@@ -17,17 +17,22 @@ import pyarrow as pa
 
 from features.errors import RenewalError
 from features.progress import Say, checkpoint, silent
-from features.scratch import turn
 from features.sources import web_api
-from features.sources.connected import Examined, read_pulled
+from features.sources.connected import Examined, read_connected
 from features.sources.connection_file import (
     Connection,
-    connection_at,
     login_value,
-    pulled_folder,
     secret_of,
 )
-from features.sources.object_pull import CursorLostError, Feed, Page, Pulled, pull, write_csv_rows, write_rows
+from features.sources.object_pull import (
+    CursorLostError,
+    Feed,
+    Page,
+    Pulled,
+    pull_all,
+    write_csv_rows,
+    write_rows,
+)
 from features.sources.object_tables import Drafted, draft_tables, history_rows, needed
 from features.sources.readers import Raw
 from features.sources.salesforce_tables import BY_QUERY, HISTORIES, ROWS, STATIC_RATES
@@ -73,13 +78,12 @@ def read(
     Raises:
         RenewalError: no such connection, no way in, a limit used up, or nothing readable.
     """
-    connection = connection_at(address, home)
-    folder = pulled_folder(connection.name, home)
-    with turn(folder / ".lock"):
+
+    def bring(connection: Connection, folder: Path) -> list[Pulled]:
         api = opened_api(connection)
-        pulled = pull_objects(api, readable_objects(api, connection), folder, say)
-        drafted = draft({each.name: each.columns for each in pulled})
-        return read_pulled(connection, pulled, drafted, mapping, staging, home)
+        return pull_objects(api, readable_objects(api, connection), folder, say)
+
+    return read_connected(address, mapping, staging, home, bring, draft)
 
 
 def opened_api(connection: Connection) -> WebApi:
@@ -207,12 +211,11 @@ def _tells_changes(name: str, fields: dict[str, list[str]]) -> bool:
 
 def pull_objects(api: WebApi, names: list[str], folder: Path, say: Say) -> list[Pulled]:
     """Bring every object's table up to date."""
-    pulled = []
-    for name in names:
-        feed: Feed = QueryFeed(api, name) if name in BY_QUERY else BulkFeed(api, name)
-        pulled.append(pull(feed, folder, say))
-        checkpoint()
-    return pulled
+    return pull_all((_feed(api, name) for name in names), folder, say)
+
+
+def _feed(api: WebApi, name: str) -> Feed:
+    return QueryFeed(api, name) if name in BY_QUERY else BulkFeed(api, name)
 
 
 class BulkFeed:

@@ -13,7 +13,7 @@ from serving.app import create_app
 from serving.scoring.batch import score
 from training.model_versions import make_ready
 from training.registry import champion, listing
-from training.train import train
+from training.train import TrainOptions, train
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_training_scoring_and_serving_share_one_postgresql(postgres_url, tmp_pat
         "tests@", "tests:let-me-in@"
     )  # the test server asks for none, and takes any
     settings = Settings(home=tmp_path / "home", threads=1, database_url=secret, min_positives=10)
-    simulate(tmp_path / "crm", accounts=330, seed=3, draws=0)
+    simulate(tmp_path / "crm", accounts=160, seed=3, draws=0)
     crm = ingest(tmp_path / "crm", settings)
     for promote in (True, False):  # again: everything exists already
-        result = train("renewal", crm, settings, trials=1, promote=promote)
+        result = train("renewal", crm, settings, TrainOptions(trials=1, promote=promote))
     rows = score("renewal", crm, settings)
     score("renewal", crm, settings, as_of=crm.until - pd.Timedelta(days=30))
     assert len(rows)

@@ -20,6 +20,7 @@ from monitoring.checks import Check, Verdict
 from monitoring.retrain import _decided_since, _is_due, retrain
 from monitoring.store import open_store
 from training.registry import champion, listing
+from training.train import TrainOptions
 
 
 @pytest.fixture(scope="module")
@@ -184,11 +185,13 @@ def test_what_is_trained_by_hand_is_told_once(settings, monkeypatch, alias, rule
     store = open_store(settings)
     store.record_run("champion-renewal", "champion", "renewal", {"version": "1"})
     gates = {"calibration slope": {"passed": alias == "champion", "why": "0.41, wanted 0.8 to 1.25"}}
-    monkeypatch.setattr(by_hand, "train", lambda kind, crm, settings, **asked: {"alias": alias, **asked})
+    monkeypatch.setattr(
+        by_hand, "train", lambda kind, crm, settings, options, **_: {"alias": alias, "trials": options.trials}
+    )
     monkeypatch.setattr(
         by_hand, "_newest", lambda kind, settings: {"version": "2", "alias": alias, "gates": gates}
     )
     for _ in range(2):
-        told = by_hand.train_by_hand("renewal", None, settings, trials=3, say=print)
+        told = by_hand.train_by_hand("renewal", None, settings, TrainOptions(trials=3), say=print)
         assert (told["alias"], told["trials"]) == (alias, 3)
         assert [alert["rule"] for alert in store.alerts.read()] == rules

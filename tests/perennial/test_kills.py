@@ -60,6 +60,9 @@ def crm_folder(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("small") / "crm"
     simulate(folder, accounts=40, seed=5, draws=0)
+    for path in folder.glob("*.csv"):  # with few tables a command is quick, and its kills lie closer together
+        if path.stem not in ("accounts", "contracts", "activities", "invoices"):
+            path.unlink()
     return folder
 
 
@@ -94,7 +97,7 @@ def test_an_erasure_killed_at_any_change_and_run_again_leaves_no_byte_of_the_cus
     home = tmp_path / "home"
     ids = filled(home, crm_folder)
     assert len(naming(home, ids)) > 10
-    for after in killed_everywhere(home, tmp_path / "kills", "erase", ids[0], stride=47):
+    for after in killed_everywhere(home, tmp_path / "kills", "erase", ids[0], stride=13):
         assert naming(after, ids) == [], after
         assert left_over(after) == []
         assert (current_folder(Settings(home=after)) / MANIFEST).is_file()
@@ -121,7 +124,7 @@ def test_an_ingest_killed_at_any_change_and_run_again_leaves_nothing_unfinished(
     settings = Settings(home=home, threads=1)
     ingest(crm_folder, settings, until="2025-06-30")
     wanted = None
-    for after in killed_everywhere(home, tmp_path / "kills", "ingest", str(crm_folder), stride=13):
+    for after in killed_everywhere(home, tmp_path / "kills", "ingest", str(crm_folder), stride=5):
         assert left_over(after) == []
         crm = read_crm(current_folder(Settings(home=after)))
         wanted = wanted or crm.fingerprint

@@ -18,10 +18,11 @@ def test_a_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join([str(path.parents[1]), os.environ.get("PYTHONPATH", "")])
     )
+    monkeypatch.setenv("PERENNIAL_THREADS", "1")
     monkeypatch.setenv("MPLBACKEND", "Agg")
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
-        cell.source = re.sub(r"accounts=\d+", "accounts=400", cell.source)
+        cell.source = re.sub(r"accounts=\d+", "accounts=300", cell.source)
     NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     ).execute()

@@ -2,17 +2,19 @@
 
 import io
 import json
-import time
+import shutil
 
 import pandas as pd
 import pytest
+from pages_case import Endless, informed  # noqa: F401 (fixture)
 from serving_case import client_of, home, night  # noqa: F401 (fixtures)
 
 from features.crm.load import opened
 from features.settings import Settings
 from monitoring.store import open_store
+from serving import precompute
 from serving.erase_everywhere import erase
-from serving.precompute import FOLDER, WORK, work_out
+from serving.precompute import FOLDER
 from serving.studies import for_contracts
 from training.effects.what_if import effect_of
 from training.icp import fit, fit_rows
@@ -20,41 +22,10 @@ from training.icp import fit, fit_rows
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def beside(night, tmp_path_factory):  # noqa: F811
-    """A copy of that home, and what a what-if answered at first and once effects were worked out beside."""
-    import shutil
-
-    copy = tmp_path_factory.mktemp("answers") / "home"
-    shutil.copytree(night, copy)
-    with client_of(copy) as client:
-        one = first_contract(client)["contract_id"]
-        ask = {"contract_id": one, "changes": {"contact_days_before": 45}}
-        first = answer = client.post("/v1/what_if", json=ask).json()
-        deadline = time.monotonic() + 3600  # to end a hang, not to time it
-        while answer["effect"] is None and "ask again" in answer["why"] and time.monotonic() < deadline:
-            time.sleep(1)
-            answer = client.post("/v1/what_if", json=ask).json()
-    return copy, first, answer
-
-
-@pytest.fixture(scope="module")
-def answers(beside):
-    """All long answers of that home, each worked out once."""
-    place, *_ = beside
-    for name in WORK:
-        if not list((place / FOLDER).glob(f"{name}-*.json")):
-            work_out(name, Settings(home=place, threads=1))
-    return place / FOLDER
-
-
 @pytest.fixture
-def planned(home, answers):  # noqa: F811
+def planned(informed, tmp_path):  # noqa: F811
     """A home whose long answers are there."""
-    import shutil
-
-    shutil.copytree(answers, home / FOLDER)
-    return home
+    return shutil.copytree(informed, tmp_path / "home")
 
 
 def first_contract(client):
@@ -165,14 +136,24 @@ def test_a_scope_holds_for_a_what_if_and_roles_for_all(planned):
         assert client.post("/v1/icp/fit", json={"accounts": [{"id": "P"}]}).status_code == 200
 
 
-def test_what_takes_long_is_worked_out_beside_the_service_once(beside):
-    place, first, told = beside
-    assert first["effect"] is None
+def test_what_takes_long_is_worked_out_beside_the_service_once(home, informed, monkeypatch):  # noqa: F811
+    """The process that works it out is in `test_precompute`; here its answer comes while the service runs."""
+    begun: list[str] = []
+    monkeypatch.setattr(precompute, "_start", lambda name, settings: begun.append(name) or Endless())
+    with client_of(home) as client:
+        ask = {
+            "contract_id": first_contract(client)["contract_id"],
+            "changes": {"contact_days_before": 45},
+        }
+        first, again = (client.post("/v1/what_if", json=ask).json() for _ in range(2))
+        shutil.copytree(informed / FOLDER, home / FOLDER, dirs_exist_ok=True)
+        answer = client.post("/v1/what_if", json=ask).json()
+    assert begun == ["effects"]
+    assert first["effect"] is again["effect"] is None
     assert "ask again" in first["why"]
     assert first["score"]["now"] is not None
-    assert told["why"] is None
-    assert told["effect"]["contact_days_before"]["bucket"] == "31-60"
-    assert len(list((place / FOLDER).glob("effects-*.json"))) == 1
+    assert answer["why"] is None
+    assert answer["effect"]["contact_days_before"]["bucket"] == "31-60"
 
 
 def test_prospects_are_rated_as_the_library_rates_them(planned):

@@ -111,6 +111,18 @@ def test_when_the_service_stops_its_work_stops(begun, settings):
     assert len(begun) == 2
 
 
+def test_an_answer_is_worked_out_by_a_process_of_its_own(begun, settings, monkeypatch):
+    monkeypatch.undo()
+    long = WorkedOut(settings)
+    try:
+        assert long.ask("right").comes
+        (work,) = long._running.values()
+        assert work.process.wait(300) == 0
+        assert long.ask("right").value is not None
+    finally:
+        long.close()
+
+
 def test_working_ahead_is_a_setting(monkeypatch, tmp_path):
     monkeypatch.delenv("PERENNIAL_WORK_AHEAD")
     assert Settings(home=tmp_path).work_ahead

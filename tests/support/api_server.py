@@ -54,6 +54,13 @@ class ApiServer:
         return sum(part in path and method in (None, verb) for verb, path, _ in self.calls)
 
 
+def assert_nowhere(secrets, texts, home):
+    """No secret in what was printed or logged, nor in any file of a home."""
+    kept = [p.read_bytes().decode(errors="replace") for p in home.rglob("*") if p.is_file()]
+    for secret in secrets:
+        assert not [text for text in [*texts, *kept] if secret in text]
+
+
 @contextmanager
 def serving(server):
     """The server on a free port of this machine, for as long as the block runs."""

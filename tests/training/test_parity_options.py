@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from features.crm.load import from_rows
+from features.crm.load import from_rows, load
 from features.errors import RenewalError
 from features.settings import Settings
 from perennial.print import monitoring_print as printed
@@ -13,9 +13,19 @@ from training.fairness.mitigation import MITIGATIONS
 from training.fairness.parity import load_parity
 from training.fairness.parity_options import parity_options
 from training.registry import champion, show
-from training.train import train
+from training.train import TrainOptions, train
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def crm(tmp_path_factory):
+    """Seven trainings are made on it, so it is small."""
+    from features.simulation import simulate
+
+    place = tmp_path_factory.mktemp("segments")
+    simulate(place / "crm", accounts=240, seed=1, draws=0)
+    return load(place / "crm", into=place / "clean")
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +33,9 @@ def place(tmp_path_factory) -> Settings:
     return Settings(home=tmp_path_factory.mktemp("parity") / "home", threads=1)
 
 
-def test_a_mitigation_asked_for_is_told_everywhere(simulated_crm, place):
+def test_a_mitigation_asked_for_is_told_everywhere(crm, place):
     said: list[str] = []
-    result = train("renewal", simulated_crm, place, trials=1, mitigate="reweighing", say=said.append)
+    result = train("renewal", crm, place, TrainOptions(trials=1, mitigate="reweighing"), say=said.append)
     before, after = result["mitigation"]["before"], result["mitigation"]["after"]
     assert after["option"] == "reweighing"
     assert after["log_loss"] == pytest.approx(before["log_loss"] + after["price"])
@@ -43,22 +53,22 @@ def test_a_mitigation_asked_for_is_told_everywhere(simulated_crm, place):
     )
 
 
-def test_retraining_goes_on_with_the_mitigation_of_the_champion(simulated_crm, place, monkeypatch):
+def test_retraining_goes_on_with_the_mitigation_of_the_champion(crm, place, monkeypatch):
     from monitoring import retrain
 
     asked: list[str] = []
 
-    def listen(*_, **options):
-        asked.append(options["mitigate"])
+    def listen(kind, crm, settings, options, **_):
+        asked.append(options.mitigate)
         raise RenewalError(expected="nothing", found="nothing", do="Stop here.")
 
     monkeypatch.setattr(retrain, "train", listen)
     monkeypatch.setattr(retrain, "_is_due", lambda *_: (True, "for the test"))
-    retrain.retrain(simulated_crm, place)
+    retrain.retrain(crm, place)
     assert asked == ["reweighing", None]
 
 
-def test_parity_and_proxies_are_kept_for_monitoring_and_shown_on_the_card(simulated_crm, place):
+def test_parity_and_proxies_are_kept_for_monitoring_and_shown_on_the_card(crm, place):
     told = show("renewal", place)
     kept = load_parity(Path(told["folder"]))
     assert {row["metric"] for row in kept["parity"]} == {
@@ -71,9 +81,9 @@ def test_parity_and_proxies_are_kept_for_monitoring_and_shown_on_the_card(simula
     assert "true positive rate, of those whose probabilities are under" in page
 
 
-def test_options_lie_side_by_side_and_change_nothing(simulated_crm, place, capsys):
+def test_options_lie_side_by_side_and_change_nothing(crm, place, capsys):
     standing = show("renewal", place)["version"]
-    told = parity_options("renewal", simulated_crm, place, trials=1)
+    told = parity_options("renewal", crm, place, trials=1)
     assert [row["option"] for row in told["rows"]] == ["as it is", *MITIGATIONS]
     assert show("renewal", place)["version"] == standing
     assert 0 < told["declared"]["threshold"] < 1

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,15 @@ from features.crm.load import load
 from features.errors import RenewalError
 from training.churn_drivers import churn_drivers
 from training.registry import champion, show
-from training.train import train
+from training.train import TrainOptions, train
 
 DESIGNED = {
     "model", "version", "alias", "rows", "snapshots", "positives", "forward", "random", "baselines", "served",
     "barred", "period", "gates",
 }  # fmt: skip
+
+
+ASKED = TrainOptions(trials=2, allow=["billing"], bar=["seats"])
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,7 @@ def trained(leaky_folder, tmp_path_factory):
     place = tmp_path_factory.mktemp("trained")
     settings, said = Settings(home=place / "home", threads=1), []
     crm = load(leaky_folder, into=place / "crm")
-    result = train("renewal", crm, settings, trials=2, allow=["billing"], bar=["seats"], say=said.append)
+    result = train("renewal", crm, settings, ASKED, say=said.append)
     return result, crm, settings, said
 
 
@@ -53,7 +57,7 @@ def test_the_same_training_again_is_the_same_version(trained):
     from training.registry import listing
 
     before, said = len(listing(settings)), []
-    again = train("renewal", crm, settings, trials=2, allow=["billing"], bar=["seats"], say=said.append)
+    again = train("renewal", crm, settings, ASKED, say=said.append)
     assert again == result
     assert len(listing(settings)) == before
     assert said == ["perennial-renewal version 1 was made of these very data, code and settings"]
@@ -93,9 +97,9 @@ def test_card_and_record_are_kept(trained):
 
 def test_training_again_gives_the_same_figures(trained):
     result, crm, settings, _ = trained
-    same = train("renewal", crm, settings, trials=2, allow=["billing"], bar=["seats"])
+    same = train("renewal", crm, settings, ASKED)
     assert same["version"] == result["version"]
-    again = train("renewal", crm, settings, trials=2, allow=["billing"], bar=["seats"], promote=False)
+    again = train("renewal", crm, settings, replace(ASKED, promote=False))
     assert again["forward"] == result["forward"]
     assert again["version"] != result["version"]
 
@@ -119,7 +123,7 @@ def test_losses_before_any_training_say_what_to_do(simulated_crm, settings):
 
 def test_an_unknown_column_costs_one_line_and_leaves_nothing(simulated_crm, settings):
     with pytest.raises(RenewalError, match="annual_value"):
-        train("renewal", simulated_crm, settings, trials=1, bar=["anual_value"])
+        train("renewal", simulated_crm, settings, TrainOptions(trials=1, bar=["anual_value"]))
     assert champion("renewal", settings) is None
 
 
@@ -137,8 +141,8 @@ def _flip_coins(file: Path) -> None:
 def test_without_signal_nothing_becomes_champion(kind, tmp_path, settings):
     from features.simulation import simulate
 
-    simulate(tmp_path / "crm", accounts=500, seed=4, signal=False, draws=2)
+    simulate(tmp_path / "crm", accounts=300, seed=4, signal=False, draws=2)
     _flip_coins(tmp_path / "crm" / "opportunities.csv")
     crm = load(tmp_path / "crm", into=tmp_path / "clean")
-    result = train(kind, crm, settings, trials=2)
+    result = train(kind, crm, settings, TrainOptions(trials=2))
     assert result["alias"] == "challenger"

@@ -251,7 +251,7 @@ def _without_proxies(case: Case, settings: Settings, say: Say) -> tuple[Dataset,
     """Leave out what gives a segment away by itself, asked of the rows learned from."""
     ds, at = case.ds, _earlier(case)
     X, snapshots = ds.X.iloc[at], ds.snapshots.iloc[at]
-    columns = giving_away(proxies(X, snapshots, case.segments, seed=settings.seed, threads=settings.threads))
+    columns = giving_away(proxies(X, snapshots, case.segments, seed=settings.seed, singly=True))
     if not columns or len(columns) == ds.X.shape[1]:
         raise RenewalError(
             expected="some columns that give a segment away, and others that do not",

@@ -10,7 +10,7 @@ from training.fairness.mitigation import MITIGATIONS, Case, mend
 from training.fairness.mitigation_price import option_row
 from training.fairness.parity import declared, segments_of, verdict_of
 from training.select import select
-from training.train import TRIALS, learn, plain
+from training.train import TRIALS, TrainOptions, learn, plain
 
 if TYPE_CHECKING:
     from features.crm.crm import Crm
@@ -50,22 +50,20 @@ def parity_options(
             do="Add segments.csv to the CRM folder, or make one with `perennial population join`.",
         )
     each = None if minutes is None else minutes / (1 + len(MITIGATIONS))
-    trained = learn(
-        kind, crm, settings, trials=trials, minutes=each, bar=(), allow=(), waivers=None,
-        mitigate=None, say=say,
-    )  # fmt: skip
+    options = TrainOptions(trials=trials or TRIALS, minutes=each)
+    trained = learn(kind, crm, settings, options, say)
     horizon = trained.selection.model.horizon_days
     choose = partial(
-        select, settings=settings, trials=trials or TRIALS, minutes=each, horizon_days=horizon, say=say
+        select, settings=settings, trials=options.trials, minutes=each, horizon_days=horizon, say=say
     )
     case = Case(trained.ds, segments_of(crm), trained.selection, choose)
-    options = [option_row(case, None), *[_option(name, case, settings, say) for name in MITIGATIONS]]
+    rows = [option_row(case, None), *[_option(name, case, settings, say) for name in MITIGATIONS]]
     return plain(
         {
             "kind": kind,
             "declared": declared(kind, case.threshold),
             "verdict": verdict_of(trained.parity),
-            "rows": options,
+            "rows": rows,
             "parity": trained.parity,
             "proxies": trained.proxies,
         }

@@ -45,7 +45,13 @@ class Told:
 
 
 def proxies(
-    X: pd.DataFrame, snapshots: pd.DataFrame, segments: pd.DataFrame, *, seed: int = 0, threads: int = 1
+    X: pd.DataFrame,
+    snapshots: pd.DataFrame,
+    segments: pd.DataFrame,
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    singly: bool = False,
 ) -> list[dict[str, Any]]:
     """Ask for each segment whether the columns give it away.
 
@@ -55,13 +61,15 @@ def proxies(
         segments: the CRM's table; accounts known by an area's share only are not asked about.
         seed: of folds, boosting, and the sample of 5,000 where there are more accounts.
         threads: cores used.
+        singly: ask each column by itself only; all together take most of the time.
 
     Returns:
-        Rows, for each segment first that of all columns together, then the five strongest columns, every
-        other with an alert, and the classics: `segment`, `attribute`, `column`, `n` accounts, `base_rate`,
-        `auc`, `low`, `high` (90 %), `accuracy` with `accuracy_low`, `accuracy_high` and `majority` (what
-        always saying the larger side would reach), `tested` (comparisons the alert is corrected for),
-        `threshold`, `verdict`, `why`. With fewer than 30 accounts inside or outside: unknown, no figures.
+        Rows, for each segment first that of all columns together (unless `singly`), then the five strongest
+        columns, every other with an alert, and the classics: `segment`, `attribute`, `column`, `n` accounts,
+        `base_rate`, `auc`, `low`, `high` (90 %), `accuracy` with `accuracy_low`, `accuracy_high` and
+        `majority` (what always saying the larger side would reach), `tested` (comparisons the alert is
+        corrected for), `threshold`, `verdict`, `why`. With fewer than 30 accounts inside or outside:
+        unknown, no figures.
     """
     rows, account = _newest(snapshots, seed)
     frame = X.iloc[rows].reset_index(drop=True)
@@ -71,9 +79,10 @@ def proxies(
     results = [_hidden(one) for one in candidates if not one.is_large]
     for one in large:
         inside = one.inside[one.is_known].astype(float)
-        together = _together(frame[one.is_known], inside, seed, threads)
+        if not singly:
+            together = _together(frame[one.is_known], inside, seed, threads)
+            results.append(_row(one, together, inside, len(large)))
         singles = [_single(name, levels, one.is_known, inside) for name, levels in cuts.items()]
-        results.append(_row(one, together, inside, len(large)))
         tested = len(large) * max(len(cuts), 1)
         results += _worth_showing([_row(one, each, inside, tested) for each in singles])
     return results
