@@ -87,6 +87,15 @@ CONTRACTS = {
     "currency in a header": {
         "contracts.csv": text_of().replace("annual_value", "Annual value (EUR)").encode()
     },
+    "kept as text by a spreadsheet": {
+        "contracts.csv": text_of(
+            [
+                ["C1", "A1", "'2022-01-01", '"=""2022-12-31"""', "'1000", "yes"],
+                [*ROWS[1][:4], '"=""2000"""', "no"],
+            ]
+        ).encode()
+    },
+    "no cents": {"contracts.csv": text_of([[*row[:4], f'"{row[4]},-"', row[5]] for row in ROWS]).encode()},
     "outcome named as its column": {
         "contracts.csv": text_of().replace("yes", "Renewed").replace(",no", ",Churned").encode()
     },

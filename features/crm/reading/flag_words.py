@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 _YES = """
 true t yes y 1 1.0 x on checked enabled ja j oui o si s sim vrai vero verdadero verdadeiro wahr waar tak ano
-da evet kylla ✓ ✔ ☑ да истина はい 是
+da evet kylla igen sant sand tosi dogru igaz prawda pravda verdade jes ✓ ✔ ☑ да истина はい 是
 """
 _NO = """
-false f no n 0 0.0 off unchecked disabled nein non nej nee nao falso faux falsch onwaar nie ne hayir ei
+false f no n 0 0.0 off unchecked disabled nein non nej nee nao falso faux falsch onwaar nie ne hayir ei nem
+falskt falsk epatosi yanlis hamis falsz nepravda nei
 ✗ ✘ ☐ нет ложь いいえ 否
 """
 _WON = """

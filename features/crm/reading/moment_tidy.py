@@ -5,6 +5,7 @@ import re
 from features.crm.values import literal
 
 _STEPS = (
+    (r"""^(?:'|=")|"$""", ""),  # a spreadsheet's way to keep a text
     (r" \([^()]*\)$", ""),  # (Central European Standard Time), as JavaScript adds
     (r"(?:GMT|UTC) ?([+-][0-9])", r"\1"),
     (r"(:[0-9]{2}),([0-9]{3,})", r"\1.\2"),

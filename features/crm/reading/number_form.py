@@ -9,9 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from features.crm.reading.value_shapes import Shape
+from features.crm.values import literal
 
 _SPACES = "\u00a0\u202f\u2009\u2007\u2008\u2002\u2003"
 _MINUS = "\u2212\u2013\u2012\ufe63\uff0d"
+_AROUND = r"""^(?:'|=")|"$|,-+$"""
+"""What spreadsheets put around a number to keep it as text, and the dash that stands for no cents."""
 _CODE_LIST = """
 AED ARS AUD BGN BHD BRL CAD CHF CLP CNY COP CRC CZK DKK DOP EGP EUR GBP GHS HKD HRK HUF IDR ILS INR ISK JOD
 JPY KES KRW KWD KZT LKR MAD MXN MYR NGN NOK NZD OMR PEN PHP PKR PLN QAR RMB RON RSD RUB SAR SEK SGD THB TND
@@ -87,7 +90,7 @@ def _normal(text: str) -> str:
         text = text.replace(letter, " ")
     for letter in _MINUS:
         text = text.replace(letter, "-")
-    return text.strip()
+    return re.sub(_AROUND, "", text.strip())
 
 
 def _parsed(text: str) -> re.Match[str] | None:
@@ -227,8 +230,8 @@ def band_value(text: str, comma: bool) -> str | None:
 
 
 NUMBER_MACROS = rf"""
-CREATE TEMP MACRO evened(v) AS
-    translate(v, '{_SPACES}{_MINUS}’', '{" " * len(_SPACES)}{"-" * len(_MINUS)}''');
+CREATE TEMP MACRO evened(v) AS regexp_replace(translate(
+    v, '{_SPACES}{_MINUS}’', '{" " * len(_SPACES)}{"-" * len(_MINUS)}'''), {literal(_AROUND)}, '', 'g');
 CREATE TEMP MACRO is_negative(v) AS regexp_matches(v, '^[^0-9]*-|[0-9][^0-9]*-$|^\(.*\)$');
 CREATE TEMP MACRO bare(v) AS regexp_replace(v,
     '^\(?[\s+-]*{_BEFORE}\s*\p{{Sc}}?[\s+-]*|\s*%?\s*(?:\p{{Sc}}|{_AFTER})[\s-]*\)?$', '', 'g');
