@@ -6,6 +6,7 @@ make no rule: credit scores and postcodes by their name, any other that gives a 
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,12 +51,14 @@ class Usable:
     is_checked: bool
 
 
-def usable(crm: Crm, names_segments: bool = True) -> Usable:
+def usable(crm: Crm, names_segments: bool = True, standing_before: Mapping[str, str] | None = None) -> Usable:
     """The columns that may make a rule, and those that may not.
 
     Args:
         crm: the CRM.
         names_segments: whether reasons may say which segment a column stands for.
+        standing_before: column → why, of those that were found to give a segment away of this very CRM; None:
+            they are looked for.
 
     Raises:
         RenewalError: accounts tell nothing of a prospect.
@@ -65,8 +68,10 @@ def usable(crm: Crm, names_segments: bool = True) -> Usable:
     for name in accounts.frame.columns:
         if CLASSICS.search(str(name).lower()):
             taken_out[str(name)] = "it stands for segments: credit scores and postcodes always do"
-    account_id = accounts.frame.index.to_numpy(object)
-    standing = proxies(crm, accounts.frame.reset_index(drop=True), account_id)
+    standing = standing_before
+    if standing is None:
+        account_id = accounts.frame.index.to_numpy(object)
+        standing = proxies(crm, accounts.frame.reset_index(drop=True), account_id)
     reasons = standing if names_segments else dict.fromkeys(standing, STANDS_FOR_GROUP)
     taken_out = {**reasons, **taken_out}
     columns = [name for name in accounts.frame.columns if name not in taken_out]
@@ -133,7 +138,14 @@ def _wrong(expected: str, problem: str) -> RenewalError:
     return RenewalError(expected=expected, found=problem, do="Change the rule.")
 
 
-def rule_change(crm: Crm, rule: str, instead: str = "", *, names_segments: bool = True) -> dict[str, Any]:
+def rule_change(
+    crm: Crm,
+    rule: str,
+    instead: str = "",
+    *,
+    names_segments: bool = True,
+    standing: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Compare two rules on all accounts of the CRM.
 
     Args:
@@ -141,6 +153,7 @@ def rule_change(crm: Crm, rule: str, instead: str = "", *, names_segments: bool 
         rule: as `read_rule` takes it; empty: everybody qualifies.
         instead: the rule it would be changed to.
         names_segments: whether the answer may name segments.
+        standing: as `usable` takes it.
 
     Returns:
         `rule` and `instead` in words; `sets`: of `before`, `after`, `gained` and `lost` the accounts, deals,
@@ -150,7 +163,7 @@ def rule_change(crm: Crm, rule: str, instead: str = "", *, names_segments: bool 
         be named; `audited`: verdict → how many of them; `not_known` (column → accounts it says nothing of),
         `taken_out`, `currency`, `notes`. Raises as `read_rule`.
     """
-    columns = usable(crm, names_segments)
+    columns = usable(crm, names_segments, standing)
     old, new = read_rule(rule, columns), read_rule(instead, columns)
     before, after = old.covers(columns.today), new.covers(columns.today)
     account_id = columns.today.index.to_series().reset_index(drop=True)

@@ -2,6 +2,8 @@
 
 Drivers are the model's exact contributions at the last snapshot before the loss, summed over customers and
 weighted by money: what told against them, not what caused the loss. What sales people wrote stands beside it.
+What is the seller's (how many contracts the owner looks after, how many of them renewed) is no driver: it is
+nothing about the customer.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -143,7 +145,9 @@ def _drivers(model: Model, X: pd.DataFrame, money: np.ndarray, threads: int) -> 
     from training.explain import contributions, drivers
 
     weight = money if money.sum() > 0 else None
-    strongest = [row for row in drivers(model, X, weight, threads) if row["log_odds"] < 0][:TOP]
+    strongest = [
+        row for row in drivers(model, X, weight, threads) if row["log_odds"] < 0 and row["is_spoken"]
+    ][:TOP]
     values = contributions(model, X, threads).values
     rows = []
     for row in strongest:

@@ -185,7 +185,8 @@ def drivers(model: Model, X: Rows, money: np.ndarray | None = None, threads: int
 
     Returns:
         dicts: `group`, `words` (the leading column's), `log_odds` (the rows' mean, weighted by money if
-        given), `share_against` (of the rows, or of the money, it speaks against).
+        given), `share_against` (of the rows, or of the money, it speaks against), `is_spoken` (False: what is
+        the seller's or gives a segment away, which is no reason for people).
     """
     weight = np.ones(rows_of(X)) if money is None else np.nan_to_num(np.asarray(money, dtype=float))
     if not rows_of(X) or weight.sum() <= 0:
@@ -206,6 +207,7 @@ def drivers(model: Model, X: Rows, money: np.ndarray | None = None, threads: int
                 "words": info.words if info else model.features[lead[at]],
                 "log_odds": float(mean[at]),
                 "share_against": float(against[at]),
+                "is_spoken": bool(grouping.spoken[at]),
             }
         )
     return sorted(rows, key=lambda row: row["log_odds"])

@@ -48,7 +48,7 @@ def match(crm: Crm, files: Mapping[str, Path], settings: Settings, say: Say = si
     decided = links[links["by"] != MODEL]
     groups, used = _grouped(records, pairs, decided)
     fresh = _model_links(records, groups, pairs, used, decided)
-    keep_links(settings.home, fresh, judged=set(records["record"]))
+    keep_links(settings.home, fresh, judged=set(records["record"]), records=records)
     systems = records["system"].groupby(records["record"].map(groups)).agg(set)
     return {
         "records": {str(name): int(n) for name, n in records["system"].value_counts().items()},

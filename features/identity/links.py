@@ -4,7 +4,7 @@ A record is written `system:id`; the CRM's accounts are `crm:account_id`. Nothin
 are read as they are, and a link that is taken back is not replayed.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from features.scratch import replacing, turn
 SAME, DIFFERENT, OPEN = "same", "different", ""
 MODEL = "model"
 COLUMNS = ("left", "right", "left_name", "right_name", "probability", "decision", "by")
+SHOWN = ("name", "domain", "email", "street", "city", "postal_code", "country", "phone", "parent")
+"""What a person is shown of a record to decide by."""
 
 
 def read_links(home: Path | None) -> pd.DataFrame:
@@ -28,16 +30,37 @@ def read_links(home: Path | None) -> pd.DataFrame:
     return rows.assign(probability=pd.to_numeric(rows["probability"], errors="coerce"))
 
 
-def keep_links(home: Path, fresh: pd.DataFrame, judged: Collection[str]) -> None:
+def read_linked_records(home: Path) -> dict[str, dict[str, str]]:
+    """Record → what it says (see `SHOWN`, empty where nothing), of those that links name."""
+    place = _records_place(home)
+    if not place.is_file():
+        return {}
+    rows = pd.read_csv(place, dtype=str, keep_default_na=False)
+    return {row["record"]: {name: row[name] for name in SHOWN} for row in rows.to_dict("records")}
+
+
+def keep_links(
+    home: Path, fresh: pd.DataFrame, judged: Collection[str], records: pd.DataFrame | None = None
+) -> None:
     """Put the model's links in place of those it gave before between records that it has judged again.
 
     What people decided stays, and so does what is said of records that were not read this time.
+
+    Args:
+        home: the home folder.
+        fresh: the model's links (see `COLUMNS`).
+        judged: the records it has judged.
+        records: what they say (`record` and `SHOWN`), kept of those that links name.
     """
     with ExitStack() as stack:
         stack.enter_context(turn(_place(home).with_suffix(".lock")))
         before = read_links(home)
         is_old = (before["by"] == MODEL) & before["left"].isin(judged) & before["right"].isin(judged)
-        _write(home, pd.concat([before[~is_old], fresh], ignore_index=True))
+        links = pd.concat([before[~is_old], fresh], ignore_index=True)
+        if records is not None:
+            texts = records.set_index("record")[list(SHOWN)].fillna("")
+            _write_records(home, links, dict(zip(texts.index, texts.to_dict("records"), strict=True)))
+        _write(home, links)
 
 
 def decide(home: Path, decisions: Iterable[tuple[str, str, str]], by: str) -> int:
@@ -65,6 +88,17 @@ def decide(home: Path, decisions: Iterable[tuple[str, str, str]], by: str) -> in
             entry |= {"decision": decision, "by": by}
         _write(home, pd.DataFrame(entries, columns=list(COLUMNS)))
         return changed
+
+
+def reopen(home: Path, left: str, right: str) -> bool:
+    """Take a decision back: the pair is a person's to look at again, undecided; False where there is none."""
+    with ExitStack() as stack:
+        stack.enter_context(turn(_place(home).with_suffix(".lock")))
+        links = read_links(home)
+        here = (links["left"] == left) & (links["right"] == right) & (links["decision"] != OPEN)
+        links.loc[here, ["decision", "by"]] = [OPEN, MODEL]
+        _write(home, links)
+        return bool(here.any())
 
 
 def read_decisions(file: Path) -> list[tuple[str, str, str]]:
@@ -151,12 +185,26 @@ def forget_links(home: Path, account_ids: Collection[str]) -> int:
         gone.update(*(group for group in same_customers(home) if gone.intersection(group)))
         links = read_links(home)
         of_them = links["left"].isin(gone) | links["right"].isin(gone)
+        _write_records(home, links[~of_them], {})
         _write(home, links[~of_them])
         return int(of_them.sum())
 
 
 def _place(home: Path) -> Path:
     return home / "identity" / "links.csv"
+
+
+def _records_place(home: Path) -> Path:
+    return home / "identity" / "records.csv"
+
+
+def _write_records(home: Path, links: pd.DataFrame, fresh: Mapping[str, Mapping[Any, Any]]) -> None:
+    """Keep what records say that these links name; what is fresh goes before what stood there."""
+    every: dict[str, Mapping[Any, Any]] = {**read_linked_records(home), **fresh}
+    named = sorted({*links["left"], *links["right"]} & every.keys())
+    with replacing(_records_place(home)) as part:
+        rows = [{"record": record, **every[record]} for record in named]
+        pd.DataFrame(rows, columns=["record", *SHOWN]).to_csv(part, index=False)
 
 
 def _write(home: Path, links: pd.DataFrame) -> None:

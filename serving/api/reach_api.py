@@ -1,5 +1,6 @@
 """Over HTTP: whom the market holds and we do not reach, and what changing a rule would change."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -86,7 +87,7 @@ async def icp_reach(
     running = running_of(request)
     refuse_scoped(principal)
     study = await run_in_threadpool(worked_out, running, "icp")
-    change = await run_in_threadpool(changed, running, principal, rule, instead)
+    change = await run_in_threadpool(changed, running, principal, study["reach"], rule, instead)
     return answer({**reach_for(principal, study["reach"]), "change": change})
 
 
@@ -96,16 +97,20 @@ def refuse_scoped(principal: Principal) -> None:
         raise ProblemError(403, "Reach spans all owners and regions; this key sees one only.")
 
 
-def changed(running: Running, principal: Principal, rule: str, instead: str) -> dict[str, Any] | None:
-    """What changing the rule changes; None where none is given.
+def changed(
+    running: Running, principal: Principal, reach: Mapping[str, Any], rule: str, instead: str
+) -> dict[str, Any] | None:
+    """What changing the rule changes; None where none is given. `reach`: as it was worked out for this CRM.
 
     Raises:
         ProblemError: 422 for a rule that can't be read.
     """
     if not rule.strip() and not instead.strip():
         return None
+    standing = {name: reach["taken_out"][name] for name in reach["standing"]}
+    names = sees_segments(principal)
     try:
         with opened(running.settings) as crm:
-            return rule_change(crm, rule, instead, names_segments=sees_segments(principal))
+            return rule_change(crm, rule, instead, names_segments=names, standing=standing)
     except RenewalError as error:
         raise ProblemError(422, str(error)) from error

@@ -251,7 +251,9 @@ class Reason(BaseModel):
     log_odds: float = Field(examples=[-0.41])
     subject: str = Field("", description="The theme; one reason is told for each.", examples=["Contact"])
     comparison: str | None = Field(None, examples=["customers like this renew at 64 %"])
-    action: str | None = Field(None, description="What can be done.", examples=["arrange a call"])
+    action: str | None = Field(
+        None, description="What can be done.", examples=["arrange a call or a meeting"]
+    )
 
 
 class Scored(BaseModel):

@@ -34,7 +34,7 @@ def _page(request: Request, principal: Principal) -> Response:
         return render(request, "reach.html", found=None, why=result.why, comes=result.comes)
     problem, change, status = "", None, 200
     try:
-        change = changed(running, principal, rule, instead)
+        change = changed(running, principal, result.value["reach"], rule, instead)
     except ProblemError as error:
         problem, status = error.detail, error.status
     visible = reach_for(principal, result.value["reach"])

@@ -12,6 +12,7 @@ from serving.pages import (
     experiments_page,
     forecast_page,
     glossary,
+    identity_page,
     journey_page,
     kpis_page,
     models_page,
@@ -23,6 +24,7 @@ from serving.pages import (
     status_page,
     survey_page,
     tasks_page,
+    touchpoints_page,
     voice_page,
 )
 from serving.pages.view import Anybody, error_page
@@ -48,6 +50,8 @@ PARTS = (
     churn_drivers_page,
     models_page,
     status_page,
+    identity_page,
+    touchpoints_page,
     api_docs_page,
     voice_page,
     survey_page,

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
+from features.identity.links import OPEN, read_links
 from serving.nightly.job_log import is_running, last_jobs
 from serving.pages.view import Keeper, render
 from serving.state import running_of
@@ -25,7 +26,16 @@ def _page(request: Request) -> Response:
     is_under_way = is_running(running.settings)
     if jobs and jobs[0]["status"] == "under way" and not is_under_way:
         jobs[0]["status"] = "cut short"
-    return render(request, "status.html", jobs=jobs, newest=jobs[0] if jobs else None, running=is_under_way)
+    links = read_links(running.settings.home)
+    return render(
+        request,
+        "status.html",
+        jobs=jobs,
+        newest=jobs[0] if jobs else None,
+        running=is_under_way,
+        to_decide=int((links["decision"] == OPEN).sum()),
+        has_links=not links.empty,
+    )
 
 
 def _told(job: dict[str, Any]) -> dict[str, Any]:

@@ -157,6 +157,10 @@ def test_what_a_changed_rule_changes_is_what_is_counted_by_hand(planted):
     assert [row["after"] for row in result["segments"]] == [0.75, 0.75]
     narrow = rule_change(crm, "", "industry=software|none, employees<=100")
     assert narrow["rule"] == "everybody"
+    columns = usable(crm)
+    standing = {name: columns.taken_out[name] for name in columns.standing}
+    assert standing
+    assert rule_change(crm, "employees>=301", "employees>=101", standing=standing) == result
     assert {row["set"]: row["accounts"] for row in narrow["sets"]}["after"] == 50
 
 

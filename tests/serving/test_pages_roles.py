@@ -11,6 +11,7 @@ import pytest
 from pages_case import NEEDS_CHROMIUM, browser, informed, night, served, watched_page  # noqa: F401
 from serving_case import client_of
 
+from features.identity.links import COLUMNS, keep_links
 from features.settings import Settings
 from monitoring.store import open_store
 from serving.app import create_app
@@ -40,6 +41,8 @@ MAY = {
     "/reach": ("marketing", "mlops", "admin"),
     "/models": ("mlops", "admin"),
     "/status": ("mlops", "admin"),
+    "/identity": ("mlops", "admin"),
+    "/touchpoints": ("marketing", "mlops", "admin"),
     "/docs": ROLES,
 }
 LINKS = {
@@ -78,8 +81,11 @@ LINKS = {
 
 @pytest.fixture(scope="module")
 def home(informed, tmp_path_factory):  # noqa: F811
-    """A home of this file's own with a key for each role and scope."""
-    return shutil.copytree(informed, tmp_path_factory.mktemp("roles") / "home")
+    """A home of this file's own, with a pair of records to decide."""
+    home = shutil.copytree(informed, tmp_path_factory.mktemp("roles") / "home")
+    pair = pd.DataFrame([("crm:1", "billing:7", "Acme", "ACME Inc", 0.6, "", "model")], columns=COLUMNS)
+    keep_links(home, pair, judged=set())
+    return home
 
 
 @pytest.fixture(scope="module")

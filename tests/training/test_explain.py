@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 from itertools import combinations
 from math import factorial
 
@@ -135,6 +136,10 @@ def test_drivers_weigh_by_money():
     model = fit_recipe(ds, chosen(ds, "logistic"), seed=0, threads=1)
     few = (ds.X["calls_90d"] == 0).to_numpy()
     rows = drivers(model, ds.X, money=np.where(few, 1000.0, 0.0))
+    assert all(row["is_spoken"] for row in rows)
+    infos = {**model.infos, "calls_90d": replace(model.infos["calls_90d"], touchpoint="owner")}
+    sellers = drivers(replace(model, infos=infos), ds.X)
+    assert [row["group"] for row in sellers if not row["is_spoken"]] == ["calls"]
     by_group = {row["group"]: row for row in rows}
     assert by_group["calls"]["log_odds"] < 0
     assert by_group["calls"]["share_against"] == pytest.approx(1)
