@@ -9,6 +9,7 @@ from features.crm.columns_match import bare_name
 from features.crm.contract import TABLES
 from features.crm.row_versions import CONNECTOR, DELETED, MARKS
 from features.crm.values import literal, quoted
+from features.mapping_draft.chosen_files import chosen_files
 from features.mapping_draft.expressions import (
     activity_kind,
     column_of,
@@ -18,9 +19,17 @@ from features.mapping_draft.expressions import (
     outcome,
     plain,
 )
-from features.mapping_draft.foreign_files import ForeignColumn, ForeignFile
-from features.mapping_draft.joins import Join, Stages, account_join, pairs_join, shared, stages_of, winners
-from features.mapping_draft.match import LIKELY, SURE, UNSURE, FileMatch, best_match, match_as
+from features.mapping_draft.foreign_files import TAKEN_AS_IS, ForeignColumn, ForeignFile
+from features.mapping_draft.joins import (
+    Join,
+    Stages,
+    account_join,
+    pairs_join,
+    shared,
+    stages_of,
+    winners,
+)
+from features.mapping_draft.match import LIKELY, SURE, UNSURE, FileMatch
 
 Relation = Callable[[ForeignFile], str]
 _TELLS_THE_OUTCOME = frozenset(
@@ -59,6 +68,10 @@ _CURRENCIES = (
     "dealcurrencyofvalue",
     "dealcurrencycode",
 )
+_MONTHLY = frozenset(
+    ["mrr", "mrramount", "monthlyrecurringrevenue", "monthlyvalue", "monthlyprice", "monthlyfee"]
+)
+"""Columns that hold a twelfth of a contract's annual value."""
 _LEADS_SOMEWHERE = 0.05
 """A link of which fewer values than this are ids of the other table is taken for a chance."""
 
@@ -138,10 +151,7 @@ def draft_mapping(connection: duckdb.DuckDBPyConnection, files: Sequence[Foreign
         connection: any DuckDB.
         files: with their text as Parquet.
     """
-    matches = [match for file in files if (match := best_match(file)) is not None]
-    chosen = _choose(connection, matches)
-    if not {"contracts", "opportunities"} & {each.table for each in chosen}:
-        chosen = _with_outcomes(files, chosen)
+    chosen = chosen_files(connection, files)
     used = {each.file.stem for each in chosen}
     spare = [file for file in files if file.stem not in used]
     tables: dict[str, list[Part]] = {}
@@ -162,40 +172,6 @@ def draft_mapping(connection: duckdb.DuckDBPyConnection, files: Sequence[Foreign
 
 def _files(part: Part) -> list[ForeignFile]:
     return [part.file_match.file, *(file for join in part.joins for file in join.files)]
-
-
-def _choose(connection: duckdb.DuckDBPyConnection, matches: list[FileMatch]) -> list[FileMatch]:
-    """One file a table, the best; of activities all that are of different kinds."""
-    chosen: dict[str, FileMatch] = {}
-    for match in sorted(matches, key=lambda each: (-each.score, -each.file.rows)):
-        several = match.table == "activities"
-        chosen.setdefault(f"{match.table}/{match.file.stem}" if several else match.table, match)
-    deals, leads = chosen.get("opportunities"), chosen.get("leads")
-    has_outcome = deals is not None and "is_won" in deals.matches
-    if leads is not None and not has_outcome and winners_of(connection, leads, matches):
-        del chosen["leads"]
-        chosen["opportunities"] = match_as(leads.file, "opportunities")
-    return list(chosen.values())
-
-
-def _with_outcomes(files: Sequence[ForeignFile], chosen: list[FileMatch]) -> list[FileMatch]:
-    """Where no file is called a deal's or a contract's, one whose rows were won or lost: converted leads."""
-    decided = [
-        match
-        for file in files
-        for table in ("opportunities", "contracts")
-        if (match := match_as(file, table)) and outcome(match)
-    ]
-    best = max(decided, key=lambda each: each.score, default=None)
-    if best is None:
-        return chosen
-    return [*(each for each in chosen if each.file.stem != best.file.stem), best]
-
-
-def winners_of(connection: duckdb.DuckDBPyConnection, lead: FileMatch, matches: list[FileMatch]) -> bool:
-    """Whether a file of closed ones makes these leads deals."""
-    others = [each.file for each in matches if each.file.stem != lead.file.stem]
-    return winners(connection, lead, others) is not None
 
 
 def _part(
@@ -268,6 +244,9 @@ def _line(file_match: FileMatch, column: str, won: str | None, join: Join | None
         return None
     if column == "forecast":
         expression, confidence, evidence = forecast(match, won)
+    elif column == "annual_value" and match.source.bare in _MONTHLY:
+        expression = f"TRY_CAST({column_of(match.source)} AS DOUBLE) * 12"
+        confidence, evidence = match.confidence, f"{match.evidence}, twelve times a month's"
     else:
         expression, confidence, evidence = plain(match, kind_of(file_match.table, column))
     if column == "closed_at" and file_match.table == "opportunities":
@@ -307,9 +286,10 @@ def _linked(
 
 
 def _closed(file_match: FileMatch, expression: str) -> str:
-    """Pipedrive keeps two moments: of the won and of the lost."""
-    by_bare = file_match.file.by_bare("deal")
-    pair = [by_bare[each] for each in ("wontime", "losttime") if each in by_bare]
+    """Some systems keep two moments: of the won and of the lost."""
+    dated = [column for column in file_match.file.columns if set(column.day_forms) & set(TAKEN_AS_IS)]
+    found = (next((each for each in dated if word in each.bare), None) for word in ("won", "lost"))
+    pair = [column for column in found if column is not None]
     return f"coalesce({', '.join(column_of(column) for column in pair)})" if len(pair) == 2 else expression
 
 
@@ -319,7 +299,7 @@ def _add_winners(part: Part, file: ForeignFile, key: ForeignColumn, date: Foreig
     clause = f"LEFT JOIN {{file}} AS w ON w.{quoted(key.name)} = t.{quoted(key_match.source.name)}"
     form = date.day_forms[0]
     at = f"w.{quoted(date.name)}"
-    if form not in ("iso", "epoch"):
+    if form not in TAKEN_AS_IS:
         at = f"try_strptime(CAST({at} AS VARCHAR), {literal(form)})"
     evidence = f"{file.path.name!r} holds the won ones; the others count as lost, though some may be open"
     part.joins.append(Join(clause, "", (file,), (), evidence))

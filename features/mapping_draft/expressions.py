@@ -2,8 +2,8 @@
 
 from features.crm.contract import TABLES, Kind
 from features.crm.values import literal, quoted
-from features.mapping_draft.foreign_files import ForeignColumn, ForeignFile
-from features.mapping_draft.match import SURE, UNSURE, FileMatch, Match
+from features.mapping_draft.foreign_files import TAKEN_AS_IS, ForeignColumn, ForeignFile
+from features.mapping_draft.match import LIKELY, SURE, UNSURE, FileMatch, Match
 from features.mapping_draft.outcome_words import flag, meaning
 
 _TRUE = "('true', 't', 'yes', 'y', '1')"
@@ -30,7 +30,7 @@ def is_true(column: ForeignColumn) -> str:
 def plain(match: Match, kind: Kind) -> tuple[str, str, str]:
     """(expression, confidence, evidence) of a column taken as it is, its days read where they need it."""
     source, name = match.source, column_of(match.source)
-    if kind in (Kind.TIME, Kind.DATE) and source.day_forms and source.day_forms[0] not in ("iso", "epoch"):
+    if kind in (Kind.TIME, Kind.DATE) and source.day_forms and source.day_forms[0] not in TAKEN_AS_IS:
         form, *others = source.day_forms
         day = "" if "%H" in form or "%I" in form else "::DATE"
         read = f"try_strptime(CAST({name} AS VARCHAR), {literal(form)}){day}"
@@ -67,13 +67,38 @@ def outcome(file_match: FileMatch) -> tuple[str, str, str] | None:
         still_open = [word for word, won in won_by_word.items() if won is None]
         evidence = match.evidence + (f"; open: {', '.join(map(repr, still_open[:6]))}" if still_open else "")
         return f"CASE CAST({column_of(source)} AS VARCHAR) {cases} END", match.confidence, evidence
-    if source.bare in _CHURN:
+    by_end = _lost_otherwise(file_match, match, won_by_word)
+    if by_end is not None:
+        return by_end
+    if source.bare in _CHURN or (file_match.table == "contracts" and False in won_by_word.values()):
         return _churned(file_match, match)
     flags = {flag(word) for word in source.words}
     if flags == {True, False}:
         note = f"{match.evidence}; nothing tells open ones from lost ones"
         return is_true(source), UNSURE if file_match.system else match.confidence, note
     return None
+
+
+def _lost_otherwise(
+    file_match: FileMatch, match: Match, won_by_word: dict[str, bool | None]
+) -> tuple[str, str, str] | None:
+    """Where stages say who won alone: lost are those with a reason for it, or that are no longer active."""
+    won = [word for word, is_won in won_by_word.items() if is_won]
+    if not won or file_match.table != "opportunities":
+        return None
+    reason, active = file_match.matches.get("lost_reason"), file_match.file.by_bare().get("active")
+    ways = {}
+    if active is not None and {True, False} == {flag(word) for word in active.words}:
+        ways[f"NOT ({is_true(active)})"] = f"{active.name!r} is false"
+    if reason is not None and reason.source.given:
+        ways[f"nullif(trim(CAST({column_of(reason.source)} AS VARCHAR)), '') IS NOT NULL"] = (
+            f"{reason.source.name!r} is given"
+        )
+    if not ways:
+        return None
+    is_won = f"CAST({column_of(match.source)} AS VARCHAR) IN ({', '.join(map(literal, won))})"
+    expression = f"CASE WHEN {is_won} THEN true WHEN {' OR '.join(ways)} THEN false END"
+    return expression, LIKELY, f"{match.evidence}; lost where {' or '.join(ways.values())}"
 
 
 def _churned(file_match: FileMatch, match: Match) -> tuple[str, str, str] | None:

@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.crm.columns_match import bare_name
+from features.crm.reading.moment_form import written_as
+from features.crm.reading.value_shapes import shapes_from
 from features.crm.values import literal
 
 _SAMPLE = 5_000
@@ -21,6 +23,9 @@ _DAYS = (
     "%m/%d/%y",
     "%d %b, %Y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y",
 )  # fmt: skip
+AS_WRITTEN = "as written"
+"""In place of a form: days and moments that need none."""
+TAKEN_AS_IS = ("iso", "epoch", AS_WRITTEN)
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M %p", " %I:%M:%S %p")
 _ISO = r"^\d{4}-\d{1,2}-\d{1,2}([ T].*)?$"
 _MONEY = r"^[^\w\d]*[A-Z]{0,3}[$€£¥₹]?\s*[-−(]?[\d][\d.,\s’']*\)?\s*[KMB]?\s*([A-Z]{3}|%|[$€£¥₹])?$"
@@ -35,7 +40,8 @@ class ForeignColumn:
         given: values that are not empty.
         distinct: different ones among them.
         numbers: share of the sample that are numbers or amounts.
-        day_forms: `iso`, or the `strptime` forms that all of the sample fit; several: it does not show which.
+        day_forms: one of `TAKEN_AS_IS`, or the `strptime` forms that all of the sample fit; several: it does
+            not show which.
         words: the different values, where there are few.
     """
 
@@ -113,7 +119,15 @@ def _day_forms(sample: list[str]) -> tuple[str, ...]:
     if sum(bool(re.fullmatch(r"1[0-9]{12}", value)) for value in sample) >= _NEARLY_ALL * len(sample):
         return ("epoch",)
     likely = [day + clock for day in _DAYS for clock in _CLOCKS if _reads(sample[:40], day + clock)]
-    return tuple(form for form in likely if _reads(sample, form))
+    forms = tuple(form for form in likely if _reads(sample, form))
+    return forms or (AS_WRITTEN,) * _are_moments(sample)
+
+
+def _are_moments(sample: list[str]) -> bool:
+    """Whether nearly all values are moments that are read as they stand, beyond doubt."""
+    written = [written_as(shape) for shape in shapes_from(sample).all]
+    sure = sum(each is not None and each.kind in ("iso", "format", "json") for each in written)
+    return sure >= _NEARLY_ALL * len(written)
 
 
 def _reads(values: list[str], form: str) -> bool:

@@ -11,7 +11,7 @@ from features.crm.values import quoted
 from features.mapping_draft.foreign_files import ForeignColumn, ForeignFile
 from features.mapping_draft.match import FileMatch
 
-_SHARED = 0.5
+SHARED = 0.5
 """From this share of values that are ids of the other file on, a column refers to it."""
 _ID_NAMES = {
     "accounts": ("accountid", "companyid", "organizationid", "customerid", "orgid", "clientid"),
@@ -30,6 +30,7 @@ class Join:
         files: the files it reads, in the order they are named.
         sources: (file stem, column) that the value comes from.
         evidence: what shows it.
+        share: of the values that lead somewhere.
     """
 
     clause: str
@@ -37,6 +38,7 @@ class Join:
     files: tuple[ForeignFile, ...]
     sources: tuple[tuple[str, str], ...]
     evidence: str
+    share: float = 1.0
 
 
 def shared(
@@ -68,8 +70,29 @@ def account_join(
             return by_name
     if match is not None:
         return None
+    if accounts is not None and file_match.table != "accounts":
+        by_value = _by_value(connection, file_match, accounts, alias)
+        if by_value is not None:
+            return by_value
     by_pairs = pairs_join(connection, file_match, "accounts", spare, alias)
     return by_pairs or _through(connection, file_match, mapped, alias)
+
+
+_MANY = 5
+"""Different values from which on names that two files share are no chance."""
+
+
+def _by_value(
+    connection: duckdb.DuckDBPyConnection, file_match: FileMatch, accounts: FileMatch, alias: str
+) -> Join | None:
+    """The column whose values are the accounts' names, whatever it is called."""
+    joins = [
+        (join.share, join)
+        for column in file_match.unused
+        if column.distinct >= _MANY and column.numbers < SHARED and not column.day_forms
+        if (join := _by_name(connection, file_match, accounts, column, alias)) is not None
+    ]
+    return max(joins, key=lambda each: each[0], default=(0.0, None))[1]
 
 
 def _by_name(
@@ -85,7 +108,7 @@ def _by_name(
         return None
     by_id = shared(connection, file_match.file, column.name, accounts.file, key.source.name)
     by_name = shared(connection, file_match.file, column.name, accounts.file, name.source.name)
-    if by_name <= by_id or by_name < _SHARED:
+    if by_name <= by_id or by_name < SHARED:
         return None
     clause = (
         f"LEFT JOIN (SELECT {quoted(name.source.name)} AS name, min({quoted(key.source.name)}) AS id"
@@ -93,7 +116,8 @@ def _by_name(
     )
     evidence = f"{by_name:.0%} of its values are names in {accounts.file.path.name!r}"
     sources = ((file_match.file.stem, column.name),)
-    return Join(clause, f"coalesce({alias}.id, t.{quoted(column.name)})", (accounts.file,), sources, evidence)
+    expression = f"coalesce({alias}.id, t.{quoted(column.name)})"
+    return Join(clause, expression, (accounts.file,), sources, evidence, by_name)
 
 
 def pairs_join(
@@ -119,7 +143,7 @@ def pairs_join(
             if (
                 same_name
                 or _is_named_after(column, file_match.file, file)
-                or shared(connection, file, column.name, file_match.file, key.source.name) >= _SHARED
+                or shared(connection, file, column.name, file_match.file, key.source.name) >= SHARED
             ):
                 clause = (
                     f"LEFT JOIN (SELECT {quoted(column.name)} AS own, min({quoted(account.name)}) AS id"
@@ -172,7 +196,7 @@ def stages_of(
             for key in keys:
                 is_meant = named.bare.endswith("stageid") if not named.given else False
                 held = 0.0 if is_meant else shared(connection, file_match.file, named.name, file, key.name)
-                if is_meant or held >= _SHARED:
+                if is_meant or held >= SHARED:
                     return Stages(file, key, closed, won, named)
     return None
 
@@ -190,7 +214,7 @@ def _through(
         for column in file_match.file.columns:
             if column.bare not in (*_ID_NAMES[other.table], key.source.bare) or column.bare == "id":
                 continue
-            if shared(connection, file_match.file, column.name, other.file, key.source.name) >= _SHARED:
+            if shared(connection, file_match.file, column.name, other.file, key.source.name) >= SHARED:
                 clause = (
                     f"LEFT JOIN (SELECT {quoted(key.source.name)} AS own,"
                     f" min({quoted(account.source.name)}) AS id"

@@ -10,6 +10,7 @@ import yaml
 
 from features.crm.columns_match import bare_name
 from features.crm.contract import TABLES, Column, Kind
+from features.crm.reading.number_form import band_ends
 from features.mapping_draft.foreign_files import ForeignColumn, ForeignFile
 from features.mapping_draft.outcome_words import flag, meaning
 
@@ -196,6 +197,11 @@ def _column_match(
         fitting.sort(key=lambda each: not _is_unique(each, file))
     if column.name in ("is_won", "renewed"):
         fitting.sort(key=lambda each: not _tells_both(each))
+    if not fitting and column.name in ("is_won", "renewed"):
+        fitting = [each for each in free.values() if {True, False} <= {meaning(word) for word in each.words}]
+        if fitting:
+            words = ", ".join(map(repr, fitting[0].words[:4]))
+            return Match(column.name, fitting[0], LIKELY, f"its values are outcomes: {words}")
     if fitting:
         first = fitting[0]
         exact = first.bare == column.name.replace("_", "")
@@ -237,7 +243,8 @@ def fits(column: Column, source: ForeignColumn) -> bool:
     if column.kind in (Kind.TIME, Kind.DATE):
         return bool(source.day_forms)
     if column.kind in _NUMERIC:
-        return source.numbers >= 0.8 and not source.day_forms
+        is_band = bool(source.words) and all(band_ends(word) for word in source.words)
+        return (source.numbers >= 0.8 or is_band) and not source.day_forms
     if column.kind is Kind.FLAG:
         return any(flag(word) is not None or meaning(word) is not None for word in source.words)
     return not source.day_forms or column.kind is Kind.TEXT

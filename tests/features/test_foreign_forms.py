@@ -268,3 +268,69 @@ def test_pairs_stages_and_histories_are_drafted_together(tmp_path):
     assert set(frame["account_id"]) == {"9"}
     meeting = pq.read_table(tmp_path / "clean" / "activities.parquet").to_pylist()[0]
     assert (meeting["opportunity_id"], meeting["duration_seconds"]) == ("2", 2700)
+
+
+FIRMS = [f"Firm {letter}" for letter in "ABCDEFGH"]
+DAY = "2023-01-05 10:00:00"
+
+
+def cleaned(folder: Path, table: str):
+    load(folder, into=folder.parent / f"{folder.name}-clean")
+    return pq.read_table(folder.parent / f"{folder.name}-clean" / f"{table}.parquet").to_pandas()
+
+
+def test_accounts_are_met_by_their_names_whatever_the_column_is_called(tmp_path):
+    stages = ["Won", "Lost", "Negotiation", "New"]
+    deals = [f"{70 + i},{stages[i % 4]},2023-04-0{1 + i},{firm},{DAY},Ann" for i, firm in enumerate(FIRMS)]
+    files = {
+        "Deals": "Id,Deal stage,Closed date,Sales account,Created at,Sales owner\n" + "\n".join(deals),
+        "Accounts": "Id,Name,Industry type,Number of employees,Created at\n"
+        + "\n".join(f"{500 + i},{firm},IT,11-50,{DAY}" for i, firm in enumerate(FIRMS)),
+        "Tasks": "Id,Task type,Due date,Related to\n"
+        + "\n".join(f"{i},Call,Mon Feb 06 2023 10:30:00 GMT+0000,{firm}" for i, firm in enumerate(FIRMS)),
+    }
+    lines = drafted(tmp_path / "crm", files)
+    assert lines["opportunities", "owner_id"] == ["Deals.Sales owner"]
+    assert lines["accounts", "employees"] == ["Accounts.Number of employees"]
+    frame = cleaned(tmp_path / "crm", "opportunities").sort_values("opportunity_id")
+    assert frame["account_id"].tolist() == [str(500 + i) for i in range(8)]
+    assert frame["is_won"].tolist() == [True, False, None, None] * 2
+    assert set(pq.read_table(tmp_path / "crm-clean" / "activities.parquet")["account_id"].to_pylist()) == set(
+        frame["account_id"]
+    )
+
+
+def test_leads_that_deals_name_are_the_accounts_and_values_tell_the_outcome(tmp_path):
+    deals = [
+        f"o{i},l{i},{('won', 'lost', 'active')[i % 3]},{DAY},{'2023-03-01' if i % 3 == 0 else ''},"
+        f"{'2023-03-02' if i % 3 == 1 else ''}"
+        for i in range(9)
+    ]
+    files = {
+        "opportunities": "id,lead_id,how it went,date_created,date_won,date_lost\n" + "\n".join(deals),
+        "leads": "id,display_name,url,date_created\n"
+        + "\n".join(f"l{i},Firm {i},f{i}.io,{DAY}" for i in range(9)),
+    }
+    lines = drafted(tmp_path / "crm", files)
+    assert lines["accounts", "account_id"] == ["leads.id"]
+    frame = cleaned(tmp_path / "crm", "opportunities").sort_values("opportunity_id")
+    assert frame["is_won"].tolist() == [True, False, None] * 3
+    assert frame["closed_at"].notna().tolist() == [True, True, False] * 3
+
+
+def test_stages_that_say_who_won_alone(tmp_path):
+    rows = [
+        f"x{i},{DAY},{('Won', 'New', 'New')[i % 3]},{'False' if i % 3 == 2 else 'True'}" for i in range(9)
+    ]
+    drafted(tmp_path / "crm", {"crm.lead deals": "External ID,Created on,Stage,Active\n" + "\n".join(rows)})
+    frame = cleaned(tmp_path / "crm", "opportunities").sort_values("opportunity_id")
+    assert frame["is_won"].tolist() == [True, None, False] * 3
+
+
+def test_subscriptions_with_a_status_are_contracts_worth_twelve_months(tmp_path):
+    rows = [f"s{i},c{i},{('active', 'cancelled')[i % 2]},2022-01-01,2022-12-31,{10 + i}" for i in range(8)]
+    header = "Subscription Id,Customer Id,Status,Started At,Current Term End,MRR\n"
+    drafted(tmp_path / "crm", {"Subscriptions": header + "\n".join(rows)})
+    frame = cleaned(tmp_path / "crm", "contracts").sort_values("contract_id")
+    assert frame["annual_value"].tolist() == [1200 * (10 + i) for i in range(8)]
+    assert frame["renewed"].tolist() == [None, False] * 4
