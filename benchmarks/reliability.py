@@ -49,6 +49,26 @@ from monitoring.store import open_store
 from training.registry import listing
 
 STARTS_IN_SECONDS = 180.0
+IMPORTED = (
+    "perennial.cli",
+    "serving.service",
+    "serving.nightly.job",
+    "training.train",
+    "monitoring.evidently_report",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.tracking.client",
+    "optuna.storages",
+    "alembic.command",
+)
+"""What commands import as they begin, which takes longer than most of them do."""
+
+
+def import_first() -> None:
+    """Import once, before the forks."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for module in IMPORTED:
+        importlib.import_module(module)
 
 
 def checked(look: Callable[[], list[str]]) -> list[str]:
@@ -154,6 +174,12 @@ def _most_versions(place: Place) -> list[str]:
     return [json.dumps([*key, count + 1]) for key, count in counts.items()]  # `train` adds one
 
 
+def note_versions(place: Place) -> None:
+    """Note with a place how many versions of each training there may be after one command."""
+    most = [json.loads(one) for one in checked(lambda: _most_versions(place))]
+    place.before["versions"] = {(model, data): count for model, data, count in most}
+
+
 def measured(place: Place, names: list[str], work: Path) -> dict[str, float]:
     """Seconds that each command takes unharmed."""
     takes = {}
@@ -212,8 +238,7 @@ def main() -> None:
         folder = given.prepared or Path(work)
         folder.mkdir(parents=True, exist_ok=True)
         place = prepare(folder, given.database)
-        most = [json.loads(one) for one in checked(lambda: _most_versions(place))]
-        place.before["versions"] = {(model, data): count for model, data, count in most}
+        note_versions(place)
         names = given.only.split(",") if given.only else [*commands(place), "service"]
         takes = measured(place, names, Path(work))
         counts, wrong = kill_all(
@@ -225,7 +250,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    for room in ("perennial.cli", "serving.service", "serving.nightly.job", "training.train"):
-        importlib.import_module(room)  # once, before the forks
+    import_first()
     main()

@@ -5,6 +5,7 @@ import functools
 import importlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -165,7 +166,13 @@ def _of_surroundings(error: BaseException) -> RenewalError | None:
             do="Check the path, its permissions and the free space (see PERENNIAL_HOME, --out).",
         )
     names = {base.__module__.partition(".")[0] + "." + base.__name__ for base in type(error).__mro__}
-    if "sqlalchemy.OperationalError" in names:
+    if names & {"shutil.Error", "_duckdb.IOException"}:
+        return RenewalError(
+            expected="to read and write in PERENNIAL_HOME and the folder for temporary files",
+            found=_refusal_in(str(error)),
+            do="Check them, their permissions and the free space.",
+        )
+    if names & {"sqlalchemy.OperationalError", "sqlite3.OperationalError"}:
         return RenewalError(
             expected="a database that can be reached and written",
             found=str(getattr(error, "orig", None) or error).strip().splitlines()[0],
@@ -180,6 +187,12 @@ def _of_surroundings(error: BaseException) -> RenewalError | None:
         )
     causes = error.__cause__ or error.__context__
     return None if causes is None else _of_surroundings(causes)
+
+
+def _refusal_in(message: str) -> str:
+    """What the system refused, by the number in a message that comes without one of its own."""
+    number = re.search(r"errno\W{1,4}(\d+)", message, re.IGNORECASE)
+    return os.strerror(int(number[1])) if number else message.splitlines()[0][:200]
 
 
 _REFUSALS = frozenset(

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
@@ -40,6 +41,7 @@ from serving.precompute import WorkedOut, usual
 from serving.security.auth import Doorkeeper
 from serving.state import Running, running_of
 
+log = logging.getLogger("perennial.serving")
 STATIC = Path(__file__).parent / "static"
 POLL_SECONDS = 2.0
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
@@ -56,7 +58,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         chosen = settings or getattr(app.state, "settings", None) or Settings.from_env()
-        app.state.running = running = await asyncio.to_thread(_open, chosen, metrics)
+        opened: Running | None = getattr(app.state, "opened", None)
+        running = opened or await asyncio.to_thread(_open, chosen, metrics)
+        app.state.running, app.state.opened = running, None
         gc.collect()
         gc.freeze()  # models and routes live as long as the process: the collector need not walk them again
         watch = asyncio.create_task(_watch(running))
@@ -81,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # such a redirect would repeat whatever Host a request names
         lifespan=lifespan,
     )
+    app.state.metrics = metrics
     failed = problems.install(app, site.error_page)
     app.include_router(routes.router)
     app.include_router(columnar.router)
@@ -99,6 +104,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=2_000, compresslevel=4)
     app.add_middleware(Front, metrics=metrics, failed=failed)
     return app
+
+
+def open_ahead(app: FastAPI) -> None:
+    """Open what an application answers from before it starts: whoever starts it is told what is broken.
+
+    Args:
+        app: of `create_app`, with its settings as `state.settings`.
+
+    Raises:
+        RenewalError: the store cannot be used, a model is not whole.
+    """
+    app.state.opened = _open(app.state.settings, app.state.metrics)
 
 
 class Alone:
@@ -157,16 +174,48 @@ def _open(settings: Settings, metrics: Metrics) -> Running:
 
 async def _watch(running: Running) -> None:
     """Look for a moved alias every few seconds; what is being answered keeps the model it began with."""
+    failing: dict[str, str] = {}
     while True:
         await asyncio.sleep(POLL_SECONDS)
-        await asyncio.to_thread(_look, running)
+        failing = await asyncio.to_thread(look, running, failing)
 
 
-def _look(running: Running) -> None:
+def look(running: Running, failing: Mapping[str, str]) -> dict[str, str]:
+    """Notice what other processes did: models, scores and data, answers to work out, each for itself.
+
+    What fails (the database is away, a file is broken) stays as it was, is looked at again, and is told once.
+
+    Args:
+        running: of this service.
+        failing: what failed the last time: part → why.
+
+    Returns:
+        What fails now.
+    """
+    fails = {}
+    parts = {
+        "models": _look_at_models,
+        "scores": lambda running: running.live.score_cache.look(),
+        "data": lambda running: running.live.arrivals.look(),
+        "answers": _look_at_answers,
+    }
+    for name, part in parts.items():
+        try:
+            part(running)
+        except Exception as error:
+            fails[name] = repr(error)
+            if failing.get(name) != fails[name]:
+                log.exception("could not look for new %s; those of before serve on", name)
+    return fails
+
+
+def _look_at_models(running: Running) -> None:
     before = running.models.versions()
     running.models.refresh()
-    running.live.look()
     _tell_champions(running, before)
+
+
+def _look_at_answers(running: Running) -> None:
     names = usual(running.models.versions())
     running.worked_out.read_ahead(names)
     running.worked_out.look(names if running.settings.work_ahead else ())

@@ -15,7 +15,7 @@ from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from monitoring.store import open_store
-from serving.app import Alone, create_app
+from serving.app import Alone, create_app, open_ahead
 from serving.connections import Bounded, raise_handles
 from serving.security.request_origin import require_key_beyond_loopback
 
@@ -64,8 +64,8 @@ def serve(host: str, port: int, settings: Settings, say: Say = silent) -> None:
     It is what a BentoML worker runs, without the supervisor above it and the tracing around each request.
 
     Raises:
-        RenewalError: the port is taken, the host is not this machine's, or others could reach the service
-            while no key exists.
+        RenewalError: the port is taken, the host is not this machine's, others could reach the service
+            while no key exists, or a file it answers from is broken.
     """
     os.environ.update(NO_TELEMETRY)
     logs.set_up(settings.log_format)
@@ -74,6 +74,7 @@ def serve(host: str, port: int, settings: Settings, say: Say = silent) -> None:
     store.engine.dispose()
     listening = _listen(host, port)
     APP.state.settings = settings
+    open_ahead(APP)
     Bounded.most = raise_handles()
     config = uvicorn.Config(
         application(),

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic_core import to_json
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError, TimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -15,6 +15,8 @@ from features.errors import RenewalError
 
 log = logging.getLogger("perennial.serving")
 _MOST_FAULTS = 100
+_RETRY_SECONDS = 5
+_AWAY = "The store cannot be reached or written now. Send it again later: what was stored counts once."
 
 TITLES = {
     400: "The request could not be read",
@@ -117,6 +119,10 @@ def _handlers(say: Said) -> dict[type[Exception], Any]:
     async def unwritable(request: Request, error: Exception) -> Response:
         return say(request, 422, "A text holds characters that are none (a NUL, or half a surrogate pair).")
 
+    async def unavailable(request: Request, error: Exception) -> Response:
+        log.error("%s %s: the store is away", request.method, request.url.path, exc_info=error)
+        return say(request, 503, _AWAY, headers={"Retry-After": str(_RETRY_SECONDS)})
+
     return {
         ProblemError: problem,
         HTTPException: http,
@@ -124,6 +130,7 @@ def _handlers(say: Said) -> dict[type[Exception], Any]:
         RenewalError: users_mistake,
         UnicodeEncodeError: unwritable,
         DataError: unwritable,
+        **dict.fromkeys((OperationalError, InterfaceError, TimeoutError), unavailable),
     }
 
 

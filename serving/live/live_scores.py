@@ -38,15 +38,11 @@ class Live:
         self.settings, self.store, self.models = settings, store, models
         self.score_cache = KeptScores(store)
         self.arrivals = Arrivals(settings, store, models, self.score_cache)
-        self.look()
-
-    def look(self) -> None:
-        """Notice what another process has done: a run that wrote scores, a CRM that was ingested."""
         self.score_cache.look()
         try:
             self.arrivals.look()
         except Exception:  # replaced or erased while it was read, perhaps: told, and looked at again
-            log.exception("the CRM ingested last could not be made ready; answers stand on the one before")
+            log.exception("the CRM ingested last could not be made ready")
 
     def stored(
         self, kind: str, ids: Sequence[str], principal: Principal, as_of: datetime | None = None

@@ -3,21 +3,28 @@
 import os
 import resource
 import shutil
+import sqlite3
 import subprocess
 import sys
 from contextlib import contextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 
+import duckdb
 import pandas as pd
 import pytest
-from serving_case import home, night  # noqa: F401 (fixtures)
+import typer
+from serving_case import client_of, free_port, home, night  # noqa: F401 (fixtures)
+from sqlalchemy.exc import OperationalError
 
 import perennial.cli
+import perennial.command_line
 from features.crm.load import current_folder
 from features.scratch import MARK
 from features.settings import Settings
 from monitoring.store import open_store
 from monitoring.store.database import now
+from serving.app import look
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +81,41 @@ def test_a_broken_file_of_the_home_is_told_in_one_line(name, damage, home, monke
     assert not [*home.rglob(f"{MARK}*")]
 
 
+@pytest.mark.parametrize("name", ["model.json", "perennial.db"])
+def test_a_service_does_not_start_on_a_broken_file(name, home, monkeypatch, capsys):  # noqa: F811
+    for place in sorted(home.rglob(name)):
+        cut(place)
+    for left in home.glob(f"{name}-*"):
+        left.unlink()
+    code, errors = command(monkeypatch, capsys, home, "serve", "--port", str(free_port()))
+    assert (code, is_one_line(errors)) == (2, True), errors[-1500:]
+
+
+def test_a_service_that_cannot_look_around_goes_on_looking(caplog):
+    looked = []
+
+    def away():
+        raise OperationalError("SELECT 1", {}, ConnectionError("the database is away"))
+
+    running = SimpleNamespace(
+        models=SimpleNamespace(versions=lambda: {"renewal": None, "win": None}, refresh=away),
+        live=SimpleNamespace(
+            score_cache=SimpleNamespace(look=away),
+            arrivals=SimpleNamespace(look=lambda: looked.append("data")),
+        ),
+        worked_out=SimpleNamespace(
+            read_ahead=lambda names: None, look=lambda names: looked.append("answers")
+        ),
+        settings=Settings(work_ahead=False),
+    )
+    first = look(running, {})
+    assert set(look(running, first)) == set(first) == {"models", "scores"}
+    assert looked == ["data", "answers"] * 2
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]  # told once each
+    running.models.refresh = running.live.score_cache.look = lambda: None
+    assert look(running, first) == {}
+
+
 @contextmanager
 def files_up_to(size):
     """No file may grow beyond so many bytes: what a full disk does, for this process alone."""
@@ -119,6 +161,29 @@ def changed(source, into):
     return folder
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        shutil.Error([("a", "b", "[Errno 28] No space left on device: 'a' -> 'b'")]),
+        sqlite3.OperationalError("database or disk is full"),
+        duckdb.IOException('IO Error: Async write failed: {"exception_type":"IO","errno":"28"}'),
+    ],
+)
+def test_a_disk_that_is_full_is_one_line_whoever_meets_it(error, monkeypatch, capsys):
+    app = typer.Typer()
+
+    @app.command()
+    def fails():
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["perennial"])
+    with pytest.raises(SystemExit) as ended:
+        perennial.command_line.run(app)
+    errors = capsys.readouterr().err
+    assert (ended.value.code, is_one_line(errors)) == (2, True), errors
+    assert "No space left" in errors or "disk is full" in errors
+
+
 @pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="needs setpriv")
 def test_a_home_that_cannot_be_written_is_told_in_one_line(home):  # noqa: F811
     for path in [home, *home.rglob("*")]:
@@ -148,3 +213,18 @@ def test_a_clock_set_back_overwrites_and_doubles_nothing(home, monkeypatch, caps
     assert after.groupby(["subject_id", "as_of", "model_version"]).size().max() == 1
     assert len(after) == len(before)
     assert len(open_store(settings).scores.page("renewal", limit=5).rows) == 5
+
+
+def test_a_service_whose_disk_is_full_says_so_and_takes_the_event_once_there_is_room(home):  # noqa: F811
+    store = open_store(Settings(home=home))
+    with client_of(home) as client:
+        account = client.get("/v1/renewals?limit=1").json()["rows"][0]["account_id"]
+        row = {"activity_id": "E1", "account_id": account, "kind": "call", "occurred_at": "2026-01-01"}
+        event = {"table": "activities", "rows": [row]}
+        with files_up_to(100):
+            refused = client.post("/v1/events", json=event)
+            assert client.get("/v1/renewals?limit=1").status_code == 200
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5"), refused.text
+        assert store.events.read() == []
+        assert client.post("/v1/events", json=event).json()["stored"] == 1
+    assert len(store.events.read()) == 1

@@ -16,7 +16,7 @@ from test_service import serving
 from features.crm.load import opened
 from features.settings import Settings
 from monitoring.store import open_store
-from serving.app import _look, create_app
+from serving.app import create_app, look
 from serving.live.deliveries import Deliveries
 
 pytestmark = pytest.mark.slow
@@ -153,7 +153,7 @@ def test_another_champion_is_told_of_whoever_moved_the_alias(home, inbox):  # no
     settings = Settings(home=home, threads=1)
     with service(home, inbox.url) as client, opened(settings) as crm:
         train_plainly("renewal", crm, settings, home / "next", C=0.001)
-        _look(client.app.state.running)
+        assert look(client.app.state.running, {}) == {}
         assert "[Perennial] renewal model 2: champion changed" in inbox.titles(1)
     with service(home, inbox.url):
         time.sleep(0.5)

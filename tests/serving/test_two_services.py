@@ -127,11 +127,11 @@ def test_two_events_of_one_customer_at_once_both_count(services, account, monkey
 def test_what_one_wrote_the_other_answers(services, account):
     one, other = services
     first = one.take(account, 1)["rows"][0]["contract_id"]
-    other.live.look()
+    other.live.score_cache.look()
     before = other.live.stored("renewal", [first], LOCAL)
     one.take(account, 2, at="2026-01-15T12:00:00")
     assert other.live.stored("renewal", [first], LOCAL) == before
-    other.live.look()
+    other.live.score_cache.look()
     assert other.live.stored("renewal", [first], LOCAL) == one.live.stored("renewal", [first], LOCAL)
     assert other.live.stored("renewal", [first], LOCAL) != before
 
