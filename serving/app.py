@@ -58,9 +58,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         chosen = settings or getattr(app.state, "settings", None) or Settings.from_env()
-        running: Running = getattr(app.state, "opened", None) or await asyncio.to_thread(
-            _open, chosen, metrics
-        )
+        running: Running | None = getattr(app.state, "opened", None)
+        if running is None:
+            running = await asyncio.to_thread(_open, chosen, metrics)
         app.state.running, app.state.opened = running, None
         gc.collect()
         gc.freeze()  # models and routes live as long as the process: the collector need not walk them again
