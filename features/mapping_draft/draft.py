@@ -67,6 +67,8 @@ _CURRENCIES = (
     "transactioncurrencyid",
     "dealcurrencyofvalue",
     "dealcurrencycode",
+    "bidcurrency",
+    "valuecurrency",
 )
 _MONTHLY = frozenset(
     ["mrr", "mrramount", "monthlyrecurringrevenue", "monthlyvalue", "monthlyprice", "monthlyfee"]
@@ -288,8 +290,8 @@ def _linked(
 def _closed(file_match: FileMatch, expression: str) -> str:
     """Some systems keep two moments: of the won and of the lost."""
     dated = [column for column in file_match.file.columns if set(column.day_forms) & set(TAKEN_AS_IS)]
-    found = (next((each for each in dated if word in each.bare), None) for word in ("won", "lost"))
-    pair = [column for column in found if column is not None]
+    candidates = (next((each for each in dated if word in each.bare), None) for word in ("won", "lost"))
+    pair = [column for column in candidates if column is not None]
     return f"coalesce({', '.join(column_of(column) for column in pair)})" if len(pair) == 2 else expression
 
 

@@ -6,7 +6,7 @@ from features.mapping_draft.foreign_files import TAKEN_AS_IS, ForeignColumn, For
 from features.mapping_draft.match import LIKELY, SURE, UNSURE, FileMatch, Match
 from features.mapping_draft.outcome_words import flag, meaning
 
-_TRUE = "('true', 't', 'yes', 'y', '1')"
+_TRUE = ["true", "t", "yes", "y", "1"]
 _CHURN = frozenset(
     [
         "churned", "ischurned", "churn", "churnflag", "cancelled", "iscancelled", "canceled", "attrition",
@@ -24,7 +24,8 @@ def column_of(column: ForeignColumn) -> str:
 
 def is_true(column: ForeignColumn) -> str:
     """Whether a flag of the file is set."""
-    return f"lower(CAST({column_of(column)} AS VARCHAR)) IN {_TRUE}"
+    words = sorted({word.lower() for word in column.words if flag(word)}) or _TRUE
+    return f"lower(CAST({column_of(column)} AS VARCHAR)) IN ({', '.join(map(literal, words))})"
 
 
 def plain(match: Match, kind: Kind) -> tuple[str, str, str]:

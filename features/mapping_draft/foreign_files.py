@@ -26,7 +26,7 @@ _DAYS = (
 AS_WRITTEN = "as written"
 """In place of a form: days and moments that need none."""
 TAKEN_AS_IS = ("iso", "epoch", AS_WRITTEN)
-_CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M %p", " %I:%M:%S %p")
+_CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p")
 _ISO = r"^\d{4}-\d{1,2}-\d{1,2}([ T].*)?$"
 _MONEY = r"^[^\w\d]*[A-Z]{0,3}[$€£¥₹]?\s*[-−(]?[\d][\d.,\s’']*\)?\s*[KMB]?\s*([A-Z]{3}|%|[$€£¥₹])?$"
 

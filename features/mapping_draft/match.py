@@ -18,6 +18,14 @@ SURE, LIKELY, UNSURE = "sure", "likely", "unsure"
 _NUMERIC = (Kind.NUMBER, Kind.WHOLE, Kind.MONEY, Kind.DURATION)
 _NEARLY = 0.86
 _LEAST_SCORE = 4.0
+_PREFIXES = {
+    "accounts": ("account", "company", "organization", "customer"),
+    "contracts": ("contract", "subscription"),
+    "opportunities": ("opportunity", "deal"),
+    "cases": ("case", "ticket"),
+    "invoices": ("invoice",),
+}
+"""What a table's columns may begin with, which says nothing: `OpportunityValue`."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,10 @@ def _match(
         if word in bare_name(file.stem):
             result.score += 3.0
             break
+    for prefix in _PREFIXES.get(table, ()):
+        for bare, foreign in [*by_bare.items()]:
+            if bare.startswith(prefix) and bare != prefix:
+                by_bare.setdefault(bare.removeprefix(prefix), foreign)
     free = dict(by_bare)
     for column, wanted in names["columns"].items():
         is_key = column == TABLES[table].key

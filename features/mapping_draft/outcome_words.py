@@ -1,6 +1,9 @@
 """What an outcome's word means: won, lost, or still open."""
 
 import re
+import unicodedata
+
+from features.crm.reading import flag_words
 
 WON = frozenset(
     [
@@ -65,15 +68,15 @@ LOST = frozenset(
         "outsold",
     ]
 )
-_FLAGS = {"true": True, "t": True, "yes": True, "y": True, "1": True, "10": True} | dict.fromkeys(
-    ("false", "f", "no", "n", "0", "00"), False
-)
+WON |= {word.replace(" ", "") for word in flag_words.WON}
+LOST |= {word.replace(" ", "") for word in flag_words.LOST}
 
 
 def meaning(word: str) -> bool | None:
     """True for won, False for lost, None for open or not known."""
-    bare = "".join(letter for letter in word.lower() if letter.isalnum())
-    parts = re.findall(r"[^\W\d_]+", word.lower())
+    plain = _plain(word)
+    bare = "".join(letter for letter in plain if letter.isalnum())
+    parts = re.findall(r"[^\W\d_]+", plain)
     if bare in WON or bare in LOST:
         return bare in WON
     won, lost = bool(WON & set(parts)), bool((LOST | {"not"}) & set(parts))
@@ -82,4 +85,11 @@ def meaning(word: str) -> bool | None:
 
 def flag(word: str) -> bool | None:
     """A yes or no as exports write it, None for other words."""
-    return _FLAGS.get("".join(letter for letter in word.lower() if letter.isalnum()))
+    plain = _plain(word)
+    return True if plain in flag_words.YES else False if plain in flag_words.NO else None
+
+
+def _plain(word: str) -> str:
+    """In small letters without accents."""
+    split = unicodedata.normalize("NFKD", word.strip().lower())
+    return "".join(letter for letter in split if not unicodedata.combining(letter))

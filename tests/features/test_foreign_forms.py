@@ -334,3 +334,19 @@ def test_subscriptions_with_a_status_are_contracts_worth_twelve_months(tmp_path)
     frame = cleaned(tmp_path / "crm", "contracts").sort_values("contract_id")
     assert frame["annual_value"].tolist() == [1200 * (10 + i) for i in range(8)]
     assert frame["renewed"].tolist() == [None, False] * 4
+
+
+def test_exports_in_german_and_french_are_drafted(tmp_path):
+    rows = [f"V{i},K{i},13.01.2022,1{i}.02.2023,{100 + i},{('Ja', 'Nein')[i % 2]},Anna" for i in range(8)]
+    header = "Vertragsnummer,Kundennummer,Vertragsbeginn,Vertragsende,Jahreswert,Verlängert,Betreuer\n"
+    lines = drafted(tmp_path / "crm", {"Verträge": header + "\n".join(rows)})
+    assert lines["contracts", "owner_id"] == ["Verträge.Betreuer"]
+    frame = cleaned(tmp_path / "crm", "contracts").sort_values("contract_id")
+    assert frame["renewed"].tolist() == [True, False] * 4
+    deals = [
+        f"{i},Firme {i},13/01/2022,2{i}/02/2023,{('Gagnée', 'Perdue', 'En cours')[i % 3]}" for i in range(6)
+    ]
+    header = "Identifiant,Client,Date de création,Date de clôture,Statut\n"
+    drafted(tmp_path / "fr", {"opportunités": header + "\n".join(deals)})
+    frame = cleaned(tmp_path / "fr", "opportunities").sort_values("opportunity_id")
+    assert frame["is_won"].tolist() == [True, False, None] * 2
