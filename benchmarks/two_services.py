@@ -85,11 +85,11 @@ def started(place: Place, inbox: Inbox, *words: str) -> subprocess.Popen[bytes]:
     )
 
 
-def ready(port: int) -> None:
+def ready(service: subprocess.Popen[bytes], port: int) -> None:
     """Wait until a service answers."""
     until = time.monotonic() + STARTS_IN_SECONDS
     while answer_of(port, "/readyz") is None:
-        if time.monotonic() > until:
+        if time.monotonic() > until or service.poll() is not None:
             raise SystemExit(f"the service on {port} did not start")
         time.sleep(0.2)
 
@@ -140,8 +140,8 @@ class Events:
 def lived_through(place: Place, inbox: Inbox, events: Events, seconds: float) -> list[str]:
     """Two services for so long, with two nights, a kill and another champion; what was wrong meanwhile."""
     services = [started(place, inbox, "serve", "--port", str(port)) for port in events.ports]
-    for port in events.ports:
-        ready(port)
+    for service, port in zip(services, events.ports, strict=True):
+        ready(service, port)
     sending = [threading.Thread(target=events.send) for _ in range(3)]
     for each in sending:
         each.start()
@@ -152,7 +152,7 @@ def lived_through(place: Place, inbox: Inbox, events: Events, seconds: float) ->
     services[0].wait()
     time.sleep(seconds / 3)
     services[0] = started(place, inbox, "serve", "--port", str(events.ports[0]))
-    ready(events.ports[0])
+    ready(services[0], events.ports[0])
     codes = [night.wait() for night in nights]
     crm = read_crm(need(current_folder(place.settings)))
     teach("renewal", crm, place.settings, place.home / "another")
