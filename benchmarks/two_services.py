@@ -14,6 +14,7 @@ newer data, a service is ended with SIGKILL and started again, and another model
 """
 
 import argparse
+import atexit
 import json
 import os
 import random
@@ -80,9 +81,10 @@ def started(place: Place, inbox: Inbox, *words: str) -> subprocess.Popen[bytes]:
     """A command in a process of its own."""
     alerts = {"PERENNIAL_ALERT_URLS": f"json://127.0.0.1:{inbox.server_port}/"}
     environment = {**os.environ, **place.environment, **alerts}
-    return subprocess.Popen(
-        [sys.executable, "-m", "perennial", *words], env=environment, stdout=subprocess.DEVNULL
-    )
+    command = [sys.executable, "-m", "perennial", *words]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    atexit.register(process.kill)  # whatever goes wrong here, nothing goes on running
+    return process
 
 
 def ready(service: subprocess.Popen[bytes], port: int) -> None:
@@ -155,14 +157,15 @@ def lived_through(place: Place, inbox: Inbox, events: Events, seconds: float) ->
     ready(services[0], events.ports[0])
     codes = [night.wait() for night in nights]
     crm = read_crm(need(current_folder(place.settings)))
-    teach("renewal", crm, place.settings, place.home / "another")
+    fewer = place.settings.model_copy(update={"min_positives": 10})
+    teach("renewal", crm, fewer, place.home / "another")
     time.sleep(seconds / 3)
     events.ends.set()
     for each in sending:
         each.join()
     problems = compared(place, events)
     for service in services:
-        service.send_signal(signal.SIGTERM)
+        service.terminate()
     codes += [service.wait() for service in services]
     return problems + ([f"lost: commands ended with {codes}"] if any(codes) else [])
 

@@ -55,6 +55,19 @@ def test_commands_probes_and_settings_exist():
             assert set(probes) <= routes
 
 
+@pytest.mark.parametrize("version", ["1.29", "1.32", "1.35"])
+def test_manifests_hold_to_the_schemas_that_kubernetes_publishes(version):
+    validator = pytest.importorskip("kubernetes_validate", reason="needs the dev requirements")
+    parts = [part for name, each in documents().items() if name != "kustomization.yaml" for part in each]
+    for part in parts:
+        validator.validate(part, version, strict=True)
+    (service,) = [part for part in parts if part["kind"] == "Deployment"]
+    (container,) = service["spec"]["template"]["spec"]["containers"]
+    container["readynessProbe"] = container.pop("readinessProbe")
+    with pytest.raises(validator.ValidationError, match="readynessProbe"):
+        validator.validate(service, version, strict=True)
+
+
 def test_the_nightly_job_never_runs_twice_and_is_gone_on_with():
     (job,) = [part for part in documents()["nightly.yaml"] if part["kind"] == "CronJob"]
     assert job["spec"]["concurrencyPolicy"] == "Forbid"
