@@ -13,6 +13,10 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/core.done
 	$(BIN)/perennial demo
 
+# Two processes run the tests, each on one core: threads that wait for a core burn it meanwhile.
+test quick fuzz: export OMP_NUM_THREADS := 1
+test quick fuzz: export OPENBLAS_NUM_THREADS := 1
+
 test: $(VENV)/dev.done
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 

@@ -97,16 +97,17 @@ def matrix(
     offered: np.ndarray | None = None,
 ) -> xgb.QuantileDMatrix:
     """Rows binned once, to be boosted on many times; `offered`: weights of columns where some are sampled."""
-    return xgb.QuantileDMatrix(
-        E,
-        y,
-        weight=weight,
-        feature_weights=offered,
-        feature_types=types,
-        enable_categorical=True,
-        max_bin=max_bin,
-        nthread=threads,
-    )
+    with xgb.config_context(nthread=threads):  # labels and weights are else checked by every core there is
+        return xgb.QuantileDMatrix(
+            E,
+            y,
+            weight=weight,
+            feature_weights=offered,
+            feature_types=types,
+            enable_categorical=True,
+            max_bin=max_bin,
+            nthread=threads,
+        )
 
 
 def booster_params(

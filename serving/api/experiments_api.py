@@ -9,9 +9,8 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from monitoring.experiment_steps import every
-from serving.api.problems import ProblemError
 from serving.api.routes import ERRORS, allow, answer
-from serving.security.auth import ALL_ROLES, Principal
+from serving.security.auth import ALL_ROLES, Principal, refuse_scoped
 from serving.state import Running, running_of
 
 router = APIRouter(responses=ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
@@ -56,6 +55,5 @@ def seen_by(running: Running, principal: Principal) -> dict[str, Any]:
         ProblemError: 403 for a key with a scope: arms span owners and regions, and who sells should not know
             who goes without advice.
     """
-    if principal.is_scoped:
-        raise ProblemError(403, "Experiments span all owners and regions; this key sees one only.")
+    refuse_scoped(principal, "Experiments span")
     return {"experiments": every(running.store)}

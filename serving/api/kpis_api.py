@@ -9,9 +9,8 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from serving.api.planning import worked_out
-from serving.api.problems import ProblemError
 from serving.api.routes import ERRORS, allow, answer
-from serving.security.auth import ALL_ROLES, Principal
+from serving.security.auth import ALL_ROLES, Principal, refuse_scoped
 from serving.state import Running, running_of
 
 router = APIRouter(responses=ERRORS, dependencies=[Depends(HTTPBearer(auto_error=False))])
@@ -113,6 +112,5 @@ async def kpis(request: Request, principal: Annotated[Principal, allow(*ALL_ROLE
 
 
 def _visible(running: Running, principal: Principal) -> dict[str, Any]:
-    if principal.is_scoped:
-        raise ProblemError(403, "These figures span all owners and regions; this key sees one only.")
+    refuse_scoped(principal)
     return worked_out(running, "kpis")

@@ -15,7 +15,7 @@ from monitoring.qualification import rule_change
 from serving.api.planning import worked_out
 from serving.api.problems import ProblemError
 from serving.api.routes import ERRORS, allow, answer
-from serving.security.auth import Principal, reach_for, sees_segments
+from serving.security.auth import Principal, reach_for, refuse_scoped, sees_segments
 from serving.state import Running, running_of
 
 WATCHERS = ("marketing", "mlops", "admin")
@@ -85,16 +85,10 @@ async def icp_reach(
 ) -> Response:
     """Whom the market holds and campaigns, list and surveys miss; what changing a rule would change."""
     running = running_of(request)
-    refuse_scoped(principal)
+    refuse_scoped(principal, "Reach spans")
     study = await run_in_threadpool(worked_out, running, "icp")
     change = await run_in_threadpool(changed, running, principal, study["reach"], rule, instead)
     return answer({**reach_for(principal, study["reach"]), "change": change})
-
-
-def refuse_scoped(principal: Principal) -> None:
-    """Raise 403 for a key with a scope."""
-    if principal.is_scoped:
-        raise ProblemError(403, "Reach spans all owners and regions; this key sees one only.")
 
 
 def changed(

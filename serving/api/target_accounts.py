@@ -17,7 +17,7 @@ from serving.api.routes import ERRORS, allow, answer
 from serving.api.shapes import FitAsked, Fitted, Profiles, Targets
 from serving.pages.spreadsheet import attachment, plain_sheet
 from serving.scoring.answer_tables import flat
-from serving.security.auth import Principal, list_for, profiles_for
+from serving.security.auth import Principal, list_for, profiles_for, refuse_scoped
 from serving.state import Running, running_of
 from training.icp import fit_rows
 from training.icp.audiences import PLATFORMS, audience
@@ -158,8 +158,7 @@ def target_list(running: Running, principal: Principal, wanted: Wanted) -> dict[
         ProblemError: 403 for a key with a scope: prospects have no owner yet; 422 for weights that make no
             sense; 409 or 503 as `worked_out`.
     """
-    if principal.is_scoped:
-        raise ProblemError(403, "The targeting list spans all owners and regions; this key sees one only.")
+    refuse_scoped(principal, "The targeting list spans")
     chosen_weights = weights_of(wanted.weights)
     study = worked_out(running, "icp")
     listed = list_for(principal, study["list"])

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from serving.pages.view import Anybody, render
+from serving.pages.view import Anybody, chosen, render
 from serving.precompute import churn_drivers_of
 from serving.security.auth import Principal
 from serving.state import running_of
@@ -26,15 +26,13 @@ async def churn_drivers(request: Request, principal: Anybody) -> Response:
 
 def _page(request: Request, principal: Principal) -> Response:
     running = running_of(request)
-    kind = request.query_params.get("kind", "renewal")
-    kind = kind if kind in KINDS else "renewal"
+    kind = chosen(request, "kind", KINDS, "renewal")
     result = running.worked_out.ask(churn_drivers_of(running.models.versions()))
     kind_drivers = None if result.value is None else result.value[kind]
     groups = (
         {} if kind_drivers is None or "why" in kind_drivers else visible_groups(kind_drivers["by"], principal)
     )
-    by = request.query_params.get("by", "")
-    by = by if by in groups else next(iter(groups), "")
+    by = chosen(request, "by", groups, next(iter(groups), ""))
     return render(
         request,
         "churn_drivers.html",

@@ -14,7 +14,7 @@ from serving.api.problems import ProblemError
 from serving.arms_shown import plan_rows
 from serving.pages.charts import band_limits_of
 from serving.pages.spreadsheet import TYPES, attachment, plain_sheet
-from serving.pages.view import SELLERS, Planner, Seller, render
+from serving.pages.view import SELLERS, Planner, Seller, chosen, render
 from serving.security.auth import Principal
 from serving.state import Running, running_of
 from serving.studies import ATTRIBUTES, contract_facts
@@ -60,8 +60,7 @@ async def effects(request: Request, principal: Planner) -> Response:
 
 def _page(request: Request, principal: Principal) -> Response:
     running = running_of(request)
-    what = request.query_params.get("what", "plan")
-    what = what if what in SECTIONS else "plan"
+    what = chosen(request, "what", SECTIONS, "plan")
     result = running.worked_out.ask("effects")
     shared = {
         "what": what,

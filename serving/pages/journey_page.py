@@ -7,7 +7,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from serving.pages.kpi_charts import figure_words
-from serving.pages.view import Watcher, render
+from serving.pages.view import Watcher, chosen, render
 from serving.security.auth import Principal, sees_segments
 from serving.state import running_of
 
@@ -33,8 +33,7 @@ def _page(request: Request, principal: Principal) -> Response:
     kpis = running.worked_out.ask("kpis")
     places = kpis.value["map"] if kpis.value else []
     personas = list(dict.fromkeys(row["persona"] for row in places))
-    persona = request.query_params.get("persona", "")
-    persona = persona if persona in personas else next(iter(personas), "")
+    persona = chosen(request, "persona", personas, next(iter(personas), ""))
     return render(
         request,
         "journey.html",

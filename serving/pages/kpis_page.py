@@ -7,10 +7,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from serving.api.problems import ProblemError
 from serving.pages.kpi_charts import figure_words, over_time
-from serving.pages.view import Anybody, render
-from serving.security.auth import Principal
+from serving.pages.view import Anybody, chosen, render
+from serving.security.auth import Principal, refuse_scoped
 from serving.state import running_of
 
 TEAMS = {"all": "All teams", "marketing": "Marketing", "sales": "Sales", "service": "Service"}
@@ -29,21 +28,18 @@ async def kpis(request: Request, principal: Anybody) -> Response:
 
 
 def _page(request: Request, principal: Principal) -> Response:
-    if principal.is_scoped:
-        raise ProblemError(403, "These figures span all owners and regions; this key sees one only.")
+    refuse_scoped(principal)
     result = running_of(request).worked_out.ask("kpis")
     if result.value is None:
         return render(request, "kpis.html", found=None, why=result.why, comes=result.comes)
     view = result.value
-    team = request.query_params.get("team", "all")
-    team = team if team in TEAMS else "all"
+    team = chosen(request, "team", TEAMS, "all")
     shown = [
         row for row in view["kpis"] if team == "all" or row["team"] in (team, "all") or row["kpi"] in BESIDE
     ]
     names = [row["kpi"] for row in shown if row["why"] is None]
     choices = _choices(view["groups"])
-    wanted = request.query_params.get("of", EVERYBODY)
-    wanted = wanted if wanted in choices else EVERYBODY
+    wanted = chosen(request, "of", choices, EVERYBODY)
     dimension, _, group = wanted.partition(":") if wanted != EVERYBODY else (EVERYBODY, "", EVERYBODY)
     moved = [
         row

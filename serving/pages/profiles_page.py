@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from serving.api.problems import ProblemError
 from serving.api.target_accounts import Wanted, of_kind, save_list, weights_of
 from serving.pages.spreadsheet import TYPES
-from serving.pages.view import Marketer, number, percent, render, url
+from serving.pages.view import Marketer, chosen, number, percent, render, url
 from serving.security.auth import list_for, profiles_for
 from serving.state import running_of
 from training.icp.fit_score import Fit
@@ -64,12 +64,10 @@ def _page(request: Request, principal: Any) -> Response:
     if weights is not None:
         listed = reweighted(listed, Fit.from_dict(result.value["fit"]), weights)
     cards = {card["rule"]: card for card in result.value["personas"]}
-    grade = request.query_params.get("grade", "")
-    grade = grade if grade in tuple(GRADES) else ""
+    grade = chosen(request, "grade", tuple(GRADES), "")
     graded = at_least(listed["rows"], grade)
     counts = Counter(row["kind"] for row in graded)
-    kind = request.query_params.get("kind", "")
-    kind = kind if kind in KINDS else ""
+    kind = chosen(request, "kind", KINDS, "")
     rows = of_kind(graded, kind)
     return render(
         request,

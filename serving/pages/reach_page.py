@@ -7,9 +7,9 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from serving.api.problems import ProblemError
-from serving.api.reach_api import changed, refuse_scoped
+from serving.api.reach_api import changed
 from serving.pages.view import Watcher, render
-from serving.security.auth import Principal, reach_for
+from serving.security.auth import Principal, reach_for, refuse_scoped
 from serving.state import running_of
 
 CHANNELS = {"campaigns": "Campaigns", "list": "Target account list", "surveys": "Surveys"}
@@ -26,7 +26,7 @@ async def reach(request: Request, principal: Watcher) -> Response:
 
 
 def _page(request: Request, principal: Principal) -> Response:
-    refuse_scoped(principal)
+    refuse_scoped(principal, "Reach spans")
     running, query = running_of(request), request.query_params
     rule, instead = (query.get(name, "")[:LONGEST] for name in ("rule", "instead"))
     result = running.worked_out.ask("icp")

@@ -1,7 +1,7 @@
 """What all pages share: who looks, which pages are theirs, how values are written, and the frame."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -101,6 +101,12 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
     return HTMLResponse(
         _environment().get_template(template).render({**shared, **values}), status_code=status
     )
+
+
+def chosen(request: Request, name: str, choices: Container[str], default: str) -> str:
+    """The query's value of that name where it is one of the choices, else the default."""
+    value = request.query_params.get(name, default)
+    return value if value in choices else default
 
 
 def _sees(principal: Principal, to: str, roles: Sequence[str]) -> bool:

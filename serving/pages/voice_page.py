@@ -6,9 +6,8 @@ from starlette.concurrency import run_in_threadpool
 
 from features.crm.load import current_crm
 from monitoring.closing_the_loop import judged
-from serving.api.problems import ProblemError
-from serving.pages.view import Anybody, render
-from serving.security.auth import Principal
+from serving.pages.view import Anybody, chosen, render
+from serving.security.auth import Principal, refuse_scoped
 from serving.state import running_of
 
 BY = {
@@ -30,14 +29,12 @@ async def voice(request: Request, principal: Anybody) -> Response:
 
 
 def _page(request: Request, principal: Principal) -> Response:
-    if principal.is_scoped:
-        raise ProblemError(403, "These figures span all owners and regions; this key sees one only.")
+    refuse_scoped(principal)
     running = running_of(request)
     answer = running.worked_out.ask("voice")
     rows = answer.value["rows"] if answer.value else []
     choices = [name for name in BY if any(row["dimension"] == name for row in rows)]
-    by = request.query_params.get("by", "all")
-    by = by if by in choices else "all"
+    by = chosen(request, "by", choices, "all")
     return render(
         request,
         "voice.html",

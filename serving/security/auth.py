@@ -65,6 +65,12 @@ class Principal:
         return self.owner_id is not None or self.region is not None or self.team is not None
 
 
+def refuse_scoped(principal: Principal, what: str = "These figures span") -> None:
+    """Raise 403 for a key with a scope: what it asks for is of all owners and regions."""
+    if principal.is_scoped:
+        raise ProblemError(403, f"{what} all owners and regions; this key sees one only.")
+
+
 LOCAL = Principal("local", "admin", "this machine")
 
 

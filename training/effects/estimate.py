@@ -16,12 +16,15 @@ The estimate is a longitudinal targeted minimum loss estimate (van der Laan & Gr
 2005) with all nuisances cross-fitted over folds of whole accounts: iterated conditional expectations,
 shifted stage by stage so that the efficient score has mean zero and the estimate stays a probability. It is
 right if either the hazards or the regressions are.
+
+Thousands of small fits are made, each in less time than several cores take to share it: one core does all.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from training.effects.nuisance import BOUND, CrossFit, Hazard, basis, design, hazards, outcome_regressions
 from training.effects.targeting import (
@@ -40,6 +43,7 @@ MOST_BOOTSTRAPPED = 5_000
 BOOTSTRAPS = 20
 
 
+@threadpool_limits.wrap(limits=1)
 def estimate_strategies(
     windows: Sequence[Window],
     y: np.ndarray,
@@ -156,6 +160,7 @@ def merged(strategies: Strategies) -> Strategies:
     return Strategies(names, *parts, strategies.y, strategies.cluster)
 
 
+@threadpool_limits.wrap(limits=1)
 def estimate_arms(
     X: np.ndarray,
     arm: np.ndarray,
