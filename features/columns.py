@@ -1,6 +1,7 @@
 """Columns of accounts, contracts, opportunities and leads as features: as `history` says they stood, else
 today's."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -67,7 +68,9 @@ class CrmColumn:
     def info(self) -> Info:
         """What people are told."""
         dated = self.kind in (Kind.TIME, Kind.DATE)
-        words = f"{self.column.replace('_', ' ')} of the {TABLES[self.table].name.removesuffix('s')}"
+        column = self.column.replace("_", " ")
+        column = re.sub(r" (at|on|date)$", " date", column) if dated else column
+        words = f"{column} of the {TABLES[self.table].name.removesuffix('s')}"
         words = words.replace("opportunitie", "opportunity")
         units = {
             Kind.MONEY: "money",
@@ -77,7 +80,7 @@ class CrmColumn:
         }
         return Info(
             name=self.name,
-            words=f"days since {words}" if dated else words,
+            words=f"days since the {words}" if dated else words,
             unit="days" if dated else units.get(self.kind, "number"),
             touchpoint=self.table,
             collected=self.name + (", history" if self.history else ""),

@@ -131,13 +131,8 @@ def _first_few(names: list[str]) -> str:
 def features(result: Result) -> None:
     """The catalogue, one line a feature."""
     rows = ((f["name"], f["touchpoint"], f["unit"], f["collected"], f["words"]) for f in result["features"])
-    terminal().print(
-        grid(
-            f"{len(result['features'])} features",
-            ("feature", "touchpoint", "unit", "collected", "meaning"),
-            rows,
-        )
-    )
+    columns = ("feature", "touchpoint", "unit", "collected", "meaning")
+    print_grid(terminal(), f"{len(result['features'])} features", columns, rows)
 
 
 def touchpoints(result: Result) -> None:

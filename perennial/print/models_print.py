@@ -1,6 +1,6 @@
 """Models on a terminal."""
 
-from perennial.print.text import Result, grid, money, number, terminal
+from perennial.print.text import Result, grid, money, number, print_grid, terminal
 
 
 def _figures(name: str, figures: Result | None) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ def models(result: Result) -> None:
         return
     rows = (
         (
-            row["model"],
+            row["model"].removeprefix("perennial-"),
             row["version"],
             row["alias"] or "",
             row["trained_at"][:16].replace("T", " "),
@@ -63,7 +63,7 @@ def models(result: Result) -> None:
         for row in result["models"]
     )
     columns = ("model", ">version", "alias", "trained", "served", "gates failed", "waived")
-    terminal().print(grid("Models", columns, rows))
+    print_grid(terminal(), "Models", columns, rows)
 
 
 def churn_drivers(result: Result) -> None:

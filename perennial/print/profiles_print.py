@@ -2,7 +2,17 @@
 
 from rich.markup import escape
 
-from perennial.print.text import ROWS_SHOWN, Result, absent, grid, money, number, percent, terminal
+from perennial.print.text import (
+    ROWS_SHOWN,
+    Result,
+    absent,
+    grid,
+    money,
+    number,
+    percent,
+    print_grid,
+    terminal,
+)
 
 
 def profiles(result: Result) -> None:
@@ -64,20 +74,20 @@ def targets(result: Result) -> None:
             escape(str(row.get("name") or row["id"])),
             "customer" if row["kind"] == "account" else row["kind"],
             row["grade"],
-            escape(", ".join(str(row[name]) for name in ("industry", "country") if row.get(name))),
             escape(str(row.get("owner_name") or row.get("owner_id") or "–")),
             "–" if absent(row.get("contacts_allowed")) else row["contacts_allowed"],
             money(row.get("expected_value")),
             number(row.get("expected_effort_hours"), 1),
+            escape(", ".join(str(row[name]) for name in ("industry", "country") if row.get(name))),
             escape(row.get("profile") or "; ".join(r["words"] for r in row["reasons"][:2])),
         )
         for row in rows
     )
     columns = (
-        "who", "kind", "grade", "industry, country", "owner", ">contacts", ">expected value", ">hours",
+        "who", "kind", "grade", "owner", ">contacts", ">expected value", ">hours", "industry, country",
         "profile, or why",
     )  # fmt: skip
-    out.print(grid(f"Targets: first {len(rows)} of {len(result['rows'])}", columns, lines))
+    print_grid(out, f"Targets: first {len(rows)} of {len(result['rows'])}", columns, lines)
     _grades(result)
     for note in result.get("notes", ()):
         out.print(f"[yellow]note[/] {escape(note)}")

@@ -8,11 +8,15 @@ from typing import Any
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 Result = dict[str, Any]
 BAND_STYLE = {"at risk": "bold red", "watch": "yellow", "safe": "green", "cold": "blue", "warm": "yellow"}
 VERDICT_STYLE = {"alert": "bold red", "unknown": "yellow", "ok": "green"}
 ROWS_SHOWN = 20
+GAP = 2
+"""Blanks between two columns."""
+
 WIDE = 110
 """Columns of a terminal from which on words stand beside figures."""
 
@@ -61,21 +65,43 @@ def grid(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> T
 
 
 def print_grid(out: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table whose last column is words: where the terminal is narrow they stand below their row instead."""
+    """A table whose last column is words: where the terminal is narrow they stand below their row instead.
+
+    What does not fit beside them then goes below too, under its column's name: no figure is ever cut.
+    """
     if out.width >= WIDE:
         out.print(grid(title, columns, rows))
         return
-    cells = list(rows)
+    cells = [[str(cell) for cell in row] for row in rows]
+    beside = _beside(columns[:-1], cells, out.width)
     with out.capture() as captured:
-        whole = [f"{'>' * name.startswith('>')}!{name.lstrip('>!')}" for name in columns[:-1]]
-        out.print(grid(title, whole, (row[:-1] for row in cells)))
+        whole = [f"{'>' * columns[at].startswith('>')}!{_name(columns[at])}" for at in beside]
+        out.print(grid(title, whole, ([row[at] for at in beside] for row in cells)))
     lines = captured.get().rstrip("\n").split("\n")
     head, body = lines[: len(lines) - len(cells)], lines[len(lines) - len(cells) :]
     for line in head:
         out.out(line, highlight=False)
+    below = [at for at in range(len(columns) - 1) if at not in beside]
     for line, row in zip(body, cells, strict=True):
         out.out(line, highlight=False)
-        out.print(Padding(str(row[-1]), (0, 0, 0, 4)), style="dim")
+        words = [f"{_name(columns[at])} {row[at]}" for at in below if row[at] not in ("", "–")]
+        if text := "; ".join([*words, row[-1]] if row[-1] else words):
+            out.print(Padding(text, (0, 0, 0, 4)), style="dim")
+
+
+def _name(column: str) -> str:
+    return column.lstrip(">").lstrip("!")
+
+
+def _beside(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """The columns that fit side by side without being cut: the widest that are not the first go."""
+    widths = {
+        at: max([len(_name(name)), *(Text.from_markup(row[at]).cell_len for row in rows)])
+        for at, name in enumerate(columns)
+    }
+    while len(widths) > 1 and sum(widths.values()) + GAP * (len(widths) - 1) > width:
+        del widths[max(list(widths)[1:], key=lambda at: (widths[at], at))]
+    return list(widths)
 
 
 def day(moment: str | None) -> str:

@@ -254,8 +254,9 @@ def _categories(dated: pd.DataFrame, decided: pd.DataFrame) -> list[dict[str, An
 
 def _decided(rows: list[dict[str, Any]], wanted: Wanted, still_open: pd.DataFrame) -> pd.DataFrame:
     """Contracts decided already that end in a month the list reaches, but for those it still holds open."""
-    frame = pd.DataFrame(_within(rows, wanted), columns=["contract_id", "month", "amount", "renewed"])
-    frame = frame[~frame["contract_id"].isin(still_open["subject_id"])]
+    listed = set(still_open["subject_id"])
+    over = [row for row in _within(rows, wanted) if row["contract_id"] not in listed]
+    frame = pd.DataFrame(over, columns=["contract_id", "month", "amount", "renewed"])
     month = pd.Series(pd.PeriodIndex(frame["month"], freq="M"), frame.index)
     last = still_open["end_date"].max().to_period("M") if len(still_open) else None
     return frame.assign(month=month)[(month <= last).to_numpy(bool) if last is not None else slice(0)]

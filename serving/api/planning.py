@@ -7,7 +7,7 @@ What the action changes is told by `training.effects.what_if`; the two are never
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from features.crm.arriving import Reader
 from serving.api.problems import ProblemError
 from serving.api.routes import ERRORS, Seller, answer
 from serving.api.shapes import WhatIf, WhatIfAsked
-from serving.arms_shown import arm_of, arms_of, effects_shown, is_usual, plan_row, withheld
+from serving.arms_shown import Arm, arm_of, arms_of, effects_shown, is_usual, plan_row, withheld
 from serving.live.account_features import Ground, Restate, Seen, with_rows
 from serving.live.events import Arrivals
 from serving.scoring.scored_rows import HELD_OUT
@@ -229,13 +229,28 @@ def _arrived(running: Running, row: dict[str, Any]) -> list[dict[str, Any]]:
     return live
 
 
-def contact_window(running: Running, row: dict[str, Any]) -> dict[str, Any]:
+class AccountNow(NamedTuple):
+    """What an account's contracts share: its arm in an open experiment about timing, and live contacts."""
+
+    arm: Arm | None
+    live: list[dict[str, Any]]
+
+
+def account_now(running: Running, row: dict[str, Any]) -> AccountNow:
+    """The account of a score row as it stands now."""
+    return AccountNow(arm_of(running.store, row["account_id"], TIMING), _arrived(running, row))
+
+
+def contact_window(
+    running: Running, row: dict[str, Any], account: AccountNow | None = None
+) -> dict[str, Any]:
     """When to make first contact with one contract before it ends; looked up, never estimated at a request.
 
     Args:
         running: what the handlers share (`request.app.state.running`).
         row: the contract's current score row, `contract_id`, `account_id` and `end_date` among it. Whether
             the visitor may see it is the caller's to check.
+        account: of `account_now`, where it is at hand.
 
     Returns:
         `window` (such as `61-90` days before the end, `none`: leave alone; None: nothing is advised),
@@ -252,11 +267,11 @@ def contact_window(running: Running, row: dict[str, Any]) -> dict[str, Any]:
         return untold(effects.why, comes=effects.comes)
     if "why" in effects.value["timing"]:
         return untold(f"can't tell: {effects.value['timing']['why']}")
-    arm = arm_of(running.store, row["account_id"], TIMING)
+    arm, live = account or account_now(running, row)
     if arm is not None and is_usual(arm):
         return untold(withheld(arm))
     timing = for_contracts(effects.value)["timing"]
-    facts = _own_gain(contract_facts(effects.value, row, _arrived(running, row)), row, timing)
+    facts = _own_gain(contract_facts(effects.value, row, live), row, timing)
     facts = plan_row(facts, arm)
     return {**untold(facts["why"]), **facts, **window_curve(timing, facts)}
 

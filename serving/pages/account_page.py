@@ -20,7 +20,7 @@ from features.errors import RenewalError
 from monitoring.store import Store
 from monitoring.store.database import records
 from serving.api.list_filters import histories, of_account
-from serving.api.planning import contact_window, what_if_told
+from serving.api.planning import account_now, contact_window, what_if_told
 from serving.api.problems import ProblemError
 from serving.api.shapes import Changes, WhatIfAsked
 from serving.pages.bulk_actions import ACTIONS
@@ -212,8 +212,9 @@ def _subjects(
             shown.append({**row, "history": past, "overrides": overrides.get(row["subject_id"], [])})
     scored = [row for row in shown if row["kind"] == "renewal" and not row.get("problem")]
     similar = alike(running, scored, principal)
+    account = account_now(running, scored[0]) if scored else None
     for row in scored:
-        row["window"] = contact_window(running, row)
+        row["window"] = contact_window(running, row, account)
         row["levers"] = levers(row)
         row["supposed"] = requested_what_if(running, row, request, principal)
         row["alike"] = similar[row["subject_id"]]

@@ -1,6 +1,6 @@
 """The command line's tables."""
 
-from perennial.print import monitoring_print, scores_print
+from perennial.print import monitoring_print, scores_print, voice_print
 
 
 def _row(contract_id: str, problem: object) -> dict[str, object]:
@@ -34,3 +34,34 @@ def test_the_journey_shows_no_figure_of_a_group_too_small_and_says_where_a_gap_o
     assert "40.0–60.0 %" in out
     assert "The gap opens here owned_by=a first" in out
     assert "Gap then" in out
+
+
+def test_at_80_columns_no_figure_is_cut_and_what_does_not_fit_stands_below(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    deal = {
+        "opportunity_id": "OPP-2026-000272", "account_id": "ACC-000000154", "probability": 0.26,
+        "low": 0.17, "high": 0.26, "band": "hot", "amount": 1_267_820.0, "expected": 269_877.0,
+        "problem": None,
+        "reasons": [{"words": "no meeting in 94 days"}],
+        "by_quarter_end": 0.1, "close_date": "2026-03-01",
+    }  # fmt: skip
+    scores_print.scored({"kind": "win", "rows": [deal]})
+    out = capsys.readouterr().out
+    whole = ("OPP-2026-000272", "ACC-000000154", "17 %–26 %", "1,267,820", "269,877", "no meeting in 94 days")
+    assert all(words in out for words in whole)
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_what_customers_say_is_readable_at_80_columns(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    row = {
+        "kpi": "CSAT", "dimension": "stage", "group": "run-up to renewal", "asked": 1232,
+        "response_rate": 0.45, "raw": 3.81, "estimate": 3.62, "low": 3.5, "high": 3.74,
+        "silent": 3.4, "if_worse": 3.2,
+    }  # fmt: skip
+    voice_print.kpis({"rows": [row], "notes": []})
+    out = capsys.readouterr().out
+    assert all(
+        words in out for words in ("stage run-up to renewal", "3.62 (3.50 to 3.74)", "the silent 3.40")
+    )
+    assert max(map(len, out.splitlines())) <= 80
