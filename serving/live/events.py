@@ -215,7 +215,7 @@ class Arrivals:
             counts, conflicts, fresh = written
             self.score_cache.forget_rows(fresh)
             alerts = self._alerts(people, table, read, places, fresh)
-            if alerts:
+            if alerts or (table == "surveys" and counts["repeated"]):  # killed before, the tasks may lack
                 begin_tasks(self.store, self.settings)
         scores = [row for row in fresh if principal.sees(row)]
         theirs = {None, *(row["subject_id"] for row in scores)}

@@ -156,6 +156,7 @@ def test_from_a_customers_answer_to_the_judged_outcome_for_each_role(home, store
         for _ in range(2):
             again = call["sales"]("POST", "/v1/events", event).json()
             assert (again["stored"], again["repeated"]) == (0, 1)
+        assert the_tasks(store, account) == [(0, STEPS_OF_IT[0], "open", owner)]
         nightly = next(step for step in STEPS if step.name == "tasks")
         nightly.work(Night(Settings(home=home), store))
         assert [one["state"] for one in the_alerts(store)] == ["open"]
