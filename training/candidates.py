@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from features.catalog import ITSELF
 from features.progress import Say, silent
 from training.base_rate import levelled_loss, next_month, spans_of
 from training.boosting import CAUTIOUS, fit_trees
@@ -20,6 +21,8 @@ from training.target_statistics import TargetHistory, history_of, many_valued
 from training.training_rows import Rows
 
 BASE_RATE = "base rate"
+CLOCK = {kind: names[0] for kind, names in ITSELF.items()}
+"""The feature that says how far along a contract or deal is."""
 UNCHOSEN_C, UNCHOSEN_ROUNDS, UNCHOSEN_ROWS = 0.01, 60, 20_000
 SIMPLE_BELOW = 300
 SMALL_BELOW = 1500
@@ -128,7 +131,8 @@ def fit_recipe(ds: Dataset, recipe: Recipe, *, seed: int, threads: int) -> Model
     if recipe.served in ("xgboost", "blend") and recipe.tuned is not None:
         trees = fit_tuned(rows, np.arange(len(rows.y)), recipe.tuned, seed=seed, threads=threads)
     if recipe.served in ("logistic", "blend"):
-        logistic = fit_logistic(rows.E, rows.y, rows.weight, rows.types, **asdict(recipe.regression))
+        form = asdict(recipe.regression)
+        logistic = fit_logistic(rows.E, rows.y, rows.weight, rows.types, **form, clock=rows.clock)
     model = Model(
         kind=ds.kind,
         served=recipe.served,
@@ -174,6 +178,7 @@ def encoded_rows(ds: Dataset) -> tuple[Rows, Encoding]:
         history=history,
         of_history=tuple(encoding.columns.index(name) for name in history.levels) if history else (),
         information=ds.worth,
+        clock=encoding.columns.index(CLOCK[ds.kind]) if CLOCK[ds.kind] in encoding.columns else None,
     )  # fmt: skip
     return replace(rows, E=rows.for_training(every)), encoding
 

@@ -6,62 +6,74 @@ from functools import cached_property
 
 import numpy as np
 
-from training.metrics import to_logit
-from training.ridge import fit_ridge_logistic, with_intercept
+from training.linear_terms import Term, design, design_terms, squashed
+from training.metrics import to_logit, to_probability
+from training.ridge import fit_ridge, fit_ridge_logistic, with_intercept
 
-HINGES = (0.25, 0.5, 0.75)
 BLOCK = 256
 """Rows worked on at a time: few enough to stay in the cache."""
 MOST_ROWS = 50_000
 INTERCEPT_SCALING = 100.0
 MOST_NEWTON_TERMS = 1500
+LEAST_INFORMATION = 1e-6
+CHANGE = 0.3
+"""How far a coefficient is expected to change over a standard deviation of the clock: a share of itself."""
 
 
 @dataclass(frozen=True)
-class Term:
-    """One column of the design: what it makes of one feature.
-
-    `kind` is `value` (clipped to [low, high], squashed, standardised, missing → 0), `hinge` (how far the
-    squashed value lies above `at`, standardised), `level` (1 for the category code `at`) or `missing`. Every
-    term is less its training mean. Squashed is asinh((x − center) / width): straight near the median, a
-    logarithm far from it. Counts, amounts and use have long tails, and what doubles matters more there than
-    what is added.
+class Clock:
+    """The column that says how far along a contract or deal is: (value − middle) / width in training,
+    held within what was trained on; 0 where it is missing.
     """
 
     column: int
-    kind: str
-    at: float = 0.0
-    low: float = 0.0
-    high: float = 0.0
-    center: float = 0.0
-    width: float = 1.0
-    scale: float = 1.0
-    mean: float = 0.0
+    middle: float
+    width: float
+    low: float
+    high: float
+
+    def read(self, E: np.ndarray) -> np.ndarray:
+        """(n,) of encoded rows (n, k)."""
+        given = np.clip(E[:, self.column].astype(float), self.low, self.high)
+        return np.nan_to_num((given - self.middle) / self.width, nan=0.0)
 
 
 @dataclass(frozen=True)
 class Logistic:
-    """A fitted regression: intercept + Σ coefficient · term, in log-odds."""
+    """A fitted regression: intercept + Σ coefficient · term, in log-odds.
+
+    Where it has a clock, a feature's effect changes with it: by that of `timed` for each step of the clock.
+    """
 
     terms: tuple[Term, ...]
     coefficients: np.ndarray
     intercept: float
+    timed: "Logistic | None" = None
+    clock: Clock | None = None
 
     def margin(self, E: np.ndarray) -> np.ndarray:
         """Log-odds (n,) of encoded rows (n, k)."""
         if len(E) <= BLOCK:
             return self.sum(self.contributions(E)[1])
         out = np.zeros(len(E))
-        for at in range(len(self._shapes.columns) if self.terms else 0):
-            out += self._shapes.column_values(at, E)
+        steps = None if self.clock is None else self.clock.read(E)
+        for column in sorted({*self._places, *(self.timed._places if self.timed else ())}):
+            added = self._column_values(column, E)
+            if self.timed is not None and steps is not None:
+                added = added + steps * self.timed._column_values(column, E)
+            out += added
         return self.intercept + out
 
     def contributions(self, E: np.ndarray) -> tuple[float, np.ndarray]:
-        """The training mean in log-odds, and what each feature adds to it, (n, k): its own terms' sum."""
+        """The training mean in log-odds, and what each feature adds to it, (n, k): its own terms' sum, as
+        far along as the row is.
+        """
         out = np.zeros(E.shape)
         if self.terms:
             for at in range(0, len(E), BLOCK):
                 out[at : at + BLOCK, self._shapes.columns] = self._shapes.values(E[at : at + BLOCK])
+        if self.timed is not None and self.clock is not None:
+            out += self.clock.read(E)[:, None] * self.timed.contributions(E)[1]
         return self.intercept, out
 
     def sum(self, contributions: np.ndarray) -> np.ndarray:
@@ -70,9 +82,18 @@ class Logistic:
             return np.full(len(contributions), self.intercept)
         return self.intercept + np.add.accumulate(contributions, axis=1)[:, -1]
 
+    def _column_values(self, column: int, E: np.ndarray) -> np.ndarray:
+        place = self._places.get(column)
+        return np.zeros(len(E)) if place is None else self._shapes.column_values(place, E)
+
     @cached_property
     def _shapes(self) -> "_Shapes":
         return _shapes(self)
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        """Column → its place among the shapes."""
+        return {column: at for at, column in enumerate(self._shapes.columns.tolist())} if self.terms else {}
 
 
 @dataclass(frozen=True)
@@ -106,7 +127,7 @@ class _Shapes:
     def values(self, E: np.ndarray) -> np.ndarray:
         """(n, j) what each column adds."""
         given = E[:, self.columns].astype(float)
-        x = _squashed(np.clip(given, self.low, self.high), self.center, self.width)
+        x = squashed(np.clip(given, self.low, self.high), self.center, self.width)
         out = x * self.slope
         for at, bend in zip(self.at, self.bends, strict=True):
             out += bend * np.maximum(x - at, 0)
@@ -124,17 +145,13 @@ class _Shapes:
             out = self.levels[coded[0]].take(_codes(given, self.levels.shape[1] - 1))
         else:
             clipped = np.minimum(np.maximum(given, self.low[at]), self.high[at])
-            x = _squashed(clipped, self.center[at], self.width[at])
+            x = squashed(clipped, self.center[at], self.width[at])
             out = x * self.slope[at]
             for bend in np.flatnonzero(self.bends[:, at]):
                 out += self.bends[bend, at] * np.maximum(x - self.at[bend, at], 0)
             out += self.constant[at]
         out[np.isnan(given)] = self.missing[at]
         return out
-
-
-def _squashed(x: np.ndarray, center: np.ndarray | float, width: np.ndarray | float) -> np.ndarray:
-    return np.asarray(np.arcsinh((x - center) / width))
 
 
 def _codes(given: np.ndarray, most: int) -> np.ndarray:
@@ -207,6 +224,8 @@ def fit_logistic(
     C: float,
     curved: bool = False,
     sparse: bool = False,
+    timed: float = 0.0,
+    clock: int | None = None,
 ) -> Logistic:
     """Fit with a penalty on standardised terms, on 50,000 rows at most: more change nothing.
 
@@ -219,14 +238,62 @@ def fit_logistic(
         curved: let each quantity bend at its quartiles, as an additive model.
         sparse: penalise by absolute value (the lasso, Tibshirani 1996), which leaves terms out, not by
             square.
+        timed: inverse strength of the ridge by which effects may change with the clock; 0: they don't.
+        clock: the column that says how far along a row is.
     """
     if len(E) > MOST_ROWS:
         some = np.random.default_rng(0).choice(len(E), MOST_ROWS, replace=False)
         E, y, weight = E[some], y[some], weight[some]
     terms = design_terms(E, types, curved)
-    fitted = coefficients(design(E, terms), y, weight, C, sparse=sparse)
+    D = design(E, terms)
+    fitted = coefficients(D, y, weight, C, sparse=sparse)
+    main = _of_terms(terms, fitted)
+    ticking = clock_of(E, clock) if timed and clock is not None else None
+    if ticking is None:
+        return main
+    straight = design_terms(E, types, False) if curved else terms
+    D = design(E, straight) if curved else D
+    change = changes(D, ticking.read(E), y, weight, timed, main.margin(E))
+    intercept = main.intercept + float(change[0])
+    change[0] = 0.0
+    return replace(main, intercept=intercept, timed=_of_terms(straight, change), clock=ticking)
+
+
+def _of_terms(terms: tuple[Term, ...], fitted: np.ndarray) -> Logistic:
     in_use = np.flatnonzero(fitted[1:])
     return Logistic(tuple(terms[at] for at in in_use), fitted[1:][in_use], float(fitted[0]))
+
+
+def clock_of(E: np.ndarray, column: int) -> Clock | None:
+    """The clock of a column of training rows; None where it stands still."""
+    given = E[:, column].astype(float)
+    given = given[~np.isnan(given)]
+    if len(given) < 2 or given.std() < 1e-9 * max(1.0, abs(float(given.mean()))):
+        return None
+    return Clock(column, *(float(each) for each in (given.mean(), given.std(), given.min(), given.max())))
+
+
+def changes(
+    D: np.ndarray, steps: np.ndarray, y: np.ndarray, weight: np.ndarray, C: float, margin: np.ndarray
+) -> np.ndarray:
+    """(1 + d,) by how much each coefficient changes with a step of the clock, and the intercept at once.
+
+    What is known of a row at all times is known best: the change is a ridge of its own around a fit that has
+    no clock, expected to be `CHANGE` of what the coefficients are (a varying-coefficient model, Hastie &
+    Tibshirani 1993); as it is small, by one step of Newton's method.
+
+    Args:
+        D: (n, d) straight terms.
+        steps: (n,) the clock.
+        y, weight: (n,) outcomes and row weights.
+        C: inverse strength of the penalty that suits the coefficients themselves.
+        margin: (n,) log-odds of the fit without a clock.
+    """
+    p = to_probability(margin)
+    information = np.maximum(p * (1 - p), LEAST_INFORMATION)
+    design = with_intercept(CHANGE * steps[:, None] * D)
+    (fitted,) = fit_ridge(design, ((y - p) / information)[:, None], weight * information, 1 / C).T
+    return np.concatenate([fitted[:1], CHANGE * fitted[1:]])
 
 
 def coefficients(
@@ -277,75 +344,3 @@ def _lasso(D: np.ndarray, y: np.ndarray, weight: np.ndarray, C: float) -> np.nda
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(D, y, sample_weight=weight)
     return np.concatenate([model.intercept_, model.coef_[0]]).astype(float)
-
-
-def design_terms(E: np.ndarray, types: list[str], curved: bool) -> tuple[Term, ...]:
-    """The terms that training rows call for; those that do not vary are left out."""
-    terms: list[Term] = []
-    for column, kind in enumerate(types):
-        values = E[:, column].astype(float)
-        missing = np.isnan(values)
-        terms += _level_terms(values, column) if kind == "c" else _quantity_terms(values, column, curved)
-        if min(missing.sum(), (~missing).sum()) >= 3:
-            terms.append(Term(column, "missing", mean=float(missing.mean())))
-    return tuple(terms)
-
-
-def _level_terms(values: np.ndarray, column: int) -> list[Term]:
-    codes, counts = np.unique(values[~np.isnan(values)], return_counts=True)
-    return [
-        Term(column, "level", at=float(code), mean=count / len(values))
-        for code, count in zip(codes, counts, strict=True)
-        if 0 < count < len(values)
-    ]
-
-
-def _quantity_terms(values: np.ndarray, column: int, curved: bool) -> list[Term]:
-    present = values[~np.isnan(values)]
-    if len(np.unique(present[:1000])) < 2 and len(np.unique(present)) < 2:
-        return []
-    low, high = np.quantile(present, [0.01, 0.99])
-    if low == high:
-        low, high = present.min(), present.max()
-    clipped = np.clip(present, low, high)
-    center = float(np.median(clipped))
-    width = float(np.median(np.abs(clipped - center))) or float(clipped.std())
-    if not width:
-        return []
-    value = Term(column, "value", low=float(low), high=float(high), center=center, width=width)
-    bends = curved and len(np.unique(present)) > 4
-    squashed = _shape(value, present)
-    hinges = np.unique(np.quantile(squashed, HINGES if bends else ()))
-    raw = [value]
-    raw += [
-        replace(value, kind="hinge", at=float(at)) for at in hinges if squashed.min() < at < squashed.max()
-    ]
-    return [term for term in (_standardised(term, values) for term in raw) if term]
-
-
-def _standardised(term: Term, values: np.ndarray) -> Term | None:
-    shaped = _shape(term, values)
-    present = shaped[~np.isnan(shaped)]
-    scale = float(present.std())
-    if scale < 1e-9 * max(1.0, abs(float(present.mean()))):
-        return None
-    return replace(term, scale=scale, mean=float(present.mean()))
-
-
-def _shape(term: Term, values: np.ndarray) -> np.ndarray:
-    squashed = _squashed(np.clip(values, term.low, term.high), term.center, term.width)
-    return np.maximum(squashed - term.at, 0) if term.kind == "hinge" else squashed
-
-
-def design(E: np.ndarray, terms: tuple[Term, ...]) -> np.ndarray:
-    """(n, terms) float64."""
-    out = np.empty((len(E), len(terms)))
-    for place, term in enumerate(terms):
-        values = E[:, term.column].astype(float)
-        if term.kind == "level":
-            out[:, place] = (values == term.at) - term.mean
-        elif term.kind == "missing":
-            out[:, place] = np.isnan(values) - term.mean
-        else:
-            out[:, place] = np.nan_to_num((_shape(term, values) - term.mean) / term.scale, nan=0.0)
-    return out

@@ -19,7 +19,8 @@ from training.calibrate import Calibration
 from training.close_timing import CloseTiming
 from training.encode import Encoding, Rows
 from training.intervals import Intervals
-from training.linear import Logistic, Term
+from training.linear import Clock, Logistic
+from training.linear_terms import Term
 from training.metrics import to_logit, to_probability
 
 FORMAT = 2
@@ -211,12 +212,18 @@ def _as_json(model: Model) -> dict[str, Any]:
     if model.trees is not None:
         out["tree_columns"] = model.trees.columns.tolist()
     if model.logistic is not None:
-        out["logistic"] = {
-            "terms": [asdict(term) for term in model.logistic.terms],
-            "coefficients": model.logistic.coefficients.tolist(),
-            "intercept": model.logistic.intercept,
-        }
+        out["logistic"] = _logistic_as_json(model.logistic)
     return out
+
+
+def _logistic_as_json(part: Logistic) -> dict[str, Any]:
+    return {
+        "terms": [asdict(term) for term in part.terms],
+        "coefficients": part.coefficients.tolist(),
+        "intercept": part.intercept,
+        "timed": None if part.timed is None else _logistic_as_json(part.timed),
+        "clock": None if part.clock is None else asdict(part.clock),
+    }
 
 
 def _read(folder: Path) -> str:
@@ -256,7 +263,7 @@ def _from_json(data: dict[str, Any], folder: Path) -> Model:
         comparisons={name: Comparison(**_tuples(each)) for name, each in data["comparisons"].items()},
         about=data["about"],
     )
-    return replace(model, trees=_trees(data, folder), logistic=_logistic(data))
+    return replace(model, trees=_trees(data, folder), logistic=_logistic(data.get("logistic")))
 
 
 def _infos(data: dict[str, Any]) -> dict[str, Info]:
@@ -278,12 +285,13 @@ def _trees(data: dict[str, Any], folder: Path) -> Trees | None:
     return Trees(booster, np.array(data["tree_columns"], dtype=int))
 
 
-def _logistic(data: dict[str, Any]) -> Logistic | None:
-    if "logistic" not in data:
+def _logistic(part: dict[str, Any] | None) -> Logistic | None:
+    if part is None:
         return None
-    part = data["logistic"]
     terms = tuple(Term(**term) for term in part["terms"])
-    return Logistic(terms, np.array(part["coefficients"], dtype=float), part["intercept"])
+    clock = Clock(**part["clock"]) if part.get("clock") else None
+    coefficients = np.array(part["coefficients"], dtype=float)
+    return Logistic(terms, coefficients, part["intercept"], _logistic(part.get("timed")), clock)
 
 
 def _tuples(data: dict[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """The regression's penalty and form, chosen on folds."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from training.base_rate import levelled_loss
-from training.linear import coefficients, design, design_terms
+from training.linear import MOST_NEWTON_TERMS, changes, clock_of, coefficients
+from training.linear_terms import design, design_terms
 from training.split import Split
 from training.training_rows import Rows
 
@@ -20,11 +21,14 @@ WORTH = 0.0003
 
 @dataclass(frozen=True)
 class Regression:
-    """How the regression is fitted: inverse penalty C, bent quantities or straight, lasso or ridge."""
+    """How the regression is fitted: inverse penalty C, bent quantities or straight, lasso or ridge, and the
+    inverse penalty by which effects change as a contract's end nears or a deal grows older (0: they don't).
+    """
 
     C: float
     curved: bool = False
     sparse: bool = False
+    timed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,25 @@ def _choose(rows: Rows, folds: list[Split], pool: ThreadPoolExecutor) -> Chosen:
         if curved.loss < min(ridge.loss, lasso.loss) - WORTH:
             forms.append((curved, Regression(curved.C, curved=True)))
     best, regression = min(forms, key=lambda form: form[0].loss)
-    return Chosen(regression, best.margins, lasso.C / SCREEN)
+    margins = best.margins
+    if any(fit.steps for fit in straight) and all(fit.is_narrow for fit in straight):
+        regression = replace(regression, timed=ridge.C)
+        mains = bent if regression.curved else straight
+        folds_margins = pool.map(lambda plain, main: _timed(plain, main, regression), straight, mains)
+        margins = np.concatenate([*folds_margins])
+    return Chosen(regression, margins, lasso.C / SCREEN)
+
+
+def _timed(straight: "_FoldDesigns", main: "_FoldDesigns", regression: Regression) -> np.ndarray:
+    """Log-odds of a fold's judged rows by a regression whose effects change with the clock."""
+    fitted = main.coefficients(regression.C, regression.sparse)
+    judged = fitted[0] + main.test @ fitted[1:]
+    if straight.steps is None:
+        return judged
+    train, test = straight.steps
+    trained = fitted[0] + main.train @ fitted[1:]
+    change = changes(straight.train, train, straight.y, straight.weight, regression.timed, trained)
+    return judged + change[0] + test * (straight.test @ change[1:])
 
 
 @dataclass(frozen=True)
@@ -109,9 +131,21 @@ class _FoldDesigns:
         self.bends = any(term.kind == "hinge" for term in self.terms)
         self.train, self.test = design(train, self.terms), design(test, self.terms)
         self.last: np.ndarray | None = None
+        clock = None if rows.clock is None else clock_of(train, rows.clock)
+        self.steps = None if clock is None else (clock.read(train), clock.read(test))
 
-    def margin(self, C: float, sparse: bool) -> np.ndarray:
-        """Log-odds of the judged rows; a ridge begins where the one before it ended."""
+    @property
+    def is_narrow(self) -> bool:
+        """Few enough terms for the ridge of their changes."""
+        return self.train.shape[1] < MOST_NEWTON_TERMS
+
+    def coefficients(self, C: float, sparse: bool) -> np.ndarray:
+        """Intercept and coefficients; a ridge begins where the one before it ended."""
         fitted = coefficients(self.train, self.y, self.weight, C, sparse=sparse, start=self.last)
         self.last = None if sparse else fitted
+        return fitted
+
+    def margin(self, C: float, sparse: bool) -> np.ndarray:
+        """Log-odds of the judged rows."""
+        fitted = self.coefficients(C, sparse)
         return fitted[0] + self.test @ fitted[1:]

@@ -36,6 +36,7 @@ class Rows:
         history: of the many-valued categories, whose columns of E depend on which rows train.
         of_history: which columns of E they are.
         information: (n,) what each outcome is worth, to judge by.
+        clock: the column that says how far along a contract or deal is; None where there is none.
     """
 
     E: np.ndarray
@@ -50,6 +51,7 @@ class Rows:
     history: TargetHistory | None = None
     of_history: tuple[int, ...] = ()
     information: np.ndarray = field(default_factory=lambda: np.empty(0))
+    clock: int | None = None
 
     def __post_init__(self) -> None:
         if not len(self.information):

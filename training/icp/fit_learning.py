@@ -24,7 +24,7 @@ from training.icp.prospects import Observed
 from training.icp.rule_search import search
 from training.icp.rules import Rule
 from training.icp.weights import exponents_of
-from training.linear import design, design_terms
+from training.linear_terms import design, design_terms
 from training.metrics import losses, to_logit, to_probability
 from training.split import cluster_folds
 

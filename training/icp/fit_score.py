@@ -20,7 +20,7 @@ from training.encode import Encoding
 from training.icp.prospects import as_attributes
 from training.icp.rules import Condition, Rule, attribute_words, figure
 from training.icp.weights import priority
-from training.linear import Term, design
+from training.linear_terms import Term, design
 from training.metrics import to_probability
 
 PARTS = ("win", "amount", "discount", "renewal", "effort")
