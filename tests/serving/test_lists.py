@@ -190,7 +190,7 @@ def test_tasks_are_taken_up_and_closed_from_their_page_step_by_step(ask, store, 
     assert post(ask, f"/tasks/{task}/done", result="settled").headers["location"].endswith("noted=next")
     page = ask.get("/tasks").text
     assert "step 2 of 3" in page
-    assert tiles(ask.get("/tasks"))["Time to close"] == "0 minutes"
+    assert tiles(ask.get("/tasks"))["Time to close"] == "under a minute"
     assert "settled" in ask.get("/tasks?state=closed").text
     assert post(ask, f"/tasks/{task}/done", result="again").status_code == 404
     assert "No task fits" in ask.get("/tasks?q=nobody-of-that-name").text
