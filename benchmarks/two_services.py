@@ -64,12 +64,15 @@ class Inbox(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
-def answer_of(port: int, path: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
+def answer_of(
+    port: int, path: str, body: dict[str, Any] | None = None, key: str = ""
+) -> dict[str, Any] | None:
     """The answer of a service; None: it gave none, or an error."""
     data = None if body is None else json.dumps(body).encode()
+    headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
     address = f"http://127.0.0.1:{port}{path}"
     try:
-        request = urllib.request.Request(address, data, {"content-type": "application/json"})
+        request = urllib.request.Request(address, data, headers)
         with urllib.request.urlopen(request, timeout=30) as answer:
             text = answer.read()
             return dict(json.loads(text)) if text[:1] == b"{" else {}
@@ -102,10 +105,11 @@ class Events:
     Args:
         accounts: whose.
         draw: of accounts, moments and services.
+        key: what the services ask for.
     """
 
-    def __init__(self, accounts: list[str], draw: random.Random) -> None:
-        self.accounts, self.draw = accounts, draw
+    def __init__(self, accounts: list[str], draw: random.Random, key: str) -> None:
+        self.accounts, self.draw, self.key = accounts, draw, key
         self.ports = (free_port(), free_port())
         self.answered: dict[str, dict[str, Any]] = {}
         self.sent = 0
@@ -133,7 +137,7 @@ class Events:
         return {"table": "activities", "rows": [{**row, **account}]}
 
     def _one(self, port: int, body: dict[str, Any]) -> None:
-        answer = answer_of(port, "/v1/events", body)
+        answer = answer_of(port, "/v1/events", body, self.key)
         if answer is not None and answer["stored"] + answer["repeated"]:
             row = body["rows"][0]
             self.answered[row.get("activity_id") or row["response_id"]] = body
@@ -179,7 +183,7 @@ def compared(place: Place, events: Events) -> list[str]:
     problems = []
     last_of = {body["rows"][0]["account_id"]: body for body in events.answered.values()}
     for account, body in last_of.items():
-        again = need_answer(answer_of(events.ports[0], "/v1/events", body))
+        again = need_answer(answer_of(events.ports[0], "/v1/events", body, events.key))
         pairs = [(listed[row["subject_id"]], row) for row in again["rows"] if row["kind"] == "renewal"]
         if any(
             old["probability"] != new["probability"]
@@ -190,7 +194,9 @@ def compared(place: Place, events: Events) -> list[str]:
     time.sleep(2 * POLL_SECONDS)
     for place_of in range(0, len(listed), 100):
         ids = sorted(listed)[place_of : place_of + 100]
-        one, other = (answer_of(port, "/v1/renewals/score", {"contract_ids": ids}) for port in events.ports)
+        one, other = (
+            answer_of(port, "/v1/renewals/score", {"contract_ids": ids}, events.key) for port in events.ports
+        )
         if one is None or one != other:
             problems.append(f"differs: some of {ids[0]} to {ids[-1]}")
     return problems
@@ -245,7 +251,7 @@ def main() -> None:
         place = copied(prepare(folder, given.database), Path(work))
         crm = read_crm(need(current_folder(place.settings)))
         accounts = list(dict.fromkeys(to_score(crm, "renewal", crm.until)["account_id"]))[:ACCOUNTS]
-        inbox, events = Inbox(), Events(accounts, random.Random(given.seed))
+        inbox, events = Inbox(), Events(accounts, random.Random(given.seed), place.before["secret"])
         problems = lived_through(place, inbox, events, given.seconds)
         problems += looked_at(place, events, inbox)
         dropped(place)
