@@ -46,14 +46,16 @@ ACCOUNTS = 25
 
 
 class Inbox(ThreadingHTTPServer):
-    """A webhook that counts what arrives, by title."""
+    """A webhook that counts what arrives, by title and text."""
 
     def __init__(self) -> None:
         self.taken = taken = Counter[str]()
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                taken[json.loads(self.rfile.read(int(self.headers["Content-Length"])))["title"]] += 1
+                message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                lines = [message["title"], *message["message"].splitlines()]
+                taken["; ".join(line for line in lines if not line.startswith("attempt "))] += 1
                 self.send_response(200)
                 self.end_headers()
 
