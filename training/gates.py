@@ -17,7 +17,7 @@ from training.registry import WAIVED_IN_TRAINING
 
 if TYPE_CHECKING:
     from training.registry import Loaded
-    from training.select import Selection
+    from training.selection_figures import Selection
 
 LEVEL = 0.95
 UNNOTICED = 0.002

@@ -62,7 +62,7 @@ def test_training_scoring_and_serving_share_one_postgresql(postgres_url, tmp_pat
         "tests@", "tests:let-me-in@"
     )  # the test server asks for none, and takes any
     settings = Settings(home=tmp_path / "home", threads=1, database_url=secret, min_positives=10)
-    simulate(tmp_path / "crm", accounts=160, seed=3, draws=0)
+    simulate(tmp_path / "crm", accounts=330, seed=3, draws=0)
     crm = ingest(tmp_path / "crm", settings)
     for promote in (True, False):  # again: everything exists already
         result = train("renewal", crm, settings, TrainOptions(trials=1, promote=promote))
