@@ -8,15 +8,17 @@ same for the regression and the default XGBoost that an analyst would fit by han
 analyst who is told the simulator's own hidden states and what enters the probability, and estimates only the
 weights: the oracle knows those and every owner's skill besides, which nobody can learn from the CRM.
 
-`covered` is the share of 20 equal parts of the later list in which the promised 90 % interval, fitted on
-earlier rows alone, holds the oracle's mean probability; `random - forward` is what a split that ignores time
-would have promised too much in AUC. With `--no-signal` it prints which alias each model got instead: none may
-be champion.
+`with clock` and `without`: the share of the oracle's AUC gain that the regression alone keeps, its effects
+changing with the time to the end (or a deal's age) or the same at all times. `covered` is the share of 20
+equal parts of the later list in which the promised 90 % interval, fitted on earlier rows alone, holds the
+oracle's mean probability; `random - forward` is what a split that ignores time would have promised too much
+in AUC. With `--no-signal` it prints which alias each model got instead: none may be champion.
 """
 
 import argparse
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from features.crm.load import load
 from features.settings import Settings
 from features.simulation import simulate
 from features.simulation.records import World
+from training.candidates import fit_recipe
 from training.metrics import auc, log_loss
 from training.train import Trained, TrainOptions, learn, train
 
@@ -61,6 +64,7 @@ def compared(kind: str, crm: Crm, folder: Path, settings: Settings, trials: int,
         "log loss ratio": log_loss(y, p) / log_loss(y, ideal),
         "excess": excess(p, ideal),
         "regression": excess(test["logistic regression"].to_numpy(), ideal),
+        **_clock(trained, rows, ideal, settings),
         "xgboost default": excess(test["xgboost default"].to_numpy(), ideal),
         "covered": covered(trained, p, ideal),
         "random - forward": trained.selection.gap,
@@ -70,6 +74,29 @@ def compared(kind: str, crm: Crm, folder: Path, settings: Settings, trials: int,
         learned = split.train if split else np.setdiff1d(np.arange(len(ds)), rows)
         comparison["informed"] = excess(informed(ds, of, learned, rows), ideal)
     return comparison
+
+
+def _clock(trained: Trained, rows: np.ndarray, ideal: np.ndarray, settings: Settings) -> dict[str, float]:
+    """The share of the oracle's expected AUC gain that the regression alone keeps, its effects changing with
+    the time to the end or not.
+    """
+    split, recipe, ds = trained.selection.split, trained.selection.recipe, trained.ds
+    if split is None:
+        return {}
+    earlier = ds.take(split.train, ds.snapshots["as_of"].to_numpy("datetime64[us]")[split.test].min())
+    shares = {}
+    for name, timed in (("with clock", recipe.regression.timed), ("without", 0.0)):
+        alone = replace(recipe, regression=replace(recipe.regression, timed=timed)).logistic_alone()
+        model = fit_recipe(earlier, alone, seed=settings.seed, threads=settings.threads)
+        shares[name] = expected_gain(model.margin(model.encode(ds.X.iloc[rows])), ideal)
+    return {name: share / expected_gain(ideal, ideal) for name, share in shares.items()}
+
+
+def expected_gain(score: np.ndarray, truth: np.ndarray) -> float:
+    """The AUC above .5 to be expected of scores of rows whose outcome comes with the probability `truth`."""
+    rank = pd.Series(score).rank().to_numpy()
+    apart = rank @ truth / truth.sum() - rank @ (1 - truth) / (1 - truth).sum()
+    return float(apart / len(score))
 
 
 def excess(p: np.ndarray, oracle: np.ndarray) -> float:
