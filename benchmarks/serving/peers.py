@@ -52,7 +52,7 @@ class Server:
 def start(command: Sequence[str], port: int, log: Path, **environment: str) -> subprocess.Popen[bytes]:
     """Start a server and wait until it listens."""
     quiet = {"BENTOML_DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"}
-    quiet |= {"PERENNIAL_WORK_AHEAD": "false", "PERENNIAL_MAX_BODY_MB": "64"}  # what is measured is answering
+    quiet |= {"PERENNIAL_WORK_AHEAD": "false"}  # what is measured is answering
     path = os.pathsep.join(
         [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
     )  # MLflow calls uvicorn
