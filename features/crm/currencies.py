@@ -88,12 +88,27 @@ def _named_by_row(
             text = f"CAST({quoted(reading.raw)} AS VARCHAR)"
             if _column_names_currencies(connection, drafted, reading.raw, text, quality):
                 ways.append(named_in(text))
-    headers = {of_header(each.raw) for each in drafted.readings if each.column in columns}
-    if len(headers) == 1 and (code := headers.pop()):
-        ways.append(literal(code))
+    ways += _named_in_headers(drafted, columns)
     if not ways:
         return None
     return f"SELECT __row, coalesce({', '.join(ways)}, NULL) AS code FROM {drafted.source}"
+
+
+def _named_in_headers(drafted: Draft, columns: list[Column]) -> list[str]:
+    """The currency that headers of a table name, as SQL; none where no header does.
+
+    Raises:
+        RenewalError: they name several.
+    """
+    by_header = {each.raw: of_header(each.raw) for each in drafted.readings if each.column in columns}
+    codes = sorted({code for code in by_header.values() if code})
+    if len(codes) > 1:
+        raise RenewalError(
+            expected=f"one currency in the headers of {drafted.table.name}",
+            found=", ".join(header for header, code in by_header.items() if code),
+            do="Convert the columns to one, or leave some out in the mapping.",
+        )
+    return [literal(code) for code in codes]
 
 
 def _column_names_currencies(

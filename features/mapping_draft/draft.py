@@ -33,32 +33,11 @@ from features.mapping_draft.match import LIKELY, SURE, UNSURE, FileMatch
 
 Relation = Callable[[ForeignFile], str]
 _TELLS_THE_OUTCOME = frozenset(
-    [
-        "isclosed",
-        "iswon",
-        "isclosedwon",
-        "isdealclosed",
-        "hsisclosed",
-        "hsisclosedwon",
-        "stagename",
-        "stage",
-        "dealstage",
-        "status",
-        "statecode",
-        "statuscode",
-        "salesstage",
-        "stepname",
-        "forecastcategory",
-        "forecastcategoryname",
-        "forecasttype",
-        "expectedrevenue",
-        "probability",
-        "dealstatus",
-        "ageindays",
-        "agetier",
-        "lastactivity",
-        "lastnotableactivity",
-    ]
+    """
+    isclosed iswon isclosedwon isdealclosed hsisclosed hsisclosedwon stagename stage dealstage status
+    statecode statuscode salesstage stepname forecastcategory forecastcategoryname forecasttype
+    expectedrevenue probability dealstatus ageindays agetier lastactivity lastnotableactivity
+    """.split()
 )
 """Columns that are written when a deal closes: carried, they would give the outcome away."""
 _CURRENCIES = (

@@ -43,7 +43,7 @@ def looked_at(folder: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[Fo
                 found=names,
                 do="Export the CRM's objects there.",
             )
-        for path in with_parts_joined(connection, paths, Path(work), [])[0]:
+        for path in with_parts_joined(connection, paths, Path(work), []):
             parquet = as_parquet(connection, path, Path(work))
             files.append(look_at(path, str(stem(path)), parquet))
         yield connection, files

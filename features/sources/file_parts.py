@@ -23,7 +23,7 @@ from features.sources.packed_files import ending_of
 PARTS = "parts"
 """The folder of joined files."""
 _NUMBER = re.compile(
-    r"(?:[ _.-]*(?:\b(?:part|page|chunk|batch|file|teil|q|h|fy|of))?[ _.-]*\(?\d[\d_.T:-]*\)?)+$",
+    r"(?:[ _.-]*(?:(?<![A-Za-z])(?:part|page|chunk|batch|file|teil|q|h|fy|of))?[ _.-]*\(?\d[\d_.T:-]*\)?)+$",
     re.IGNORECASE,
 )
 
@@ -37,7 +37,11 @@ class Joined:
 
 
 def joined_parts(
-    connection: duckdb.DuckDBPyConnection, files: Sequence[Path], staging: Path, notes: list[str]
+    connection: duckdb.DuckDBPyConnection,
+    files: Sequence[Path],
+    staging: Path,
+    notes: list[str],
+    sql: str = "",
 ) -> list[Joined]:
     """Lay the parts of each table down as one file.
 
@@ -46,6 +50,7 @@ def joined_parts(
         files: a folder's data files.
         staging: where the joined files go, in a folder `parts`.
         notes: told what is one table, and what is odd in its parts.
+        sql: parts that are named here are let be.
 
     Raises:
         RenewalError: a part cannot be read.
@@ -58,6 +63,8 @@ def joined_parts(
     for base, group in groups.items():
         parts = sorted(group, key=_place)
         names = {_stem(path).lower() for path in parts}
+        if any(re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE) for name in names - {base}):
+            continue
         if not base or len(parts) < 2 or len(names) < len(parts):
             continue
         if len({_columns(path, staging) for path in parts}) > 1:

@@ -65,10 +65,10 @@ def read_folder(
     raw = Raw()
     paths = data_files(folder, staging, raw.warnings)
     with connect(staging / "spill") as connection:
-        paths, parts = with_parts_joined(connection, paths, staging, raw.warnings)
+        paths = with_parts_joined(connection, paths, staging, raw.warnings, " ".join(selects.values()))
         files = _files(paths)
         if selects:
-            run_mapping(selects, folder, [*paths, *parts], staging, raw)
+            run_mapping(selects, folder, paths, staging, raw)
         exported = set() if selects or wanted else _read_exports(connection, files, staging, raw)
         for name, path in _tables(files, raw, bool(selects), exported).items():
             if name in selects or (wanted and name not in wanted):
@@ -87,13 +87,13 @@ def read_folder(
 
 
 def with_parts_joined(
-    connection: duckdb.DuckDBPyConnection, paths: list[Path], staging: Path, notes: list[str]
-) -> tuple[list[Path], list[Path]]:
-    """Data files with the parts of one table as one file, and the parts."""
-    joined = joined_parts(connection, paths, staging, notes)
+    connection: duckdb.DuckDBPyConnection, paths: list[Path], staging: Path, notes: list[str], sql: str = ""
+) -> list[Path]:
+    """Data files with the parts of one table as one file, but for parts that a mapping's SQL names itself."""
+    joined = joined_parts(connection, paths, staging, notes, sql)
     parts = [part for each in joined for part in each.parts]
     whole = [path for path in paths if path not in parts] + [each.path for each in joined]
-    return sorted(whole, key=lambda path: path.name), parts
+    return sorted(whole, key=lambda path: path.name)
 
 
 def drop_foreign(name: str, called: str, raw: Raw) -> None:

@@ -80,6 +80,17 @@ def test_amounts_under_headers_are_converted(tmp_path):
     assert crm.frame("opportunities")["amount"].tolist() == [10_000]
 
 
+def test_headers_of_one_table_name_one_currency(tmp_path):
+    mixed = HEADED.replace("List value (EUR)", "List value (USD)")
+    with pytest.raises(RenewalError, match=r"found Annual value \(EUR\), List value \(USD\)"):
+        crm_of(tmp_path, {"contracts.csv": mixed})
+
+
+def test_one_header_names_the_currency_of_all(tmp_path):
+    crm = crm_of(tmp_path, {"contracts.csv": HEADED.replace("List value (EUR)", "list_value")})
+    assert crm.quality.currency == "EUR"
+
+
 def test_a_word_behind_a_header_is_no_currency(tmp_path):
     crm = crm_of(tmp_path, {"contracts.csv": HEADED.replace("(EUR)", "(ALL)")})
     assert crm.quality.currency is None

@@ -128,8 +128,8 @@ USE = "account_id,used_on,metric,value\nA1,2022-03-01,logins,5\n"
 def test_parts_of_a_table_are_one_table(tmp_path):
     later = [["C2", "A2", "2022-02-01", "2023-01-31", "2500", "no"], ["C10", *ROWS[0][1:]]]
     files = {
-        "Contracts_2.csv": text_of().encode(),
-        "Contracts_10.csv": text_of(later, ";").encode("utf-16"),
+        "Contracts_part_2.csv": text_of().encode(),
+        "Contracts_part_10.csv": text_of(later, ";").encode("utf-16"),
         "usage 2022-Q1.csv": f"{USE}A1,2022-03-02,logins,6\nA1,2022-03-02,logins,6\n".encode(),
         "usage 2022-Q2.csv": f"{USE}A1,2022-04-02,logins,7\n".encode(),
         "old_1.csv": b"x\n1\n",
@@ -138,7 +138,9 @@ def test_parts_of_a_table_are_one_table(tmp_path):
     frame, quality = loaded(tmp_path / "crm", files)
     assert frame["contract_id"].tolist() == ["C1", "C10", "C2"]
     assert frame["annual_value"].tolist() == [100000, 100000, 250000]
-    assert any(text.startswith("Contracts_2.csv, Contracts_10.csv have") for text in quality.warnings)
+    assert any(
+        text.startswith("Contracts_part_2.csv, Contracts_part_10.csv have") for text in quality.warnings
+    )
     use = pq.read_table(tmp_path / "crm-clean" / "usage.parquet").to_pandas()
     assert sorted(use["value_milli"]) == [5000, 6000, 6000, 7000]
     drafted = map_folder(tmp_path / "crm")
@@ -146,6 +148,18 @@ def test_parts_of_a_table_are_one_table(tmp_path):
     load(tmp_path / "crm", into=tmp_path / "mapped")
     again = pq.read_table(tmp_path / "mapped" / "contracts.parquet").to_pandas()
     assert again["annual_value"].tolist() == frame["annual_value"].tolist()
+
+
+def test_parts_that_a_mapping_names_are_let_be(tmp_path):
+    mapping = "contracts: SELECT * FROM 'contracts_1.csv' UNION ALL SELECT * FROM contracts_2\n"
+    files = {
+        "contracts_1.csv": text_of(ROWS[:1]).encode(),
+        "contracts_2.csv": text_of(ROWS[1:]).encode(),
+        "mapping.yaml": mapping.encode(),
+    }
+    frame, quality = loaded(tmp_path / "crm", files)
+    assert frame["contract_id"].tolist() == ["C1", "C2"]
+    assert not any("one table" in text for text in quality.warnings)
 
 
 def test_two_files_for_one_table_are_refused(tmp_path):
