@@ -32,13 +32,12 @@ from features.mapping_draft.joins import (
 from features.mapping_draft.match import LIKELY, SURE, UNSURE, FileMatch
 
 Relation = Callable[[ForeignFile], str]
-_TELLS_THE_OUTCOME = frozenset(
-    """
-    isclosed iswon isclosedwon isdealclosed hsisclosed hsisclosedwon stagename stage dealstage status
-    statecode statuscode salesstage stepname forecastcategory forecastcategoryname forecasttype
-    expectedrevenue probability dealstatus ageindays agetier lastactivity lastnotableactivity
-    """.split()
-)
+_OUTCOME_NAMES = """
+isclosed iswon isclosedwon isdealclosed hsisclosed hsisclosedwon stagename stage dealstage status
+statecode statuscode salesstage stepname forecastcategory forecastcategoryname forecasttype
+expectedrevenue probability dealstatus ageindays agetier lastactivity lastnotableactivity
+"""
+_TELLS_THE_OUTCOME = frozenset(_OUTCOME_NAMES.split())
 """Columns that are written when a deal closes: carried, they would give the outcome away."""
 _CURRENCIES = (
     "dealcurrency",
