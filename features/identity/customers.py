@@ -6,11 +6,14 @@ and looked at by a person between the two. No group holds a pair that is likelie
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from features.crm.crm import Crm
 from features.identity.customer_records import CRM, all_records
@@ -75,7 +78,7 @@ def _grouped(
 ) -> tuple[pd.Series, list[tuple[str, str]]]:
     by_hand = {decision: _ends(decided[decided["decision"] == decision]) for decision in (SAME, DIFFERENT)}
     likely = _ends(pairs[pairs["probability"] >= MERGE])
-    unlike = _ends(pairs[pairs["probability"] < 0.5])
+    unlike = _ends(_within(pairs[pairs["probability"] < 0.5], [*by_hand[SAME], *likely]))
     apart = {frozenset(pair) for pair in (*parents(records), *unlike)} - {
         frozenset(pair) for pair in by_hand[SAME]
     }
@@ -83,6 +86,18 @@ def _grouped(
     group_of, used = joined([*by_hand[SAME], *likely], apart)
     groups = records["record"].map(lambda record: group_of.get(record, record))
     return pd.Series(groups.to_numpy(), index=records["record"].to_numpy()), used
+
+
+def _within(pairs: pd.DataFrame, links: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Those of the pairs whose records links may bring into one group."""
+    if not links:
+        return pairs.iloc[:0]
+    numbers, names = pd.factorize(np.array(links, dtype=object).ravel())
+    ends = numbers.reshape(-1, 2).T
+    graph = coo_matrix((np.ones(len(links), bool), (ends[0], ends[1])), shape=(len(names), len(names)))
+    part = pd.Series(connected_components(graph, directed=False)[1], index=names)
+    left, right = pairs["left"].map(part), pairs["right"].map(part)
+    return pairs[left == right]
 
 
 def _ends(pairs: pd.DataFrame) -> list[tuple[str, str]]:
