@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,6 +15,8 @@ import pandas as pd
 from starlette.testclient import TestClient
 
 from perennial.cli import app as commands
+from serving.scoring.answer_tables import main_table
+from serving.scoring.export import without_its_page
 
 NEAR = 1e-6
 
@@ -78,10 +81,16 @@ class Page(HTMLParser):
 
 
 class Source:
-    """One home, asked through its service and its commands."""
+    """One home, asked through its service and its commands.
 
-    def __init__(self, client: TestClient, home: Path) -> None:
-        self.client, self.home = client, home
+    Args:
+        client: of its service.
+        home: its folder.
+        facts: where it is noted whether a command's file holds what the command answers; None: nowhere.
+    """
+
+    def __init__(self, client: TestClient, home: Path, facts: Facts | None = None) -> None:
+        self.client, self.home, self.facts = client, home, facts
 
     def json(self, path: str) -> Any:
         """An answer of the API."""
@@ -109,11 +118,29 @@ class Source:
         return pd.DataFrame(readers[ending](body))
 
     def command(self, *words: str) -> Any:
-        """The JSON of a command."""
+        """The JSON of a command, whose workbook must hold the same."""
         output = io.StringIO()
-        with contextlib.redirect_stdout(output), environment(self.home):
-            commands([*words, "--json"], standalone_mode=False)
-        return json.loads(output.getvalue())
+        with tempfile.TemporaryDirectory() as folder:
+            book = Path(folder) / "answer.xlsx"
+            with contextlib.redirect_stdout(output), environment(self.home):
+                commands([*words, "--json", "--out", str(book)], standalone_mode=False)
+            answer = json.loads(output.getvalue())
+            if self.facts is not None:
+                self._in_book(f"perennial {' '.join(words)} --out", answer, book)
+        return answer
+
+    def _in_book(self, place: str, answer: Any, book: Path) -> None:
+        """Number for number, the main table of an answer and the first sheet of its file."""
+        assert self.facts is not None
+        main, sheet = main_table(without_its_page(answer)), pd.read_excel(book)
+        self.facts.same("rows", place, len(main), len(sheet))
+        for name in map(str, main.select_dtypes("number")):
+            if name in sheet:
+                stated = pd.to_numeric(sheet[name], errors="coerce").tolist()
+                for one, other in zip(main[name].tolist(), stated, strict=False):
+                    self.facts.same(name, place, one, other)
+            else:
+                self.facts.same("column", place, name, None)
 
 
 @contextlib.contextmanager
