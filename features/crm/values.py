@@ -38,7 +38,7 @@ WORDY = (Kind.ID, Kind.TEXT, Kind.CATEGORY)
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00a0\u202f\u2009\u2007"
 TEXT_MACROS = rf"""
 CREATE TEMP MACRO text_of(v) AS CASE WHEN v[1] BETWEEN '!' AND '~' AND v[-1] BETWEEN '!' AND '~' THEN v
-    ELSE nullif(trim(v, ' ' || chr(9) || chr(10) || chr(13) || '{_INVISIBLE}'), '') END;
+    ELSE nullif(trim(v, ' ' || chr(0) || chr(9) || chr(10) || chr(13) || '{_INVISIBLE}'), '') END;
 CREATE TEMP MACRO visible(v) AS CASE WHEN strlen(v) = length(v) THEN v ELSE
     nullif(regexp_replace(v, '^[\p{{Z}}\s\p{{Cf}}]+|[\p{{Z}}\s\p{{Cf}}]+$|\p{{Cf}}', '', 'g'), '') END;
 CREATE TEMP MACRO micro_of(v) AS CAST(TRY_CAST(v AS DECIMAL(30, 6)) * 1000000 AS HUGEINT);
@@ -103,7 +103,7 @@ def as_text(value: object) -> str | None:
 
 def trimmed_text(text: str) -> str:
     """The text as `text_of` in SQL gives it, empty where that is null."""
-    return text.strip(f" \t\n\r{_INVISIBLE}")
+    return text.strip(f" \0\t\n\r{_INVISIBLE}")
 
 
 def quoted(name: str) -> str:

@@ -12,6 +12,7 @@ from features.errors import RenewalError
 from features.sources.csv_layout import Layout, layout_of
 from features.sources.csv_repair import Repair, needs_repair, repaired
 from features.sources.csv_text import as_utf8, unquoted_lines
+from features.sources.html_entities import decode_entities
 
 _FORMAT = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 40960"
 
@@ -76,6 +77,8 @@ def csv_to_parquet(
         except duckdb.Error:
             _copy_repaired(connection, source, layout, target, staging, path.name, read)
     _drop_nothing(connection, layout, target, path.name, read)
+    if example := decode_entities(source, target):
+        read.notes.append(f"{path.name}: words were written as in web pages; {example}")
     return read
 
 

@@ -6,20 +6,17 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime, time
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from openpyxl import load_workbook
-from openpyxl.utils.exceptions import InvalidFileException
-
 from features.crm.contract import TABLES
 from features.errors import RenewalError
+from features.sources.workbooks import cell_text, sheets, starts_like_workbook
 
-PACKED = (".xlsx", ".xlsm", ".xls", ".json", ".jsonl", ".ndjson", ".zip", ".txt")
+WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+PACKED = (*WORKBOOKS, ".json", ".jsonl", ".ndjson", ".zip", ".txt")
 PLAIN = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
-_OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 _MOST_BYTES = 20_000_000_000
 """What a packed folder may hold at most, unpacked."""
 
@@ -65,12 +62,14 @@ def _unpacked(path: Path, ending: str, target: Path, notes: list[str]) -> list[P
     stem = path.name[: -len(ending)]
     if ending == ".zip":
         return _from_zip(path, target, notes)
-    if ending in (".xlsx", ".xlsm"):
-        return _from_workbook(path, stem, target, notes)
     if ending == ".txt":
         return _from_text(path, stem, target)
-    if ending == ".xls":
-        return _from_html(path, stem, target, notes)
+    if ending in WORKBOOKS:
+        if ending == ".xls" and not starts_like_workbook(path):
+            return [_from_html(path, stem, target)]
+        return [
+            _write(target / f"{name}.csv", None, rows) for name, rows in sheets(path, stem, notes).items()
+        ]
     rows = _records(path)
     names = list(dict.fromkeys(name for row in rows for name in row))
     if not names:
@@ -119,56 +118,6 @@ def _is_data(member: zipfile.ZipInfo) -> bool:
     return is_file and ending_of(Path(name.name), (*PLAIN, *PACKED)) is not None
 
 
-def _from_workbook(path: Path, stem: str, target: Path, notes: list[str]) -> list[Path]:
-    """Each visible sheet that holds rows; one alone goes by the workbook's name, unless it names a table."""
-    try:
-        book = load_workbook(path, read_only=True, data_only=True)
-    except (zipfile.BadZipFile, InvalidFileException, KeyError, OSError, ValueError) as error:
-        raise RenewalError(
-            expected=f"{path.name} to be an Excel workbook",
-            found=str(error)[:120],
-            do="Save it again as CSV.",
-        ) from error
-    written, hidden = {}, []
-    for sheet in book.worksheets:
-        if sheet.sheet_state != "visible":
-            hidden.append(sheet.title)
-            continue
-        sheet.reset_dimensions()
-        rows = [[_text(value) for value in row] for row in sheet.iter_rows(values_only=True)]
-        width = max(map(len, rows), default=0)
-        if sum(any(row) for row in rows) >= 2:
-            written[sheet.title] = [row + [""] * (width - len(row)) for row in rows]
-    book.close()
-    if hidden:
-        notes.append(f"{path.name}: hidden sheets are not read: {', '.join(hidden)}")
-    if len(written) > 1:
-        notes.append(f"{path.name}: sheets {', '.join(written)} are read as a file each")
-    files = []
-    for title, rows in written.items():
-        alone = len(written) == 1 and title.strip().lower() not in TABLES
-        name = stem if alone else title.strip().replace("/", "-")
-        files.append(_write(target / f"{name}.csv", None, rows))
-    return files
-
-
-def _text(value: Any) -> str:
-    """A cell as an export would write it."""
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return value.date().isoformat() if value.time() == time() else value.isoformat(sep=" ")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (date, time)):
-        return value.isoformat()
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    if isinstance(value, list):
-        return ";".join(map(_text, value))
-    return str(value)
-
-
 def _from_text(path: Path, stem: str, target: Path) -> list[Path]:
     """A text file that looks like a table: its first line has separators, or it bears a table's name."""
     with path.open("rb") as file:
@@ -180,21 +129,16 @@ def _from_text(path: Path, stem: str, target: Path) -> list[Path]:
     return [copy]
 
 
-def _from_html(path: Path, stem: str, target: Path, notes: list[str]) -> list[Path]:
-    """Reports that are saved as "Excel" are often a page with a table."""
+def _from_html(path: Path, stem: str, target: Path) -> Path:
+    """Reports that are saved as "Excel" are often a page with a table, or CSV."""
     content = path.read_bytes()
-    if content.startswith(_OLD_EXCEL):
-        notes.append(
-            f"{path.name} is in the form of Excel before 2007 and is ignored: save it as .xlsx or CSV"
-        )
-        return []
     if b"<table" not in content[:200_000].lower():
         copy = target / f"{stem}.csv"
         copy.write_bytes(content)
-        return [copy]
+        return copy
     table = _HtmlTable()
     table.feed(content.decode("utf-8", "replace"))
-    return [_write(target / f"{stem}.csv", None, table.rows)]
+    return _write(target / f"{stem}.csv", None, table.rows)
 
 
 class _HtmlTable(HTMLParser):
@@ -262,5 +206,5 @@ def _write(path: Path, names: list[str] | None, rows: Iterable[Iterable[Any]]) -
         out = csv.writer(file)
         if names is not None:
             out.writerow(names)
-        out.writerows([_text(value) for value in row] for row in rows)
+        out.writerows([cell_text(value) for value in row] for row in rows)
     return path

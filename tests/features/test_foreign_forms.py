@@ -23,6 +23,9 @@ ROWS = [
 RIGHT = {"contract_id": ["C1", "C2"], "annual_value": [100000, 200000], "renewed": [True, False]}
 
 
+SUPPORT = Path(__file__).parents[1] / "support"
+
+
 def text_of(rows: list[list[str]] = ROWS, sign: str = ",") -> str:
     return "\n".join(sign.join(row) for row in [HEADER, *rows]) + "\n"
 
@@ -45,6 +48,31 @@ def packed(**files: str) -> bytes:
     with zipfile.ZipFile(content, "w") as archive:
         for name, text in files.items():
             archive.writestr(f"export/{name}.csv", text)
+    return content.getvalue()
+
+
+def open_document(rows: list[list[str]]) -> bytes:
+    cells = "".join(
+        "<table:table-row>"
+        + "".join(
+            f'<table:table-cell office:value-type="string"><text:p>{cell}</text:p></table:table-cell>'
+            for cell in row
+        )
+        + "</table:table-row>"
+        for row in rows
+    )
+    space = "urn:oasis:names:tc:opendocument:xmlns:"
+    names = "".join(f' xmlns:{name}="{space}{name}:1.0"' for name in ("office", "table", "text"))
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        archive.writestr("META-INF/manifest.xml", f'<m:manifest xmlns:m="{space}manifest:1.0"/>')
+        archive.writestr(
+            "content.xml",
+            f"<office:document-content{names}><office:body><office:spreadsheet>"
+            f'<table:table table:name="contracts">{cells}</table:table>'
+            "</office:spreadsheet></office:body></office:document-content>",
+        )
     return content.getvalue()
 
 
@@ -72,6 +100,14 @@ CONTRACTS = {
             hidden=("old",),
         )
     },
+    "sheet beside a table's": {
+        "contracts.xlsx": workbook(
+            {"Tabelle1": [HEADER, *CELLS], "accounts": [["account_id"], ["A1"], ["A2"]]}
+        )
+    },
+    "Excel before 2007": {"old.xls": (SUPPORT / "contracts_97.xls").read_bytes()},
+    "OpenDocument": {"renewals.ods": open_document([HEADER, *ROWS])},
+    "zero bytes": {"contracts.csv": text_of().replace("C1", "C1\0").replace("yes", "yes\0").encode()},
     "html": {"contracts.xls": f"<html><table>{HTML}</table></html>".encode()},
     "json list": {"contracts.json": json.dumps(RECORDS).encode()},
     "json answer": {"contracts.json": json.dumps({"totalSize": 2, "records": RECORDS}).encode()},
@@ -120,6 +156,21 @@ def test_the_same_contracts_in_any_form(name, tmp_path):
 def test_what_is_left_out_is_noted(tmp_path):
     _, quality = loaded(tmp_path / "crm", CONTRACTS["sheets"])
     assert "crm.xlsx: hidden sheets are not read: old" in quality.warnings
+
+
+def test_words_written_as_in_web_pages(tmp_path):
+    names = "account_id,name,region\nA1,Smith &amp; Sons,1 &lt; 2\nA2,O&#39;Hara,R&D\nA3,plain,&x\n"
+    files = CONTRACTS["text file"] | {"accounts.csv": names.encode()}
+    frame, quality = loaded(tmp_path / "crm", files, "accounts")
+    assert frame["name"].tolist() == ["Smith & Sons", "O'Hara", "plain"]
+    assert frame["region"].tolist() == ["1 < 2", "R&D", "&x"]
+    assert any("'Smith &amp; Sons' is 'Smith & Sons'" in text for text in quality.warnings)
+
+
+def test_a_broken_workbook(tmp_path):
+    for name, content in (("contracts.xlsx", b"PK\x03\x04none"), ("contracts.xls", b"\xd0\xcf\x11\xe0none")):
+        with pytest.raises(RenewalError, match="to be a workbook without a password"):
+            loaded(tmp_path / name, {name: content})
 
 
 USE = "account_id,used_on,metric,value\nA1,2022-03-01,logins,5\n"
