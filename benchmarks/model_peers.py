@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -44,10 +45,13 @@ def logistic_regression(ds: Dataset, seed: int, seconds: float) -> Callable[[pd.
 
 
 def hist_gradient_boosting(ds: Dataset, seed: int, seconds: float) -> Callable[[pd.DataFrame], np.ndarray]:
-    """scikit-learn's default on native categories of up to 255 levels."""
+    """scikit-learn's default on native categories of up to 255 levels; it refuses columns of nothing."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    shaped = partial(_codes, levels=_levels(ds.X))
+    filled = list(ds.X.columns[ds.X.notna().any()])
+    ds = replace(ds, X=ds.X[filled])
+    codes = partial(_codes, levels=_levels(ds.X))
+    shaped = lambda X: codes(X[filled])  # noqa: E731
     model = HistGradientBoostingClassifier(random_state=seed, categorical_features=_small(ds.X))
     model.fit(shaped(ds.X), ds.y)
     return lambda X: model.predict_proba(shaped(X))[:, 1]

@@ -98,10 +98,12 @@ def span_levels(
         spans: of the rows.
         subjects: (n,) contracts or deals, whose rows share their luck.
     """
-    pooled = _intercepts(y, score, weight, np.zeros(len(y), dtype=int), 0.0, 0.0)[0]
-    levels = _intercepts(y, score, weight, spans.of, pooled, PSEUDO_CONTRACTS)
+    pooled = float(intercepts(y, score, weight, np.zeros(len(y), dtype=int), np.zeros(1))[0])
+    start = np.full(len(spans.month), pooled)
+    levels = intercepts(y, score, weight, spans.of, start, pooled, PSEUDO_CONTRACTS)
     p = to_probability(levels[spans.of] + score)
-    added = PSEUDO_CONTRACTS * to_probability(pooled) * (1 - to_probability(pooled))
+    rate = to_probability(np.array(pooled))
+    added = PSEUDO_CONTRACTS * rate * (1 - rate)
     information = np.bincount(spans.of, weight * p * (1 - p), len(spans.month)) + added
     _, cluster = np.unique(np.column_stack([spans.of, subjects]), axis=0, return_inverse=True)
     luck = np.bincount(cluster.ravel(), weight * (y - p))
@@ -111,12 +113,21 @@ def span_levels(
     return levels, np.maximum(counted, 1.0 / information)
 
 
-def _intercepts(
-    y: np.ndarray, score: np.ndarray, weight: np.ndarray, of: np.ndarray, pooled: float, added: float
+def intercepts(
+    y: np.ndarray,
+    score: np.ndarray,
+    weight: np.ndarray,
+    of: np.ndarray,
+    start: np.ndarray,
+    pooled: float = 0.0,
+    added: float = 0.0,
 ) -> np.ndarray:
-    """Each span's a with Σ weight · (y − σ(a + score)) = 0, by Newton's method; `added` rows at `pooled`."""
-    count = int(of.max()) + 1
-    a, rate = np.full(count, float(pooled)), to_probability(np.array(pooled))
+    """(s,) each span's a with Σ weight · (y − σ(a + score)) = 0, by Newton's method from `start` (s,).
+
+    `of` (n,) says each row's span; `added` rows at the log-odds `pooled` count in each.
+    """
+    count = len(start)
+    a, rate = start.astype(float), to_probability(np.array(pooled))
     for _ in range(NEWTON_STEPS):
         p, at_level = to_probability(a[of] + score), to_probability(a)
         slope = np.bincount(of, weight * (y - p), count) + added * (rate - at_level)
@@ -131,7 +142,7 @@ def _intercepts(
 def level_with(y: np.ndarray, margin: np.ndarray, worth: np.ndarray | None = None) -> float:
     """What is to be added to log-odds (n,) so that they fit the mean of outcomes (n,) of this worth (n,)."""
     weight = np.ones(len(y)) if worth is None else worth
-    return float(_intercepts(y, margin, weight, np.zeros(len(y), dtype=int), 0.0, 0.0)[0])
+    return float(intercepts(y, margin, weight, np.zeros(len(y), dtype=int), np.zeros(1))[0])
 
 
 def levelled_loss(y: np.ndarray, margin: np.ndarray, worth: np.ndarray | None = None) -> float:

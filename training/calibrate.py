@@ -6,11 +6,12 @@ leaves it unsure (a normal prior around 1), never switched on or off. The level 
 (`training.base_rate`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from training.base_rate import Spans, next_level, span_levels
+from training.calibration_curve import Curve, fit_curve
 from training.metrics import to_probability
 
 USUAL_SLOPE_ERROR = 0.2
@@ -21,14 +22,18 @@ ROUNDS = 25
 
 @dataclass(frozen=True)
 class Calibration:
-    """A line: served log-odds = slope · log-odds + shift (Platt 1999)."""
+    """Served log-odds = slope · curve(log-odds − middle) + shift; without knots a line (Platt 1999)."""
 
     slope: float = 1.0
     shift: float = 0.0
+    middle: float = 0.0
+    knots: tuple[float, ...] = ()
+    slopes: tuple[float, ...] = ()
 
     def __call__(self, logit: np.ndarray) -> np.ndarray:
         """Calibrated log-odds."""
-        return self.slope * np.asarray(logit, dtype=float) + self.shift
+        bent = Curve(self.knots, self.slopes)(np.asarray(logit, dtype=float) - self.middle)
+        return self.slope * bent + self.shift
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Adjustment:
             model keeps its own.
         variance: of the next span's level.
         spans: (month, level, standard error, contracts) of each span, for the card.
+        curve: how the spread bends around that slope.
     """
 
     slope: float = 1.0
@@ -50,6 +56,7 @@ class Adjustment:
     level: float | None = None
     variance: float = 0.0
     spans: tuple[tuple[float, float, float, int], ...] = ()
+    curve: Curve = field(default_factory=Curve)
 
     @property
     def moved(self) -> float:
@@ -61,7 +68,8 @@ class Adjustment:
 
     def calibration(self, mean: float) -> Calibration:
         """The line for a model whose log-odds have this mean where the level was read off."""
-        return Calibration(self.slope, (mean if self.level is None else self.level) - self.slope * mean)
+        level = mean if self.level is None else self.level
+        return Calibration(self.slope, level, mean, self.curve.knots, self.curve.slopes)
 
     def in_words(self) -> str:
         """For the card."""
@@ -69,7 +77,8 @@ class Adjustment:
             return f"slope {self.slope:.2f}, at the base rate of the training rows"
         alone = f"the rows alone: {self.raw_slope:.2f} ± {self.slope_error:.2f}"
         level = f"{self.level:+.2f} ± {np.sqrt(self.variance):.2f} log-odds"
-        return f"slope {self.slope:.2f} ({alone}), level of the next span {level}"
+        bent = f", {self.curve.in_words()}" if self.curve.slopes else ""
+        return f"slope {self.slope:.2f} ({alone}){bent}, level of the next span {level}"
 
 
 @dataclass(frozen=True)
@@ -105,8 +114,10 @@ def adjust(
     """
     total = np.bincount(spans.of, weight)
     score = score - (np.bincount(spans.of, weight * score) / total)[spans.of]
-    slope, raw_slope, error = 1.0, 1.0, 0.0
+    slope, raw_slope, error, curve = 1.0, 1.0, 0.0, Curve()
     if np.ptp(score) > 1e-9:
+        curve = fit_curve(y, score, weight, spans)
+        score = curve(score)
         raw_slope, error = _slope(y, score, weight, spans, subjects)
         trust = USUAL_SLOPE_ERROR**2 / (USUAL_SLOPE_ERROR**2 + error**2)
         slope = max(LEAST_SLOPE, 1 + trust * (raw_slope - 1))
@@ -114,7 +125,7 @@ def adjust(
     coming = next_level(levels, variances, spans.month, wanted)
     contracts = [len(np.unique(subjects[spans.of == at])) for at in range(len(spans.month))]
     table = zip(spans.month.tolist(), levels.tolist(), np.sqrt(variances).tolist(), contracts, strict=True)
-    adjustment = Adjustment(slope, raw_slope, error, coming.mean, coming.variance, tuple(table))
+    adjustment = Adjustment(slope, raw_slope, error, coming.mean, coming.variance, tuple(table), curve)
     anchor = weight * (coming.weights / total)[spans.of]
     return adjustment, Levelled(coming.mean + slope * score, levels[spans.of] + slope * score, anchor)
 

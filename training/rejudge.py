@@ -15,6 +15,7 @@ import numpy as np
 from features.settings import Settings
 from training.boosting import threads_for
 from training.calibrate import Adjustment
+from training.calibration_curve import Curve
 from training.candidates import Held, Recipe, fit_recipe
 from training.dataset import Dataset
 from training.penalty import Regression
@@ -34,6 +35,7 @@ def recipe_facts(recipe: Recipe) -> dict[str, Any]:
         "regression": asdict(recipe.regression),
         "screen": recipe.screen,
         "slope": recipe.adjustment.slope,
+        "curve": asdict(recipe.adjustment.curve),
     }
 
 
@@ -47,7 +49,7 @@ def recipe_of(facts: Mapping[str, Any]) -> Recipe:
         tuned=tuned,
         regression=Regression(**facts["regression"]),
         screen=facts["screen"],
-        adjustment=Adjustment(slope=facts["slope"]),
+        adjustment=Adjustment(slope=facts["slope"], curve=Curve(**facts.get("curve", {}))),
         why="",
         losses={},
         study={},
