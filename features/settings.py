@@ -24,6 +24,8 @@ class Settings(BaseSettings):
     holdout_share: float = Field(default=0.0, ge=0, lt=1)
     min_positives: int = Field(default=40, ge=1)
     alert_urls: str = ""
+    score_urls: str = ""
+    score_changes: Literal["any", "band"] = "any"
     requests_per_minute: int = Field(default=12_000, ge=0)
     requests_per_minute_without_key: int = Field(default=300, ge=0)
     max_body_mb: int = Field(default=64, ge=1)

@@ -1,4 +1,4 @@
-"""Alerts to a webhook of one's own, signed: `hooks://host/path` among the alert addresses.
+"""Messages to a webhook of one's own, signed: `hooks://host/path` among the addresses of alerts or scores.
 
 Follows the Standard Webhooks specification: `webhook-id` (the same however often a message is tried),
 `webhook-timestamp` (seconds) and `webhook-signature`: `v1,` and the Base64 HMAC-SHA256 of
@@ -18,6 +18,7 @@ import httpx
 
 from features.errors import RenewalError
 from features.sources.connection_file import checked_url, secret_of
+from features.sources.web_api import PASSING
 
 SCHEMES = {"hooks": "https", "hook": "http"}
 """Scheme of an alert address → what it is posted by; http for this machine alone."""
@@ -41,7 +42,16 @@ _TOLD = (
 
 
 class NotTakenError(Exception):
-    """The receiver did not take the message, or it could not be signed."""
+    """The receiver did not take the message, or it could not be signed.
+
+    Args:
+        words: why.
+        is_passing: whether it may be taken yet, when it is tried again.
+    """
+
+    def __init__(self, words: str, is_passing: bool = False) -> None:
+        super().__init__(words)
+        self.is_passing = is_passing
 
 
 def is_signed(url: str) -> bool:
@@ -59,25 +69,42 @@ def post_alert(url: str, alert: Mapping[str, Any]) -> None:
     Raises:
         NotTakenError: anything but an answer of 200 to 299.
     """
-    scheme, _, rest = url.partition("://")
-    message_id = f"{alert['alert_id']}.{alert['round']}"
-    data = {name: alert.get(name) for name in _TOLD}
     content = {
         "type": "alert.joined" if alert["round"] else "alert.opened",
         "timestamp": f"{alert['opened_at']:%Y-%m-%dT%H:%M:%SZ}",
-        "data": data,
+        "data": {name: alert.get(name) for name in _TOLD},
     }
+    with httpx.Client() as client:
+        post_message(url, f"{alert['alert_id']}.{alert['round']}", content, client)
+
+
+def post_message(url: str, message_id: str, content: Mapping[str, Any], client: httpx.Client) -> None:
+    """Post one message, signed.
+
+    Args:
+        url: `hooks://…`.
+        message_id: the same however often it is posted.
+        content: `type`, `timestamp` and `data`.
+        client: whose connection is used.
+
+    Raises:
+        NotTakenError: anything but an answer of 200 to 299.
+    """
+    scheme, _, rest = url.partition("://")
     body = json.dumps(content, default=str)
     try:
         place = checked_url(f"{SCHEMES[scheme]}://{rest}")
         headers = signed_headers(message_id, int(time.time()), body, secret_of(NAME).get_secret_value())
-        answer = httpx.post(place, content=body.encode(), headers=headers, timeout=_SECONDS)
+        answer = client.post(place, content=body.encode(), headers=headers, timeout=_SECONDS)
     except RenewalError as error:
         raise NotTakenError(str(error)) from error
-    except (httpx.RequestError, httpx.InvalidURL) as error:
+    except httpx.InvalidURL as error:
         raise NotTakenError(type(error).__name__) from error
+    except httpx.RequestError as error:
+        raise NotTakenError(type(error).__name__, is_passing=True) from error
     if not answer.is_success:
-        raise NotTakenError(f"the receiver answered {answer.status_code}")
+        is_passing = answer.status_code in PASSING
+        raise NotTakenError(f"the receiver answered {answer.status_code}", is_passing)
 
 
 def signed_headers(message_id: str, timestamp: int, body: str, secret: str) -> dict[str, str]:

@@ -20,7 +20,8 @@ ATTEMPTS = 7
 LONGEST_WAIT_SECONDS = 60.0
 LONGEST_ASKED_SECONDS = 600.0
 """A server that asks for a longer wait is left alone until the next run."""
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses of an answer after which another try may do."""
 _LIMIT_CODES = frozenset({"REQUEST_LIMIT_EXCEEDED"})
 _TIMEOUT = httpx.Timeout(120.0, connect=20.0)
 
@@ -116,7 +117,7 @@ class WebApi:
                     self._token, renewed = "", True
                     continue
                 refusal = self._refusal(response)
-                if response.status_code not in _PASSING and refusal.code not in _LIMIT_CODES:
+                if response.status_code not in PASSING and refusal.code not in _LIMIT_CODES:
                     raise refusal
                 hindrance = refusal.found
             pause(self._wait_seconds(attempt, response))
@@ -210,7 +211,7 @@ def token_from(client: httpx.Client, url: str, form: dict[str, str], called: str
         httpx.RequestError: no answer.
     """
     response = client.post(url, data=form, headers={"Accept": "application/json"})
-    if response.status_code in _PASSING:
+    if response.status_code in PASSING:
         raise httpx.ReadError(f"{response.status_code}")
     code, message = fault_of(response)
     token = response.json().get("access_token") if response.is_success else None

@@ -29,6 +29,7 @@ from serving.scoring.batch import score
 from serving.scoring.export import write
 from serving.scoring.scored_rows import hide_held_out
 from serving.write_back import writable_connections, write_back
+from serving.write_back.score_messages import deliver_scores, score_hooks
 from training.model_versions import code_version
 from training.registry import listing, standing
 
@@ -249,25 +250,28 @@ def _write_lists(night: Night) -> str:
 
 def _writable(night: Night) -> Any:
     """What is to be written rests on scores and how the connections are set up."""
-    crm, chosen = night.crm(), writable_connections(night.settings)
-    if not chosen:
-        raise NotNow("no connection is set up to be written to")
+    crm, chosen, hooks = night.crm(), writable_connections(night.settings), score_hooks(night.settings)
+    if not chosen and not hooks:
+        raise NotNow("no connection is set up to be written to, and no webhook for scores")
     return [
         crm.fingerprint,
         *_scored(night),
         [asdict(each) for each in chosen],
+        [*hooks, night.settings.score_changes] if hooks else [],
         night.settings.holdout_share,
     ]
 
 
 def _write_back(night: Night) -> str:
     words = []
-    for connection in writable_connections(night.settings):
-        result = write_back(connection, night.store, night.settings, say=night.say)
+    store, settings = night.store, night.settings
+    results = [write_back(each, store, settings, say=night.say) for each in writable_connections(settings)]
+    results += [deliver_scores(url, store, settings, say=night.say) for url in score_hooks(settings)]
+    for result in results:
         changed = sum(each["changed"] for each in result["objects"])
         failed = sum(each["failed"] for each in result["objects"])
-        words += [f"{changed:,} records in {connection.name}"] if changed else []
-        words += [f"{failed:,} refused by {connection.name}"] if failed else []
+        words += [f"{changed:,} records in {result['connection']}"] if changed else []
+        words += [f"{failed:,} refused by {result['connection']}"] if failed else []
     return ", ".join(words)
 
 

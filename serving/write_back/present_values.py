@@ -33,13 +33,14 @@ def present_values(table: str, store: Store, settings: Settings, wanted: set[str
     if table == "accounts":
         values = account_fits(settings)
     else:
-        values = {row["subject_id"]: _of_score(row) for row in _scores(KINDS[table], store)}
+        values = {row["subject_id"]: score_values(row) for row in open_scores(KINDS[table], store)}
         advised = contact_dates(store, settings) if wanted & {"contact_from", "contact_by"} else {}
         values = {id: {**each, **advised.get(id, {})} for id, each in values.items()}
     return {id: {name: each.get(name) for name in wanted} for id, each in values.items()}
 
 
-def _scores(kind: str, store: Store) -> Iterator[dict[str, Any]]:
+def open_scores(kind: str, store: Store) -> Iterator[dict[str, Any]]:
+    """The scores of the last runs as people may see them, of all that is open."""
     cursor = None
     while True:
         page = store.scores.page(kind, limit=_PAGE, cursor=cursor)
@@ -49,7 +50,8 @@ def _scores(kind: str, store: Store) -> Iterator[dict[str, Any]]:
             return
 
 
-def _of_score(row: Mapping[str, Any]) -> Values:
+def score_values(row: Mapping[str, Any]) -> Values:
+    """`likelihood`, `band` and `reasons` of a score, as fields take them."""
     probability = row.get("probability")
     words = "; ".join(reason["words"] for reason in (row.get("reasons") or [])[:_REASONS])
     return {

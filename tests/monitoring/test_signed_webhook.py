@@ -1,43 +1,20 @@
 """Signed webhooks: their receiver can check them, and tell what is tried again by its id."""
 
-import base64
-import hashlib
-import hmac
-import json
 from datetime import timedelta
 
 import pytest
-from api_server import DOWN, Answer, ApiServer, serving
+from api_server import DOWN, serving
+from webhook_receiver import WEBHOOK_SECRET, Receiver
 
 from features.settings import Settings
 from monitoring.alerts import channels, send_due
 from monitoring.signed_webhook import NotTakenError, signed_headers
 from monitoring.store import open_store
 
-SECRET = "whsec_" + base64.b64encode(b"24 bytes of a real secret").decode()
-
-
-class Receiver(ApiServer):
-    """Takes messages whose signature is right, once each by their id."""
-
-    def __init__(self):
-        super().__init__()
-        self.taken, self.status = {}, 200
-
-    def answer(self, method, path, query, body, headers):
-        content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.{body}"
-        key = base64.b64decode(SECRET.removeprefix("whsec_"))
-        wanted = base64.b64encode(hmac.new(key, content.encode(), hashlib.sha256).digest()).decode()
-        if headers["webhook-signature"] != f"v1,{wanted}":
-            return Answer({}, 401)
-        if self.status == 200:
-            self.taken[headers["webhook-id"]] = json.loads(body)
-        return Answer({}, self.status)
-
 
 @pytest.fixture
 def receiver(monkeypatch):
-    monkeypatch.setenv("PERENNIAL_SECRET_WEBHOOK", SECRET)
+    monkeypatch.setenv("PERENNIAL_SECRET_WEBHOOK", WEBHOOK_SECRET)
     with serving(Receiver()) as each:
         yield each
 
