@@ -10,6 +10,8 @@ import yaml
 from typer.main import get_command
 
 from features.settings import Settings
+from features.sources.connection_file import secret_variable
+from monitoring.signed_webhook import NAME as WEBHOOK
 from perennial.cli import app
 from serving.app import create_app
 
@@ -90,7 +92,7 @@ def test_kustomize_puts_them_together():
 
 def test_compose_names_settings_that_exist_and_keeps_to_loopback():
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
-    known = {f"PERENNIAL_{name.upper()}" for name in Settings.model_fields}
+    known = {f"PERENNIAL_{name.upper()}" for name in Settings.model_fields} | {secret_variable(WEBHOOK)}
     services = compose["services"]
     assert set(services) == {"database", "service", "nightly", "mlflow"}
     for name in ("service", "nightly", "mlflow"):
