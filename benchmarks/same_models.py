@@ -153,9 +153,9 @@ def compare_looks(source: Source, facts: Facts) -> None:
         if not (looks := store.runs("monitor", kind, limit=1)):
             continue
         of_kind = [check for check in looked["checks"] if check["kind"] == kind]
-        kept = looks[0]["summary"]["checks"]
-        facts.same(f"checks of {kind}", "perennial monitor", len(kept), len(of_kind))
-        for check, other in zip(kept, of_kind, strict=False):
+        stored = looks[0]["summary"]["checks"]
+        facts.same(f"checks of {kind}", "perennial monitor", len(stored), len(of_kind))
+        for check, other in zip(stored, of_kind, strict=False):
             for name in ("name", "segment", "verdict", "value", "threshold", "why"):
                 facts.same(f"{name} of {check['name']}", "perennial monitor", check[name], other[name])
         waived = [one for one in looked["waived"] if one["kind"] == kind]

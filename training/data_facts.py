@@ -6,10 +6,12 @@ import pandas as pd
 
 from features.crm.crm import Crm
 from features.crm.freshness import days_behind
+from features.mapping_draft.outcome_column import outcome_column
 from features.settings import Settings
 from features.snapshots import renewal_snapshots, win_snapshots
 
 _YEAR = 365
+_OUTCOME = {"renewal": ("contracts", "renewed"), "win": ("opportunities", "is_won")}
 LATE_DAYS = 7
 """After so many days an activity was written down late."""
 
@@ -22,6 +24,8 @@ class DataFacts:
     settings: Settings
     outcomes: dict[str, tuple[int, int, str | None]]
     """Kind → (good, bad, why there is none)."""
+    outcome_columns: dict[str, tuple[str, str]]
+    """Kind → the column that tells how they ended, where the contract's own is missing, and what shows it."""
     late: dict[str, int]
     covered: dict[str, float]
     logged_late: float | None
@@ -35,6 +39,7 @@ def facts_of(crm: Crm, settings: Settings) -> DataFacts:
         crm,
         settings,
         {kind: _outcomes(crm, kind) for kind in kinds},
+        {kind: column for kind in kinds if (column := _outcome_column(crm, kind)) is not None},
         days_behind(crm.folder, crm.tables, crm.until),
         {kind: _covered(crm, kind) for kind in kinds if crm.has("activities") and crm.dated(kind)},
         _logged_late(crm),
@@ -52,10 +57,15 @@ def _outcomes(crm: Crm, kind: str) -> tuple[int, int, str | None]:
     good = int(matured.loc[matured["label"] == 1, "subject_id"].nunique())
     bad = int(matured.loc[matured["label"] == 0, "subject_id"].nunique())
     why = None
-    table, outcome = ("contracts", "renewed") if kind == "renewal" else ("opportunities", "is_won")
+    table, outcome = _OUTCOME[kind]
     if not crm.has(table, outcome):
         why = f"{table} have no {outcome}"
     return good, bad, why
+
+
+def _outcome_column(crm: Crm, kind: str) -> tuple[str, str] | None:
+    table, outcome = _OUTCOME[kind]
+    return None if crm.has(table, outcome) else outcome_column(crm, table)
 
 
 def _covered(crm: Crm, kind: str) -> float:

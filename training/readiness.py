@@ -104,6 +104,16 @@ def _model(facts: DataFacts, kind: str) -> Verdict:
         return verdict
     good, bad, without = facts.outcomes[kind]
     verdict = Verdict(kind, f"{good:,} {good_word}, {bad:,} {bad_word}", need)
+    if kind in facts.outcome_columns:
+        outcome = "renewed" if kind == "renewal" else "is_won"
+        column, shown = facts.outcome_columns[kind]
+        verdict.missing.append(
+            (
+                f"{without}, but {column} tells it ({shown})",
+                f"map {outcome} from {column}: `perennial map` drafts it",
+            )
+        )
+        return verdict
     for n, word in ((good, good_word), (bad, bad_word)):
         if n < least:
             why = f"{least - n:,} more {word} {unit} are needed"
@@ -339,7 +349,7 @@ _JUDGES = (_renewal, _win, _timing, _calls, _discount, _icp, _parity)
 
 
 def _mend(verdicts: list[Verdict]) -> list[dict[str, Any]]:
-    """What to do, by how many answers it makes possible, then by how many it makes better."""
+    """What to do: first what the data hold already, then by how many answers it makes possible or better."""
     opens: dict[str, list[str]] = defaultdict(list)
     betters: dict[str, list[str]] = defaultdict(list)
     for verdict in verdicts:
@@ -353,7 +363,10 @@ def _mend(verdicts: list[Verdict]) -> list[dict[str, Any]]:
         {"do": do, "opens": sorted(set(opens[do])), "helps": sorted(set(betters[do]) - set(opens[do]))}
         for do in every
     ]
-    return sorted(listed, key=lambda each: (-len(each["opens"]), -len(each["helps"])))
+    is_there = {do: do.startswith("map ") for do in every}
+    return sorted(
+        listed, key=lambda each: (not is_there[each["do"]], -len(each["opens"]), -len(each["helps"]))
+    )
 
 
 def understood(crm: Crm) -> dict[str, list[dict[str, Any]]]:

@@ -181,8 +181,10 @@ def _part(
     if stages is not None and won is not None:
         _add_stages(part, stages, won)
     elif won is not None:
-        match = file_match.matches.get("is_won") or file_match.matches["renewed"]
-        _put(part, Line(match.column, won[0], ((file_match.file.stem, match.source.name),), won[1], won[2]))
+        names = ("is_won", "renewed", "decided_at")
+        match = next(file_match.matches[name] for name in names if name in file_match.matches)
+        column = "is_won" if file_match.table == "opportunities" else "renewed"
+        _put(part, Line(column, won[0], ((file_match.file.stem, match.source.name),), won[1], won[2]))
     if closing is not None:
         _add_winners(part, *closing)
     if file_match.table == "activities":

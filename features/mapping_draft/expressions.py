@@ -4,16 +4,9 @@ from features.crm.contract import TABLES, Kind
 from features.crm.values import literal, quoted
 from features.mapping_draft.foreign_files import TAKEN_AS_IS, ForeignColumn, ForeignFile
 from features.mapping_draft.match import LIKELY, SURE, UNSURE, FileMatch, Match
-from features.mapping_draft.outcome_words import flag, meaning
+from features.mapping_draft.outcome_words import CHURNED, CHURNED_ON, flag, meaning
 
 _TRUE = ["true", "t", "yes", "y", "1"]
-_CHURN = frozenset(
-    [
-        "churned", "ischurned", "churn", "churnflag", "cancelled", "iscancelled", "canceled", "attrition",
-        "attritionflag", "exited", "terminated",
-    ]
-)  # fmt: skip
-"""Columns that say who left: renewed, turned round."""
 _DYNAMICS = {"1": True, "2": False}
 
 
@@ -48,7 +41,7 @@ def outcome(file_match: FileMatch) -> tuple[str, str, str] | None:
     """(expression, confidence, evidence) of a deal's or contract's outcome; open ones have none."""
     match = file_match.matches.get("is_won") or file_match.matches.get("renewed")
     if match is None:
-        return None
+        return _left_on(file_match)
     by_bare = file_match.file.by_bare()
     closed = next(
         (by_bare[each] for each in ("isclosed", "hsisclosed", "isdealclosed", "closed") if each in by_bare),
@@ -71,7 +64,7 @@ def outcome(file_match: FileMatch) -> tuple[str, str, str] | None:
     by_end = _lost_otherwise(file_match, match, won_by_word)
     if by_end is not None:
         return by_end
-    if source.bare in _CHURN or (file_match.table == "contracts" and False in won_by_word.values()):
+    if source.bare in CHURNED or (file_match.table == "contracts" and False in won_by_word.values()):
         return _churned(file_match, match)
     flags = {flag(word) for word in source.words}
     if flags == {True, False}:
@@ -118,6 +111,16 @@ def _churned(file_match: FileMatch, match: Match) -> tuple[str, str, str] | None
         match.confidence,
         f"{match.evidence}, turned round: lost are {', '.join(map(repr, lost))}",
     )
+
+
+def _left_on(file_match: FileMatch) -> tuple[str, str, str] | None:
+    """A date of leaving that some contracts have: those are the lost ones."""
+    match = file_match.matches.get("decided_at")
+    if file_match.table != "contracts" or match is None or not CHURNED_ON.search(match.source.bare):
+        return None
+    is_lost = f"nullif(trim(CAST({column_of(match.source)} AS VARCHAR)), '') IS NOT NULL"
+    note = f"{match.source.name!r} says who was lost; of the others only a following contract shows a renewal"
+    return f"CASE WHEN {is_lost} THEN false END", UNSURE, note
 
 
 def _by_word(file_match: FileMatch, source: ForeignColumn) -> dict[str, bool | None]:

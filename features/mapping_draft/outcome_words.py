@@ -5,6 +5,15 @@ import unicodedata
 
 from features.crm.reading import flag_words
 
+CHURNED = frozenset(
+    [
+        "churned", "ischurned", "churn", "churnflag", "cancelled", "iscancelled", "canceled", "attrition",
+        "attritionflag", "exited", "terminated",
+    ]
+)  # fmt: skip
+"""Columns that say who left: renewed, turned round."""
+CHURNED_ON = re.compile("churn|cancel|terminat|kundig|resili|left(on|at|date)")
+"""Dates of leaving, by their bare names."""
 WON = frozenset(
     [
         "won",

@@ -1,6 +1,9 @@
 """`perennial check` says what the data can answer and what to mend first."""
 
+import pytest
+
 from features.crm.load import load
+from features.mapping_draft.folder_draft import map_folder
 from features.settings import Settings
 from training.readiness import LIMITS, NOT_YET, READY, readiness
 
@@ -55,3 +58,24 @@ def test_too_few_outcomes_are_not_usable(tmp_path):
     assert not result["usable"]
     renewal = next(each for each in result["answers"] if each["answer"] == "renewal")
     assert any("more renewed contracts are needed" in why for why in renewal["why"])
+
+
+@pytest.mark.parametrize(
+    ("column", "of_renewed", "of_lost", "shown"),
+    [
+        ("Vertragsstatus", "verlängert", "gekündigt", "'verlängert', 'gekündigt'"),
+        ("is_churned", "no", "yes", "by its name"),
+        ("cancelled_on", "", "2022-06-01", "a date of leaving"),
+    ],
+)
+def test_a_column_that_tells_the_outcome_is_named(tmp_path, column, of_renewed, of_lost, shown):
+    source = small(tmp_path)
+    text = (source / "contracts.csv").read_text().replace("renewed", column)
+    text = text.replace("True", of_renewed).replace("False", of_lost)
+    (source / "contracts.csv").write_text(text)
+    result = readiness(load(source, into=tmp_path / "clean"), Settings(home=tmp_path / "home"))
+    assert f"contracts have no renewed, but {column} tells it ({shown})" in result["answers"][0]["why"]
+    assert result["mend"][0]["do"] == f"map renewed from {column}: `perennial map` drafts it"
+    assert result["mend"][0]["opens"] == ["renewal"]
+    drafted = map_folder(source, tmp_path / "mapping.yaml")
+    assert any(line["column"] == "renewed" and column in line["expression"] for line in drafted["lines"])
