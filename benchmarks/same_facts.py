@@ -23,7 +23,7 @@ from typing import Any
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
-from benchmarks.same_customers import compare_customers
+from benchmarks.same_accounts import compare_customers
 from benchmarks.same_models import compare_looks, compare_models
 from benchmarks.same_plans import compare_plans
 from benchmarks.stated_places import FACTLESS, not_opened

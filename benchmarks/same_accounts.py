@@ -72,9 +72,9 @@ def _contact(source: Source, facts: Facts) -> None:
         for row in plan.to_dict("records")
     ]
     page = source.page("/effects")
-    made = sum(row["contacted_on"] is not None for row in rows)
+    contacted = sum(row["contacted_on"] is not None for row in rows)
     advised = sum(bool(row["window"]) for row in rows)
-    facts.same("contracts contacted", "/effects", f"{made:,}", page.tiles.get("Contacted already"))
+    facts.same("contracts contacted", "/effects", f"{contacted:,}", page.tiles.get("Contacted already"))
     facts.same("contracts with advice", "/effects", f"{advised:,}", page.tiles.get("Contracts with advice"))
     listed = {row["id"]: row for row in source.page("/renewals").rows if "id" in row}
     for row in rows:
@@ -118,10 +118,10 @@ def _what_if(source: Source, facts: Facts) -> None:
 def _experiments(source: Source, facts: Facts) -> None:
     """Outcomes, effects and verdict of each experiment."""
     listed = source.json("/v1/experiments")["experiments"]
-    told, text = source.command("experiment", "list")["experiments"], source.page("/experiments").text
-    facts.same("experiments", "perennial experiment list", len(listed), len(told))
-    facts.same("experiments", "/v1/experiments", len(told), len(listed))
-    for one, other in zip(listed, told, strict=False):
+    printed, text = source.command("experiment", "list")["experiments"], source.page("/experiments").text
+    facts.same("experiments", "perennial experiment list", len(listed), len(printed))
+    facts.same("experiments", "/v1/experiments", len(printed), len(listed))
+    for one, other in zip(listed, printed, strict=False):
         for name in ("experiment", "state", "advice", "outcomes_known", "needed", "verdict", "why"):
             facts.same(
                 f"{name} of {one['experiment']}", "perennial experiment list", one[name], other.get(name)
