@@ -132,8 +132,8 @@ def read_pulled(
             f" `perennial connect {connection.name}`.",
         )
     raw = Raw()
-    paths = [each.path for each in pulled]
-    run_mapping(selects, paths[0].parent, paths, staging, raw)
+    queries = {each.name: each.query for each in pulled}
+    run_mapping(selects, pulled_folder(connection.name, home), [], staging, raw, queries)
     raw.warnings += [
         f"{table}: not readable in {connection.name}: {', '.join(dict.fromkeys(columns['*']))}"
         for table, columns in drafted.missing.items()

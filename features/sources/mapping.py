@@ -1,6 +1,7 @@
 """`mapping.yaml`: contract table → a SELECT over a folder's files, run with access to nothing else."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
@@ -76,10 +77,25 @@ def broken(table: str, error: Exception) -> RenewalError:
     )
 
 
-def run_mapping(selects: dict[str, str], folder: Path, files: list[Path], staging: Path, raw: Raw) -> None:
+def run_mapping(
+    selects: dict[str, str],
+    folder: Path,
+    files: list[Path],
+    staging: Path,
+    raw: Raw,
+    queries: Mapping[str, str] | None = None,
+) -> None:
     """Run each SELECT and lay its answer down as raw Parquet, in the order the SELECT gives.
 
     A file can be named as `'file.csv'`, as `read_csv('file.csv', ...)` or by its stem.
+
+    Args:
+        selects: table → SELECT.
+        folder: the one that may be read.
+        files: those in it that SELECTs may name.
+        staging: an empty folder for the raw files.
+        raw: gets the tables.
+        queries: further names that SELECTs may use → SQL of their rows.
 
     Raises:
         RenewalError: a SELECT is broken or reaches for anything but the folder.
@@ -96,6 +112,9 @@ def run_mapping(selects: dict[str, str], folder: Path, files: list[Path], stagin
         for path in files:
             if path.name.split(".")[0].lower() in sql_text:
                 texts[path.name] = _add_views(connection, path.resolve(), folder, sql_text, staging, raw)
+        for name, query in (queries or {}).items():
+            _add_view(connection, name, query)
+            _add_view(connection, f"{name}.parquet", query)
         for table, select in selects.items():
             statement = _absolute(checked_select(connection, table, select), folder, texts)
             try:
@@ -132,7 +151,7 @@ def _add_views(
         select, text = view.select, view.text
     for called in (path.name, name):
         try:
-            connection.execute(f"CREATE VIEW IF NOT EXISTS {quoted(called)} AS {select}")
+            _add_view(connection, called, select)
         except duckdb.Error as error:
             raise RenewalError(
                 expected=f"{path.name} to be a data file",
@@ -140,6 +159,10 @@ def _add_views(
                 do="Export it again.",
             ) from error
     return text
+
+
+def _add_view(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> None:
+    connection.execute(f"CREATE VIEW IF NOT EXISTS {quoted(name)} AS {query}")
 
 
 def _absolute(select: str, folder: Path, texts: dict[str, Path]) -> str:

@@ -2,7 +2,9 @@
 
 What came is noted after each page, in one step: a killed pull asks for the next page, not for the first. Once
 all pages are in, they are put into the object's table by key, which gives the same however often it is done;
-only then does the mark move from which the next pull asks for changes.
+only then does the mark move from which the next pull asks for changes. What changed stands in a file beside
+the table and replaces its rows as they are read, until it is large enough to be put in: a pull costs what has
+changed, not what there is.
 """
 
 import json
@@ -13,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -30,6 +33,8 @@ BEGINNINGS = 3
 FULL_AFTER_DAYS = 14
 """What was deleted longer ago, systems no longer tell: after such a gap all is read."""
 
+PUT_IN_FROM = 0.1
+"""From this share of a table's rows on, what changed is put into it: a row is rewritten ten times at most."""
 _BLOCK_BYTES = 1 << 24
 
 
@@ -109,10 +114,10 @@ class _State:
 
 @dataclass(frozen=True)
 class Pulled:
-    """An object's table after a pull, with its columns, and how many rows the pull brought."""
+    """An object after a pull: its table as SQL, its columns, and how many rows the pull brought."""
 
     name: str
-    path: Path
+    query: str
     rows: int
     is_full: bool
     columns: list[str]
@@ -204,36 +209,62 @@ def _all_pages(feed: Feed, folder: Path, state: _State, say: Say) -> _State:
 
 
 def _merged(feed: Feed, folder: Path, state: _State) -> Pulled:
-    """Put what came into the table; a later page's row replaces an earlier one's."""
-    table = folder / f"{feed.name}.parquet"
+    """Put what came into the table, or beside it; a later page's row replaces an earlier one's."""
+    table, changes = folder / f"{feed.name}.parquet", folder / f"{feed.name}.changes.parquet"
     places = [str(_parts_folder(folder, feed.name) / part) for part in state.parts]
     parts = f"read_parquet([{', '.join(map(literal, places))}], union_by_name = true, file_row_number = true"
     parts += ", filename = true)"
-    columns, key = ", ".join(map(quoted, state.reading)), quoted(feed.key)
+    columns, key = state.reading, quoted(feed.key)
     rows = sum(pq.read_metadata(place).num_rows for place in places)
-    with replacing(table) as part, connect(part.with_suffix(".spill")) as connection:
+    with connect(table.with_suffix(".spill")) as connection:
         (distinct,) = connection.execute(f"SELECT count(DISTINCT {key}) FROM {parts}").fetchone() or (0,)
-        latest = f"SELECT {_without_the_gone(feed, state.reading)} FROM {parts}"
+        latest = f"SELECT {_without_the_gone(feed, columns)} FROM {parts}"
         if distinct != rows:
             order = "filename DESC, file_row_number DESC"
             latest += f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
-        query = latest
-        if not state.is_full:
-            query = (
-                f"SELECT {columns} FROM read_parquet({literal(table)})"
-                f" ANTI JOIN (SELECT {key} FROM {parts}) USING ({key}) UNION ALL {latest}"
-            )
         mark = state.next_mark
         if mark is None and feed.changed:
-            (mark,) = connection.execute(f"SELECT max({quoted(feed.changed)}) FROM {parts}").fetchone() or (
-                None,
-            )
+            newest = f"SELECT max({quoted(feed.changed)}) FROM {parts}"
+            (mark,) = connection.execute(newest).fetchone() or (None,)
+        if state.is_full:
+            _copied(connection, latest, table)
+            changes.unlink(missing_ok=True)
+        else:
+            if changes.exists():
+                latest = _replaced(_rows_of(changes, columns), f"SELECT {key} FROM {parts}", feed.key, latest)
+            _copied(connection, latest, changes)
+            if pq.read_metadata(changes).num_rows > PUT_IN_FROM * pq.read_metadata(table).num_rows:
+                _copied(connection, _table_query(feed, folder, columns), table)
+                changes.unlink()
+    moment = utc_now().isoformat()
+    _noted(folder, feed.name, _State(columns, mark or state.mark, moment))
+    shutil.rmtree(_parts_folder(folder, feed.name), ignore_errors=True)
+    return Pulled(feed.name, _table_query(feed, folder, columns), rows, state.is_full, columns)
+
+
+def _copied(connection: duckdb.DuckDBPyConnection, query: str, place: Path) -> None:
+    """Write a query's rows into a file, in one step."""
+    with replacing(place) as part:
         connection.execute(f"COPY ({query}) TO {literal(part)} (FORMAT parquet, COMPRESSION zstd)")
         _to_disk(part)
-    moment = utc_now().isoformat()
-    _noted(folder, feed.name, _State(state.reading, mark or state.mark, moment))
-    shutil.rmtree(_parts_folder(folder, feed.name), ignore_errors=True)
-    return Pulled(feed.name, table, rows, state.is_full, state.reading)
+
+
+def _rows_of(place: Path, columns: list[str]) -> str:
+    return f"SELECT {', '.join(map(quoted, columns))} FROM read_parquet({literal(place)})"
+
+
+def _replaced(rows: str, keys: str, key: str, by: str) -> str:
+    """SQL of rows, those with the keys left out, and then those they are replaced by."""
+    return f"SELECT * FROM ({rows}) ANTI JOIN ({keys}) USING ({quoted(key)}) UNION ALL ({by})"
+
+
+def _table_query(feed: Feed, folder: Path, columns: list[str]) -> str:
+    """SQL of an object's rows as they are by now."""
+    rows = _rows_of(folder / f"{feed.name}.parquet", columns)
+    changes = folder / f"{feed.name}.changes.parquet"
+    if not changes.exists():
+        return rows
+    return _replaced(rows, _rows_of(changes, [feed.key]), feed.key, _rows_of(changes, columns))
 
 
 def _without_the_gone(feed: Feed, columns: list[str]) -> str:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pandas as pd
 import pytest
 from api_server import CUT, DOWN, EXPIRED, LIMIT, SHORT, assert_nowhere, serving
@@ -14,7 +15,7 @@ from salesforce_server import SalesforceServer, organisation, stamped
 from features.crm.load import ingest, load
 from features.errors import RenewalError
 from features.progress import silent
-from features.sources import web_api
+from features.sources import object_pull, web_api
 from features.sources.connection_file import (
     Connection,
     pulled_folder,
@@ -62,7 +63,7 @@ def pulled(server, connected, settings):
         api = opened_api(connection)
         names = readable_objects(api, connection)
         (result,) = pull_objects(api, names, pulled_folder("acme", settings.home), say)
-        return pd.read_parquet(result.path).set_index("Id").sort_index()
+        return duckdb.sql(result.query).df().set_index("Id").sort_index()
 
     return pull
 
@@ -125,6 +126,45 @@ def test_changes_alone_come_the_second_time(server, pulled):
     assert deals.loc["0062", "Amount"] == "7777"
     assert deals.loc["0064", "IsDeleted"] == "true"
     assert pd.isna(deals.loc["0064", "AccountId"])  # nothing is kept but that it is gone
+
+
+@pytest.mark.parametrize(("share", "stays"), [(2.0, True), (0.3, False), (0.0, False)])
+def test_changes_stand_beside_the_table_until_they_are_many(
+    server, pulled, settings, monkeypatch, share, stays
+):
+    """Four pulls of changes; the second breaks off before it is noted, then a field goes away."""
+    monkeypatch.setattr(object_pull, "PUT_IN_FROM", share)
+    pulled()
+    table = pulled_folder("acme", settings.home) / "Opportunity.parquet"
+    first, rows = table.read_bytes(), server.objects["Opportunity"]
+    for day in range(1, 5):
+        moment = f"2024-05-0{day}T10:00:00.000Z"
+        rows[1] |= {"Amount": f"{day}", "SystemModstamp": moment}
+        rows[day + 1] |= {"Type": f"Type {day}", "SystemModstamp": moment}
+        rows.append(stamped(f"006A{day}", f"05-0{day}", AccountId="0011", Amount="5", IsClosed="false"))
+        if day == 2:
+            monkeypatch.setattr(object_pull, "_noted", killed_at_the_end)
+            with pytest.raises(KeyboardInterrupt):
+                pulled()
+            monkeypatch.setattr(object_pull, "_noted", NOTED)
+        if day == 3:
+            server.hidden["Opportunity"] = {"LeadSource"}
+        deals = pulled()
+        assert deals.index.tolist() == [row["Id"] for row in rows]
+        assert deals["Amount"].tolist() == [row["Amount"] for row in rows]
+        assert deals["Type"].fillna("").tolist() == [row.get("Type", "") for row in rows]
+    assert "LeadSource" not in deals
+    assert (table.read_bytes() == first) == stays
+
+
+NOTED = object_pull._noted
+
+
+def killed_at_the_end(folder, name, state):
+    """Note a state, but for the one that ends a pull."""
+    if not state.is_under_way:
+        raise KeyboardInterrupt
+    return NOTED(folder, name, state)
 
 
 def test_a_new_field_is_read_for_all_rows_and_a_lost_one_is_gone(server, pulled):
@@ -261,7 +301,7 @@ def test_a_killed_pull_goes_on_where_it_was(server, settings, monkeypatch):
         api = opened_api(connection)
         names = readable_objects(api, connection)
         pulled = pull_objects(api, names, pulled_folder(connection.name, settings.home), silent)
-        rows = {each.name: sorted(pd.read_parquet(each.path)["Id"]) for each in pulled}
+        rows = {each.name: sorted(duckdb.sql(each.query).df()["Id"]) for each in pulled}
         assert rows == {"Account": [f"001{i}" for i in range(1, 8)], "Opportunity": DEALS}, point
     second = [path for _, path, _ in server.calls if "/jobs/query/7501/results" in path]
     # Killed while it noted the third page: that one alone is fetched twice.
