@@ -146,8 +146,11 @@ def _touchpoints(source: Source, facts: Facts) -> None:
     rows = source.command("features", "touchpoints")["rows"]
     missing = [row for row in rows if row["missing"]]
     text = source.page("/touchpoints").text
-    stated = f"Of {len(rows)} data points {len(missing)} are not on record" in text
-    facts.same("data points", "/touchpoints", True, stated)
+    words = f"All {len(rows)} data points are on record"
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        words = f"Of {len(rows)} data points {len(missing)} {verb} not on record"
+    facts.same(f"data points ({words})", "/touchpoints", True, words in text)
     for touchpoint in dict.fromkeys(row["touchpoint"] for row in rows):
         here = [row for row in rows if row["touchpoint"] == touchpoint]
         query = source.client.build_request("GET", "/", params={"touchpoint": touchpoint}).url.query

@@ -69,9 +69,10 @@ class CrmColumn:
         """What people are told."""
         dated = self.kind in (Kind.TIME, Kind.DATE)
         column = self.column.replace("_", " ")
+        subject = TABLES[self.table].name.removesuffix("s").replace("opportunitie", "opportunity")
+        done = re.fullmatch(r"(\w+ed) (at|on|date)", column) if dated else None
         column = re.sub(r" (at|on|date)$", " date", column) if dated else column
-        words = f"{column} of the {TABLES[self.table].name.removesuffix('s')}"
-        words = words.replace("opportunitie", "opportunity")
+        words = f"{subject} was {done[1]}" if done else f"{column} of the {subject}"
         units = {
             Kind.MONEY: "money",
             Kind.FLAG: "yes or no",

@@ -177,7 +177,7 @@ def train(
 
 @app.command(epilog="Example: perennial score renewal --as-of 2025-06-30 --out risk.xlsx")
 @prints("scores.scored")
-@reads_crm
+@reads_crm(states_money=True)
 def score(
     data: Any,
     settings: Settings,

@@ -109,16 +109,20 @@ def prints(show: str) -> Callable[[Command], Command]:
 
 
 def reads_crm(
-    command: Command | None = None, *, unless: Callable[[Settings, dict[str, Any]], bool] | None = None
+    command: Command | None = None,
+    *,
+    unless: Callable[[Settings, dict[str, Any]], bool] | None = None,
+    states_money: bool = False,
 ) -> Any:
     """A command that reads CRM data: adds --crm, --mapping and --until, and hands over data and settings.
 
     Args:
         command: what is wrapped.
         unless: (settings, the command's arguments) → whether its answer needs no data; None is handed over.
+        states_money: the answer gets `currency`, what all its money is in; None: the data don't say.
     """
     if command is None:
-        return functools.partial(reads_crm, unless=unless)
+        return functools.partial(reads_crm, unless=unless, states_money=states_money)
     options = {
         "crm": (
             Annotated[
@@ -151,7 +155,8 @@ def reads_crm(
         heard = say if sys.stderr.isatty() else silent
         day = moment(until, "--until")
         with opened(settings, source=source, mapping=mapping, until=day, say=heard) as data:
-            return command(*args, data=data, settings=settings, **kwargs)
+            result = command(*args, data=data, settings=settings, **kwargs)
+            return result | {"currency": data.quality.currency} if states_money else result
 
     run.__signature__ = _with_options(command, ("data", "settings"), options)  # type: ignore[attr-defined]
     return run

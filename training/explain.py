@@ -204,7 +204,7 @@ def drivers(model: Model, X: Rows, money: np.ndarray | None = None, threads: int
         rows.append(
             {
                 "group": group,
-                "words": info.words if info else model.features[lead[at]],
+                "words": PER_CENT.sub("", info.words) if info else model.features[lead[at]],
                 "log_odds": float(mean[at]),
                 "share_against": float(against[at]),
                 "is_spoken": bool(grouping.spoken[at]),

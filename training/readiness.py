@@ -334,7 +334,7 @@ def _parity(facts: DataFacts) -> Verdict:
         f" FROM segments JOIN ({decided}) USING (account_id) GROUP BY ALL) GROUP BY ALL ORDER BY 2 DESC, 1"
     ).to_pylist()
     fit = [row["attribute"] for row in rows if row["large"] >= 2]
-    verdict.counted = f"{len(fit)} of {len(rows)} attributes have two such groups"
+    verdict.counted = f"{len(fit)} of {len(rows)} attributes have two groups of {MIN_SIZE} decided accounts"
     if not fit:
         verdict.missing.append((verdict.counted, "add segments of more accounts"))
     elif len(fit) < len(rows):

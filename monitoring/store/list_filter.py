@@ -3,9 +3,10 @@
 from collections.abc import Collection
 from typing import Any, TypedDict
 
-from sqlalchemy import ColumnElement, and_, exists, or_
+from sqlalchemy import ColumnElement, and_, exists, func, or_
 
 from features.moments import naive_utc
+from features.renewal_opportunities import RENEW
 from monitoring.store.database import now
 from monitoring.store.tables import alerts, scores
 from monitoring.store.task_tables import tasks
@@ -103,6 +104,11 @@ def has_task(is_late: bool = False) -> ColumnElement[bool]:
     open_ones = [tasks.c.closed_at.is_(None), _about(tasks)]
     overdue = [tasks.c.due_at < now()] if is_late else []
     return exists().where(*open_ones, *overdue).correlate(scores)
+
+
+def is_renewal() -> ColumnElement[bool]:
+    """Whether a deal calls itself a renewal (`features.renewal_opportunities` says which)."""
+    return func.lower(scores.c.details["deal_kind"].as_string()).contains(RENEW)
 
 
 def has_status(status: str) -> ColumnElement[bool]:

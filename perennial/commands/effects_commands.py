@@ -48,7 +48,7 @@ def effects_discount(data: Any, settings: Settings, by: By = None) -> Result:
 
 @app.command("plan", epilog="Example: perennial effects plan --out plan.xlsx")
 @prints("effects.plan")
-@reads_crm
+@reads_crm(states_money=True)
 def effects_plan(data: Any, settings: Settings, by: Groups = "industry", as_of: AsOf = None) -> Result:
     """When to make first contact with each contract that ends within 180 days, and what that gains."""
     from monitoring.experiment_steps import findings
@@ -72,7 +72,7 @@ def effects_plan(data: Any, settings: Settings, by: Groups = "industry", as_of: 
 
 @app.command("value", epilog="Example: perennial effects value --by region")
 @prints("effects.value")
-@reads_crm
+@reads_crm(states_money=True)
 def effects_value(data: Any, settings: Settings, by: Groups = "industry", as_of: AsOf = None) -> Result:
     """What following the advice is worth over the coming renewals, and the policy as a table."""
     from monitoring.experiment_steps import findings

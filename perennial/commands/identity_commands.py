@@ -44,7 +44,7 @@ def _named_file(words: str) -> tuple[str, Path]:
 
 
 @app.command("list", epilog="Example: perennial identity list --out review.csv")
-@prints("data.listed")
+@prints("data.pairs")
 def list_(
     every: Annotated[bool, typer.Option("--all", help="Also what is decided.")] = False,
 ) -> Result:

@@ -46,7 +46,7 @@ def keys_revoke(
 
 
 @app.command("list", epilog="Example: perennial keys list")
-@prints("data.listed")
+@prints("data.keys")
 def keys_list() -> Result:
     """List the keys, without their secrets."""
     from monitoring.store import open_store

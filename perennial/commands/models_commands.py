@@ -36,7 +36,7 @@ def models(
 
 
 @app.command("show", epilog="Example: perennial models show renewal --version 3")
-@prints("data.facts")
+@prints("models.shown")
 def models_show(
     kind: Kind, version: Annotated[str | None, typer.Option(help="Default: the one that scores.")] = None
 ) -> Result:

@@ -110,7 +110,7 @@ def retrain(data: Any, settings: Settings, trials: Trials = None, minutes: Minut
 
 @app.command(epilog="Example: perennial churn-drivers renewal --by industry")
 @prints("models.churn_drivers")
-@reads_crm
+@reads_crm(states_money=True)
 def churn_drivers(data: Any, settings: Settings, kind: Kind, by: By = None) -> Result:
     """What lost renewals or deals have in common, by money, with the stated reasons beside it."""
     from training.churn_drivers import churn_drivers

@@ -19,7 +19,7 @@ def voice_kpis(data: Any, settings: Settings) -> Result:
 
 
 @app.command("requests", epilog="Example: perennial voice requests --json")
-@prints("data.listed")
+@prints("data.requests")
 def voice_requests() -> Result:
     """List the survey requests: to whom, about what, sent or not, answered or not."""
     from monitoring.store import open_store

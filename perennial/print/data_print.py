@@ -11,8 +11,19 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 
-from perennial.print.text import Result, day, grid, money, percent, print_grid, short, terminal
+from perennial.print.text import (
+    Result,
+    day,
+    grid,
+    money,
+    percent,
+    print_figures,
+    print_grid,
+    short,
+    terminal,
+)
 
 _MENDED, _COLUMNS, _NAMED = 8, 9, 12
 
@@ -30,48 +41,51 @@ def quality(result: Result) -> None:
     """Rows kept and set aside for each table, then every reason with an example."""
     out = terminal()
     tables = result["tables"]
-    out.print(
-        grid(
-            "Data quality",
-            ("table", ">read", ">kept", ">quarantined", ">known later", "from", "to"),
-            (
-                (
-                    name,
-                    t["rows"],
-                    t["kept"],
-                    t["quarantined"],
-                    t["left_out"],
-                    day(t["first"]),
-                    day(t["last"]),
-                )
-                for name, t in tables.items()
-            ),
+    lines = [
+        (
+            name,
+            *(f"{table[part]:,}" for part in ("rows", "kept", "quarantined", "left_out")),
+            day(table["first"]),
+            day(table["last"]),
         )
-    )
+        for name, table in tables.items()
+    ]
+    columns = ("table", ">read", ">kept", ">quarantined", ">known later", "from", "to")
+    print_figures(out, "Data quality", columns, lines)
     for name, table in tables.items():
         for reason, faults in table["reasons"].items():
             example = f", e.g. {faults['examples'][0]}" if faults["examples"] else ""
-            out.print(f"  {name}: {faults['count']} × {reason}{example}", markup=False)
+            _indented(out, f"{name}: {faults['count']} × {reason}{example}")
     for reading in result["readings"]:
         out.print(f"[cyan]read[/] {escape(reading)}")
     for warning in result["warnings"]:
         out.print(f"[yellow]note[/] {escape(warning)}")
-    out.print(f"{result['rows']} rows read, {result['quarantined']} put aside; nothing was dropped silently.")
+    out.print(
+        f"{result['rows']:,} rows read, {result['quarantined']:,} put aside; nothing was dropped silently."
+    )
+
+
+def _indented(out: Console, line: str, by: int = 2) -> None:
+    """A line that goes on under itself where the terminal is narrow."""
+    out.print(Padding(escape(line), (0, 0, 0, by)))
 
 
 def checked(result: Result) -> None:
     """What the data can answer, what to mend first, how they were understood; then their quality."""
     out = terminal()
-    rows = ((a["answer"], a["state"], a["found"], a["need"]) for a in result["answers"])
-    out.print(grid("Is it usable?", ("answer", "state", "there is", "needed"), rows))
+    rows = [
+        (a["answer"], a["state"], a["found"], "" if a["state"] == "ready" else f"needed: {a['need']}")
+        for a in result["answers"]
+    ]
+    print_grid(out, "Is it usable?", ("answer", "state", "there is", ""), rows)
     for why, answers in _reasons(result["answers"]).items():
-        out.print(f"  {', '.join(answers)}: {why}", markup=False)
+        _indented(out, f"{', '.join(answers)}: {why}")
     if result["mend"]:
         out.print("[bold]What to mend first[/]")
     for i, mend in enumerate(result["mend"][:_MENDED], 1):
         gain = [f"opens {', '.join(mend['opens'])}"] if mend["opens"] else []
         gain += [f"helps {', '.join(mend['helps'])}"] if mend["helps"] else []
-        out.print(f"  {i}. {mend['do']} ({'; '.join(gain)})", markup=False)
+        _indented(out, f"{i}. {mend['do']} ({'; '.join(gain)})")
     for table in ("contracts", "opportunities"):
         _understood(out, table, result["understood"].get(table) or [])
     quality(result)
@@ -112,13 +126,14 @@ def mapped(result: Result) -> None:
     """The drafted lines, what is asked and what stays unmapped."""
     out = terminal()
     rows = ((f"{x['table']}.{x['column']}", ", ".join(x["from"]), x["confidence"]) for x in result["lines"])
-    out.print(grid(f"Drafted: {result['mapping']}", ("column", "from", "confidence"), rows))
+    columns = ("column", "from", "confidence")
+    print_figures(out, f"Drafted: {escape(str(result['mapping']))}", columns, list(rows))
     for question in result["questions"]:
         out.print(f"[yellow]asks[/] {escape(question)}")
     for name, columns in result["unmapped_columns"].items():
-        out.print(f"  not mapped in {name}: {_first_few(columns)}", markup=False)
+        _indented(out, f"not mapped in {name}: {_first_few(columns)}")
     if result["unmapped_files"]:
-        out.print(f"  not mapped at all: {_first_few(result['unmapped_files'])}", markup=False)
+        _indented(out, f"not mapped at all: {_first_few(result['unmapped_files'])}")
     out.print("Read it through, correct it, then run `perennial check` on the folder.")
 
 
@@ -198,29 +213,60 @@ def joined(result: Result) -> None:
     out.print("Put the rows into the CRM folder as segments.csv (--out FILE); parity and journey read them.")
 
 
-def listed(result: Result) -> None:
-    """Any plain list of rows, one column for each key."""
-    rows = next((value for value in result.values() if isinstance(value, list)), [])
+def keys(result: Result) -> None:
+    """The keys, without their secrets."""
+    _listed(result["keys"], "Keys", "No key was created yet: `perennial keys create sales`.")
+
+
+def requests(result: Result) -> None:
+    """Survey requests, and where none is, what makes some."""
+    nothing = "Nobody was asked yet: rules in `voice.yaml` of the home ask as a service runs (README)."
+    _listed(result["requests"], "Survey requests", nothing)
+
+
+def pairs(result: Result) -> None:
+    """Pairs of records that may be one customer."""
+    rows = [
+        {**row, "probability": percent(row["probability"], 1), "decision": row["decision"] or "open"}
+        for row in result["rows"]
+    ]
+    nothing = (
+        "No pair waits for a decision. Find some with `perennial identity match --records SYSTEM=FILE`; "
+        "--all shows what is decided."
+    )
+    _listed(rows, "Pairs that may be one customer", nothing)
+
+
+def _listed(rows: list[Result], title: str, nothing: str) -> None:
+    """Rows, a column for each key; without any, why and what makes some."""
     if not rows:
-        terminal().print("Nothing yet.")
+        terminal().print(nothing)
         return
-    columns = list(rows[0])
-    terminal().print(grid("", columns, ([row.get(column, "") for column in columns] for row in rows)))
+    lines = [[_cell(row.get(column)) for column in rows[0]] for row in rows]
+    print_figures(terminal(), title, [name.replace("_", " ") for name in rows[0]], lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "":
+        return "–"
+    return f"{value:%Y-%m-%d %H:%M}" if hasattr(value, "strftime") else escape(short(value))
 
 
 def facts(result: Result) -> None:
     """A result that is a few named facts, those with facts of their own one step in."""
-    for line in _fact_lines(result):
-        terminal().print(line, markup=False)
+    out = terminal()
+    for depth, line in _fact_lines(result):
+        _indented(out, line, depth)
 
 
-def _fact_lines(result: Result, indent: str = "") -> Iterable[str]:
+def _fact_lines(result: Result, depth: int = 0) -> Iterable[tuple[int, str]]:
+    """Lines, each with how far it stands in."""
     for name, value in result.items():
         label = name.replace("_", " ")
         if isinstance(value, dict) and value:
-            yield f"{indent}{label}:"
-            yield from _fact_lines(value, indent + "  ")
+            yield depth, f"{label}:"
+            yield from _fact_lines(value, depth + 2)
         elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
-            yield f"{indent}{label}: {len(value)} rows; --json tells them"
+            yield depth, f"{label}: {len(value)} rows; --json tells them"
         elif value not in (None, {}, []):
-            yield f"{indent}{label}: {short(value)}"
+            yield depth, f"{label}: {short(value)}"

@@ -3,7 +3,17 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from perennial.print.text import ROWS_SHOWN, Result, absent, grid, money, percent, terminal
+from perennial.print.text import (
+    ROWS_SHOWN,
+    Result,
+    absent,
+    grid,
+    in_currency,
+    money,
+    percent,
+    print_figures,
+    terminal,
+)
 
 
 def effects(result: Result) -> None:
@@ -16,22 +26,22 @@ def effects(result: Result) -> None:
             percent(row["estimate"], 1),
             f"{percent(row['low'], 1)}–{percent(row['high'], 1)}" if not absent(row["low"]) else "can't tell",
             percent(row["raw"], 1),
-            row["n"],
+            f"{row['n']:,}",
             row["outcome"],
         )
         for row in result["rows"]
     )
-    columns = ("group", "bucket", ">estimated", ">95 % interval", ">raw rate", ">n", "outcome")
-    out.print(grid("Estimated effect beside the raw rate", columns, rows))
+    columns = ("group", "choice", ">estimated", ">95 % interval", ">raw rate", ">n", "outcome")
+    print_figures(out, "Estimated effect beside the raw rate", columns, list(rows))
     for group, best in result["best"].items():
         alike = ", ".join(result["indistinguishable"].get(group) or ())
         out.print(
             f"{group}: " + (f"best [bold]{best}[/]; not distinguishable: {alike}" if best else "can't tell")
         )
     if result.get("experiments"):
-        heads = ("experiment", "group", "bucket", ">by experiment", ">by observation", ">both")
+        heads = ("experiment", "group", "choice", ">by experiment", ">by observation", ">both")
         lines = map(_found, result["experiments"])
-        out.print(grid("What experiments found, over usual practice (95 %)", heads, lines))
+        print_figures(out, "What experiments found, over usual practice (95 %)", heads, list(lines))
     _notes(result)
 
 
@@ -53,8 +63,10 @@ def plan(result: Result) -> None:
         f"advised for [bold]{len(advised):,}[/]."
     )
     if advised:
-        columns = ("contract", "customer", "ends", "window", "act from", "act by", ">gain", ">95 %", ">worth")
-        out.print(grid("By when to act", columns, map(_planned, advised[:ROWS_SHOWN])))
+        worth = f">{in_currency('worth', result)}"
+        columns = ("contract", "customer", "ends", "window", "act from", "act by", ">gain", worth, ">95 %")
+        title = "By when to act (gain: points of probability)"
+        print_figures(out, title, columns, list(map(_planned, advised[:ROWS_SHOWN])))
         if len(advised) > ROWS_SHOWN:
             out.print(f"… and {len(advised) - ROWS_SHOWN:,} more; --out writes all.")
     for why, count in _reasons(rows):
@@ -71,8 +83,8 @@ def _planned(row: Mapping[str, Any]) -> tuple[Any, ...]:
         row["act_from"] or "–",
         row["act_by"] or "–",
         _points(row["gain"]),
-        _span(row),
         money(row["worth"]),
+        _span(row),
     )
 
 
@@ -100,8 +112,11 @@ def value(result: Result) -> None:
             f"{result['gain']:.1f} more renewals."
         )
     if result["rows"]:
-        columns = ("group", "first contact", "also as good", "calls", ">contracts", ">value", ">gain each")
-        out.print(grid("The policy", (*columns, ">worth", ">95 %"), map(_line, result["rows"])))
+        amount, worth = (f">{in_currency(name, result)}" for name in ("value", "worth"))
+        columns = ("group", "first contact", ">contracts", amount, ">gain each", worth)
+        further = (">95 %", "calls", "may be as good")
+        title = "The policy (gain: points of probability)"
+        print_figures(out, title, (*columns, *further), list(map(_line, result["rows"])))
     if result["experiment"]:
         out.print(f"To check it: {result['experiment']['why']} (`perennial effects experiment`).")
     _notes(result)
@@ -112,13 +127,13 @@ def _line(line: Mapping[str, Any]) -> tuple[Any, ...]:
     return (
         line["group"],
         line["window"] or "can't tell",
-        ", ".join(also) if line["window"] else "–",
-        ", ".join(line["calls"]) or "can't tell",
-        line["contracts"],
+        f"{line['contracts']:,}",
         money(line["amount"]),
         _points(line["gain_each"]),
         money(line["money"]),
         "–" if absent(line["low"]) else f"{money(line['low'])} to {money(line['high'])}",
+        ", ".join(line["calls"]) or "can't tell",
+        ", ".join(also) if line["window"] else "–",
     )
 
 

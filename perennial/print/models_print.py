@@ -1,6 +1,23 @@
 """Models on a terminal."""
 
-from perennial.print.text import Result, grid, money, number, print_grid, terminal
+from rich.markup import escape
+
+from perennial.print.text import (
+    Result,
+    day,
+    grid,
+    in_currency,
+    money,
+    number,
+    percent,
+    print_figures,
+    print_grid,
+    short,
+    terminal,
+)
+from training.churn_drivers import FEWEST
+
+_PASSED = {True: "yes", False: "[bold red]NO[/]"}
 
 
 def _figures(name: str, figures: Result | None) -> tuple[str, ...]:
@@ -21,28 +38,58 @@ def trained(result: Result) -> None:
         f"served: {result['served']}; {result['positives']} of {result['rows']} "
         f"{'renewed' if 'renewal' in result['model'] else 'won'}, {result['snapshots']} snapshots."
     )
+    _how_good(result)
+    _gates(result["gates"])
+    if result["barred"]:
+        print_grid(out, "Barred columns", ("column", "why"), list(result["barred"].items()))
+    for warning in result.get("warnings", ()):
+        out.print(f"[yellow]note[/] {warning}")
+    if result.get("card"):
+        out.print(f"Card: {result['card']}")
+
+
+def _how_good(result: Result) -> None:
     figures = [
         _figures("served, on later data", result["forward"]),
         _figures("served, random", result["random"]),
     ]
     figures += [_figures(name, part) for name, part in result["baselines"].items()]
-    out.print(grid("Figures", ("", ">AUC", ">log loss", ">Brier", ">ECE", ">n"), figures))
-    out.print(
-        grid(
-            "Gates",
-            ("gate", "passed", "why"),
-            (
-                (n, {True: "yes", False: "NO"}.get(g["passed"], "unknown"), g["why"])
-                for n, g in result["gates"].items()
-            ),
-        )
+    terminal().print(grid("Figures", ("", ">AUC", ">log loss", ">Brier", ">ECE", ">n"), figures))
+
+
+def _gates(gates: Result) -> None:
+    lines = (
+        (name, _PASSED.get(gate["passed"], "unknown"), escape(gate["why"])) for name, gate in gates.items()
     )
-    if result["barred"]:
-        out.print(grid("Barred columns", ("column", "why"), result["barred"].items()))
-    for warning in result.get("warnings", ()):
-        out.print(f"[yellow]note[/] {warning}")
-    if result.get("card"):
-        out.print(f"Card: {result['card']}")
+    print_grid(terminal(), "Gates", ("gate", "passed", "why"), list(lines))
+
+
+def shown(result: Result) -> None:
+    """One version: what it is, how good it was, its gates and who waived one, and how it was found."""
+    out = terminal()
+    alias = result["alias"] or "no alias"
+    out.print(
+        f"[bold]{result['model']}[/] version {result['version']} ([bold]{alias}[/]), trained "
+        f"{day(result['trained_at'])}; served: {result['served']}."
+    )
+    card = result["result"]
+    if card.get("period"):
+        counts = f"{card['positives']:,} of {card['rows']:,}, {card['snapshots']:,} snapshots"
+        out.print(f"Learned from {card['period']['from']} to {card['period']['to']}: {counts}.")
+    if card.get("baselines"):
+        _how_good(card)
+    if result["gates"]:
+        _gates(result["gates"])
+    for one in result["waived"]:
+        out.print(f"[yellow]waived[/] {escape(one['gate'])} by {escape(one['by'])}: {escape(one['reason'])}")
+    for column, why in (card.get("barred") or {}).items():
+        out.print(f"[yellow]barred[/] {escape(column)}: {escape(why)}")
+    params = (
+        (name.replace("_", " "), escape(short(value))) for name, value in result["params"].items() if value
+    )
+    out.print(grid("How it was found", ("setting", "value"), params))
+    out.print("All that is known of it: --json. Its card:")
+    out.print(f"  {result['folder']}/card.html", soft_wrap=True, markup=False)
 
 
 def models(result: Result) -> None:
@@ -69,10 +116,27 @@ def models(result: Result) -> None:
 def churn_drivers(result: Result) -> None:
     """Churn drivers, or what lost deals have in common, by money, with the reasons that were stated."""
     out = terminal()
-    rows = ((r.get("group", "all"), r["words"], r["subjects"], money(r["money"])) for r in result["drivers"])
-    out.print(grid("Churn drivers", ("group", "driver", ">lost", ">money"), rows))
-    stated = ((s["reason"], s["subjects"], money(s["money"])) for s in result["stated"])
-    out.print(grid("Reasons that were stated", ("reason", ">lost", ">money"), stated))
+    amount = in_currency("money", result)
+    if not result["drivers"]:
+        out.print(
+            f"No group has lost {FEWEST} or more in the last year: too few to tell drivers. Ask without --by."
+        )
+        return
+    lost = (
+        (r["group"], f"{r['subjects']:,}", money(r["money"]), percent(r["share"])) for r in result["lost"]
+    )
+    columns = ("group", ">lost", f">{amount}", ">of those decided")
+    print_figures(out, "Lost in the last 365 days", columns, list(lost))
+    group = () if result["by"] is None else ("group",)
+    columns = (*group, ">lost", f">{amount}")
+    rows = [_driver(row, group, row["words"]) for row in result["drivers"]]
+    print_grid(out, "What the model counted against them", (*columns, "driver"), rows)
+    stated = [_driver(row, group, row["reason"]) for row in result["stated"]]
+    print_grid(out, "Reasons that were stated", (*columns, "reason"), stated)
+
+
+def _driver(row: Result, group: tuple[str, ...], words: str) -> tuple[str, ...]:
+    return (*(row[name] for name in group), f"{row['subjects']:,}", money(row["money"]), escape(words))
 
 
 def retrained(result: Result) -> None:

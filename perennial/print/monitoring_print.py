@@ -6,7 +6,18 @@ How segments are treated, on a terminal.
 from rich.markup import escape
 
 from monitoring.checks import WAIVED, label, waiver_words
-from perennial.print.text import VERDICT_STYLE, Result, grid, money, number, percent, print_grid, terminal
+from perennial.print.text import (
+    VERDICT_STYLE,
+    Result,
+    grid,
+    money,
+    number,
+    percent,
+    print_figures,
+    print_grid,
+    terminal,
+)
+from serving.pages.kpi_charts import figure_words
 
 ESTIMATE = "estimate before outcomes"
 
@@ -26,17 +37,17 @@ def monitored(result: Result) -> None:
     fine = len(judged_checks) - len(telling)
     rows = (
         (
-            f"[{VERDICT_STYLE[check['verdict']]}]{_label(check)}[/]",
             escape(check["name"]),
-            escape(check.get("segment") or ""),
+            f"[{VERDICT_STYLE[check['verdict']]}]{_label(check)}[/]",
             number(check.get("value")),
             number(check.get("threshold")),
+            escape(check.get("segment") or ""),
             escape(check["why"]),
         )
         for check in sorted(telling, key=lambda check: check["verdict"])[:40]
     )
     if telling:
-        out.print(grid("", ("verdict", "check", "segment", ">value", ">limit", "why"), rows))
+        print_grid(out, "", ("check", "verdict", ">value", ">limit", "of", "why"), rows)
     bare = len(looked_at) - len(judged_checks)
     out.print(f"{fine} checks are ok" + (f"; {bare} figures have no limit, so no verdict." if bare else "."))
     for kind in dict.fromkeys(check["kind"] for check in result["checks"]):
@@ -76,7 +87,7 @@ def alerts(result: Result) -> None:
     if result["alerts"]:
         print_grid(out, "Alerts", columns, rows)
     else:
-        out.print("No such alert.")
+        out.print("No alert stands here; `perennial monitor` opens them, `--state all` shows closed ones.")
     out.print(alert_line(result["figures"]))
 
 
@@ -116,17 +127,17 @@ def judged(result: Result) -> None:
         (
             row["kind"],
             row["who"],
-            escape(row["segment"] or "all"),
-            row["rows"],
-            " / ".join(number(each) for each in _pair(row["log_loss"], row["who"])),
-            "–" if row["gain"] is None else f"{row['gain']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})",
+            escape((row["segment"] or "all").replace("=", " ")),
+            f"{row['rows']:,}",
+            *(number(each) for each in _pair(row["log_loss"], row["who"])),
             "theirs" if row["closer"] == row["who"] else row["closer"],
+            _difference(row),
         )
         for row in result["compared"]
     )
-    columns = ("kind", "!against", "of", ">rows", ">log loss, model / theirs", ">difference", "closer")
+    columns = ("kind", "against", "of", ">rows", ">model", ">theirs", "closer", "difference")
     if result["compared"]:
-        out.print(grid("Who was right", columns, rows))
+        print_grid(out, "Who was right (log loss: less is better)", columns, rows)
     words = (
         (
             r["kind"],
@@ -146,9 +157,16 @@ def judged(result: Result) -> None:
             for r in result["calibration"])  # fmt: skip
     if result["calibration"]:
         heads = ("kind", "of", ">rows", ">scores said", ">turned out well", ">gap")
-        out.print(grid("Calibration, by what was done about the scores", heads, calibration))
+        print_figures(out, "Calibration, by what was done about the scores", heads, calibration)
     for note in result["notes"]:
         out.print(f"[yellow]note[/] {note}")
+
+
+def _difference(row: Result) -> str:
+    """By how much the model was nearer, or why that is not known."""
+    if row["gain"] is None:
+        return str(row.get("why") or "")
+    return f"difference {row['gain']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}, 98 %)"
 
 
 def _pair(figures: Result | None, who: str) -> tuple[float | None, float | None]:
@@ -174,7 +192,7 @@ def journey(result: Result) -> None:
         for r in result["rows"]
     )
     columns = ("stage", "attribute", "segment", ">rate", ">90 % interval", ">to best", ">n")
-    out.print(grid("Journey", columns, rows))
+    print_figures(out, "Journey", columns, rows)
     if any(r["rate"] is None for r in result["rows"]):
         out.print("A dash: too few accounts; figures are not shown.")
     _costs(result["costs"])
@@ -201,7 +219,7 @@ def _costs(costs: list[Result]) -> None:
     )
     if costs:
         columns = ("attribute", "segment", ">campaign cost", ">accounts won", ">CAC")
-        terminal().print(grid("Cost of acquisition", columns, rows))
+        print_figures(terminal(), "Cost of acquisition", columns, rows)
 
 
 _SHOWN = 20
@@ -236,7 +254,7 @@ def _segments(result: Result) -> None:
         for check in decisive[:_SHOWN]
     )
     columns = ("segment", ">n", ">here", ">the rest", ">ratio", "verdict", "why")
-    terminal().print(grid(f"The {result['declared']['primary']} by segment", columns, rows))
+    print_grid(terminal(), f"The {result['declared']['primary']} by segment", columns, rows)
 
 
 def _stand_ins(result: Result) -> None:
@@ -252,7 +270,7 @@ def _stand_ins(result: Result) -> None:
         for row in result["proxies"][:_SHOWN]
     )
     columns = ("segment", "given away by", ">AUC", ">90 % interval", "verdict", "why")
-    terminal().print(grid("Proxies", columns, rows))
+    print_grid(terminal(), "Proxies", columns, rows)
 
 
 def _options(result: Result) -> None:
@@ -273,7 +291,7 @@ def _options(result: Result) -> None:
         "option", ">log loss", ">price (90 %)", ">widest gap", ">least ratio", ">narrower by (90 %)",
         "parity", "what is done",
     )  # fmt: skip
-    terminal().print(grid("What could be done, judged on rows not learned from", columns, rows))
+    print_grid(terminal(), "What could be done, judged on rows not learned from", columns, rows)
 
 
 def _span(row: Result, name: str, digits: int) -> str:
@@ -300,5 +318,4 @@ def _place(row: Result) -> tuple[str, ...]:
 
 
 def _measured(each: Result) -> str:
-    shown = percent(each["value"], 1) if each["unit"] == "share" else number(each["value"], 2)
-    return f"{each['kpi']} {shown}{' h' if each['unit'] == 'hours' else ''}"
+    return f"{each['kpi']} {figure_words(each['value'], each['unit'])}"

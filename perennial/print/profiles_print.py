@@ -2,14 +2,17 @@
 
 from rich.markup import escape
 
+from monitoring.checks import label
 from perennial.print.text import (
     ROWS_SHOWN,
     Result,
     absent,
     grid,
+    in_currency,
     money,
     number,
     percent,
+    print_figures,
     print_grid,
     terminal,
 )
@@ -27,12 +30,18 @@ def profiles(result: Result) -> None:
         )
         for name, part in profile["outcomes"].items():
             interval = f"{number(part['low'], 2)} to {number(part['high'], 2)}"
-            values = f"{number(part['value'], 2)} against {number(part['everyone'], 2)}"
-            lift = f"lift {number(part['lift'], 2)} ({interval})"
+            here, everybody = (_outcome(name, part[whose]) for whose in ("value", "everyone"))
+            values = f"{here}, everybody {everybody}"
+            lift = f"lift {number(part['lift'], 2)} ({interval}, 95 %)"
             text = "too few seen" if absent(part["lift"]) else f"{values}, {lift}"
             out.print(f"   {name}: {text}")
     for note in result.get("notes", ()):
         out.print(f"[yellow]note[/] {escape(note)}")
+
+
+def _outcome(name: str, value: float | None) -> str:
+    """A figure of an outcome: hours of effort, else per cent."""
+    return f"{number(value, 1)} h" if name == "effort" and not absent(value) else percent(value)
 
 
 CARD = (
@@ -84,7 +93,8 @@ def targets(result: Result) -> None:
         for row in rows
     )
     columns = (
-        "who", "kind", "grade", "owner", ">contacts", ">expected value", ">hours", "industry, country",
+        "who", "kind", "grade", "owner", ">contacts", f">{in_currency('expected value', result)}", ">hours",
+        "industry, country",
         "profile, or why",
     )  # fmt: skip
     print_grid(out, f"Targets: first {len(rows)} of {len(result['rows'])}", columns, lines)
@@ -126,7 +136,7 @@ def _audience(result: Result) -> None:
     columns = [name for name in (rows[0] if rows else ()) if any(row[name] is not None for row in rows)]
     lines = ([escape(str(row[name] if row[name] is not None else "")) for name in columns] for row in rows)
     title = f"For {result['platform'].capitalize()}: first {len(rows)} of {len(result['rows'])}"
-    out.print(grid(title, columns, lines))
+    print_figures(out, title, columns, list(lines))
     for note in result["notes"]:
         out.print(f"[yellow]note[/] {escape(note)}")
 
@@ -137,17 +147,14 @@ def reach(result: Result) -> None:
     if "sets" in result:
         _rules(result)
     else:
-        columns = (
-            "segment",
-            "channel",
-            ">market",
-            ">reached",
-            ">of those reached",
-            ">missing",
-            ">cost",
-            "verdict",
+        amount = in_currency("cost", result)
+        columns = ("segment", "channel", ">market", ">share", ">reached", ">missing", f">{amount}")
+        title = "Whom we reach (verdict where it is not ok)"
+        print_grid(out, title, (*columns, "verdict"), list(map(_reach_line, result["rows"])))
+        out.print(
+            "share: of those reached; reached: of its accounts; missing: accounts more until its share is "
+            "the market's, and what reaching them costs."
         )
-        out.print(grid("Whom we reach", columns, map(_reach_line, result["rows"])))
         cost = result["contact_cost"]
         if cost is not None:
             ends = "" if cost["low"] is None else f" ({money(cost['low'])} to {money(cost['high'])})"
@@ -166,12 +173,19 @@ def _reach_line(row: Result) -> tuple[str, ...]:
         escape(f"{row['attribute']}: {row['value']}"),
         row["channel"],
         percent(row["market"], 1),
-        percent(row["rate"]),
         percent(row["share"], 1),
+        percent(row["rate"]),
         number(row["missing"], 0),
         money(row["cost_missing"]),
-        f"{row['verdict']}: {escape(row['why'])}" if row["verdict"] == "alert" else row["verdict"],
+        _reach_verdict(row),
     )
+
+
+def _reach_verdict(row: Result) -> str:
+    if row["verdict"] == "ok":
+        return ""
+    words = label(row["verdict"], None, None)
+    return f"{words}: {escape(row['why'])}" if row["verdict"] == "alert" else words
 
 
 def _rules(result: Result) -> None:
@@ -190,21 +204,28 @@ def _rules(result: Result) -> None:
         )
         for row in result["sets"]
     )
-    heads = ("who", ">accounts", ">deals", ">win rate (90 %)", ">not reached yet", ">cost to reach")
-    out.print(grid("What the change changes", heads, lines))
+    heads = (
+        "who",
+        ">accounts",
+        ">deals",
+        ">win rate (90 %)",
+        ">not reached yet",
+        f">{in_currency('cost to reach', result)}",
+    )
+    print_figures(out, "What the change changes", heads, list(lines))
     segments = (
         (
             escape(f"{row['attribute']}: {row['value']}"),
             percent(row["before"]),
             percent(row["after"]),
             number(row["ratio_after"], 2),
-            row["verdict"],
+            label(row["verdict"], None, None),
         )
         for row in result["segments"]
     )
     if result["segments"]:
         columns = ("segment", ">qualify before", ">after", ">ratio to the rest", "verdict")
-        out.print(grid("By segment", columns, segments))
+        print_figures(out, "By segment", columns, list(segments))
     unknown = {name: count for name, count in result["not_known"].items() if count}
     for name, count in unknown.items():
         out.print(

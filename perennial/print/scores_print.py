@@ -1,6 +1,19 @@
 """Scores on a terminal."""
 
-from perennial.print.text import BAND_STYLE, ROWS_SHOWN, Result, absent, money, percent, print_grid, terminal
+from rich.markup import escape
+
+from perennial.print.text import (
+    BAND_STYLE,
+    ROWS_SHOWN,
+    Result,
+    absent,
+    in_currency,
+    money,
+    percent,
+    print_grid,
+    terminal,
+)
+from serving.scoring.answer_tables import direction
 
 
 def scored(result: Result) -> None:
@@ -21,7 +34,7 @@ def scored(result: Result) -> None:
             money(row.get("amount")),
             money(row.get(key)),
             *([] if renewal else [_closes(row)]),
-            "; ".join(reason["words"] for reason in row["reasons"][:3]),
+            "; ".join(map(_reason, row["reasons"][:3])),
         )
         for row in rows[:ROWS_SHOWN]
     ]
@@ -31,8 +44,8 @@ def scored(result: Result) -> None:
         ">likely",
         ">!90 %",
         "band",
-        ">amount",
-        f">{key.replace('_', ' ')}",
+        f">{in_currency('amount', result)}",
+        f">{in_currency(key.replace('_', ' '), result)}",
         *([] if renewal else [">closes by quarter end"]),
         "because",
     )
@@ -40,6 +53,12 @@ def scored(result: Result) -> None:
     print_grid(out, f"{title}: first {len(lines)} of {len(rows)}", columns, lines)
     for row in troubled[:ROWS_SHOWN]:
         out.print(f"[yellow]not scored[/] {row.get(ident)}: {row['problem']}")
+
+
+def _reason(reason: Result) -> str:
+    """A reason, and which way it tells."""
+    way = {"lowers": "↓ ", "raises": "↑ "}.get(direction(reason) or "", "")
+    return way + escape(reason["words"])
 
 
 def _closes(row: Result) -> str:

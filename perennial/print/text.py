@@ -89,6 +89,11 @@ def print_grid(out: Console, title: str, columns: Sequence[str], rows: Iterable[
             out.print(Padding(text, (0, 0, 0, 4)), style="dim")
 
 
+def print_figures(out: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table without words: what does not fit side by side stands below its row, under its column's name."""
+    print_grid(out, title, (*columns, ""), ((*row, "") for row in rows))
+
+
 def _name(column: str) -> str:
     return column.lstrip(">").lstrip("!")
 
@@ -104,6 +109,11 @@ def _beside(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -
     return list(widths)
 
 
+def in_currency(column: str, result: Result) -> str:
+    """A column of money with the currency that all of it is in, where the data say."""
+    return f"{column}, {result['currency']}" if result.get("currency") else column
+
+
 def day(moment: str | None) -> str:
     """The day of an ISO moment, or a dash."""
     return (moment or "–")[:10]
@@ -113,6 +123,8 @@ def short(value: Any) -> str:
     """A value in one line."""
     if isinstance(value, list):
         return ", ".join(map(short, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float) and abs(value) >= 1000:
         return f"{value:,.2f}".rstrip("0").rstrip(".")
     return f"{value:.4g}" if isinstance(value, float) else str(value)

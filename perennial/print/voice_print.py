@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from perennial.print.text import Result, absent, grid, number, percent, print_grid, terminal
+from perennial.print.text import Result, absent, number, percent, print_figures, print_grid, terminal
+from serving.pages.kpi_charts import figure_words
 
 
 def kpis(result: Result) -> None:
@@ -31,28 +32,39 @@ def customer(result: Result) -> None:
     out = terminal()
     last = {row["kpi"]: row for row in result["series"] if row["value"] is not None}
     lines = [_kpi_line(kpi, last.get(kpi["kpi"])) for kpi in result["kpis"]]
-    out.print(grid("Customer KPIs", ("KPI", "team", "quarter", ">value (90 %)", ">n"), lines))
+    print_grid(out, "Customer KPIs", ("KPI", "team", "quarter", ">value (90 %)", ">n", ""), lines)
     whole = [row for row in result["movers"] if row["dimension"] == "all"]
     moved = [row for row in result["movers"] if row["verdict"] != "can't tell"]
-    columns = ("KPI", "touchpoint", "for", ">difference", ">plain", "verdict")
-    out.print(grid("Which touchpoints move them", columns, map(_mover_line, moved)))
+    columns = ("KPI", "touchpoint", "verdict", "for", ">plain", ">difference (95 %)")
+    if moved:
+        print_figures(out, "Which touchpoints move them", columns, list(map(_mover_line, moved)))
+    else:
+        out.print("No touchpoint moves a KPI beyond chance and beyond what records may miss.")
     unsure = sum(row["verdict"] == "can't tell" for row in whole)
-    out.print(f"can't tell of {unsure} of {len(whole)} touchpoints for everybody; --json gives the reasons")
+    out.print(f"Of {len(whole)} touchpoints and KPIs {unsure} can't be told for everybody; --json says why.")
     for note in result["notes"]:
         out.print(f"[yellow]note[/] {note}")
 
 
 def _kpi_line(kpi: Mapping[str, Any], row: Mapping[str, Any] | None) -> tuple[Any, ...]:
-    name = f"{kpi['kpi']} ({kpi['unit']})"
+    name = kpi["kpi"] if kpi["unit"] in ("share", "hours") else f"{kpi['kpi']} ({kpi['unit']})"
     if row is None:
-        return (name, kpi["team"], "–", kpi["why"] or "too little data", "–")
-    shown = percent if kpi["unit"] == "share" else number
-    ends = f"{shown(row['value'], 1)} ({shown(row['low'], 1)} to {shown(row['high'], 1)})"
-    return (name, kpi["team"], row["quarter"], ends, f"{row['n']:,}")
+        return (name, kpi["team"], "–", "–", "–", kpi["why"] or "too little data")
+    value, low, high = (figure_words(row[part], kpi["unit"]) for part in ("value", "low", "high"))
+    return (name, kpi["team"], row["quarter"], f"{value} ({low} to {high})", f"{row['n']:,}", "")
 
 
 def _mover_line(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    shown = percent if row["unit"] == "share" else number
-    ends = f"{shown(row['estimate'], 2)} ({shown(row['low'], 2)} to {shown(row['high'], 2)})"
+    figures = (
+        figure_words(row[part], row["unit"], signed=True) for part in ("estimate", "low", "high", "raw")
+    )
+    estimate, low, high, plain = figures
     who = "everybody" if row["dimension"] == "all" else f"{row['dimension']} {row['group']}"
-    return (row["kpi"], row["touchpoint"], who, ends, shown(row["raw"], 2), f"{row['verdict']} it")
+    return (
+        row["kpi"],
+        row["touchpoint"],
+        f"{row['verdict']} it",
+        who,
+        plain,
+        f"{estimate} ({low} to {high})",
+    )

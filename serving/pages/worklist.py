@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from features.errors import RenewalError
-from monitoring.store.list_filter import NEEDS, STATUSES, Wanted, has_alert, has_task
+from monitoring.store.list_filter import NEEDS, STATUSES, Wanted, has_alert, has_task, is_renewal
 from monitoring.store.scores import Page
 from serving.api.list_filters import choices, counted, freshness, histories, managers, narrow
 from serving.crm_facts import facts_of
@@ -64,7 +64,8 @@ class WorkList:
         cursor = request.query_params.get("cursor") or None
         part = self._part(running, wanted, (order, falling), cursor)
         needed = {} if wanted.get("needs") else {"alert": has_alert(), "late": has_task(is_late=True)}
-        totals = running.store.scores.totals(self.kind, *counted(**needed), **wanted)
+        counts = needed | ({"renewals": is_renewal()} if self.kind == "win" else {})
+        totals = running.store.scores.totals(self.kind, *counted(**counts), **wanted)
         rows = [hide_held_out(row) for row in part.rows]
         return render(
             request,

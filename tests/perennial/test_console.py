@@ -1,6 +1,8 @@
 """The command line's tables."""
 
-from perennial.print import monitoring_print, scores_print, voice_print
+import pytest
+
+from perennial.print import data_print, models_print, monitoring_print, scores_print, voice_print
 
 
 def _row(contract_id: str, problem: object) -> dict[str, object]:
@@ -65,3 +67,50 @@ def test_what_customers_say_is_readable_at_80_columns(monkeypatch, capsys):
         words in out for words in ("stage run-up to renewal", "3.62 (3.50 to 3.74)", "the silent 3.40")
     )
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_checks_are_whole_at_80_columns(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    check = {
+        "kind": "win", "name": "parity (live, with outcome): true positive rate",
+        "segment": "leadership=men & veteran_owned=no", "value": 0.861, "threshold": 0.8, "verdict": "unknown",
+        "why": "differs from the rest by -0.094 (limit 0.135); chance alone could explain it",
+    }  # fmt: skip
+    figures = {"open": 0, "acknowledged": 0, "closed": 0}
+    hours = dict.fromkeys(("median_hours_to_close", "median_hours_to_acknowledge"))
+    alerts = {"opened": [], "grown": [], "figures": {**figures, **hours}}
+    monitoring_print.monitored({"verdict": "unknown", "checks": [check], "alerts": alerts})
+    out = capsys.readouterr().out
+    assert all(words in out for words in (check["name"], check["segment"], "0.861", "0.800"))
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("printer", "result", "following"),
+    [
+        ("keys", {"keys": []}, "perennial keys create"),
+        ("requests", {"requests": []}, "voice.yaml"),
+        ("pairs", {"rows": []}, "perennial identity match"),
+    ],
+)
+def test_an_empty_list_says_what_fills_it(printer, result, following, capsys):
+    getattr(data_print, printer)(result)
+    assert following in capsys.readouterr().out
+
+
+def test_reasons_say_which_way_they_tell(monkeypatch, capsys):
+    row = _row("C-1", None) | {
+        "reasons": [
+            {"words": "no meeting in 94 days", "log_odds": -0.4},
+            {"words": "CSAT 5", "log_odds": 0.2},
+        ]
+    }
+    scores_print.scored({"kind": "renewal", "rows": [row], "currency": "EUR"})
+    out = capsys.readouterr().out
+    assert "↓ no meeting in 94 days; ↑ CSAT 5" in " ".join(out.split())
+    assert "at risk, EUR" in out
+
+
+def test_groups_that_lost_too_few_are_told_so(capsys):
+    models_print.churn_drivers({"by": "industry", "drivers": [], "stated": [], "lost": []})
+    assert "too few to tell" in capsys.readouterr().out
