@@ -73,7 +73,8 @@ def test_checks_are_whole_at_80_columns(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     check = {
         "kind": "win", "name": "parity (live, with outcome): true positive rate",
-        "segment": "leadership=men & veteran_owned=no", "value": 0.861, "threshold": 0.8, "verdict": "unknown",
+        "segment": "leadership=men & veteran_owned=no", "value": 0.861, "threshold": 0.8,
+        "verdict": "unknown",
         "why": "differs from the rest by -0.094 (limit 0.135); chance alone could explain it",
     }  # fmt: skip
     figures = {"open": 0, "acknowledged": 0, "closed": 0}
