@@ -84,7 +84,7 @@ def simulate(
 @app.command(epilog="Example: perennial ingest exports/crm --mapping mapping.yaml")
 @prints("data.quality")
 def ingest(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder or a database URL.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder, a file or a database URL.")],
     mapping: Annotated[Path | None, typer.Option(metavar="FILE", help="Table name → SELECT.")] = None,
     until: Annotated[str | None, typer.Option(metavar="DATE", help="As if today were DATE (UTC).")] = None,
 ) -> Result:
@@ -120,13 +120,13 @@ def check(
 @prints("data.mapped")
 def map_(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Files of another system, or a ZIP file of them.")
+        Path, typer.Argument(metavar="FOLDER", help="Files of another system, or a single one.")
     ],
     to: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Where to write it; default: mapping.yaml in the folder, or beside the ZIP file.",
+            help="Where to write it; default: mapping.yaml in the folder, or beside the single file.",
         ),
     ] = None,
 ) -> Result:

@@ -20,21 +20,16 @@ from features.sources.readers import connect
 
 @contextmanager
 def looked_at(folder: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[ForeignFile]]]:
-    """Every data file of a folder or ZIP file with its columns judged, for as long as the block runs.
+    """Every data file of a folder or single file with its columns judged, for as long as the block runs.
 
     Raises:
-        RenewalError: no folder, or no data file in it.
+        RenewalError: neither a folder nor a data file, or no data file in it.
     """
     with (
         tempfile.TemporaryDirectory(prefix="perennial-map-") as work,
         connect(Path(work) / "spill") as connection,
     ):
         folder = opened_folder(folder, Path(work))
-        if not folder.is_dir():
-            there = "a file" if folder.exists() else "no such folder"
-            raise RenewalError(
-                expected=f"a folder of CRM exports at {folder}", found=there, do="Check the path."
-            )
         files, paths = [], data_files(folder, Path(work), [])
         if not paths:
             names = ", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "an empty folder"
@@ -53,8 +48,8 @@ def map_folder(folder: Path, out: Path | None = None) -> dict[str, Any]:
     """Draft a mapping and write it.
 
     Args:
-        folder: the foreign files, or a ZIP file of them.
-        out: the file to write; None: `mapping.yaml` in the folder, `NAME.mapping.yaml` beside a ZIP file.
+        folder: the foreign files, or a single one.
+        out: the file to write; None: `mapping.yaml` in the folder, `NAME.mapping.yaml` beside a file.
 
     Raises:
         RenewalError: nothing in the folder can be mapped, or the file is there already.

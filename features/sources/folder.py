@@ -37,7 +37,7 @@ def stem(path: Path) -> str | None:
 
 
 def mapping_beside(place: Path) -> Path:
-    """Where the mapping of a folder, or of a ZIP file, lies."""
+    """Where the mapping of a folder, or of a single file, lies."""
     return place / MAPPING if place.is_dir() else place.with_suffix(f".{MAPPING}")
 
 
@@ -47,9 +47,9 @@ def read_folder(
     """Lay down the folder's tables as raw Parquet.
 
     Args:
-        folder: the CRM data, or a ZIP file of them.
-        mapping: a mapping file; without one, `mapping.yaml` in the folder (of a ZIP file, `NAME.mapping.yaml`
-            beside it) if it is there.
+        folder: the CRM data, or a single file of them (a table, a workbook, a ZIP file).
+        mapping: a mapping file; without one, `mapping.yaml` in the folder (of a single file,
+            `NAME.mapping.yaml` beside it) if it is there.
         staging: an empty folder for the raw files.
         wanted: only these tables, all if empty.
 
@@ -58,9 +58,6 @@ def read_folder(
     """
     called, beside = folder, mapping_beside(folder)
     folder = opened_folder(folder, staging)
-    if not folder.is_dir():
-        actual = "a file" if folder.exists() else "no such folder"
-        raise RenewalError(expected=f"a folder of CRM data at {folder}", found=actual, do="Check the path.")
     selects = read_mapping(mapping or beside) if mapping or beside.is_file() else {}
     raw = Raw()
     paths = data_files(folder, staging, raw.warnings)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import zipfile
 import zlib
@@ -28,12 +29,25 @@ def ending_of(path: Path, endings: Iterable[str] = PLAIN) -> str | None:
 
 
 def opened_folder(place: Path, staging: Path) -> Path:
-    """The folder itself; a ZIP file as a new folder in `staging` that holds it alone."""
-    if not place.is_file() or not ending_of(place, (".zip",)):
+    """The folder itself; a single data file, packed or not, as a new folder in `staging` that holds it alone.
+
+    Raises:
+        RenewalError: it is neither.
+    """
+    if place.is_dir():
         return place
+    if not place.is_file() or not ending_of(place, (*PLAIN, *PACKED)):
+        raise RenewalError(
+            expected=f"a folder of CRM data, or a file of them (CSV, Excel, JSON, Parquet, ZIP), at {place}",
+            found=f"a file that ends in {place.suffix!r}" if place.exists() else "nothing there",
+            do="Check the path.",
+        )
     folder = staging / "packed"
     folder.mkdir(parents=True)
-    (folder / place.name).symlink_to(place.resolve())
+    try:
+        os.link(place.resolve(), folder / place.name)
+    except OSError:  # another disk
+        shutil.copyfile(place, folder / place.name)
     return folder
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from features.crm.load import load
 from features.errors import RenewalError
+from features.mapping_draft.folder_draft import map_folder
 
 CONTRACTS = "contract_id,account_id,annual_value\nc1,a1,5\n"
 
@@ -76,6 +77,18 @@ def test_a_folder_that_is_none_is_refused(tmp_path, name):
     (tmp_path / "file").write_text("x")
     with pytest.raises(RenewalError, match="a folder of CRM data"):
         load(tmp_path / name, into=tmp_path / "clean")
+
+
+def test_a_single_file_is_read_alone_and_through_the_mapping_beside_it(tmp_path):
+    rows = "".join(f"c{i},a{i},2022-01-0{i},2022-12-3{i % 2},yes\n" for i in range(1, 9))
+    (tmp_path / "Subscriptions.csv").write_text(f"contract id,account id,start date,end date,renewed\n{rows}")
+    (tmp_path / "accounts.csv").write_text("account_id\nA9\n")
+    with pytest.raises(RenewalError, match="perennial map"):
+        load(tmp_path / "Subscriptions.csv", into=tmp_path / "clean")
+    map_folder(tmp_path / "Subscriptions.csv")
+    crm = load(tmp_path / "Subscriptions.csv", into=tmp_path / "clean")
+    assert crm.quality.tables["contracts"].kept == 8
+    assert "A9" not in crm.frame("accounts")["account_id"].tolist()
 
 
 def test_a_mapping_that_is_not_there_is_refused(tmp_path):
