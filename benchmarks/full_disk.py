@@ -17,10 +17,14 @@ import tempfile
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.killed_checks import problems_after
-from benchmarks.killed_homes import Place, commands, copied, ended, finished, perennial, prepare
-from benchmarks.reliability import checked, import_first, note_versions
+from benchmarks.killed_commands import killed
+from benchmarks.killed_furnishing import furnished, reached
+from benchmarks.killed_homes import Place, copied, ended, finished, perennial
+from benchmarks.killed_systems import systems
+from benchmarks.reliability import begun, checked, import_first, note_versions, unharmed
 
 KB = 1_024
 
@@ -34,12 +38,12 @@ def filled(disk: Path, free_kb: int) -> Path:
     return ballast
 
 
-def tried(name: str, place: Place, disk: Path, free_kb: int) -> tuple[int, list[str]]:
+def tried(name: str, place: Place, facts: Any, disk: Path, free_kb: int) -> tuple[int, list[str]]:
     """Run one command with so much space, then with enough: its first exit status, and what is wrong."""
-    words = commands(place)[name]
+    command = begun(name, place)
     ballast = filled(disk, free_kb)
     with tempfile.TemporaryFile() as output:
-        code = ended(perennial(place, words, output))
+        code = ended(perennial(place, command.words, output))
         output.seek(0)
         text = output.read().decode(errors="replace").strip()
     ballast.unlink()
@@ -47,10 +51,10 @@ def tried(name: str, place: Place, disk: Path, free_kb: int) -> tuple[int, list[
     problems = []
     if code not in (0, 2) or (code == 2 and not last.startswith("perennial: ")) or "Traceback" in text:
         problems.append(f"ended badly: {name} with {free_kb} KB: {code}, {text[-600:]}")
-    again, _ = finished(place, *words)
-    if again and not (name == "experiment start" and again == 2):
+    again, _ = finished(place, *command.words)
+    if again not in command.again:
         return code, [*problems, f"lost: {name} run again ended with {again}"]
-    return code, problems + checked(partial(problems_after, name, place))
+    return code, problems + checked(partial(problems_after, name, place, facts))
 
 
 def main() -> None:
@@ -69,18 +73,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="full-disk-") as work:
         folder = given.prepared or Path(work)
         folder.mkdir(parents=True, exist_ok=True)
-        place = prepare(folder, None)
+        place = furnished(folder, None)
         note_versions(place)
-        for name in given.only.split(",") if given.only else commands(place):
-            for _ in range(given.draws):
-                free_kb = int(draw.random() ** 2 * given.most_kb)
-                copy = copied(place, given.disk / "copy")
-                code, problems = tried(name, copy, given.disk, free_kb)
-                shutil.rmtree(given.disk / "copy")
-                full[f"{name}: {code}"] += 1
-                for one in problems:
-                    counts[one.partition(":")[0]] += 1
-                    print(one, flush=True)
+        with systems(place.before["contracts"]) as addresses:
+            reached(place, addresses)
+            for name in given.only.split(",") if given.only else killed(place):
+                facts = unharmed(place, [name], Path(work))[name].facts
+                for _ in range(given.draws):
+                    free_kb = int(draw.random() ** 2 * given.most_kb)
+                    copy = copied(place, given.disk / "copy")
+                    code, problems = tried(name, copy, facts, given.disk, free_kb)
+                    shutil.rmtree(given.disk / "copy")
+                    full[f"{name}: {code}"] += 1
+                    for one in problems:
+                        counts[one.partition(":")[0]] += 1
+                        print(one, flush=True)
     print(dict(full))
     print(", ".join(f"{what} {counts[what]}" for what in ("ended badly", "lost", "doubled", "left over")))
     sys.exit(1 if counts else 0)

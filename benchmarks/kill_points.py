@@ -2,9 +2,10 @@
 
     python -m benchmarks.kill_points --home HOME --into DIR [--stride N] [--most N] -- erase A-1
 
-A change is a file opened to write, made, renamed or removed, as Python's audit events tell (PEP 578). For the
-n-th, a copy of HOME is made at DIR/n, the command runs on it in a forked process that ends itself by SIGKILL
-right at that change, and then once more to its end. One JSON line a kill says how both ended.
+A change is a file opened to write, made, renamed or removed, as Python's audit events tell (PEP 578), or a
+transaction that is committed. For the n-th, a copy of HOME is made at DIR/n, the command runs on it in a
+forked process that ends itself by SIGKILL right before that change, and then once more to its end. One JSON
+line a kill says how both ended.
 """
 
 import argparse
@@ -24,19 +25,27 @@ CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.trun
 
 
 class Fuse:
-    """An audit hook that ends the process at its n-th change below a folder; 0: never.
+    """Ends the process right before its n-th change below a folder or its n-th commit; 0: never.
 
     Args:
         folder: whose changes count.
         at: the number of the change, from 1.
+        counts: a file that gets the number of changes so far, each time; None: none.
     """
 
-    def __init__(self, folder: Path, at: int) -> None:
+    def __init__(self, folder: Path, at: int, counts: Path | None = None) -> None:
         self.below = os.fsencode(folder.resolve())
-        self.at, self.seen = at, 0
+        self.at, self.changes, self.counts = at, 0, counts
+
+    def lit(self) -> None:
+        """Count from now on, in this process."""
+        from sqlalchemy import Engine, event
+
+        sys.addaudithook(self)
+        event.listen(Engine, "commit", lambda connection: self.count())
 
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
-        """Count one event, and end the process where it is the one."""
+        """Hear of one event, and count it where it is a change."""
         if event == "open":
             path, flags = args[0], args[2]
             if not isinstance(flags, int) or not flags & WRITES:
@@ -46,9 +55,15 @@ class Fuse:
         else:
             return
         if isinstance(path, str | bytes | os.PathLike) and self.below in os.path.abspath(os.fsencode(path)):
-            self.seen += 1
-            if self.seen == self.at:
-                os.kill(os.getpid(), signal.SIGKILL)
+            self.count()
+
+    def count(self) -> None:
+        """Count one change, and end the process where it is the one."""
+        self.changes += 1
+        if self.counts is not None:
+            self.counts.write_text(str(self.changes))
+        if self.changes == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def run_forked(command: Sequence[str], home: Path, at: int) -> int:
@@ -67,7 +82,7 @@ def _become(command: Sequence[str], home: Path, at: int) -> None:
         os.dup2(nowhere, 1)
         os.environ["PERENNIAL_HOME"] = str(home)
         sys.argv = ["perennial", *command]
-        sys.addaudithook(Fuse(home, at))
+        Fuse(home, at).lit()
         from perennial.cli import main
 
         main()

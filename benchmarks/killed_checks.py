@@ -1,30 +1,56 @@
 """What is looked at after a kill and the run that follows it: lost, doubled, left over."""
 
+import json
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
-import pandas as pd
 import pyarrow.parquet as pq
 from sqlalchemy import func, select
 
-from benchmarks.killed_homes import UNTIL, Place, need
-from features.crm.crm import read_crm
-from features.crm.load import current_folder
+from benchmarks.killed_commands import killed
+from benchmarks.killed_homes import Place
 from features.scratch import MARK
 from monitoring.store import Store, open_store
-from monitoring.store.tables import alerts, api_keys, events, outcomes, prediction_log
+from monitoring.store.tables import alerts, events, outcomes, prediction_log
 from training.registry import listing
 
 
-def problems_after(name: str, place: Place) -> list[str]:
-    """All that is wrong with a home after a command was killed and run again."""
+def facts_of(name: str, place: Place) -> Any:
+    """What a home says of a command: see `Killed.facts`; as JSON gives it back."""
     store = open_store(place.settings)
-    problems = [*lost(name, place, store), *doubled(place, store), *left_over(place)]
+    facts = killed(place)[name].facts(place, store)
+    store.engine.dispose()
+    return json.loads(json.dumps(facts, default=str))
+
+
+def problems_after(name: str, place: Place, wanted: Any = None) -> list[str]:
+    """All that is wrong with a home after a command was killed and run again.
+
+    Args:
+        name: of the command.
+        place: the home.
+        wanted: its facts after a run unharmed; None: not compared.
+    """
+    store = open_store(place.settings)
+    problems = [*doubled(place, store), *left_over(place)]
     if name == "erase":
         problems += bytes_of(place, place.before["ids"])
+    elif not store.scores.page("renewal", limit=10).rows:
+        problems.append("lost: the scores of before")
     store.engine.dispose()
+    if wanted is not None and (after := facts_of(name, place)) != wanted:
+        problems.append(f"lost: what {name} should have made: {_difference(wanted, after)}")
     return problems
+
+
+def _difference(wanted: Any, after: Any) -> str:
+    """The first places where two facts differ, in short."""
+    if isinstance(wanted, list) and isinstance(after, list) and len(wanted) == len(after):
+        pairs = [(one, other) for one, other in zip(wanted, after, strict=True) if one != other]
+        return "; ".join(
+            f"{str(one)[:200]} was wanted, {str(other)[:200]} is there" for one, other in pairs[:2]
+        )
+    return f"{str(wanted)[:300]} was wanted, {str(after)[:300]} is there"
 
 
 def left_over(place: Place) -> list[str]:
@@ -56,36 +82,6 @@ def doubled(place: Place, store: Store) -> list[str]:
         f"doubled: versions of {key}" for key, count in fingerprints.items() if count > most.get(key, 1)
     ]
     return problems
-
-
-def lost(name: str, place: Place, store: Store) -> list[str]:
-    """What the command should have made, and is not there."""
-    wanted: dict[str, Callable[[], bool]] = {
-        "ingest": lambda: read_crm(need(current_folder(place.settings))).until > pd.Timestamp(UNTIL),
-        "score": lambda: len(store.scores.page("renewal", limit=10).rows) > 0,
-        "train": lambda: len(listing(place.settings)) == 2,
-        "retrain": lambda: len(listing(place.settings)) >= 1,
-        "monitor": lambda: len(store.runs("monitor")) == 1,
-        "outcomes": lambda: len(store.outcomes.read("renewal")) == place.before["outcomes"],
-        "keys create": lambda: _count(store, api_keys) >= 3,
-        "keys revoke": lambda: place.before["key"] in _revoked(store),
-        "models promote": lambda: "champion" in str(listing(place.settings)[0]),
-        "experiment start": lambda: len(store.experiments.read(is_open=True)) == 1,
-        "run": lambda: store.runs("nightly")[0]["summary"]["status"] in ("done", "nothing to do"),
-    }
-    problems = [] if wanted.get(name, lambda: True)() else [f"lost: what {name} should have made"]
-    if name != "erase" and not store.scores.page("renewal", limit=10).rows:
-        problems.append("lost: the scores of before")
-    return problems
-
-
-def _revoked(store: Store) -> set[str]:
-    return {key["prefix"] for key in store.access.keys() if key["revoked_at"]}  # noqa: SIM118
-
-
-def _count(store: Store, table: Any) -> int:
-    with store.engine.connect() as connection:
-        return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
 
 
 def bytes_of(place: Place, ids: list[str]) -> list[str]:

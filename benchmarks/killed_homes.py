@@ -17,6 +17,7 @@ import pandas as pd
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
+from benchmarks.kill_points import Fuse
 from features.crm.crm import read_crm
 from features.crm.load import current_folder
 from features.settings import Settings
@@ -46,7 +47,8 @@ class Place:
         """What a process of this place finds in its environment, beside the rest."""
         named = {"PERENNIAL_HOME": str(self.home), "PERENNIAL_THREADS": "1", "PERENNIAL_WORK_AHEAD": "false"}
         named["PERENNIAL_MIN_POSITIVES"] = "10"
-        return {**named, **({"PERENNIAL_DATABASE_URL": self.database} if self.database else {})}
+        database = {"PERENNIAL_DATABASE_URL": self.database} if self.database else {}
+        return {**named, **database, **self.before.get("environment", {})}
 
 
 def forked(work: Callable[[], object], output: IO[bytes] | None = None) -> int:
@@ -77,14 +79,25 @@ def forked(work: Callable[[], object], output: IO[bytes] | None = None) -> int:
         os._exit(code)
 
 
-def perennial(place: Place, words: Sequence[str], output: IO[bytes] | None = None) -> int:
-    """A command, started; its process id."""
+def perennial(
+    place: Place, words: Sequence[str], output: IO[bytes] | None = None, fuse: Fuse | None = None
+) -> int:
+    """A command, started; its process id.
+
+    Args:
+        place: where it works.
+        words: what follows `perennial`.
+        output: where standard output and errors go; None: nowhere.
+        fuse: counts its changes, and may end it at one.
+    """
 
     def work() -> None:
         os.environ.update(place.environment)
         sys.argv = ["perennial", *words]
         from perennial.cli import main
 
+        if fuse is not None:
+            fuse.lit()
         main()
 
     return forked(work, output)
@@ -106,34 +119,23 @@ def finished(place: Place, *words: str) -> tuple[int, float]:
     return code, time.monotonic() - began
 
 
-def commands(place: Place) -> dict[str, tuple[str, ...]]:
-    """Name → words of every command that writes; a small search where a model is trained."""
-    before = place.before
-    return {
-        "erase": ("erase", before["account"]),
-        "outcomes": ("outcomes", str(place.source.parent / "outcomes.csv")),
-        "keys create": ("keys", "create", "sales"),
-        "keys revoke": ("keys", "revoke", before.get("key", "")),
-        "tasks begin": ("tasks", "begin"),
-        "models promote": ("models", "promote", "renewal", "1", "--reason", "tried here"),
-        "experiment start": ("experiment", "start", "timing", "--advice", "61-90", "--name", "tried"),
-        "monitor": ("monitor",),
-        "score": ("score", "renewal"),
-        "ingest": ("ingest", str(place.source)),
-        "run": ("run", str(place.source), "--trials", "1", "--lists", str(place.home / "lists")),
-        "train": ("train", "renewal", "--trials", "1", "--bar", "industry"),
-        "retrain": ("retrain", "--trials", "1"),
-    }
+def prepare(
+    folder: Path, database: str | None, accounts: int = ACCOUNTS, tables: Sequence[str] = ()
+) -> Place:
+    """A home as nights leave it: an ingested CRM, a model, scores, a key, outcomes to come.
 
-
-def prepare(folder: Path, database: str | None) -> Place:
-    """A home as nights leave it: an ingested CRM, a model, scores, a key, outcomes to come."""
+    Args:
+        folder: of the CRM, the home and what is known of it; what is prepared there is used again.
+        database: of the home; None: its own files.
+        accounts: how many the CRM has; with few a command is quick, and its kills lie closer together.
+        tables: the only ones the CRM keeps; none named: all.
+    """
     source, home = folder / "crm", folder / "home"
     place = Place(home, database, source, {"account": "", "ids": []})
     if (folder / BEFORE).is_file():
         return Place(home, database, source, json.loads((folder / BEFORE).read_text()))
     for words in (
-        ("simulate", str(source), "--accounts", str(ACCOUNTS), "--seed", "3"),
+        ("simulate", str(source), "--accounts", str(accounts), "--seed", "3"),
         ("ingest", str(source), "--until", UNTIL),
         ("train", "renewal", "--trials", "1"),
         ("score", "renewal"),
@@ -143,8 +145,12 @@ def prepare(folder: Path, database: str | None) -> Place:
             print(f"prepared: {words[0]} in {seconds:.0f} s", flush=True)
             if code:
                 raise SystemExit(f"{words} ended with {code}")
+        if words[0] == "simulate" and tables:
+            for path in source.glob("*.csv"):
+                if path.stem not in tables:
+                    path.unlink()
     ended(forked(lambda: _look(place, folder)))
-    return prepare(folder, database)
+    return prepare(folder, database, accounts, tables)
 
 
 def _is_there(command: str, place: Place) -> bool:
@@ -170,6 +176,12 @@ def _look(place: Place, folder: Path) -> None:
     secret = store.access.create_key("admin")[0]  # with keys there are, callers on this machine need one too
     before = {"account": account, "ids": ids, "outcomes": len(answer), "key": key, "secret": secret}
     (folder / BEFORE).write_text(json.dumps(before))
+
+
+def noted(folder: Path, **facts: Any) -> None:
+    """Write down more of what is known of a prepared home."""
+    before = json.loads((folder / BEFORE).read_text())
+    (folder / BEFORE).write_text(json.dumps({**before, **facts}))
 
 
 def need(folder: Path | None) -> Path:

@@ -1,5 +1,6 @@
 """A home of any size to serve from: a CRM with many accounts, models as heavy as Perennial trains, scores."""
 
+import json
 import shutil
 import time
 from dataclasses import replace
@@ -19,7 +20,7 @@ from training.candidates import Held, Recipe, fit_recipe
 from training.dataset import build
 from training.intervals import fit_intervals
 from training.penalty import Regression
-from training.registry import Record, register
+from training.registry import MODEL_FOLDER, RESULT_FILE, Record, register
 from training.search import Tuned
 
 SIMULATED = 5_000
@@ -86,8 +87,16 @@ def _is_marked(table: str, name: str) -> bool:
     return kinds.get(name) is Kind.ID and name not in ("owner_id", "manager_id", "campaign_id")
 
 
-def teach(kind: str, crm: Crm, settings: Settings, folder: Path) -> None:
-    """Fit and register a blend of the most and deepest trees a search may choose and a curved regression."""
+def teach(kind: str, crm: Crm, settings: Settings, folder: Path, *, lead: bool = True) -> None:
+    """Fit and register a blend of the most and deepest trees a search may choose and a curved regression.
+
+    Args:
+        kind: `renewal` or `win`.
+        crm: what it is taught on.
+        settings: say where it is registered.
+        folder: where its files are written.
+        lead: whether it becomes the champion.
+    """
     data = build(crm, kind, settings)
     tuned = Tuned({**DEFAULT, "max_depth": DEPTH}, MAX_TREES, 0.0, 1, len(data.y), "", "")
     nowhere = Held(np.zeros(0, int), np.zeros(0))
@@ -97,7 +106,8 @@ def teach(kind: str, crm: Crm, settings: Settings, folder: Path) -> None:
     p = model.probability(data.X)
     cuts = (float(np.quantile(p, 0.2)), float(np.quantile(p, 0.5)))
     model = replace(model, cuts=cuts, intervals=fit_intervals(p, data.y, data.subjects))
-    model.save(folder / "model")
+    model.save(folder / MODEL_FOLDER)
+    (folder / RESULT_FILE).write_text(json.dumps({"until": str(crm.until), "rows": len(data.y)}))
     register(
-        kind, folder, Record({}, {}, {}, f"{kind} benchmark", {"served": model.served}), settings, lead=True
+        kind, folder, Record({}, {}, {}, f"{kind} benchmark", {"served": model.served}), settings, lead=lead
     )

@@ -1,6 +1,7 @@
 """serving/precompute.py: what is asked for goes first, and quick ones do not wait for slow ones."""
 
 import json
+import os
 
 import pytest
 
@@ -127,3 +128,13 @@ def test_working_ahead_is_a_setting(monkeypatch, tmp_path):
     monkeypatch.delenv("PERENNIAL_WORK_AHEAD")
     assert Settings(home=tmp_path).work_ahead
     assert not Settings(home=tmp_path, work_ahead=False).work_ahead
+
+
+def test_the_process_gives_way_from_its_start(settings):
+    process = precompute._start("journey", settings)
+    try:
+        ours = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(ours + precompute.NICENESS, 19)
+    finally:
+        process.terminate()
+        process.wait()
