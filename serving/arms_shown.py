@@ -3,11 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from features.holdout import held_out
-from features.settings import Settings
 from monitoring.store import Store
 from serving.api.list_filters import amounts
 from training.effects.advice import Likelihoods, personalised
@@ -80,9 +77,13 @@ def plan_rows(
     store: Store, rows: Iterable[Mapping[str, Any]], curve_by_group: Mapping[str, Curve]
 ) -> list[dict[str, Any]]:
     """Rows of the plan, each with what its contract gains by its current likelihood, as its arm sees it."""
+    return as_arms_see(store, personalised(list(rows), curve_by_group, likelihoods(store)))
+
+
+def as_arms_see(store: Store, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the plan, each as its arm in the open experiment about timing sees it."""
     arms = arms_of(store, TIMING)
-    personal = personalised(list(rows), curve_by_group, likelihoods(store))
-    return [plan_row(row, arms.get(row["account_id"])) for row in personal]
+    return [plan_row(row, arms.get(row["account_id"])) for row in rows]
 
 
 def likelihoods(store: Store) -> Likelihoods:
@@ -108,9 +109,3 @@ def effects_shown(
         }
         shown[change] = {**empty, "bucket": effect.get("bucket"), "why": withheld(arm)}
     return shown
-
-
-def without_advice(store: Store, accounts: pd.Series, settings: Settings) -> np.ndarray:
-    """(n,) bool: accounts held out of the scores, or drawn for usual practice about the timing of contact."""
-    usual = [account for account, arm in arms_of(store, TIMING).items() if is_usual(arm)]
-    return held_out(accounts, settings) | accounts.isin(usual).to_numpy(bool)

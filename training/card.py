@@ -31,7 +31,7 @@ COLUMNS = ("accounts.industry", "accounts.region", "contracts.product", "opportu
 LIMITS = (
     "The owners' own forecasts are no input: the model is compared with them.",
     "Scores describe customers like those in the data; a new product, market or price list is not in it.",
-    "Reasons say what told for or against a customer in the data, not causes; see `perennial effects`.",
+    "Reasons say what counted for or against a customer in the data, not causes; see `perennial effects`.",
     "Scores change what people do, and so the outcomes of later data; keep a hold-out to judge that.",
     "Free text (comments, mails) is not read.",
 )

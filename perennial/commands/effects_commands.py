@@ -51,21 +51,22 @@ def effects_discount(data: Any, settings: Settings, by: By = None) -> Result:
 @reads_crm(states_money=True)
 def effects_plan(data: Any, settings: Settings, by: Groups = "industry", as_of: AsOf = None) -> Result:
     """When to make first contact with each contract that ends within 180 days, and what that gains."""
+    from features.holdout import held_out
     from monitoring.experiment_steps import findings
     from monitoring.store import open_store
-    from serving.arms_shown import likelihoods, without_advice
+    from serving.arms_shown import as_arms_see, likelihoods
     from training.effects.advice import plan
 
     store = open_store(settings)
-    out = partial(without_advice, store, settings=settings)
     return plan(
         data,
         settings,
         by=_named(by),
         as_of=moment(as_of, "--as-of"),
-        held_out=out,
+        held_out=partial(held_out, settings=settings),
         findings=findings(store, "timing"),
         likelihood=likelihoods(store) if as_of is None else None,
+        shown=partial(as_arms_see, store),
         say=say,
     )
 
@@ -75,21 +76,22 @@ def effects_plan(data: Any, settings: Settings, by: Groups = "industry", as_of: 
 @reads_crm(states_money=True)
 def effects_value(data: Any, settings: Settings, by: Groups = "industry", as_of: AsOf = None) -> Result:
     """What following the advice is worth over the coming renewals, and the policy as a table."""
+    from features.holdout import held_out
     from monitoring.experiment_steps import findings
     from monitoring.store import open_store
-    from serving.arms_shown import likelihoods, without_advice
+    from serving.arms_shown import as_arms_see, likelihoods
     from training.effects.policy_value import value
 
     store = open_store(settings)
-    out = partial(without_advice, store, settings=settings)
     return value(
         data,
         settings,
         by=_named(by),
         as_of=moment(as_of, "--as-of"),
-        held_out=out,
+        held_out=partial(held_out, settings=settings),
         findings=findings(store, "timing"),
         likelihood=likelihoods(store) if as_of is None else None,
+        shown=partial(as_arms_see, store),
         say=say,
     )
 
@@ -108,7 +110,7 @@ def effects_experiment(
     ] = None,
     power: Annotated[float, typer.Option(help="Chance to find it if it is there.")] = 0.8,
     level: Annotated[float, typer.Option(help="Chance to find one where there is none.")] = 0.05,
-    kept: Annotated[float, typer.Option(help="Share of contracts treated as the lot says.")] = 0.8,
+    kept: Annotated[float, typer.Option(help="Share of contracts treated as drawn.")] = 0.8,
 ) -> Result:
     """How to test the advice by a randomised experiment: whom to randomise, how many, and for how long."""
     from training.effects.experiment import designed

@@ -141,15 +141,15 @@ def experiment(result: Result) -> None:
     """Whom to randomise, how many, for how long."""
     out = terminal()
     out.print(f"Whom: {result['whom']}.")
-    out.print("By lot, whole accounts at a time:")
+    out.print("Drawn at random, whole accounts at a time:")
     for arm in result["arms"]:
         out.print(f"  half: {arm}", markup=False)
     out.print(f"How many, how long: [bold]{result['why']}[/].")
     out.print(
         f"{result['accounts_each']:,} accounts in each arm; {result['a_month']:,.0f} contracts a month can "
         f"join, {result['waiting']:,} today. Chance to find the difference {percent(result['power'])}, to "
-        f"find one that is not there {percent(result['level'])}; {percent(result['kept'])} treated as the "
-        "lot says."
+        f"find one that is not there {percent(result['level'])}; {percent(result['kept'])} treated as "
+        "drawn."
     )
     columns = (">difference", ">contracts in each arm", ">months to enrol", ">months to the answer")
     rows = (

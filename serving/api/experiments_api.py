@@ -32,7 +32,7 @@ class ExperimentShown(BaseModel):
     treated: dict[str, float | None] | None = Field(
         None, description="Effect of being treated, on those who follow the draw: estimate, low, high."
     )
-    verdict: str | None = Field(None, examples=["not told yet"])
+    verdict: str | None = Field(None, examples=["too early to tell"])
     why: str | None = Field(None, examples=["drawn for the advice: +4.1 points (−1.0 to +9.2 …"])
 
 

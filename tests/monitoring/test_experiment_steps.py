@@ -13,7 +13,7 @@ from monitoring.experiment_draw import code
 from monitoring.experiment_plan import Plan
 from monitoring.experiment_steps import end, enrol_all, every, find, findings, start, status
 from monitoring.store import experiment_log
-from serving.arms_shown import arm_of, effects_shown, is_usual, plan_row, plan_rows, without_advice
+from serving.arms_shown import arm_of, as_arms_see, effects_shown, is_usual, plan_row, plan_rows
 from training.effects.arms import ADVICE, USUAL
 
 BEGIN = pd.Timestamp("2025-01-01")
@@ -236,8 +236,7 @@ def test_each_arm_sees_what_it_was_drawn_for(store, settings, begun):
     assert shown["contact_days_before"]["alike"] == []
     assert shown["discount_pct"] == effect
     assert effects_shown(store, advised, both) == both
-    out = without_advice(store, pd.Series([usual, advised, "Z"]), settings)
-    assert out.tolist() == [True, False, False]
+    assert as_arms_see(store, [row, {**row, "account_id": "Z"}]) == [hidden, other]
     assert is_usual(arm_of(store, usual, "timing"))
 
 

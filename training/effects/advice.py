@@ -60,6 +60,9 @@ def remembered(
 HeldOut = Callable[[pd.Series], np.ndarray]
 """Accounts → (n,) bool: customers left without advice, so that models can be judged on them untouched."""
 
+Shown = Callable[[Sequence[Mapping[str, Any]]], list[dict[str, Any]]]
+"""Rows of a plan → the same as people may see them, where an experiment is open."""
+
 Likelihoods = Mapping[str, tuple[float, float, float]]
 """Contract → its likelihood to renew, and the lower and upper limit of it."""
 
@@ -90,6 +93,7 @@ def plan(
     held_out: HeldOut | None = None,
     findings: Sequence[Finding] = (),
     likelihood: Likelihoods | None = None,
+    shown: Shown | None = None,
     say: Say = silent,
 ) -> dict[str, Any]:
     """The best window for each coming contract, by when to act, and the gain over the present plan.
@@ -102,6 +106,7 @@ def plan(
         held_out: whom to leave out; default: nobody.
         findings: of experiments that ended, laid into the estimates.
         likelihood: contract → its likelihood to renew with limits; without, gains are averages.
+        shown: what is withheld of the rows while an experiment is open; default: nothing.
         say: told what is being done.
 
     Returns:
@@ -117,9 +122,8 @@ def plan(
         answer = learned(answer, findings, settings.seed)
     words = contact_words(settings)
     result = planned(crm, answer, by, as_of, held_out, words)
-    if likelihood is not None:
-        result["rows"] = in_order(personalised(result["rows"], curves(answer), likelihood))
-    return result
+    rows = personalised(result["rows"], curves(answer), likelihood or {})
+    return result | {"rows": in_order(rows if shown is None else shown(rows))}
 
 
 def planned(
@@ -136,7 +140,7 @@ def planned(
         out = held_out(rows["account_id"])
         rows = rows[~out]
         if out.any():
-            left_out = [f"{int(out.sum()):,} contracts held out, or drawn for usual practice, get no advice"]
+            left_out = [f"{int(out.sum()):,} contracts held out get no advice"]
     return {
         "as_of": str((as_of or crm.until).date()),
         "by": by,

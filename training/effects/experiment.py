@@ -66,7 +66,7 @@ def experiment(
         gap: the difference of probabilities that should be found; default: the estimated gain, at least 0.03.
         power: chance to find it if it is there.
         level: chance to find one where there is none (two-sided).
-        kept: share of contracts treated as the lot says.
+        kept: share of contracts treated as drawn.
 
     Returns:
         `window`, `arms`, `whom`, `gap`, `usual`, `power`, `level`, `kept`, `contracts_each`, `accounts_each`,

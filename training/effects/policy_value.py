@@ -11,7 +11,7 @@ from features.errors import RenewalError
 from features.progress import Say, silent
 from features.settings import Settings
 from training.effects import calls, estimated_timing
-from training.effects.advice import NOTHING, HeldOut, Likelihoods, personalised, planned, remembered
+from training.effects.advice import NOTHING, HeldOut, Likelihoods, Shown, personalised, planned, remembered
 from training.effects.answer import ALL
 from training.effects.contacts import contact_words
 from training.effects.experiment import experiment
@@ -32,6 +32,7 @@ def value(
     held_out: HeldOut | None = None,
     findings: Sequence[Finding] = (),
     likelihood: Likelihoods | None = None,
+    shown: Shown | None = None,
     say: Say = silent,
 ) -> dict[str, Any]:
     """Money gained by following the advice over the coming renewals, the policy, and how to check it.
@@ -50,6 +51,7 @@ def value(
     plan = planned(crm, answer, by, as_of, held_out, contact_words(settings))
     curve_by_group = curves(answer)
     rows = personalised(plan["rows"], curve_by_group, likelihood or {})
+    rows = rows if shown is None else shown(rows)
     try:
         check = experiment(crm, curve_by_group)
     except RenewalError:

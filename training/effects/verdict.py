@@ -117,7 +117,7 @@ def _history(estimates: Path, half: np.ndarray) -> list[dict[str, Any]]:
 
 def _verdict(effect: float | None) -> str:
     if effect is None:
-        return "not told yet"
+        return "too early to tell"
     return "the advice is better" if effect > 0 else "usual practice is better"
 
 
