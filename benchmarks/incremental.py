@@ -62,7 +62,7 @@ def faults_of(home: Path, activities: int, round: int, query: str) -> list[str]:
     stays = 'CASE WHEN "IsDeleted" = \'false\' THEN "{}" END'
     values = ", ".join(stays.format(name) for name in COLUMNS if name not in ("Id", "IsDeleted"))
     row = f'hash("Id", "IsDeleted", {values})'
-    kept = "SELECT * FROM ({}) WHERE \"IsDeleted\" = 'false'"
+    living = "SELECT * FROM ({}) WHERE \"IsDeleted\" = 'false'"
     count = "SELECT count(*), sum({}) FROM ({})"
     faults = []
     with duckdb.connect(config={"memory_limit": "3GB", "temp_directory": str(home / "verify.spill")}) as sql:
@@ -71,7 +71,7 @@ def faults_of(home: Path, activities: int, round: int, query: str) -> list[str]:
         should = sql.execute(count.format(row, wanted)).fetchone()
         if is_there != should:
             faults.append(f"pulled {is_there}, should be {should}")
-        live = sql.execute(count.format('hash("Id")', kept.format(wanted))).fetchone()
+        live = sql.execute(count.format('hash("Id")', living.format(wanted))).fetchone()
         ingested = sql.execute(
             count.format("hash(activity_id)", f"FROM '{crm.folder / 'activities.parquet'}'")
         ).fetchone()
@@ -129,13 +129,13 @@ def print_run(what: str, home: Path) -> str:
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
-    seen = json.loads(done.stdout)
+    figures = json.loads(done.stdout)
     print(
-        f"{what:<28}{seen['rows']:>12,}{seen['pull']:>9.1f}{seen['pull_cpu']:>8.1f}{seen['pull_megabytes']:>7.0f}"
-        f"{seen['ingest']:>10.1f}{seen['ingest_cpu']:>8.1f}{seen['megabytes']:>7.0f}",
+        f"{what:<28}{figures['rows']:>12,}{figures['pull']:>9.1f}{figures['pull_cpu']:>8.1f}{figures['pull_megabytes']:>7.0f}"
+        f"{figures['ingest']:>10.1f}{figures['ingest_cpu']:>8.1f}{figures['megabytes']:>7.0f}",
         flush=True,
     )
-    return str(seen["query"])
+    return str(figures["query"])
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from features.sources.known_exports import is_known_export, read_known
 from features.sources.mapping import read_mapping, run_mapping
 from features.sources.packed_files import data_files, ending_of, opened_folder
 from features.sources.readers import Raw, connect
+from features.sources.zip_parts import parts_of
 
 MAPPING = "mapping.yaml"
 _STAMP = re.compile(
@@ -37,8 +38,8 @@ def stem(path: Path) -> str | None:
 
 
 def mapping_beside(place: Path) -> Path:
-    """Where the mapping of a folder, or of a single file, lies."""
-    return place / MAPPING if place.is_dir() else place.with_suffix(f".{MAPPING}")
+    """Where the mapping of a folder, or of a single file, lies; of an export in parts, beside the first."""
+    return place / MAPPING if place.is_dir() else parts_of(place)[0].with_suffix(f".{MAPPING}")
 
 
 def read_folder(

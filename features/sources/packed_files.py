@@ -14,6 +14,7 @@ from typing import Any
 from features.crm.contract import TABLES
 from features.errors import RenewalError
 from features.sources.workbooks import cell_text, sheets, starts_like_workbook
+from features.sources.zip_parts import missing_parts, parts_of, with_parts_below
 
 WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 PACKED = (*WORKBOOKS, ".json", ".jsonl", ".ndjson", ".zip", ".txt")
@@ -31,6 +32,8 @@ def ending_of(path: Path, endings: Iterable[str] = PLAIN) -> str | None:
 def opened_folder(place: Path, staging: Path) -> Path:
     """The folder itself; a single data file, packed or not, as a new folder in `staging` that holds it alone.
 
+    A ZIP file that is a part of an export has the other parts beside it.
+
     Raises:
         RenewalError: it is neither.
     """
@@ -44,10 +47,11 @@ def opened_folder(place: Path, staging: Path) -> Path:
         )
     folder = staging / "packed"
     folder.mkdir(parents=True)
-    try:
-        os.link(place.resolve(), folder / place.name)
-    except OSError:  # another disk
-        shutil.copyfile(place, folder / place.name)
+    for part in parts_of(place):
+        try:
+            os.link(part.resolve(), folder / part.name)
+        except OSError:  # another disk
+            shutil.copyfile(part, folder / part.name)
     return folder
 
 
@@ -69,7 +73,8 @@ def data_files(folder: Path, staging: Path, notes: list[str]) -> list[Path]:
             target = staging / "unpacked" / path.name
             target.mkdir(parents=True)
             files += _unpacked(path, ending, target, notes)
-    return sorted(files, key=lambda path: path.name)
+    notes += [f"{name} is not there: what it holds is missing" for name in missing_parts(folder)]
+    return sorted(with_parts_below(files, notes), key=lambda path: path.name)
 
 
 def _unpacked(path: Path, ending: str, target: Path, notes: list[str]) -> list[Path]:

@@ -57,6 +57,51 @@ def test_an_export_in_parts_is_read_together(export, tmp_path):
     assert (len(crm.frame("accounts")), len(crm.frame("opportunities"))) == (7, 9)
 
 
+def split(export, name, objects, half):
+    """A part of the export with every other row of its objects."""
+    place = export(name, objects)
+    with zipfile.ZipFile(place, "w") as packed:
+        for each in objects:
+            packed.writestr(f"{each}.csv", as_csv(organisation()[each][half::2]))
+    return place
+
+
+@pytest.mark.parametrize("named", ["folder", "first", "last"])
+def test_an_object_that_stands_in_several_parts_is_one(export, tmp_path, named):
+    objects = ("Account", "Opportunity", "Task", "User")
+    first = split(export, "WE_00D1_1.ZIP", ("Account", "Opportunity"), 0)
+    last = split(export, "WE_00D1_2.ZIP", ("Account", "Opportunity"), 1)
+    if named == "last":
+        export("WE_00D2_1.ZIP", objects)  # of another export
+    else:
+        export("WE_00D1_3.ZIP", objects[2:])
+    crm = read({"folder": first.parent, "first": first, "last": last}[named], tmp_path)
+    assert sorted(crm.frame("accounts")["account_id"]) == [f"001{i}" for i in range(1, 8)]
+    assert (len(crm.frame("opportunities")), crm.has("activities")) == (9, named != "last")
+    assert "WE_00D1_1.ZIP, WE_00D1_2.ZIP: read as one" in " ".join(crm.quality.warnings)
+    if named == "first":  # a mapping names it as ever, and gets all of it
+        map_folder(last)
+        assert len(read(last, tmp_path).frame("opportunities")) == 9
+        place = first.with_name("WE_00D1_1.mapping.yaml")
+        assert "'Opportunity.csv'" in place.read_text()
+        assert len(read(first, tmp_path).frame("opportunities")) == 9
+
+
+def test_parts_of_two_exports_are_not_put_together(export, tmp_path):
+    place = split(export, "WE_00D1_1.ZIP", ("Account", "Opportunity"), 0)
+    with zipfile.ZipFile(export("WE_00D1_2.ZIP", ("Account",)), "w") as packed:
+        packed.writestr("Opportunity.csv", "Id,Other\n1,2\n")
+    with pytest.raises(RenewalError, match=r"Opportunity.csv of WE_00D1_2.ZIP to have the columns it has in"):
+        read(place, tmp_path)
+
+
+def test_a_part_that_is_missing_is_told(export, tmp_path):
+    export("WE_00D1_3.ZIP", ("Opportunity",))
+    crm = read(export("WE_00D1_1.ZIP", ("Account",)), tmp_path)
+    assert len(crm.frame("opportunities")) == 9
+    assert any("WE_00D1_2.ZIP" in warning for warning in crm.quality.warnings)
+
+
 def test_its_mapping_stands_beside_it(export, tmp_path):
     place = export()
     map_folder(place)
