@@ -16,22 +16,23 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 SLOW = (
     "training.train", "training.select", "fit_recipe", "fit_trees", "effect_worlds", "icp_worlds",
-    "serving_case", "pages_case", "postgres", "on_spark", "decided_case", "effect_crms", "simulated_crm",
-    "simulate(", "front_case", "training.registry", "monitoring.retrain", "Popen", "subprocess",
+    "serving_case", "pages_case", "postgres", "on_spark", "decided_case", "effect_crms", "simulated_",
+    "simulate(", "front_case", "training.registry", "monitoring.retrain", "Popen", "subprocess", "real_data",
+    "WorkedOut",
 )  # fmt: skip
 """What in a test module's text means a browser, database, Spark, service, process or training of a model."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what `make quick` leaves out, all tests of a module that needs one of those, and put it
-    first: so no worker is left with a long module when the others have ended.
+    """Mark as slow what `make quick` leaves out, all tests of a module that needs one of those and all on
+    PostgreSQL, and put those modules first: so no worker is left with a long one when the others have ended.
     """
     slow = {
         path: any(word in path.read_text(encoding="utf-8") for word in SLOW)
         for path in {i.path for i in items}
     }
     for item in items:
-        if slow[item.path]:
+        if slow[item.path] or "postgres" in item.name:
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: not slow[item.path])
 

@@ -2,14 +2,14 @@
 
 A model's score says how a contract stands against others; how many renew in a quarter is a second thing,
 which steps, trends and swings while the ranking stays as it is. The level of a span is the intercept of its
-outcomes given the scores. Levels wander: they are read as a random walk seen with the error of counted
-outcomes (the local-level model; Harvey 1989, section 4.1), and Kalman's filter gives the next one with its
-variance. How far a month moves is not known and averaged over. What stays unsure goes into the intervals
-(`training.intervals`).
+outcomes given the scores. Levels wander and come back with the seasons: they are read as a random walk plus a
+curve that repeats each year, seen with the error of counted outcomes (a structural time series; Harvey 1989,
+chapter 2; the yearly curve as a Gaussian process, MacKay 1998), and the next one is predicted with its
+variance. How far a month moves and how much the season matters is not known and averaged over. What stays
+unsure goes into the intervals (`training.intervals`).
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +25,12 @@ SPAN_CONTRACTS = 40
 """Contracts a span should hold on average: the shortest spans with as many are taken."""
 USUAL_MOVE = 0.15
 """Scale of the half-Cauchy prior (Gelman 2006) of a month's move in log-odds: at 80 %, 9 points a year."""
-MOVES = np.linspace(0.002, 0.8, 200)
+MOVES = np.linspace(0.002, 0.8, 80)
+USUAL_SEASON = 0.15
+"""Scale of the half-Cauchy prior of a season's standard deviation over the year, in log-odds."""
+SEASONS = np.array([0.0, 0.05, 0.1, 0.2, 0.4, 0.8])
+YEAR, QUARTER = 12.0, 3.0
+MONTHS_WANTED = 7
 PSEUDO_CONTRACTS = 1.0
 """Contracts at the pooled level that are added to each span, so that a single outcome leaves it finite."""
 NEWTON_STEPS, CLOSE_ENOUGH = 60, 1e-9
@@ -34,10 +39,11 @@ DAY = np.timedelta64(1, "D")
 
 @dataclass(frozen=True)
 class Spans:
-    """Spans of time: which one each of n rows belongs to (0 … s − 1), and their middles in months (s,)."""
+    """Spans of time: of n rows each one's (0 … s − 1); their middles (s,) and their length, in months."""
 
     of: np.ndarray
     month: np.ndarray
+    length: float = QUARTER
 
 
 @dataclass(frozen=True)
@@ -75,15 +81,16 @@ def spans_of(ds: "Dataset", rows: np.ndarray | None = None) -> Spans:
         if contracts / len(np.unique(place)) >= SPAN_CONTRACTS:
             break
     _, of = np.unique(place, return_inverse=True)
-    return Spans(of, np.bincount(of, month) / np.bincount(of))
+    return Spans(of, np.bincount(of, month) / np.bincount(of), float(length))
 
 
-def next_month(ds: "Dataset", until: np.datetime64) -> float:
-    """The month whose level is wanted at `until`: the middle of the next quarter, as late as outcomes lie."""
+def next_months(ds: "Dataset", until: np.datetime64) -> np.ndarray:
+    """(7,) months whose level is wanted at `until`: those of what is scored over the next quarter."""
     if not ds.dated:
-        return 0.0
-    ahead = np.median(months(level_times(ds)) - months(ds.snapshots["as_of"].to_numpy("datetime64[us]")))
-    return float(months(np.array([until]))[0] + ahead + 1.5)
+        return np.zeros(1)
+    ahead = months(level_times(ds)) - months(ds.snapshots["as_of"].to_numpy("datetime64[us]"))
+    first, last = np.quantile(ahead, [0.1, 0.9])
+    return float(months(np.array([until]))[0]) + np.linspace(first, last + QUARTER, MONTHS_WANTED)
 
 
 def span_levels(
@@ -153,26 +160,48 @@ def levelled_loss(y: np.ndarray, margin: np.ndarray, worth: np.ndarray | None = 
     return float(np.average(each, weights=worth))
 
 
-def next_level(levels: np.ndarray, variances: np.ndarray, month: np.ndarray, wanted: float) -> Level:
-    """The level of the month `wanted` after spans of these levels; one span stands for all later ones."""
+def next_level(
+    levels: np.ndarray,
+    variances: np.ndarray,
+    month: np.ndarray,
+    wanted: np.ndarray | float,
+    length: float = QUARTER,
+) -> Level:
+    """The level of the months `wanted`, of which any may be asked about, after spans of these levels.
+
+    One span stands for all later ones. The level at the start is not known at all (a flat prior), so the
+    weights of spans sum to one. By how much the months wanted differ is part of the variance.
+    """
     if len(levels) == 1:
         return Level(float(levels[0]), float(variances[0]), np.ones(1))
-    order = np.argsort(month)
-    weights = np.zeros((len(MOVES), len(levels)))
-    weights[:, order[0]] = 1.0
-    spread = np.full(len(MOVES), variances[order[0]])
-    log_chance = -np.log1p((MOVES / USUAL_MOVE) ** 2)
-    for before, at in pairwise(order):
-        spread = spread + (month[at] - month[before]) * MOVES**2
-        surprise, total = levels[at] - weights @ levels, spread + variances[at]
-        log_chance -= 0.5 * (np.log(total) + surprise**2 / total)
-        gain = spread / total
-        weights *= (1 - gain)[:, None]
-        weights[:, at] += gain
-        spread = spread * (1 - gain)
-    spread = spread + max(wanted - month[order[-1]], 0.0) * MOVES**2
+    since, ahead = month - month.min(), np.maximum(np.atleast_1d(wanted) - month.min(), 0.0)
+    move, season = (each.ravel() for each in np.meshgrid(MOVES, SEASONS))
+    by_move, by_season = move[:, None, None] ** 2, season[:, None, None] ** 2
+    covered = by_move * np.minimum.outer(since, since) + np.diag(variances)
+    covered = covered + by_season * _season(since[:, None] - since, length, length)
+    to_next = by_move * np.minimum.outer(since, ahead)
+    to_next = to_next + by_season * _season(since[:, None] - ahead, length, QUARTER)
+    ones = np.ones((len(move), len(levels), 1))
+    solved = np.linalg.solve(covered, np.concatenate([ones, to_next], axis=2))
+    by_one, by_next = solved[:, :, :1], solved[:, :, 1:]
+    sure, missed = by_one.sum(axis=1), 1 - by_next.sum(axis=1)
+    weights = by_next + by_one * (missed / sure)[:, None, :]
+    spread = by_move[:, 0] * ahead + by_season[:, 0] * _season(np.zeros(1), QUARTER, QUARTER)
+    spread = spread - (to_next * by_next).sum(axis=1) + missed**2 / sure
+    rest = levels - (by_one[:, :, 0] @ levels)[:, None] / sure
+    surprise = (rest * np.linalg.solve(covered, rest[..., None])[..., 0]).sum(axis=1)
+    log_chance = -0.5 * (np.linalg.slogdet(covered)[1] + np.log(sure[:, 0]) + surprise)
+    log_chance -= np.log1p((move / USUAL_MOVE) ** 2) + np.log1p((season / USUAL_SEASON) ** 2)
     chance = np.exp(log_chance - log_chance.max())
     chance /= chance.sum()
-    mean = weights @ levels
-    level = float(chance @ mean)
-    return Level(level, float(chance @ (spread + (mean - level) ** 2)), chance @ weights)
+    means = np.einsum("gst,s->gt", weights, levels)
+    level = float(chance @ means.mean(axis=1))
+    variance = float(chance @ (spread + (means - level) ** 2).mean(axis=1))
+    return Level(level, variance, chance @ weights.mean(axis=2))
+
+
+def _season(apart: np.ndarray, length: float, other: float) -> np.ndarray:
+    """How alike the seasons of spans are whose middles are `apart` months apart, over their lengths."""
+    inside = np.linspace(-0.4, 0.4, 5)
+    moved = (length * inside[:, None] - other * inside).ravel()
+    return np.exp(-2 * np.sin(np.pi * (apart[..., None] + moved) / YEAR) ** 2).mean(axis=-1)

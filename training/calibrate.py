@@ -97,7 +97,12 @@ class Levelled:
 
 
 def adjust(
-    y: np.ndarray, score: np.ndarray, weight: np.ndarray, spans: Spans, subjects: np.ndarray, wanted: float
+    y: np.ndarray,
+    score: np.ndarray,
+    weight: np.ndarray,
+    spans: Spans,
+    subjects: np.ndarray,
+    wanted: np.ndarray,
 ) -> tuple[Adjustment, Levelled]:
     """Spread and level of scores.
 
@@ -110,7 +115,7 @@ def adjust(
         weight: (n,) row weights that sum to the number of contracts.
         spans: of the rows.
         subjects: (n,) codes of contracts or deals.
-        wanted: month of the level wanted.
+        wanted: months whose level is wanted.
     """
     total = np.bincount(spans.of, weight)
     score = score - (np.bincount(spans.of, weight * score) / total)[spans.of]
@@ -122,7 +127,7 @@ def adjust(
         trust = USUAL_SLOPE_ERROR**2 / (USUAL_SLOPE_ERROR**2 + error**2)
         slope = max(LEAST_SLOPE, 1 + trust * (raw_slope - 1))
     levels, variances = span_levels(y, slope * score, weight, spans, subjects)
-    coming = next_level(levels, variances, spans.month, wanted)
+    coming = next_level(levels, variances, spans.month, wanted, spans.length)
     contracts = [len(np.unique(subjects[spans.of == at])) for at in range(len(spans.month))]
     table = zip(spans.month.tolist(), levels.tolist(), np.sqrt(variances).tolist(), contracts, strict=True)
     adjustment = Adjustment(slope, raw_slope, error, coming.mean, coming.variance, tuple(table), curve)
@@ -155,5 +160,5 @@ def _slope(
 def one_line(logit: np.ndarray, y: np.ndarray) -> Calibration:
     """The line of undated rows not trained on, each by itself."""
     one = Spans(np.zeros(len(y), dtype=int), np.zeros(1))
-    adjustment, _ = adjust(y, logit, np.ones(len(y)), one, np.arange(len(y)), 0.0)
+    adjustment, _ = adjust(y, logit, np.ones(len(y)), one, np.arange(len(y)), np.zeros(1))
     return adjustment.calibration(float(np.mean(logit)))

@@ -7,7 +7,7 @@ import numpy as np
 
 from features.catalog import ITSELF
 from features.progress import Say, silent
-from training.base_rate import levelled_loss, next_month, spans_of
+from training.base_rate import levelled_loss, next_months, spans_of
 from training.boosting import CAUTIOUS, fit_trees
 from training.calibrate import Adjustment, Levelled, adjust
 from training.dataset import Dataset
@@ -214,7 +214,7 @@ def adjusted(ds: Dataset, recipe: Recipe, until: np.datetime64) -> tuple[Recipe,
     held = Held(recipe.held.rows[weight > 0], recipe.held.score[weight > 0])
     rows, weight = held.rows, weight[weight > 0]
     weight = weight * (len(np.unique(rows)) / len(rows))
-    wanted = next_month(ds, until)
+    wanted = next_months(ds, until)
     adjustment, levelled = adjust(
         ds.y[rows], held.score, weight, spans_of(ds, rows), ds.subjects[rows], wanted
     )
