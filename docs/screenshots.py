@@ -1,4 +1,4 @@
-"""Take the pictures of docs/stories.md by the tests' browser: `python docs/screenshots.py [--home DIR]`."""
+"""Take the pictures of docs/stories.md, all of one home, by the browser: `python docs/screenshots.py`."""
 
 import argparse
 import shutil
@@ -17,8 +17,12 @@ STORIES = {
     "sales-phone": ("/renewals", 390, 1000),
     "marketing-profiles": ("/profiles", 1440, 1100),
     "marketing-journey": ("/journey", 1440, 900),
+    "marketing-kpis": ("/kpis", 1440, 1100),
     "marketing-voice": ("/voice", 1440, 760),
     "ml-models": ("/models", 1440, 1100),
+    "ml-touchpoints": ("/touchpoints", 1440, 760),
+    "ml-identity": ("/identity", 1440, 760),
+    "ml-identity-phone": ("/identity", 390, 1000),
     "ml-status": ("/status", 1440, 600),
 }
 """File → page, width and height of the window."""
@@ -26,16 +30,57 @@ JUDGED = ("sales-judged", "/tasks?state=closed", 1440, 760)
 """The tasks of an unhappy answer once they are done and the customer has decided."""
 
 
-def prepared(folder: Path) -> Path:
-    """The home that `perennial demo` leaves, with all that pages work out."""
+def demonstrated(folder: Path) -> Path:
+    """The home that `perennial demo` leaves."""
     from features.settings import Settings
     from perennial.demo import demo
-    from serving.precompute import usual, work_out
 
-    home = Path(demo(Settings(home=folder), accounts=1000)["home"])
-    for name in usual({"renewal": "1", "win": "1"}):
-        work_out(name, Settings(home=home))
-    return home
+    return Path(demo(Settings(home=folder), accounts=1000)["home"])
+
+
+def another_system(home: Path) -> None:
+    """Compare some accounts with what billing would have of them: other names, and half of the domains."""
+    from features.crm.load import opened
+    from features.identity.customers import match
+    from features.settings import Settings
+
+    with opened(Settings(home=home)) as crm:
+        rows = crm.frame("accounts").iloc[:400:10].reset_index(drop=True)
+        names = [
+            name if at % 3 == 2 else f"{name} Inc." if at % 3 else name.replace("Company", "Co.")
+            for at, name in enumerate(rows["name"])
+        ]
+        domains = rows["domain"].where(rows.index % 2 == 0, "")
+        ids = [f"cus_{at:04d}" for at in rows.index]
+        billing = rows.assign(id=ids, name=names, domain=domains)
+        columns = ["id", "name", "domain", "country", "postal_code"]
+        billing[columns].to_csv(home / "billing.csv", index=False)
+        match(crm, {"billing": home / "billing.csv"}, Settings(home=home))
+
+
+def a_night(home: Path) -> None:
+    """The nightly job, so that its steps can be seen: the data are newer than the models, so it trains."""
+    from features.settings import Settings
+    from monitoring.store import open_store
+    from serving.nightly.job import run_night
+    from serving.nightly.steps import Night
+
+    settings = Settings(home=home)
+    run_night(Night(settings, open_store(settings), trials=1))
+
+
+def answers(home: Path) -> None:
+    """All that pages work out, with the models that serve since the night."""
+    from features.settings import Settings
+    from serving.precompute import usual, work_out
+    from training.registry import champion
+
+    settings = Settings(home=home)
+    models = {kind: champion(kind, settings) for kind in ("renewal", "win")}
+    for name in usual(
+        {kind: None if model is None else str(model.version) for kind, model in models.items()}
+    ):
+        work_out(name, settings)
 
 
 def take(home: Path) -> None:
@@ -91,11 +136,15 @@ def judge(site: str, account: str, contract_id: str) -> None:
 def main() -> None:
     """Take every picture."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--home", type=Path, help="scored and worked out; default: one made anew")
+    parser.add_argument("--home", type=Path, help="one that `perennial demo` left; default: made anew")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
-        take(prepared(home) if given.home is None else Path(shutil.copytree(given.home, home)))
+        home = demonstrated(home) if given.home is None else Path(shutil.copytree(given.home, home))
+        another_system(home)
+        a_night(home)
+        answers(home)
+        take(home)
 
 
 if __name__ == "__main__":
