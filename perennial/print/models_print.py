@@ -105,7 +105,7 @@ def models(result: Result) -> None:
             row["trained_at"][:16].replace("T", " "),
             row["served"] or "",
             ", ".join(name for name, gate in row["gates"].items() if gate["passed"] is False) or "none",
-            "; ".join(f"{one['gate']} by {one['by']}: {one['reason']}" for one in row["waived"]),
+            "; ".join(f"waived {one['gate']}, by {one['by']}: {one['reason']}" for one in row["waived"]),
         )
         for row in result["models"]
     )

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Collection
+from datetime import datetime
 from enum import StrEnum
 
 import pandas as pd
 
 ISO_DAY = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 ISO_MOMENT = re.compile(r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}")
+YEARS = range(1900, 2262)
+"""What a workbook's days can be of, and pandas' moments."""
 
 
 class Unit(StrEnum):
@@ -169,7 +172,7 @@ def _unit_of_text(values: pd.Series) -> Unit:
     present = values[values.notna()].tolist()
     if not present:
         return Unit.TEXT
-    if all(isinstance(value, str) and ISO_DAY.match(value) for value in present):
+    if all(_is_iso(value) and ISO_DAY.match(value) for value in present):
         return Unit.DAY
     if all(hasattr(value, "isoformat") or _is_iso(value) for value in present):
         return Unit.MOMENT
@@ -177,7 +180,13 @@ def _unit_of_text(values: pd.Series) -> Unit:
 
 
 def _is_iso(value: object) -> bool:
-    return isinstance(value, str) and bool(ISO_MOMENT.match(value) or ISO_DAY.match(value))
+    """Whether a text is a day or moment and nothing else; a note may begin with one."""
+    if not isinstance(value, str) or not (ISO_MOMENT.match(value) or ISO_DAY.match(value)):
+        return False
+    try:
+        return datetime.fromisoformat(value).year in YEARS
+    except ValueError:
+        return False
 
 
 def _has_hours(values: pd.Series) -> bool:

@@ -129,3 +129,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         export.write(target, {"rows": ROWS[:1]})
     assert target.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+
+
+@pytest.mark.parametrize(
+    "words", ["2026-11-30T22:50:13+00:00 pilot in the north only", "2025-13-45", "9999-12-31", "1200-01-01"]
+)
+def test_what_only_begins_like_a_day_stays_text(tmp_path, words):
+    export.write(tmp_path / "a.xlsx", {"rows": [{"promoted": words, "day": "2025-01-31"}]})
+    sheet = openpyxl.load_workbook(tmp_path / "a.xlsx").worksheets[0]
+    assert sheet["A2"].value == words
+    assert sheet["B2"].value.isoformat() == "2025-01-31T00:00:00"
