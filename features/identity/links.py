@@ -112,7 +112,7 @@ def read_decisions(file: Path) -> list[tuple[str, str, str]]:
     except (OSError, ValueError) as error:
         raise RenewalError(
             expected=f"a CSV of left, right, decision at {file}",
-            found=str(error).splitlines()[0],
+            found=getattr(error, "strerror", None) or str(error).splitlines()[0],
             do="Check it.",
         ) from error
     lacking = [name for name in ("left", "right", "decision") if name not in rows]
