@@ -19,7 +19,6 @@ from training.registry import champion
 ANSWERS = {
     ("kpis",): "/v1/kpis",
     ("icp", "profiles"): "/v1/icp/profiles",
-    ("icp", "personas"): "/v1/icp/profiles",
     ("icp", "list"): "/v1/icp/list",
     ("icp", "reach"): "/v1/icp/reach",
 }
@@ -36,6 +35,8 @@ def compare_plans(source: Source, facts: Facts) -> None:
         work_out(name, settings)
     for command, route in ANSWERS.items():
         _leaves(facts, f"perennial {' '.join(command)}", source.json(route), source.command(*command))
+    cards = source.command("icp", "personas")["personas"]
+    _leaves(facts, "perennial icp personas", source.json("/v1/icp/profiles")["personas"], cards)
     for path, route in FILES.items():
         rows = source.json(route)["rows"]
         for ending in ("csv", "xlsx", "parquet"):
