@@ -14,6 +14,7 @@ from serving.pages.effects_page import FEWEST_RAW
 from serving.pages.view import money, number, percent
 from serving.precompute import usual, work_out
 from training.fairness.parity import load_parity
+from training.model_versions import code_version
 from training.registry import champion
 
 ANSWERS = {
@@ -140,7 +141,8 @@ def _parity(source: Source, facts: Facts, kind: str) -> None:
         facts.same(f"{name} of {kind}", place, meant[name], options["declared"][name])
     with opened(Settings(home=source.home)) as crm:
         is_same = params["until"] == str(crm.until) and params["data_fingerprint"] == crm.fingerprint
-    if is_same and params["mitigation"] == "none":
+    is_same &= params["code_version"] == code_version() and params["mitigation"] == "none"
+    if is_same:
         stored = load_parity(Path(served["folder"]))["parity"]
         _leaves(facts, place, stored, options["parity"])
 
