@@ -1,6 +1,7 @@
 """The description of the API against the API: inputs made of it find no 500 and no shape it does not tell.
 
-`make fuzz` is the long run: FUZZ_EXAMPLES inputs of either kind a route, other ones each time.
+`make fuzz` is the long run: FUZZ_EXAMPLES inputs of either kind a route, other ones each time, once for each
+FUZZ_ROLE: a role, `scoped` (sales, of one owner), or none (whoever calls where there is no key).
 """
 
 import os
@@ -13,11 +14,14 @@ from schemathesis import GenerationMode, checks
 from schemathesis.specs.openapi import checks as conformance
 from serving_case import LOCAL, client_of, night  # noqa: F401 (fixture)
 
+from features.settings import Settings
+from monitoring.store import open_store
 from serving.app import create_app
 from serving.precompute import Told, WorkedOut
 
 pytestmark = pytest.mark.slow
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "12"))
+ROLE = os.environ.get("FUZZ_ROLE", "none")
 HELD = (
     checks.not_a_server_error,
     conformance.status_code_conformance,
@@ -32,21 +36,19 @@ OPERATIONS = {found.ok().label: found.ok() for found in DESCRIPTION.get_all_oper
 def client(night, tmp_path_factory):  # noqa: F811
     """One service for all of them: what one stores, another finds."""
     home = shutil.copytree(night, tmp_path_factory.mktemp("api") / "home")
-    with pytest.MonkeyPatch.context() as patch, client_of(home) as asked:
+    with pytest.MonkeyPatch.context() as patch, client_of(home, key=key_of(ROLE, home)) as asked:
         patch.setattr(WorkedOut, "ask", lambda self, name, *rest, **more: Told(None, "not now", False))
         yield asked
 
 
-@pytest.fixture(scope="module")
-def known(client):
-    """Ids that exist, so that not every input asks for nothing."""
-    row = client.get("/v1/renewals?limit=1").json()["rows"][0]
-    deal = client.get("/v1/opportunities?limit=1").json()["rows"][0]
-    return {
-        "contract_id": row["contract_id"],
-        "account_id": row["account_id"],
-        "opportunity_id": deal["opportunity_id"],
-    }
+def key_of(role, home):
+    """A new key of that role, which all callers need from then on; None: nobody needs one."""
+    if role == "none":
+        return None
+    store = open_store(Settings(home=home))
+    owner = store.scores.page("renewal", limit=1).rows[0]["owner_id"]
+    scope = {"owner_id": owner} if role == "scoped" else {}
+    return store.access.create_key("sales" if role == "scoped" else role, **scope)[0]
 
 
 @pytest.mark.parametrize(
