@@ -111,10 +111,14 @@ def _of_models(place: Place) -> dict[str, Killed]:
         "demo": Killed(("demo", "--accounts", "200"), _demonstrated),
         "effects plan": Killed(("effects", "plan"), lambda place, store: _names(place.home / "effects")),
         "models promote": Killed(promote, _versions),
-        "models rollback": Killed(("models", "rollback", "renewal"), _one_champion, first=(promote,)),
-        "experiment start": Killed(start, _experiments, again=(0, 2)),
+        "models rollback": Killed(
+            ("models", "rollback", "renewal"), _one_champion, first=(promote,), again=(0, 2)
+        ),
+        "experiment start": Killed(start, _with_audit(_experiments), again=(0, 2)),
         "experiment status": Killed(("experiment", "status"), _experiments, first=(start,)),
-        "experiment end": Killed(("experiment", "end"), _experiments, first=(start,), again=(0, 2)),
+        "experiment end": Killed(
+            ("experiment", "end"), _with_audit(_experiments), first=(start,), again=(0, 2)
+        ),
     }
 
 

@@ -170,7 +170,7 @@ def _next(place: Place, number: int) -> tuple[str, dict[str, Any]]:
         return "/v1/events", {"table": "surveys", "rows": [answer]}
     contracts = place.before["contracts"]
     contract = contracts[number // 3 % len(contracts)]
-    return "/v1/outcomes", {"rows": [{"contract_id": contract, "outcome": 1, "decided_at": UNTIL}]}
+    return "/v1/outcomes", {"rows": [{"contract_id": contract, "outcome": "renewed", "decided_at": UNTIL}]}
 
 
 def _after_service(place: Place, answered: list[tuple[str, dict[str, Any]]]) -> list[str]:

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -20,7 +20,9 @@ MARK = ".scratch-"
 """What the name of every unfinished folder, draft and lock begins with."""
 _LOCK = ".lock"
 _EARLIER = (".load-*", ".old-*", ".unfinished-*")
-"""What versions before this one called theirs."""
+"""What versions before this one called theirs; elsewhere than in a home such names may be anybody's."""
+_LOOKED_AT: set[Path] = set()
+"""Folders in which this process has looked for what killed ones left."""
 
 
 class Scratch:
@@ -68,6 +70,9 @@ def replacing(place: Path) -> Iterator[Path]:
     part = place.parent / f"{MARK}{uuid.uuid4().hex}{place.suffix}"
     with writable(place.parent):
         place.parent.mkdir(parents=True, exist_ok=True)
+        if place.parent not in _LOOKED_AT:  # once, as a folder may get a thousand files one by one
+            sweep(place.parent)
+            _LOOKED_AT.add(place.parent)
         lock = _owned(part)
     try:
         yield part
@@ -87,13 +92,18 @@ def discard(folder: Path) -> None:
 
 def sweep(*folders: Path) -> int:
     """Remove from folders what no process owns any more; says how many folders and files went."""
-    return sum(_removed(left) for folder in folders for left in _unfinished(folder) if not _has_owner(left))
+    return _swept(folders, (MARK + "*",))
+
+
+def _swept(folders: Iterable[Path], names: Sequence[str]) -> int:
+    unfinished = (left for folder in folders for left in _unfinished(folder, names))
+    return sum(_removed(left) for left in unfinished if not _has_owner(left))
 
 
 def sweep_home(home: Path) -> int:
     """`sweep` where a home keeps unfinished work, and in this user's place for passing files."""
     folders = [home, *(path for path in _listed(home) if path.is_dir())]
-    return sweep(*folders, passing())
+    return _swept(folders, (MARK + "*", *_EARLIER)) + sweep(passing())
 
 
 def passing() -> Path:
@@ -166,9 +176,8 @@ def _lock_of(folder: Path) -> Path:
     return folder.with_name(folder.name + _LOCK)
 
 
-def _unfinished(folder: Path) -> list[Path]:
-    """Unfinished folders and drafts; locks after the folders they stand for."""
-    names = [MARK + "*", *_EARLIER]
+def _unfinished(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Unfinished folders and drafts of these names; locks after the folders they stand for."""
     listed = [left for left in _listed(folder) if any(left.match(name) for name in names)]
     return sorted(listed, key=lambda left: (left.name.endswith(_LOCK), left.name))
 

@@ -413,7 +413,8 @@ def impossible(crm: Crm, kind: str, snapshots: pd.DataFrame) -> pd.Series:
     )
     reasons = pd.Series([None] * len(snapshots), index=snapshots.index, dtype=object)
     for broken, words, moment in reversed(rules):
-        reason = "as_of " + as_of.map(_day) + f" is {words} (" + moment.map(_day) + ")"
+        days = [each.map(_day).astype(object) for each in (as_of, moment)]  # of no rows a map keeps the dates
+        reason = "as_of " + days[0] + f" is {words} (" + days[1] + ")"
         reasons = reasons.mask(broken, reason)
     return reasons.where(reasons.notna(), None)
 

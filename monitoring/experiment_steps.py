@@ -50,7 +50,6 @@ def start(
         refuse_mixing(crm, arms)
     results(crm, question, subjects.assign(joined_at=crm.until), set(), arms)  # raises if it cannot be
     store.experiments.open(facts, drawn, _rows(subjects, crm))
-    store.audit.record(by, "experiment started", facts["experiment_id"], {"accounts": len(arms)})
     return status(store, crm, settings, facts["experiment_id"])
 
 
@@ -109,8 +108,7 @@ def end(
     """Close an experiment with what it found; from then on all get the advice, and effects know of it."""
     name = status(store, crm, settings, name)["experiment"]
     result = _last_result(store, name)
-    if store.experiments.end(name, by, because, result):
-        store.audit.record(by, "experiment ended", name, {"because": because})
+    store.experiments.end(name, by, because, result)
     facts = find(store, name)
     return told_of(facts, facts["result"])
 

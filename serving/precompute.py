@@ -21,7 +21,7 @@ import pandas as pd
 from features.crm.crm import Crm
 from features.crm.load import changing, current_folder, opened
 from features.errors import RenewalError
-from features.scratch import turn
+from features.scratch import replacing, turn
 from features.settings import Settings
 from serving.scoring.export import write
 from serving.scoring.similar_contracts import Past
@@ -194,11 +194,8 @@ def _path(name: str, settings: Settings) -> Path | None:
 
 def note_experiments(settings: Settings, ended: int) -> None:
     """Have effects worked out anew: so many experiments have ended, and the estimates learn from them."""
-    folder = settings.home / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f"{_ENDED}.{os.getpid()}.part"
-    draft.write_text(str(ended))
-    os.replace(draft, folder / _ENDED)
+    with replacing(settings.home / FOLDER / _ENDED) as draft:
+        draft.write_text(str(ended))
 
 
 def _experiments_ended(settings: Settings) -> str:

@@ -61,7 +61,7 @@ class AccessLog:
             connection.execute(
                 api_keys.insert().values(**vars(key), sha256=_sha256(plaintext), created_at=now())
             )
-            _note(connection, "keys", "key created", prefix, {"role": role})
+            note(connection, "keys", "key created", prefix, {"role": role})
         return plaintext, key
 
     def verify_key(self, plaintext: str) -> Key | None:
@@ -88,7 +88,7 @@ class AccessLog:
                 )
             revoked = update(api_keys).where(here, api_keys.c.revoked_at.is_(None)).values(revoked_at=now())
             if connection.execute(revoked).rowcount:
-                _note(connection, "keys", "key revoked", prefix, None)
+                note(connection, "keys", "key revoked", prefix, None)
 
     def keys(self) -> list[dict[str, Any]]:
         """All keys ever made, without their hashes."""
@@ -198,7 +198,7 @@ class AuditLog:
     ) -> None:
         """Note who did what."""
         with writing(self.engine) as connection:
-            _note(connection, actor, action, subject, details)
+            note(connection, actor, action, subject, details)
 
     def read(self, limit: int = 1_000) -> list[dict[str, Any]]:
         """The newest audit entries, newest first."""
@@ -207,9 +207,10 @@ class AuditLog:
             return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _note(
+def note(
     connection: Connection, actor: str, action: str, subject: str | None, details: dict[str, Any] | None
 ) -> None:
+    """Note who did what in the transaction that does it: neither is there without the other."""
     values = {"at": now(), "actor": actor, "action": action, "subject": subject, "details": details}
     connection.execute(audit.insert().values(**values))
 

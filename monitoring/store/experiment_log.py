@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, Table, select, update
 from sqlalchemy.exc import IntegrityError
 
 from features.errors import RenewalError
+from monitoring.store.access import note
 from monitoring.store.database import insert, now, put, writing
 from monitoring.store.experiment_tables import experiment_accounts, experiment_subjects, experiments
 
@@ -43,6 +44,8 @@ class ExperimentLog:
             with writing(self.engine) as connection:
                 connection.execute(insert(connection, experiments).values(**facts, started_at=now()))
                 _take_in(connection, str(facts["experiment_id"]), accounts, subjects)
+                details = {"accounts": len(accounts)}
+                note(connection, facts["started_by"], "experiment started", facts["experiment_id"], details)
         except IntegrityError as error:
             raise RenewalError(
                 expected=f"no other experiment called {facts['experiment_id']!r}, and none open about "
@@ -67,7 +70,10 @@ class ExperimentLog:
         values = {"ended_at": now(), "ended_by": by, "ended_because": because, "result": dict(result)}
         here = (experiments.c.experiment_id == experiment_id) & experiments.c.ended_at.is_(None)
         with writing(self.engine) as connection:
-            return bool(connection.execute(update(experiments).where(here).values(**values)).rowcount)
+            ended = connection.execute(update(experiments).where(here).values(**values)).rowcount > 0
+            if ended:
+                note(connection, by, "experiment ended", experiment_id, {"because": because})
+            return ended
 
     def read(self, *, is_open: bool | None = None) -> list[dict[str, Any]]:
         """All experiments, or those open or ended, the newest first."""

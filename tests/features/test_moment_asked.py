@@ -68,3 +68,10 @@ def test_rows_without_dates_are_not_refused_for_them():
     crm = from_rows({"contracts": [{"contract_id": "c1", "annual_value": 5}]})
     snapshots = snapshots_for(crm, "renewal", pd.DataFrame({"contract_id": ["c1"]}))
     assert impossible(crm, "renewal", snapshots).tolist() == [None]
+
+
+def test_of_no_snapshots_none_is_refused():
+    for kind, table, rows in (("renewal", "contracts", CONTRACTS), ("win", "opportunities", DEALS)):
+        crm = from_rows({table: rows}, UNTIL)
+        wanted = pd.DataFrame({KEYS[table]: ["open"], "as_of": [pd.Timestamp("2024-07-01")]})
+        assert impossible(crm, kind, snapshots_for(crm, kind, wanted).iloc[:0]).tolist() == []

@@ -173,6 +173,30 @@ def test_killed_while_it_is_written_nothing_is_there(store, settings, monkeypatc
     assert len(store.experiments.accounts("try")) == 160
 
 
+def test_what_begins_or_ends_is_audited_with_it_or_not_at_all(store, settings, monkeypatch):
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(experiment_log, "note", killed)
+        with pytest.raises(KeyboardInterrupt):
+            start(store, crm_of(), settings, PLAN)
+    assert store.experiments.read() == []
+    start(store, crm_of(), settings, PLAN, by="Ann")
+    with monkeypatch.context() as dying:
+        dying.setattr(experiment_log, "note", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.experiments.end("try", "Ben", "tried", {})
+    assert len(store.experiments.read(is_open=True)) == 1
+    assert store.experiments.end("try", "Ben", "tried", {})
+    assert not store.experiments.end("try", "Ben", "again", {})
+    noted = [(row["actor"], row["action"], row["details"]) for row in store.audit.read()]
+    assert noted == [
+        ("Ben", "experiment ended", {"because": "tried"}),
+        ("Ann", "experiment started", {"accounts": 160}),
+    ]
+
+
 @pytest.mark.parametrize("where", ["the draw", "who joins", "the look"])
 def test_an_enrolment_killed_at_any_write_is_made_whole_once_by_the_next_night(
     store, settings, begun, monkeypatch, where
