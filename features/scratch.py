@@ -39,6 +39,7 @@ class Scratch:
         self.path = parent / f"{MARK}{uuid.uuid4().hex}"
         with writable(parent):
             parent.mkdir(parents=True, exist_ok=True)
+            _sweep_once(parent)
             self._lock = _owned(_lock_of(self.path))
             self.path.mkdir(mode=0o700)
 
@@ -70,9 +71,7 @@ def replacing(place: Path) -> Iterator[Path]:
     part = place.parent / f"{MARK}{uuid.uuid4().hex}{place.suffix}"
     with writable(place.parent):
         place.parent.mkdir(parents=True, exist_ok=True)
-        if place.parent not in _LOOKED_AT:  # once, as a folder may get a thousand files one by one
-            sweep(place.parent)
-            _LOOKED_AT.add(place.parent)
+        _sweep_once(place.parent)
         lock = _owned(part)
     try:
         yield part
@@ -93,6 +92,13 @@ def discard(folder: Path) -> None:
 def sweep(*folders: Path) -> int:
     """Remove from folders what no process owns any more; says how many folders and files went."""
     return _swept(folders, (MARK + "*",))
+
+
+def _sweep_once(folder: Path) -> None:
+    """Sweep a folder before the first write into it: it may get a thousand files one by one."""
+    if folder not in _LOOKED_AT:
+        _LOOKED_AT.add(folder)
+        sweep(folder)
 
 
 def _swept(folders: Iterable[Path], names: Sequence[str]) -> int:

@@ -14,6 +14,16 @@ def test_a_write_removes_the_drafts_that_killed_writers_left_beside_it(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["whole.yaml"]
 
 
+def test_a_new_folder_for_work_removes_what_killed_ones_left_beside_it(tmp_path):
+    left = tmp_path / f"{MARK}killed"
+    left.mkdir()
+    (tmp_path / f"{MARK}killed.lock").touch()
+    work = Scratch(tmp_path)
+    assert not left.exists()
+    work.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_names_of_earlier_versions_are_swept_in_a_home_alone(tmp_path):
     home, beside = tmp_path / "home", tmp_path / "lists"
     for folder in (home, beside):
