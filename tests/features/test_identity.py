@@ -221,7 +221,7 @@ def test_the_commands_list_decide_and_take_back(tmp_path, monkeypatch):
     review.to_csv(tmp_path / "done.csv", index=False)
     assert "changed: 1" in run("identity", "decide", str(tmp_path / "done.csv"), "--by", "Ann")
     assert same_customers(tmp_path) == [["crm:2", "x:1"]]
-    assert "Nothing yet" in run("identity", "list")
+    assert "identity match" in run("identity", "list")
     assert "crm:2" in run("identity", "undo", "crm:2", "x:1")
     assert same_customers(tmp_path) == []
     with pytest.raises(RenewalError, match="which are not"):
