@@ -121,6 +121,12 @@ def _experiments(source: Source, facts: Facts) -> None:
     printed, text = source.command("experiment", "list")["experiments"], source.page("/experiments").text
     facts.same("experiments", "perennial experiment list", len(listed), len(printed))
     facts.same("experiments", "/v1/experiments", len(printed), len(listed))
+    is_open = [one for one in printed if one["state"] == "open"]
+    if len(is_open) == 1:
+        status = source.command("experiment", "status", is_open[0]["experiment"])
+        for name in ("outcomes_known", "needed", "verdict"):
+            stated = status.get(name)
+            facts.same(f"{name} by status", "perennial experiment status", is_open[0].get(name), stated)
     for one, other in zip(listed, printed, strict=False):
         for name in ("experiment", "state", "advice", "outcomes_known", "needed", "verdict", "why"):
             facts.same(

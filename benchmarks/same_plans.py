@@ -35,7 +35,9 @@ def compare_plans(source: Source, facts: Facts) -> None:
     for name in usual({kind: str(model.version) if model else None for kind, model in models.items()}):
         work_out(name, settings)
     for command, route in ANSWERS.items():
-        _leaves(facts, f"perennial {' '.join(command)}", source.json(route), source.command(*command))
+        shown, answer = source.json(route), source.command(*command)
+        _leaves(facts, f"perennial {' '.join(command)}", shown, answer)
+        _leaves(facts, route, answer, shown)
     cards = source.command("icp", "personas")["personas"]
     _leaves(facts, "perennial icp personas", source.json("/v1/icp/profiles")["personas"], cards)
     for path, route in FILES.items():
