@@ -38,8 +38,14 @@ class Curve:
         score = np.asarray(score, dtype=float)
         if not self.slopes:
             return score
-        slopes = np.array(self.slopes)
-        return parts_of(score, self.knots) @ slopes - (parts_of(np.zeros(1), self.knots) @ slopes)[0]
+        return self._along(score) - self._along(np.zeros(1))
+
+    def _along(self, score: np.ndarray) -> np.ndarray:
+        """One segment after the other: a matrix product rounds a row alone otherwise than among others."""
+        bent = np.zeros(len(score))
+        for part, slope in zip(parts_of(score, self.knots).T, self.slopes, strict=True):
+            bent += slope * part
+        return bent
 
     def in_words(self) -> str:
         """For the card: how unlike the slopes are."""
