@@ -141,7 +141,7 @@ def _moment(text: str) -> datetime:
 
 def _real(moment: datetime) -> datetime:
     """The moment, unless it may be one of those that stand for none."""
-    if not 1970 < moment.year < 2200:
+    if not 1970 < moment.year < 2099:
         raise _OtherwiseError
     return moment
 

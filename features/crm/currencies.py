@@ -60,7 +60,7 @@ def convert_money(
         used = {code for each in counts.values() for code in each if code}
         base = home.upper() if home else _home(used, rates)
         spoken = {code: meant_by(code, base) for code in used}
-        if base is None or set(spoken.values()) - {base}:
+        if used and (base is None or set(spoken.values()) - {base}):
             _check(counts, spoken, base, rates)
             _convert(connection, drafts, money, counts, spoken, str(base), rates, folder, quality)
         quality.currency = base

@@ -174,7 +174,9 @@ SIGNS = {
     "₹": "INR", "₩": "KRW",
     "₽": "RUB", "₺": "TRY", "₴": "UAH", "฿": "THB", "₫": "VND", "₪": "ILS", "₱": "PHP", "₦": "NGN",
     "ZŁ": "PLN",
-    "KČ": "CZK", "FT": "HUF", "FR.": "CHF", "$": "$", "KR": "kr",
+    "KČ": "CZK", "FT": "HUF", "FR.": "CHF", "FRANKEN": "CHF",
+    "EURO": "EUR", "EUROS": "EUR", "DOLLAR": "$", "DOLLARS": "$", "POUND": "GBP", "POUNDS": "GBP",
+    "$": "$", "KR": "kr",
 }  # fmt: skip
 """Sign, in capitals → code; `$` and `kr` are several countries' own."""
 _NAMES = {

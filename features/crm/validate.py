@@ -90,7 +90,7 @@ def draft(
         for column, raw_name in source_names.items()
     ]
     drafted = Draft(table, raw, list(types), readings)
-    look = Look(connection, drafted.source)
+    look = Look(connection, f"read_parquet({literal(raw)})")
     if further and table.carries:
         _carry(look, drafted, further, quality, known_kinds or {})
     elif further:

@@ -79,6 +79,7 @@ LOST = frozenset(
 )
 WON |= {word.replace(" ", "") for word in flag_words.WON}
 LOST |= {word.replace(" ", "") for word in flag_words.LOST}
+OPEN = frozenset(word.replace(" ", "") for word in flag_words.OPEN)
 
 
 def meaning(word: str) -> bool | None:
@@ -88,6 +89,8 @@ def meaning(word: str) -> bool | None:
     parts = re.findall(r"[^\W\d_]+", plain)
     if bare in WON or bare in LOST:
         return bare in WON
+    if bare in OPEN:
+        return None
     won, lost = bool(WON & set(parts)), bool((LOST | {"not"}) & set(parts))
     return None if won == lost else won
 

@@ -231,9 +231,14 @@ def number_column(
 ) -> Form:
     """The form of a column of numbers."""
     kind = reading.column.kind
-    form = evidence if within.strict else decided(evidence, kind is Kind.MONEY, within.numbers)
+    shares = evidence.percent and kind is not Kind.NUMBER
+    if shares:  # a share is no amount
+        evidence = replace(evidence, percent=0)
+    form = evidence if within.strict else decided(evidence, kind, within.numbers)
     comma = form.comma and not within.strict
     steps = number_steps(comma, bool(form.multiples))
+    if shares:
+        steps = ("CASE WHEN NOT contains({v}, '%') THEN {v} END", *steps)
     bands: dict[str, str] = {}
     if form.bands and kind is not Kind.DURATION:
         bands = {value: read for value in values if _is_band(value) and (read := band_value(value, comma))}

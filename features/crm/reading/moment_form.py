@@ -17,8 +17,8 @@ from features.crm.values import literal, quoted
 
 _WORD = r"[A-Za-zÀ-ÿ]+\.?"
 _WRITTEN = re.compile(
-    rf"(?P<weekday>{_WORD},?\s+)?(?P<a>9{{1,4}}|{_WORD})(?P<ab>(?:st|nd|rd|th)?[-/., ]+(?:de )?)"
-    rf"(?P<b>9{{1,2}}|{_WORD})(?P<bc>(?:st|nd|rd|th)?[-/., ]+(?:de )?)(?P<c>9{{1,4}})"
+    rf"(?P<weekday>{_WORD},?\s+)?(?P<a>9{{1,4}}|{_WORD})(?P<ab>[-/., ]+(?:de )?)"
+    rf"(?P<b>9{{1,2}}|{_WORD})(?P<bc>[-/., ]+(?:de )?)(?P<c>9{{1,4}})"
     r"(?:(?P<gap>T| at |, ?| +)(?P<clock>99?:99(?P<seconds>:99(?P<fraction>\.9+)?)?)"
     r"(?P<half> ?[AaPp](?:\. ?[Mm]\.|[Mm]))?)?"
     r"(?P<zone> ?(?:[+-]99:?99|[+-]99|[A-Z]{2,5}|Z|[A-Z][A-Za-z_]+/[A-Za-z_/]+))?"
@@ -143,13 +143,10 @@ def _in_words(text: str) -> Written | None:
     if minutes is None:
         return None
     words = [(match["weekday"], "")] if match["weekday"] else []
-    words += [
-        (each, each[2:]) for each in (match["ab"], match["bc"]) if each[:2].isalpha() and "de" not in each[:2]
-    ]
     if match["half"] and "." in match["half"]:
         words.append((match["half"].strip(), "".join(filter(str.isalpha, match["half"]))))
     a, b, c = match.group("a", "b", "c")
-    ab, bc = (re.sub(r"^(st|nd|rd|th)", "", match[name]) for name in ("ab", "bc"))
+    ab, bc = match["ab"], match["bc"]
     if a[0] == "9" and b[0] == "9":
         return _numbers((a, c), ab, bc, ending, minutes, not clock, tuple(words))
     name, day = (b, a) if a[0] == "9" else (a, b)
@@ -304,6 +301,7 @@ CREATE TEMP MACRO from_epoch(n) AS CASE
 CREATE TEMP MACRO from_serial(n) AS CASE WHEN n BETWEEN 20000 AND 80000 THEN
     TIMESTAMP '1899-12-30' + to_microseconds(CAST(round(n * 86400) AS BIGINT) * 1000000) END;
 CREATE TEMP MACRO is_no_day(t) AS t < TIMESTAMP '1900-01-02' OR t >= TIMESTAMP '2200-01-01'
+    OR date_trunc('day', t) = DATE '2099-12-31'
     OR t IN (TIMESTAMP '1970-01-01', TIMESTAMP '1970-01-01 23:59:59.999999');
 CREATE TEMP MACRO real_day(t) AS CASE WHEN NOT (is_no_day(t)) THEN t END;
 CREATE TEMP MACRO end_of(t) AS t + INTERVAL '23 hours 59 minutes 59.999999 seconds';

@@ -6,6 +6,8 @@ from features.crm.values import literal
 
 _STEPS = (
     (r"""^(?:'|=")|"$""", ""),  # a spreadsheet's way to keep a text
+    (r"([0-9])(?:st|nd|rd|th|er|[ºª°])([ ,./-])", r"\1\2"),
+    (r"([0-9]{4})年 ?([0-9]{1,2})月 ?([0-9]{1,2})日", r"\1-\2-\3"),
     (r" \([^()]*\)$", ""),  # (Central European Standard Time), as JavaScript adds
     (r"(?:GMT|UTC) ?([+-][0-9])", r"\1"),
     (r"(:[0-9]{2}),([0-9]{3,})", r"\1.\2"),

@@ -8,21 +8,33 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from features.crm.contract import Kind
 from features.crm.reading.value_shapes import Shape
 from features.crm.values import literal
 
-_SPACES = "\u00a0\u202f\u2009\u2007\u2008\u2002\u2003"
-_MINUS = "\u2212\u2013\u2012\ufe63\uff0d"
-_AROUND = r"""^(?:'|=")|"$|,-+$"""
+_WRITTEN_AS = {
+    " ": "\u00a0\u202f\u2009\u2007\u2008\u2002\u2003",
+    "-": "\u2212\u2013\u2012\ufe63\uff0d",
+    "'": "’",
+    ",": "٬，",
+    ".": "٫．",
+    **{str(digit): chr(0x660 + digit) + chr(0x6F0 + digit) + chr(0xFF10 + digit) for digit in range(10)},
+}
+"""Plain sign or digit → those of other scripts and typesetters that mean it."""
+_PLAIN_OF = {letter: plain for plain, letters in _WRITTEN_AS.items() for letter in letters}
+_SIGNS = "$€£¥₹₽₩₺₪₴₫฿₦₱"
+_AROUND = r"""^(?:'|=")|"$|[,.]-+$"""
 """What spreadsheets put around a number to keep it as text, and the dash that stands for no cents."""
+_DASH = rf"^(?:[{_SIGNS}]\s*-+|-+\s*[{_SIGNS}])$"
+"""Nothing of a currency, as accountants write zero."""
 _CODE_LIST = """
 AED ARS AUD BGN BHD BRL CAD CHF CLP CNY COP CRC CZK DKK DOP EGP EUR GBP GHS HKD HRK HUF IDR ILS INR ISK JOD
 JPY KES KRW KWD KZT LKR MAD MXN MYR NGN NOK NZD OMR PEN PHP PKR PLN QAR RMB RON RSD RUB SAR SEK SGD THB TND
 TRY TWD TZS UAH UGX USD UYU VEF VND XAF XOF ZAR
 """
 _CODES = frozenset(_CODE_LIST.split())
-_BEFORE = r"(?:[A-Z]{1,3}|Rs\.?|kr\.?|Fr\.?|Rp\.?)?"
-_AFTER = r"(?:kr\.?|zł|Kč|Ft|lei|[A-Z]{3})?"
+_BEFORE = r"(?:Rs\.?|kr\.?|Fr\.?|Rp\.?|[A-Z]{1,3})?"
+_AFTER = r"(?:kr\.?|zł|Kč|Ft|lei|[A-Z]{1,2}\$|(?i:euros?|dollars?|pounds?|franken|francs?)|[A-Z]{3})?"
 _MULTIPLES = {
     "k": 3, "tsd": 3, "tsd.": 3, "thousand": 3, "m": 6, "mm": 6, "mn": 6, "mio": 6, "mio.": 6, "million": 6,
     "millionen": 6, "millions": 6, "mill.": 6, "b": 9, "bn": 9, "mrd": 9, "mrd.": 9, "md": 9, "billion": 9,
@@ -30,16 +42,20 @@ _MULTIPLES = {
 }  # fmt: skip
 _MULTIPLE = "|".join(sorted((re.escape(word) for word in _MULTIPLES), key=len, reverse=True))
 _NUMBER = re.compile(
-    rf"(?P<open>\()?(?P<minus>[+-])?\s*(?P<before>{_BEFORE})\s*(?P<sign>[$€£¥₹₽₩₺₪₴₫฿₦₱¢])?\s*(?P<minus2>[+-])?\s*"
-    rf"(?P<core>\d[\d.,'’ ]*|\.\d+)(?P<power>[eE][+-]?\d+)?\s*(?P<multiple>(?i:{_MULTIPLE}))?\s*"
-    rf"(?P<percent>%)?\s*(?P<after>[$€£¥₹₽₩₺₪₴₫฿₦₱]|{_AFTER})\s*(?P<minus3>-)?(?P<close>\))?"
+    rf"(?P<open>\()?(?P<minus>[+-])?\s*(?P<before>{_BEFORE})\s*(?P<sign>[{_SIGNS}¢])?\s*"
+    rf"(?P<minus2>[+-])?\s*(?P<open2>\()?\s*(?P<core>\d[\d.,'’ ]*|\.\d+)"
+    rf"(?P<power>[eE][+-]?\d+)?\s*(?P<multiple>(?i:{_MULTIPLE}))?\s*"
+    rf"(?P<percent>%)?\s*(?P<after>[{_SIGNS}]|{_AFTER})\s*(?P<minus3>-)?(?P<close>\))?"
 )
 _BAND = re.compile(r"(?P<low>\S.*?)\s*(?:-|–|—|\bto\b|\bbis\b|\bà\b)\s*(?P<high>\S.*)")
 _OPEN_BAND = re.compile(
-    r"(?:[~≈<>≤≥]=?|ca\.?|about|over|under|more than|less than|über|unter)?"
+    r"(?:[~≈<>≤≥]=?|ca\.?|circa|approx(?:\.|imately)?|around|etwa|environ|about|over|under|more than"
+    r"|less than|über|unter)?"
     r"\s*(?P<number>.*?\d[^+]*?)\s*\+?",
     re.IGNORECASE,
 )
+_CALLED = re.compile(r"[^\W\d][^\d(]*\((.*\d.*)\)")
+"""A band with its name before it: `Small (1-50)`."""
 _PEOPLE = re.compile(r"\s*(?:employees|people|mitarbeiter|employés|empleados|users|seats)\.?$", re.IGNORECASE)
 _GROUPED = re.compile(
     r"\d+(?:[.,]\d*)?|\.\d+|[1-9]\d{0,2}(?:[ ',.]\d{3})+(?:[.,]\d+)?|[1-9]\d?(?:,\d{2})+,\d{3}(?:\.\d+)?"
@@ -64,7 +80,7 @@ class NumberForm:
         bands: rows such as 51-200.
         other: rows that are no number at all.
         numbers: rows that are.
-        codes: rows with a leading zero, which numbers do not have.
+        codes: rows with a leading zero, which numbers do not have, and such as 12E4, which nobody writes.
         wholes: rows of digits alone.
         example: of what shows the decimal sign.
     """
@@ -86,16 +102,13 @@ class NumberForm:
 
 
 def _normal(text: str) -> str:
-    for letter in _SPACES:
-        text = text.replace(letter, " ")
-    for letter in _MINUS:
-        text = text.replace(letter, "-")
-    return re.sub(_AROUND, "", text.strip())
+    text = "".join(_PLAIN_OF.get(letter, letter) for letter in text)
+    return re.sub(_DASH, "0", re.sub(_AROUND, "", text.strip()))
 
 
 def _parsed(text: str) -> re.Match[str] | None:
     match = _NUMBER.fullmatch(_normal(text))
-    if match is None or bool(match["open"]) != bool(match["close"]):
+    if match is None or bool(match["open"] or match["open2"]) != bool(match["close"]):
         return None
     if not _GROUPED.fullmatch(match["core"].strip().replace("’", "'")):
         return None
@@ -129,7 +142,7 @@ def number_form(shapes: Iterable[Shape]) -> NumberForm:
         count["percent"] += rows if match["percent"] else 0
         count["multiples"] += rows if match["multiple"] else 0
         core = match["core"].strip()
-        count["codes"] += rows if re.fullmatch(r"0\d+", text) else 0
+        count["codes"] += rows if re.fullmatch(r"0\d+|\d+[eE]\d+", text) else 0
         count["wholes"] += rows if re.fullmatch(r"[+-]?\d{1,18}", text) else 0
         for sign in (match["before"], match["sign"], match["after"]):
             if sign:
@@ -162,16 +175,20 @@ def _decimal(core: str, shape: Shape) -> str:
     return signs[0]
 
 
-def decided(form: NumberForm, is_money: bool, table: NumberForm | None = None) -> NumberForm:
+def decided(form: NumberForm, kind: Kind, table: NumberForm | None = None) -> NumberForm:
     """The form, with what is unclear in it settled by the other columns of its table, or by custom.
 
-    Money has two decimals: where every point of several stands before three digits, it groups thousands.
+    Money has two decimals: where every point of several stands before three digits, it groups thousands. So
+    does any such point of whole numbers.
     """
+    if kind is Kind.WHOLE and form.unclear and not form.points and not form.commas:
+        return replace(form, comma="," not in form.unclear)
     if form.points or form.commas or not form.unclear:
         return form
     if table is not None and table.points != table.commas:
         return replace(form, comma=table.commas > table.points, example=table.example)
-    return replace(form, comma=is_money and form.unclear.get(".", 0) > 1 and "," not in form.unclear)
+    several = kind is Kind.MONEY and form.unclear.get(".", 0) > 1
+    return replace(form, comma=several and "," not in form.unclear)
 
 
 def pooled(forms: Iterable[NumberForm]) -> NumberForm:
@@ -187,7 +204,8 @@ def pooled(forms: Iterable[NumberForm]) -> NumberForm:
 
 def band_ends(text: str) -> tuple[str, str | None] | None:
     """The ends of a size band such as `51-200`, `1,000+`, `~50`: (low, high), high None where it is open."""
-    text = _PEOPLE.sub("", _normal(text))
+    text = _normal(text)
+    text = _PEOPLE.sub("", called[1] if (called := _CALLED.fullmatch(text)) else text)
     if (match := _BAND.fullmatch(text)) and _parsed(match["low"]) and _parsed(match["high"]):
         return match["low"], match["high"]
     if (match := _OPEN_BAND.fullmatch(text)) and _parsed(match["number"]):
@@ -195,13 +213,22 @@ def band_ends(text: str) -> tuple[str, str | None] | None:
     return None
 
 
-def number_of(text: str, comma: bool) -> float | None:
-    """One number read in Python, where a column's few bands are; the SQL below reads all else."""
+def number_of(text: str, comma: bool, *, groups: bool = False) -> float | None:
+    """One number read in Python, where a column's few bands are; the SQL below reads all else.
+
+    Args:
+        text: the number.
+        comma: the comma is the decimal sign.
+        groups: a sign with three digits after it groups thousands.
+    """
     match = _parsed(text)
     if match is None:
         return None
     core = re.sub(r"[ '’]", "", match["core"])
-    if _decimal(match["core"].strip(), Shape("", 0, "", "")) in (",", *(("?,", "?.") if comma else ())):
+    shown = _decimal(match["core"].strip(), Shape("", 0, "", ""))
+    if groups and shown.startswith("?"):
+        core = core.replace(shown[1], "")
+    elif shown in (",", *(("?,", "?.") if comma else ())):
         core = core.replace(".", "").replace(",", ".")
     else:
         core = core.replace(",", "")
@@ -223,18 +250,19 @@ def band_value(text: str, comma: bool) -> str | None:
     ends = band_ends(text)
     if ends is None:
         return None
-    low, high = (None if end is None else number_of(end, comma) for end in ends)
+    low, high = (None if end is None else number_of(end, comma, groups=True) for end in ends)
     if low is None or (high is not None and high < low):
         return None
     return f"{low if high is None else math.sqrt(max(low, 0) * high):.0f}"
 
 
 NUMBER_MACROS = rf"""
-CREATE TEMP MACRO evened(v) AS regexp_replace(translate(
-    v, '{_SPACES}{_MINUS}’', '{" " * len(_SPACES)}{"-" * len(_MINUS)}'''), {literal(_AROUND)}, '', 'g');
-CREATE TEMP MACRO is_negative(v) AS regexp_matches(v, '^[^0-9]*-|[0-9][^0-9]*-$|^\(.*\)$');
+CREATE TEMP MACRO evened(v) AS regexp_replace(regexp_replace(translate(
+    v, {literal("".join(_PLAIN_OF))}, {literal("".join(_PLAIN_OF.values()))}), {literal(_AROUND)}, '', 'g'),
+    {literal(_DASH)}, '0');
+CREATE TEMP MACRO is_negative(v) AS regexp_matches(v, '^[^0-9]*-|[0-9][^0-9]*-$|^[^0-9]*\(.*\)$');
 CREATE TEMP MACRO bare(v) AS regexp_replace(v,
-    '^\(?[\s+-]*{_BEFORE}\s*\p{{Sc}}?[\s+-]*|\s*%?\s*(?:\p{{Sc}}|{_AFTER})[\s-]*\)?$', '', 'g');
+    '^\(?[\s+-]*{_BEFORE}\s*\p{{Sc}}?[\s+-]*\(?\s*|\s*%?\s*(?:\p{{Sc}}|{_AFTER})[\s-]*\)?$', '', 'g');
 CREATE TEMP MACRO multiple_of(v) AS CASE lower(regexp_extract(v, '\d\s*([A-Za-z.]+)$', 1))
     {" ".join(f"WHEN '{word}' THEN {power}" for word, power in _MULTIPLES.items())} ELSE 0 END;
 CREATE TEMP MACRO unmultiplied(v) AS regexp_replace(v, '(\d)\s*(?i:{_MULTIPLE})$', '\1');

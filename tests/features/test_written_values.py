@@ -1,0 +1,123 @@
+"""Values as people, accountants and spreadsheets of many countries write them, read by their whole column."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from features.crm.load import load
+from features.mapping_draft.outcome_words import meaning
+
+
+def read_column(folder: Path, column: str, written: list[str], table: str = "contracts") -> tuple[list, str]:
+    """The column's values in the order of the rows, and what the report says."""
+    folder.mkdir(parents=True)
+    rows = "".join(f'C{i:02},A{i:02},"{text}"\n' for i, text in enumerate(written))
+    (folder / "contracts.csv").write_text(
+        f"contract_id,account_id,{column if table == 'contracts' else 'note'}\n{rows}", encoding="utf-8"
+    )
+    if table == "accounts":
+        (folder / "accounts.csv").write_text(
+            f"account_id,{column}\n" + "".join(f'A{i:02},"{text}"\n' for i, text in enumerate(written)),
+            encoding="utf-8",
+        )
+    crm = load(folder, into=folder.parent / f"{folder.name}-clean")
+    frame = crm.frame(table).sort_values(f"{table[:-1]}_id")
+    values = [None if pd.isna(value) else value for value in frame[column].tolist()]
+    return values, "\n".join([*crm.quality.warnings, *crm.quality.readings])
+
+
+AMOUNTS = {
+    "a dash for no cents": (["12'500.50", "950.–", "CHF 1'200.-"], [12500.5, 950, 1200]),
+    "parentheses behind the currency": (["$ (300.00)", "$(20.50)", "(5.00)"], [-300, -20.5, -5]),
+    "an accountant's zero": (["$ -", "$ 1,200.00"], [0, 1200]),
+    "one with its currency behind": (["-   €", "1.200,50 €"], [0, 1200.5]),
+    "names of currencies": (["12.000 Euro", "1.500,50 Euros", "1.000 euro"], [12000, 1500.5, 1000]),
+    "a dollar of a country behind": (["12,000.50 US$", "500.00 US$"], [12000.5, 500]),
+    "Indian groups behind Rs.": (["Rs. 1,20,000", "Rs. 500.50"], [120000, 500.5]),
+    "Arabic digits": (["١٢٠٠", "١٬٥٠٠٫٥٠"], [1200, 1500.5]),
+    "wide digits": (["１２００", "１，５００．５０"], [1200, 1500.5]),
+    "a share is no amount": (["10%", "1200", "500"], [None, 1200, 500]),
+    "an amount a year names a currency and is no amount": (["$12,000/yr", "$1,200 per year"], [None, None]),
+}
+
+
+@pytest.mark.parametrize("name", AMOUNTS)
+def test_amounts(name, tmp_path):
+    written, amounts = AMOUNTS[name]
+    read, _ = read_column(tmp_path / "crm", "annual_value", written)
+    assert read == [None if amount is None else amount * 100 for amount in amounts]
+
+
+HEADCOUNTS = {
+    "a point groups whole numbers": (["1.200", "850", "12.000"], [1200, 850, 12000]),
+    "a point groups in bands": (["51 – 200", "1 to 10", "> 10.000"], [101, 3, 10000]),
+    "bands with names": (["Small (1-50)", "Medium (51-250)", "Large (251+)"], [7, 113, 251]),
+    "about": (["approx. 50", "around 200", "etwa 1.000"], [50, 200, 1000]),
+    "a share is no number of people": (["100%", "20", "30"], [None, 20, 30]),
+}
+
+
+@pytest.mark.parametrize("name", HEADCOUNTS)
+def test_numbers_of_people(name, tmp_path):
+    written, employees = HEADCOUNTS[name]
+    assert read_column(tmp_path / "crm", "employees", written, "accounts")[0] == employees
+
+
+def test_codes_that_look_like_powers_stay_codes(tmp_path):
+    assert read_column(tmp_path / "crm", "sku", ["1E10", "2E10", "12E4"])[0] == ["1E10", "2E10", "12E4"]
+
+
+DAYS = {
+    "ordinals": (["1st August 2023", "2nd May 2023", "August 3rd, 2023"],
+                 ["2023-08-01", "2023-05-02", "2023-08-03"]),
+    "first in French": (["1er janvier 2023", "2 mars 2023"], ["2023-01-01", "2023-03-02"]),
+    "first in Portuguese": (["1º de março de 2023", "2 de abril de 2023"], ["2023-03-01", "2023-04-02"]),
+    "Japanese": (["2022年12月31日", "2023年2月1日"], ["2022-12-31", "2023-02-01"]),
+    "an open end": (["2099-12-31", "2023-02-01", "31.12.2099 23:59"], [None, "2023-02-01", None]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DAYS)
+def test_days(name, tmp_path):
+    written, days = DAYS[name]
+    read, _ = read_column(tmp_path / "crm", "end_date", written)
+    assert [None if day is None else str(day.date()) for day in read] == days
+
+
+WORDS = {
+    "renewed": {
+        True: ["Odnowiona", "1 - Won", "🏆 Won", "Vundet", "Fechado e ganho", "Chiusa vinta"],
+        False: [
+            "Nieodnowiona",
+            "2. Lost",
+            "Lost to competitor",
+            "Cancelled by customer",
+            "Expired",
+            "Disqualified",
+        ],
+        None: ["Not yet due", "Propuesta", "0 - Open", "W toku", "商談中", "appointmentscheduled"],
+    },
+    "auto_renew": {
+        True: ["Automatic", "Auto-renew", "Evet"],
+        False: ["Manual", "Hayır", "manuell"],
+        None: ["Sometimes"],
+    },
+}
+
+
+@pytest.mark.parametrize("column", WORDS)
+def test_words(column, tmp_path):
+    written = [(word, flag) for flag, words in WORDS[column].items() for word in words]
+    read, _ = read_column(tmp_path / "crm", column, [word for word, _ in written])
+    assert read == [flag for _, flag in written]
+
+
+def test_what_somebody_else_won_is_asked_for(tmp_path):
+    read, report = read_column(tmp_path / "crm", "renewed", ["Won", "Won by competitor", "Lost"])
+    assert read == [True, False]
+    assert "neither yes nor no as far as is known (Won by competitor)" in report
+
+
+def test_a_stage_that_has_not_begun_is_drafted_as_open():
+    assert [meaning(word) for word in ("Not started", "Not yet due", "Not won")] == [None, None, False]
