@@ -46,7 +46,8 @@ size bands, and yes, no, won and lost in several languages are understood.
 
 An optional value that cannot be read counts as missing, and is counted. A row without a required value, of an
 outcome that is not known, with a duplicate key, a reference to a row that is not there or an end before its
-start goes to quarantine with the reason; a line that is no row is named. Where that is every row of a table
+start goes to quarantine with the reason, and so does a contract or deal with neither id, account nor date; a
+line that is no row is named. Where that is every row of a table
 (of ten or more), the data are refused.
 A link to a contract, deal or lead of another account is left out of a row that is kept, and counted.
 

@@ -27,7 +27,19 @@ _CHANGED = (
     "propertyhslastmodifieddate", "modifiedtime", "updatetime", "updatedat",
     "sdcbatchedat", "airbyteextractedat",
 )  # fmt: skip
-DELETED = ("isdeleted", "fivetrandeleted", "deleted", "sdcdeletedat", "airbytecdcdeletedat")
+DELETED = (
+    "isdeleted",
+    "fivetrandeleted",
+    "deleted",
+    "deletedat",
+    "deletedon",
+    "deleteddate",
+    "sdcdeletedat",
+    "airbytecdcdeletedat",
+)
+_DATED = ("deletedat", "deletedon", "deleteddate")
+_NEVER = r"^(0|9999|1970-01-01|1900-01-0)"
+"""How days that never come are begun."""
 CONNECTOR = re.compile(
     r"_(fivetran|sdc|airbyte|ab_cdc|dlt)_\w+|dbt_(scd_id|updated_at|valid_from|valid_to)", re.IGNORECASE
 )
@@ -123,8 +135,9 @@ def _leave_deleted_out(
     if column is None:
         return
     is_deleted = _is_true(column)
-    if bare_name(column).endswith("at"):
-        is_deleted = f"{quoted(column)} IS NOT NULL"
+    if bare_name(column).endswith(_DATED):
+        moment = f"coalesce(trim({_text(column)}), '')"
+        is_deleted = f"regexp_matches({moment}, '[1-9]') AND NOT regexp_matches({moment}, {literal(_NEVER)})"
     merged = matched(TABLES[name], names).get("merged_into")
     if merged:
         is_deleted += f" AND nullif(trim({_text(merged)}), '') IS NULL"

@@ -106,6 +106,12 @@ def _require(
     table: Table, source_names: dict[str, str], types: dict[str, pa.DataType], further: dict[str, pa.DataType]
 ) -> None:
     """Raise `RenewalError` if a required column is missing, naming the one that is probably meant."""
+    if types and not source_names:
+        raise RenewalError(
+            expected=f"{table.name} to have columns of the contract (such as {next(iter(table.by_name))})",
+            found=f"{_listed(types)} alone"[:200],
+            do=f"Run `perennial map` on the folder, rename the columns, or map {table.name} in mapping.yaml.",
+        )
     missing = [column for column in table.required if column not in source_names]
     if not missing:
         return
@@ -160,6 +166,7 @@ def begin(connection: duckdb.DuckDBPyConnection, drafted: Draft, folder: Path) -
     values |= _made_ids(drafted, values)
     faults = [expression for i, reading in enumerate(drafted.readings) if (expression := fault(reading, i))]
     faults += _span_fault(drafted, values) + _table_fault(drafted, values) + _header_fault(drafted)
+    faults += _nameless_fault(drafted)
     reason = f"nullif(concat_ws('; ', {', '.join(faults)}), '')" if faults else "CAST(NULL AS VARCHAR)"
     selected = ", ".join(f"{value} AS {value_of(column)}" for column, value in values.items())
     connection.execute(
@@ -230,6 +237,20 @@ def _header_fault(drafted: Draft) -> list[str]:
         return []
     again = " AND ".join(f"lower(CAST({quoted(name)} AS VARCHAR)) = {literal(name.lower())}" for name in text)
     return [f"CASE WHEN {again} THEN 'the header again' END"]
+
+
+def _nameless_fault(drafted: Draft) -> list[str]:
+    """A row without id, account and date, where the source has them all: a sum, a unit or a rule below."""
+    table = drafted.table
+    if table.name not in _MADE_IDS:
+        return []
+    names = {table.key, "account_id", table.time}
+    places = [i for i, reading in enumerate(drafted.readings) if reading.column.name in names]
+    if len(places) < len(names):
+        return []
+    empty = " AND ".join(f"__v{i} IS NULL" for i in places)
+    message = f"neither {table.key}, account_id nor {table.time}: a total or a note, not one of {table.name}"
+    return [f"CASE WHEN {empty} THEN {literal(message)} END"]
 
 
 NAMES_ACCOUNTS = ("contracts", "opportunities", "leads")

@@ -124,3 +124,14 @@ def test_the_shared_stale_case_keeps_all_contracts(tmp_path):
     crm = load(CASES / "53_stale_activities", into=tmp_path / "clean")
     assert crm.quality.tables["contracts"].kept == 48
     assert any("activities ends on" in text for text in crm.quality.warnings)
+
+
+@pytest.mark.parametrize("name", ["deleted_at", "DeletedOn", "Deleted Date"])
+def test_rows_with_a_moment_of_deletion_are_left_out(name, tmp_path):
+    folder = tmp_path / "crm"
+    folder.mkdir()
+    moments = ("", "2022-05-01 10:00:00", "NULL", "0000-00-00 00:00:00", "9999-12-31")
+    rows = "".join(f"C{i},A{i},{moment}\n" for i, moment in enumerate(moments))
+    (folder / "contracts.csv").write_text(f"contract_id,account_id,{name}\n{rows}")
+    crm = load(folder, into=tmp_path / "clean")
+    assert sorted(crm.frame("contracts")["contract_id"]) == ["C0", "C2", "C3", "C4"]

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from features.crm.load import load
+from features.errors import RenewalError
 from features.mapping_draft.outcome_words import meaning
 
 
@@ -121,3 +122,27 @@ def test_what_somebody_else_won_is_asked_for(tmp_path):
 
 def test_a_stage_that_has_not_begun_is_drafted_as_open():
     assert [meaning(word) for word in ("Not started", "Not yet due", "Not won")] == [None, None, False]
+
+
+BESIDE = {
+    "a sum without its word": "C1,A1,2022-01-01,1000\nC2,A2,2022-01-01,2000\n,,,3000\n",
+    "a line of units": ",,date,EUR\nC1,A1,2022-01-01,1000\nC2,A2,2022-01-01,2000\n",
+    "a rule under the header": "---,---,---,---\nC1,A1,2022-01-01,1000\nC2,A2,2022-01-01,2000\n",
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_a_row_without_id_account_and_day_is_no_contract(name, tmp_path):
+    (tmp_path / "crm").mkdir()
+    header = "contract_id,account_id,start_date,annual_value\n"
+    (tmp_path / "crm" / "contracts.csv").write_text(header + BESIDE[name])
+    crm = load(tmp_path / "crm", into=tmp_path / "clean")
+    assert sorted(crm.frame("contracts")["annual_value"]) == [100000, 200000]
+    assert crm.quality.quarantined == 1
+
+
+def test_a_file_without_one_column_of_the_contract_is_refused(tmp_path):
+    (tmp_path / "crm").mkdir()
+    (tmp_path / "crm" / "contracts.csv").write_text("x,y\n1,2\n3,4\n")
+    with pytest.raises(RenewalError, match=r"contracts to have columns of the contract.*found x, y alone"):
+        load(tmp_path / "crm", into=tmp_path / "clean")
