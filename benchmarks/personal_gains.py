@@ -38,7 +38,6 @@ from training.intervals import fit_intervals
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 import effect_worlds as base
 
-FIRST_SEED = 20_000
 WORLDS = {
     "peak": replace(base.PEAK, early=0.0),
     "gap": replace(base.GAP, early=0.0),
@@ -173,12 +172,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
     parser.add_argument("worlds", nargs="*", default=list(WORLDS), help=", ".join(WORLDS))
     parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--first-seed", type=int, default=20_000)
     parser.add_argument("--contracts", type=int, default=3_000, help="in the trial")
     parser.add_argument("--coming", type=int, default=1_000, help="contracts that come due")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     for name in options.worlds:
-        seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
+        seeds = range(options.first_seed, options.first_seed + options.seeds)
         runs = [one_run(WORLDS[name], options.contracts, options.coming, seed) for seed in seeds]
         report(name, options.contracts, runs)
 

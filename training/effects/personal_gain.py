@@ -8,10 +8,10 @@ present plan, shares u of the choices with effects δ, has the log-odds a that s
 under choice w it renews with expit(a + δ_w), and its gain, that less p, lies within (−p, 1 − p).
 
 The interval holds the doubt of the effects (the delta method, in log-odds or in risk, whichever keeps closer
-to what can be; for every choice that might have been picked) at each likelihood within the interval of p,
-that effects differ between customers as much as between the groups there are, and that customers told alike
-differ by what nobody recorded about as much as by what was: it is for the gain of this one customer. What a
-sum of many gains may be is kept apart.
+to what can be; for every choice that might have been picked) at each likelihood that this customer may truly
+have, given the interval of p and that customers told alike differ by what nobody recorded about as much as by
+what was, and that effects differ between customers as much as between the groups there are: it is for the
+gain of this one customer. What a sum of many gains may be is kept apart.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,8 @@ from training.effects.timing_curve import Curve
 REACH = 25.0
 STEPS = 60
 EDGE = 1e-4
-UNSEEN = (-1.645, -0.8, 0.0, 0.8, 1.645)
-"""How far, in standard deviations, one customer's log-odds may lie off what is known: 90 % of them."""
+STEPS_OUT = (-1.645, -0.8, 0.0, 0.8, 1.645)
+"""How far, in standard deviations, one customer's log-odds may lie off what is estimated: 90 % of them."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def personal_gain(
     if usual[pick] == 1:
         none = np.zeros(len(p))
         return Personal(p, none, none, none, none, none)
-    around = np.concatenate([[p_low, p_high], _unseen(curve, shift, usual, p)])
+    around = _around(curve, shift, usual, p, p_low, p_high)
     ends = [_at(curve, shift, slope, usual, pick, each, curve.between)[:3] for each in around]
     lowest = np.min([end[1] for end in ends], axis=0)
     highest = np.max([end[2] for end in ends], axis=0)
@@ -73,14 +73,20 @@ def personal_gain(
     )
 
 
-def _unseen(curve: Curve, shift: np.ndarray, usual: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """(steps, n) likelihoods that customers told alike may truly have, as far as nobody recorded why.
+def _around(
+    curve: Curve, shift: np.ndarray, usual: np.ndarray, p: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
+    """(steps, n) likelihoods that customers told alike may truly have.
 
-    What is not recorded is taken to spread their log-odds as much as what is.
+    Their log-odds spread by the doubt of p itself and by what nobody recorded, which is taken to spread them
+    as much as what is recorded.
     """
-    start = _solved(lambda a: expit(a[:, None] + shift) @ usual, p)
-    spread = float(np.std(logit(np.clip(curve.baseline, EDGE, 1 - EDGE))))
-    return np.array([expit((start + z * spread)[:, None] + shift) @ usual for z in UNSEEN])
+    start, lowest, highest = (
+        _solved(lambda a: expit(a[:, None] + shift) @ usual, each) for each in (p, low, high)
+    )
+    recorded = np.std(logit(np.clip(curve.baseline, EDGE, 1 - EDGE)))
+    spread = np.hypot(recorded, (highest - lowest) / (STEPS_OUT[-1] - STEPS_OUT[0]))
+    return np.array([expit((start + z * spread)[:, None] + shift) @ usual for z in STEPS_OUT])
 
 
 def shifts(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
