@@ -12,7 +12,7 @@ import pandas as pd
 
 from features.settings import Settings
 from training.baselines import library_default
-from training.dataset import Dataset
+from training.dataset import Dataset, require_outcomes
 from training.select import served_model, tuning_folds
 
 Fit = Callable[[Dataset, int, float], Callable[[pd.DataFrame], np.ndarray]]
@@ -21,6 +21,7 @@ Fit = Callable[[Dataset, int, float], Callable[[pd.DataFrame], np.ndarray]]
 def perennial(ds: Dataset, seed: int, seconds: float) -> Callable[[pd.DataFrame], np.ndarray]:
     """What `perennial train` would serve from these rows."""
     settings = Settings.from_env().model_copy(update={"seed": seed})
+    require_outcomes(ds.kind, *ds.outcome_counts(), settings.min_positives)
     model = served_model(ds, settings, trials=1000, minutes=seconds / 60)
     return model.probability
 

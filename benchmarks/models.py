@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks.model_peers import PEERS, quiet
 from benchmarks.model_sets import sets, untouched
+from features.errors import RenewalError
 from training.dataset import Dataset
 from training.metrics import bootstrap_gain, ece, figures, losses
 from training.split import Split, forward_split, grouped_folds
@@ -64,7 +65,11 @@ def main() -> None:
     rows: list[Row] = []
     for name, read in (untouched() if given.untouched else sets(given.data)).items():
         if given.sets is None or name in given.sets:
-            set_rows = run(name, read(), given.peers, given.seconds)
+            try:
+                set_rows = run(name, read(), given.peers, given.seconds)
+            except RenewalError as refusal:
+                print(f"\n{name}: Perennial refuses. {refusal}", flush=True)
+                continue
             print_set(set_rows)
             rows += set_rows
     print_ranks(rows)

@@ -126,7 +126,7 @@ class Forecast(BaseModel):
     before: Before | None = Field(description="Null where fewer than 20 are known.")
     undated: int = Field(description="Contracts without an end date, left out.", examples=[0])
     unvalued: int = Field(description="Contracts without a value.", examples=[0])
-    why: str | None = Field(description="Why nothing of the past is told yet.", examples=[None])
+    why: str | None = Field(description="Why there is no figure of the past yet.", examples=[None])
 
 
 @router.get("/v1/forecast", response_model=Forecast, tags=["plan"])

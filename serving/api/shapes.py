@@ -249,7 +249,7 @@ class Reason(BaseModel):
     words: str = Field(examples=["no meeting in 94 days (usually every 30)"])
     value: float | str | bool | None = Field(examples=[94])
     log_odds: float = Field(examples=[-0.41])
-    subject: str = Field("", description="The theme; one reason is told for each.", examples=["Contact"])
+    subject: str = Field("", description="The theme; each has one reason.", examples=["Contact"])
     comparison: str | None = Field(None, examples=["customers like this renew at 64 %"])
     action: str | None = Field(
         None, description="What can be done.", examples=["arrange a call or a meeting"]

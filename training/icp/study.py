@@ -199,6 +199,6 @@ def notes_of(findings: Found) -> list[str]:
     if findings.merged:
         noun, verb, say = ("rule", "holds", "says") if findings.merged == 1 else ("rules", "hold", "say")
         notes.append(
-            f"{findings.merged} more {noun} {verb} up too but {say} nothing beyond the profiles told"
+            f"{findings.merged} more {noun} {verb} up too but {say} nothing beyond the profiles shown"
         )
     return notes
