@@ -207,7 +207,11 @@ def _pairs(groups: pd.Series) -> set[tuple[str, str]]:
 
 
 def splink_defaults(records: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Pairs by splink's own comparisons of names, mails, postcodes, on the values as they are written."""
+    """Pairs by splink's own comparisons of names, mails, postcodes, on the values as they are written.
+
+    Pairs that share an e-mail address alone are not compared: of 100,000 records 18,000 have one address of a
+    free mail provider, which are 160 million pairs and more than 24 GB.
+    """
     import splink.comparison_library as cl
     from splink import DuckDBAPI, Linker, SettingsCreator, block_on
 
@@ -216,7 +220,7 @@ def splink_defaults(records: pd.DataFrame, seed: int) -> pd.DataFrame:
     frame.insert(0, "unique_id", records["record"].astype("string"))
     settings = SettingsCreator(
         link_type="dedupe_only",
-        blocking_rules_to_generate_predictions=[block_on(n) for n in ("name", "domain", "phone", "email")],
+        blocking_rules_to_generate_predictions=[block_on(n) for n in ("name", "domain", "phone")],
         comparisons=[
             cl.NameComparison("name"), cl.EmailComparison("email"), cl.ExactMatch("domain"),
             cl.ExactMatch("phone"), cl.LevenshteinAtThresholds("street"), cl.ExactMatch("city"),
