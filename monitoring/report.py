@@ -263,7 +263,7 @@ def drift_checks(tested: Sequence[Shift], accounts: int) -> list[Check]:
     moved = [shift for shift in tested if shift.has_moved]
     grave = [shift for shift in moved if _is_grave(shift)]
     columns = len({shift.column for shift in tested})
-    share = len({shift.column for shift in moved}) / columns if columns else None
+    share = len({shift.column for shift in grave}) / columns if columns else None
     why = f"{len({shift.column for shift in moved})} of {columns} columns moved, {len(grave)} of weight"
     restless = len({shift.column for shift in tested if np.isinf(shift.least)})
     why += f"; {restless} move too much by themselves to be judged" if restless else ""

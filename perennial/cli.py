@@ -82,7 +82,7 @@ def simulate(
 
 
 @app.command(epilog="Example: perennial ingest exports/crm --mapping mapping.yaml")
-@prints("data.quality")
+@prints("data.ingested")
 def ingest(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder, a file or a database URL.")],
     mapping: Annotated[Path | None, typer.Option(metavar="FILE", help="Table name → SELECT.")] = None,
@@ -201,7 +201,7 @@ def score(
 
 
 @app.command(epilog="Example: perennial erase A-1042")
-@prints("data.facts")
+@prints("data.erased")
 def erase(
     account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account_id of the customer.")],
 ) -> Result:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from features.errors import NothingDoneError, RenewalError
 from features.progress import silent
@@ -26,11 +27,30 @@ By = Annotated[str | None, typer.Option(metavar="COLUMN", help="Also for each in
 Minutes = Annotated[float | None, typer.Option(help="How long to search at most.", min=0.01)]
 Trials = Annotated[int | None, typer.Option(help="How many settings to try.", min=1)]
 
+_WHOLE = 500
+"""Characters of help that no command's first sentence has."""
+
+
+class _Group(TyperGroup):
+    """A group whose help gives each command's sentence whole, on several lines where it is long."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, command.get_short_help_str(_WHOLE)) for name, command in commands if command]
+            )
+
 
 def group(about: str, **options: Any) -> typer.Typer:
     """A group of commands in plain text, with unexpected errors shown as Python shows them."""
     return typer.Typer(
-        rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False, help=about, **options
+        cls=_Group,
+        rich_markup_mode=None,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help=about,
+        **options,
     )
 
 
@@ -209,12 +229,25 @@ _REFUSALS = frozenset(
 """Not ENOENT: a path that is missing is told where it is given, and elsewhere is a fault of ours."""
 
 
+def _mistake(error: Any) -> str:
+    """A mistake on the command line in one line, without the words of the library that reads it."""
+    words = (
+        " ".join(error.format_message().split())
+        .replace("Value error, ", "")
+        .replace("Input should", "it should")
+    )
+    words = re.sub(r", unable to parse .*$", "", words)
+    ending = "" if words.endswith((".", "?")) else "."
+    context = getattr(error, "ctx", None)
+    return f"{words}{ending} See `{context.command_path if context else 'perennial'} --help`."
+
+
 def run(app: typer.Typer) -> None:
     """Run a command line; exit 2 for the user's mistake, 1 for ours."""
     # Typer carries a click of its own and exports few of its errors; their base is reached from one of them.
     click_error: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        sys.exit(app(standalone_mode=False, prog_name="perennial") or 0)
     except RenewalError as error:
         print(f"perennial: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -225,8 +258,7 @@ def run(app: typer.Typer) -> None:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message(), file=sys.stderr)
             sys.exit(error.exit_code)
-        message = " ".join(error.format_message().split())
-        print(f"perennial: {message} See `perennial --help`.", file=sys.stderr)
+        print(f"perennial: {_mistake(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except typer.Abort:
         sys.exit(130)

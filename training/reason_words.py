@@ -22,7 +22,7 @@ class Theme(NamedTuple):
 
 THEMES = {
     "sales contact": Theme("Contact", "arrange a call or a meeting; see the best time for it"),
-    "support": Theme("Support", "get the open cases settled, and tell the customer so"),
+    "support": Theme("Support", "see that its cases are settled, and tell the customer so"),
     "survey": Theme("Satisfaction", "ask what was behind the answer"),
     "usage": Theme("Product use", "show what is not used, offer training"),
     "invoices": Theme("Payment", "go through their invoices with their finance people"),

@@ -214,7 +214,7 @@ class Reader:
         """
         if table not in TABLES:
             raise RenewalError(
-                expected=f"a table of the contract ({', '.join(TABLES)})", found=repr(table), do="Rename it."
+                expected=f"the name of a table ({', '.join(TABLES)})", found=repr(table), do="Rename it."
             )
         given = {name for row in rows for name in row}
         columns = [column for column in TABLES[table].columns if column.name in given or column.required]

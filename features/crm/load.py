@@ -203,7 +203,7 @@ def from_rows(
     unknown = sorted(set(tables) - set(TABLES))
     if unknown:
         raise RenewalError(
-            expected=f"tables of the contract ({', '.join(TABLES)})",
+            expected=f"names of tables ({', '.join(TABLES)})",
             found=", ".join(unknown),
             do="Rename them.",
         )

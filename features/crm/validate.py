@@ -226,7 +226,7 @@ def _table_fault(drafted: Draft, values: dict[str, str]) -> list[str]:
     if drafted.table.name != "history":
         return []
     named, table_names = values["table"], ", ".join(literal(name) for name in TABLES)
-    message = f"'table: ' || chr(39) || {named} || chr(39) || ' is no table of the contract'"
+    message = f"'table: ' || chr(39) || {named} || chr(39) || ' is the name of no table'"
     return [f"CASE WHEN {named} NOT IN ({table_names}) THEN {message} END"]
 
 
@@ -396,6 +396,6 @@ def check_subjects(drafts: dict[str, Draft]) -> None:
     if not set(SUBJECTS.values()) & set(drafts):
         raise RenewalError(
             expected="a table contracts or opportunities (or both)",
-            found=", ".join(sorted(drafts)) or "no table of the contract",
+            found=", ".join(sorted(drafts)) or "no table that is known",
             do="Add contracts.csv or opportunities.csv, or map one of them in mapping.yaml.",
         )

@@ -146,7 +146,7 @@ def _match(
             if bare.startswith(prefix) and bare != prefix:
                 by_bare.setdefault(bare.removeprefix(prefix), foreign)
     free = dict(by_bare)
-    for column, wanted in names["columns"].items():
+    for column, wanted in {**names["columns"], **_by_own_name(table, names)}.items():
         is_key = column == TABLES[table].key
         listed = [*(spec["ids"] if spec and is_key else []), column.replace("_", ""), *wanted]
         match = _column_match(TABLES[table].by_name[column], listed, free, file, system, is_key)
@@ -161,6 +161,11 @@ def _match(
             free = {bare: each for bare, each in free.items() if each.name != match.source.name}
     _name_beside_id(result)
     return result
+
+
+def _by_own_name(table: str, names: dict[str, Any]) -> dict[str, list[str]]:
+    """The columns that no system calls otherwise: each goes by its own name alone."""
+    return {column: [] for column in TABLES[table].by_name if column not in names["columns"]}
 
 
 def _name_beside_id(result: FileMatch) -> None:

@@ -76,8 +76,7 @@ def read_folder(
                 drop_foreign(name, path.name, raw)
     if not raw.tables:
         raise RenewalError(
-            expected="CSV, Excel, JSON or Parquet files named as the contract's tables"
-            f" ({', '.join(TABLES)})",
+            expected=f"CSV, Excel, JSON or Parquet files named as the tables ({', '.join(TABLES)})",
             found=", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "an empty folder",
             do=f"Run `perennial map {called}`, which drafts {beside.name}, or rename the files.",
         )
@@ -154,7 +153,7 @@ def _tables(
         elif not mapped:
             near = difflib.get_close_matches(name, TABLES, n=1, cutoff=0.7)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raw.warnings.append(f"{paths[0].name} is no table of the contract and is ignored{hint}")
+            raw.warnings.append(f"{paths[0].name} is named like no table and is ignored{hint}")
     return tables
 
 

@@ -44,7 +44,7 @@ def read_mapping(path: Path) -> dict[str, str]:
     unknown = sorted(set(map(str, mapping)) - set(TABLES))
     if unknown:
         raise RenewalError(
-            expected=f"{path.name} to name tables of the contract ({', '.join(TABLES)})",
+            expected=f"{path.name} to name tables ({', '.join(TABLES)})",
             found=", ".join(unknown),
             do="Correct the name, or remove the entry.",
         )

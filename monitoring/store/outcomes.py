@@ -137,7 +137,9 @@ def read_outcomes(file: Path) -> pd.DataFrame:
         frame = pd.read_csv(file, dtype=str, keep_default_na=False)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise RenewalError(
-            expected="a CSV file of outcomes", found=f"{file}: {error}", do="Check the path and the file."
+            expected=f"a CSV file of outcomes at {file}",
+            found=getattr(error, "strerror", None) or str(error).splitlines()[0],
+            do="Check the path and the file.",
         ) from error
     return frame.rename(columns=lambda name: str(name).strip().lower())
 

@@ -11,7 +11,7 @@ app = group("Access keys of the service.", no_args_is_help=True)
 
 
 @app.command("create", epilog="Example: perennial keys create sales --owner O-7 --label Berlin")
-@prints("data.facts")
+@prints("data.key")
 def keys_create(
     role: Annotated[Literal["sales", "marketing", "mlops", "admin"], typer.Argument(metavar="ROLE")],
     owner: Annotated[
@@ -29,7 +29,7 @@ def keys_create(
     store = open_store(Settings.from_env())
     scope = {"owner_id": owner, "region": region, "manager_id": team}
     plaintext, key = store.access.create_key(role, label=label, **scope)
-    facts = {"key": plaintext, "prefix": key.prefix, "role": key.role}
+    facts = {"key": plaintext, "prefix": key.prefix, "role": key.role, "label": label}
     return {**facts, "owner": owner, "region": region, "team": team}
 
 

@@ -26,6 +26,7 @@ from perennial.print.text import (
 )
 
 _MENDED, _COLUMNS, _NAMED = 8, 9, 12
+_SCOPES = {"owner_id": "owner", "manager_id": "team of", "region": "region"}
 
 
 def simulated(result: Result) -> None:
@@ -54,8 +55,9 @@ def quality(result: Result) -> None:
     print_figures(out, "Data quality", columns, lines)
     for name, table in tables.items():
         for reason, faults in table["reasons"].items():
-            example = f", e.g. {faults['examples'][0]}" if faults["examples"] else ""
-            _indented(out, f"{name}: {faults['count']} × {reason}{example}")
+            _indented(
+                out, f"{name}: {faults['count']} × {_reason(reason, faults['count'], faults['examples'])}"
+            )
     for reading in result["readings"]:
         out.print(f"[cyan]read[/] {escape(reading)}")
     for warning in result["warnings"]:
@@ -63,6 +65,44 @@ def quality(result: Result) -> None:
     out.print(
         f"{result['rows']:,} rows read, {result['quarantined']:,} put aside; nothing was dropped silently."
     )
+
+
+def _reason(reason: str, count: int, examples: list[str]) -> str:
+    """Why rows were put aside, with the value of one of them in place of the reason's dots or behind it."""
+    before, _, after = reason.partition("…")
+    example = next(iter(examples), reason)
+    if example == reason or count == 1:
+        return example
+    if example.startswith(before) and example.endswith(after):
+        example = example[len(before) : len(example) - len(after)]
+    return f"{reason}, e.g. {example}"
+
+
+def ingested(result: Result) -> None:
+    """The quality of what was kept, and what can be done with it."""
+    quality(result)
+    terminal().print(
+        "Next: `perennial check` says what it can answer, `perennial train renewal` learns from it."
+    )
+
+
+def erased(result: Result) -> None:
+    """Where a customer stood and stands no longer, or that nothing was on record."""
+    out = terminal()
+    removed = {place: count for place, count in result["removed"].items() if count}
+    worked_out = removed.pop("answers worked out", 0)
+    if not removed:
+        out.print(f"Nothing of {escape(result['account'])} is on record here. Is it the account_id?")
+        return
+    rows = [(place, f"{count:,}") for place, count in removed.items()]
+    out.print(grid(f"Removed: {escape(result['account'])}", ("from", ">rows"), rows))
+    out.print(
+        "Looked again: nothing is left."
+        if not any(result["left"].values())
+        else "Something came back: run it again."
+    )
+    if worked_out:
+        out.print("Effects, profiles and the like are worked out anew without it.")
 
 
 def _indented(out: Console, line: str, by: int = 2) -> None:
@@ -213,9 +253,24 @@ def joined(result: Result) -> None:
     out.print("Put the rows into the CRM folder as segments.csv (--out FILE); parity and journey read them.")
 
 
+def key(result: Result) -> None:
+    """A new key, and how to use it."""
+    facts(result)
+    terminal().print("It is shown this once. Sign in with it, or send it as `Authorization: Bearer KEY`.")
+
+
 def keys(result: Result) -> None:
     """The keys, without their secrets."""
-    _listed(result["keys"], "Keys", "No key was created yet: `perennial keys create sales`.")
+    rows = [
+        {
+            **{name: row[name] for name in ("prefix", "role", "label")},
+            "sees": ", ".join(f"{what} {row[name]}" for name, what in _SCOPES.items() if row[name]) or "all",
+            "created": row["created_at"],
+            "revoked": row["revoked_at"],
+        }
+        for row in result["keys"]
+    ]
+    _listed(rows, "Keys", "No key was created yet: `perennial keys create sales`.")
 
 
 def requests(result: Result) -> None:

@@ -35,8 +35,8 @@ def trained(result: Result) -> None:
     out = terminal()
     out.print(
         f"[bold]{result['model']}[/] version {result['version']} is [bold]{result['alias']}[/]; "
-        f"served: {result['served']}; {result['positives']} of {result['rows']} "
-        f"{'renewed' if 'renewal' in result['model'] else 'won'}, {result['snapshots']} snapshots."
+        f"served: {result['served']}; {result['positives']:,} of {result['rows']:,} "
+        f"{'renewed' if 'renewal' in result['model'] else 'won'}, {result['snapshots']:,} snapshots."
     )
     _how_good(result)
     _gates(result["gates"])
@@ -45,7 +45,9 @@ def trained(result: Result) -> None:
     for warning in result.get("warnings", ()):
         out.print(f"[yellow]note[/] {warning}")
     if result.get("card"):
-        out.print(f"Card: {result['card']}")
+        out.print("Card:")
+        out.print(f"  {result['card']}", soft_wrap=True, markup=False)
+    out.print(f"Next: perennial score {result['model'].removeprefix('perennial-')}")
 
 
 def _how_good(result: Result) -> None:

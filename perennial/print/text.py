@@ -126,5 +126,5 @@ def short(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float) and abs(value) >= 1000:
-        return f"{value:,.2f}".rstrip("0").rstrip(".")
+        return f"{value:,.2f}".removesuffix(".00")
     return f"{value:.4g}" if isinstance(value, float) else str(value)

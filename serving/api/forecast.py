@@ -121,7 +121,9 @@ class Forecast(BaseModel):
     owners: list[OwnersSum] = Field(description="Furthest from their own figure first; empty for one owner.")
     past: list[PastMonth] = Field(description="The last twelve months, oldest first.")
     trailing: Trailing | None = Field(None, description="Null where no month is over.")
-    categories: list[Category] = Field([], description="Renewed, commit, best case, pipeline.")
+    categories: list[Category] = Field(
+        [], description="Renewed, commit, best case, pipeline, and lost where any is."
+    )
     overridden: int = Field(0, description="Contracts whose likelihood somebody overrode.", examples=[3])
     before: Before | None = Field(description="Null where fewer than 20 are known.")
     undated: int = Field(description="Contracts without an end date, left out.", examples=[0])
@@ -234,8 +236,8 @@ CATEGORIES = (("commit", 0.8), ("best case", 0.5), ("pipeline", 0.0))
 
 
 def _categories(dated: pd.DataFrame, decided: pd.DataFrame) -> list[dict[str, Any]]:
-    """What is renewed already, and open contracts by forecast category: their value and what is expected."""
-    renewed = decided[decided["renewed"] == 1]
+    """Contracts renewed, open ones by forecast category, and lost ones: value and what is expected."""
+    renewed, lost = decided[decided["renewed"] == 1], decided[decided["renewed"] != 1]
     sure = float(renewed["amount"].sum())
     rows = [{"name": "renewed", "contracts": len(renewed), "amount": sure, "expected": sure, "model": sure}]
     below = np.inf
@@ -249,6 +251,9 @@ def _categories(dated: pd.DataFrame, decided: pd.DataFrame) -> list[dict[str, An
         }
         figures = {figure: float(money.sum()) for figure, money in sums.items()}
         rows.append({"name": name, "contracts": len(inside), **figures})
+    if len(lost):
+        gone = float(lost["amount"].sum())
+        rows.append({"name": "lost", "contracts": len(lost), "amount": gone, "expected": 0.0, "model": 0.0})
     return rows
 
 

@@ -25,7 +25,7 @@ from training.registry import compare, listing, promote, rollback, show
 _URGENCY = ("alert", "unknown", "ok")
 MOST_LOOKS = 60
 WATCHED = {
-    "drift: features": "Columns that moved",
+    "drift: features": "Columns of weight that moved",
     "drift: scores": "Scores moved",
     "performance: calibration": "Observed less expected rate",
 }
@@ -94,7 +94,7 @@ def _against_former(running: Running, kind: str, shown: dict[str, Any]) -> dict[
     shared = {
         name: row
         for name, row in comparison["metrics"].items()
-        if name.startswith("forward") and row["change"] is not None
+        if name.startswith("forward") and not name.endswith(".n") and row["change"] is not None
     }
     return {**comparison, "metrics": shared}
 

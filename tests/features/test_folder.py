@@ -98,7 +98,7 @@ def test_a_mapping_that_is_not_there_is_refused(tmp_path):
 
 def test_a_file_of_another_name_is_told_with_the_nearest(tmp_path):
     crm = loaded(tmp_path, {"contracts.csv": CONTRACTS, "activites.csv": "a\n1\n"})
-    told = "activites.csv is no table of the contract and is ignored; did you mean activities?"
+    told = "activites.csv is named like no table and is ignored; did you mean activities?"
     assert crm.quality.warnings == [told]
 
 

@@ -415,3 +415,16 @@ def test_exports_in_german_and_french_are_drafted(tmp_path):
     drafted(tmp_path / "fr", {"opportunités": header + "\n".join(deals)})
     frame = cleaned(tmp_path / "fr", "opportunities").sort_values("opportunity_id")
     assert frame["is_won"].tolist() == [True, False, None] * 2
+
+
+def test_a_column_that_bears_its_own_name_is_mapped_though_no_system_calls_it_otherwise(tmp_path):
+    contracts = [[*HEADER, "forecast"], *([*row, "0.8"] for row in ROWS)]
+    (tmp_path / "contracts.csv").write_text("\n".join(",".join(row) for row in contracts))
+    (tmp_path / "accounts.csv").write_text("account_id,name,industry\nA1,Ada,retail\nA2,Ben,health\n")
+    calls = ["V1,A1,2022-05-01,call,C1", "V2,A1,2022-06-01,call,C1", "V3,A2,2022-06-02,mail,C2"]
+    header = "activity_id,account_id,occurred_at,kind,contract_id"
+    (tmp_path / "activities.csv").write_text("\n".join([header, *calls]))
+    drafted = {(line["table"], line["column"]) for line in map_folder(tmp_path)["lines"]}
+    assert {("contracts", "forecast"), ("activities", "contract_id")} <= drafted
+    crm = load(tmp_path, into=tmp_path / "clean")
+    assert crm.frame("activities")["contract_id"].tolist() == ["C1", "C1", "C2"]

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -38,6 +39,17 @@ def report(compared, parities, tmp_path_factory):
     checks = drift_checks(tested, compared.accounts)
     into = tmp_path_factory.mktemp("reports") / "deep" / "report"
     return tested, drift_report("renewal", compared, tested, ALPHA, checks, [parities], into)
+
+
+def test_the_share_of_moved_columns_counts_those_of_weight_and_is_beyond_its_limit_only_with_an_alert(
+    compared,
+):
+    moved = [shift for shift in shifts(compared, COLUMNS) if shift.has_moved and shift.aspect == "values"]
+    light = [dataclasses.replace(shift, weight=0.0) for shift in moved]
+    for tested, verdict in ((moved, "alert"), (light, "ok")):
+        whole = drift_checks(tested, 100_000)[0]
+        assert whole.verdict == verdict
+        assert (whole.value > whole.threshold) == (verdict == "alert")
 
 
 def test_evidently_computes_what_shifts_says(report):

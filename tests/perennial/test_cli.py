@@ -172,6 +172,51 @@ def test_a_mistake_costs_one_line_and_status_2(run, words):
     assert told_in_one_line(err)
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("score", "rene"), "'rene' is not one of 'renewal', 'win'. See `perennial score --help`."),
+        (("train", "win", "--trials", "x"), "it should be a valid integer. See `perennial train --help`."),
+        (("models", "show"), "Choose from: renewal, win. See `perennial models show --help`."),
+        (("scor",), "Did you mean 'score'? See `perennial --help`."),
+    ],
+)
+def test_a_word_that_does_not_fit_is_answered_plainly_with_the_help_of_its_command(run, words, line):
+    _, _, err = run(*words)
+    assert err.endswith(line + "\n")
+    assert "Value error" not in err
+    assert told_in_one_line(err)
+
+
+def test_the_help_of_a_group_cuts_no_sentence(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for words in ((), ("models",), ("icp",)):
+        _, out, _ = run(*words, "--help")
+        listed = out.split("Commands:")[1]
+        assert "..." not in listed
+        assert max(map(len, listed.splitlines())) <= 80
+    assert "truth.json with the true effects beside it." in " ".join(run("--help")[1].split())
+
+
+def test_an_unknown_customer_is_not_said_to_be_erased(run, folder):
+    assert run("ingest", folder)[0] == 0
+    assert "Nothing of A9 is on record" in run("erase", "A9")[1]
+    out = run("erase", "A1")[1]
+    assert "Removed: A1" in out
+    assert "crm.contracts" in out
+    assert "Looked again: nothing is left." in out
+
+
+def test_a_new_key_says_what_it_is_for_and_the_list_says_what_each_sees(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    out = run("keys", "create", "sales", "--owner", "O-7", "--label", "Berlin")[1]
+    assert "label: Berlin" in out
+    assert "shown this once" in out
+    lines = run("keys", "list")[1].splitlines()
+    assert lines[1].split() == ["prefix", "role", "label", "sees", "created", "revoked"]
+    assert "owner O-7" in lines[2]
+
+
 def test_too_little_to_learn_from_is_refused_with_what_is_missing(run, folder):
     status, out, err = run("train", "renewal", "--crm", folder)
     assert status == 2

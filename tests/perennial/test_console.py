@@ -115,3 +115,20 @@ def test_reasons_say_which_way_they_tell(monkeypatch, capsys):
 def test_groups_that_lost_too_few_are_told_so(capsys):
     models_print.churn_drivers({"by": "industry", "drivers": [], "stated": [], "lost": []})
     assert "too few to tell" in capsys.readouterr().out
+
+
+def test_why_rows_were_put_aside_is_said_once_with_a_value(capsys):
+    table = {"rows": 9, "kept": 4, "quarantined": 5, "left_out": 0, "first": None, "last": None}
+    wrong = "end_date: … is before start_date"
+    reasons = {
+        wrong: {"count": 1, "examples": ["end_date: '2024-06-01' is before start_date"]},
+        "case_id: … occurs again": {"count": 3, "examples": ["case_id: 'K1' occurs again"]},
+        "amount: is missing": {"count": 1, "examples": ["amount: is missing"]},
+    }
+    tables = {"contracts": {**table, "reasons": reasons}}
+    data_print.quality({"tables": tables, "readings": [], "warnings": [], "rows": 9, "quarantined": 5})
+    out = " ".join(capsys.readouterr().out.split())
+    assert "1 × end_date: '2024-06-01' is before start_date" in out
+    assert "3 × case_id: … occurs again, e.g. 'K1'" in out
+    assert out.count("is missing") == 1
+    assert out.count("is before") == 1

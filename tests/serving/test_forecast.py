@@ -89,6 +89,8 @@ def test_an_override_moves_the_committed_view_and_leaves_the_models(informed, tm
     assert (before["overridden"], after["overridden"]) == (0, 1)
     assert sum(one["expected"] for one in after["categories"]) == pytest.approx(moved["committed"])
     assert sum(one["model"] for one in after["categories"]) == pytest.approx(moved["expected"])
+    assert sum(one["contracts"] for one in after["categories"]) == moved["contracts"]
+    assert sum(one["amount"] for one in after["categories"]) == pytest.approx(moved["up"])
     up, kept = (sum(month[name] for month in after["past"]) for name in ("up", "kept"))
     assert after["trailing"]["gross"] == pytest.approx(kept / up)
     assert "1 override of the team" in page

@@ -222,7 +222,7 @@ def _verdict(measured: Told, tested: int) -> tuple[str, str]:
     """Alert: at the limit or beyond it, and surely better than chance; ok: within it, and it would show."""
     sure = measured.auc - norm.ppf(1 - (1 - ALERT_LEVEL) / tested) * measured.error > 0.5
     noticed = (norm.ppf(ALERT_LEVEL) + norm.ppf(POWER)) * measured.error
-    text = f"tells {measured.auc:.0%} of pairs apart (limit {LIMIT:.0%}, chance 50%)"
+    text = f"tells {measured.auc:.1%} of pairs apart (limit {LIMIT:.0%}, chance 50%)"
     if measured.auc >= LIMIT:
         return ("alert", text) if sure else ("unknown", f"{text}, but chance alone could do so")
     if noticed > LIMIT - 0.5:

@@ -259,7 +259,7 @@ def _reason(name: str, values: np.ndarray | None, row: int, moved: float, rule: 
     times = float(np.exp(moved))
     change = f"{100 * (times - 1):+.0f} %" if times < 2 else f"{times:.1f} times"
     if name == PROFILE:
-        words = f"{rule}, together ({change})" if rule else f"no telling combination ({change})"
+        words = f"{rule}, together ({change})" if rule else f"no combination that stands out ({change})"
         return {"feature": PROFILE, "words": words, "value": rule, "times": times}
     value = None if values is None else values[row]
     missing = value is None or value != value
