@@ -86,7 +86,7 @@ def _kind(running: Running, kind: str, versions: list[dict[str, Any]]) -> dict[s
 
 
 def _against_former(running: Running, kind: str, shown: dict[str, Any]) -> dict[str, Any] | None:
-    """The champion beside the one before it, on their own later data; None where there was none."""
+    """The champion beside the one before it, each on its own later data; None where either has none."""
     before = shown.get("previous_champion")
     if not before or str(before) == str(shown["version"]):
         return None
@@ -96,7 +96,7 @@ def _against_former(running: Running, kind: str, shown: dict[str, Any]) -> dict[
         for name, row in comparison["metrics"].items()
         if name.startswith("forward") and not name.endswith(".n") and row["change"] is not None
     }
-    return {**comparison, "metrics": shared}
+    return {**comparison, "metrics": shared} if shared else None
 
 
 def _quality(running: Running) -> dict[str, Any] | None:

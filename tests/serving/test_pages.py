@@ -270,9 +270,7 @@ def test_models_can_be_promoted_and_rolled_back(page, home):
     page.get_by_text("Make champion").first.click()
     page.get_by_role("button", name="Promote 2").click()
     assert "renewal version 2 serves now" in page.locator("main").inner_text()
-    former = page.locator("h3", has_text="Beside the former champion")
-    named = former.locator("xpath=following-sibling::table[1]").locator("tbody td:first-child")
-    assert set(named.all_inner_texts()) == {"AUC", "Log loss", "Brier", "ECE"}
+    assert page.locator("h3", has_text="Beside the former champion").count() == 0  # no figures of later data
     page.get_by_text("Roll back").first.click()
     page.get_by_role("button", name="Back to the former champion").click()
     assert "renewal version 1 serves now" in page.locator("main").inner_text()
