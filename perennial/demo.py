@@ -188,4 +188,11 @@ def _profiles(result: dict[str, Any]) -> str:
 def _telling(result: dict[str, Any]) -> str:
     checks = result["monitor"]["checks"]
     counts = {verdict: sum(check["verdict"] == verdict for check in checks) for verdict in VERDICTS}
-    return ", ".join(f"{count} checks {verdict}" for verdict, count in counts.items() if count) + "."
+    return (
+        ", ".join(
+            f"{count} check{'' if count == 1 else 's'} {verdict}"
+            for verdict, count in counts.items()
+            if count
+        )
+        + "."
+    )

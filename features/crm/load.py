@@ -20,7 +20,6 @@ from features.crm.currencies import convert_money
 from features.crm.freshness import days_behind, warnings_of
 from features.crm.identifiers import settle_ids
 from features.crm.known_until import first_known, last_midnight
-from features.crm.open_deals import settle_open_deals
 from features.crm.product_lines import add_lines_up
 from features.crm.quality import Quality, check_rows_left
 from features.crm.reading.column_form import add_macros
@@ -305,7 +304,6 @@ def _clean(
     with connect(work / "spill") as connection:
         add_macros(connection)
         settle_versions(connection, raw, work / "draft", quality)
-        settle_open_deals(connection, raw, work / "draft", quality)
         drafts: dict[str, Draft] = {}
         for name in TABLES:
             if name in raw.tables:

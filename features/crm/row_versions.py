@@ -1,8 +1,8 @@
 """Several versions of one record in one table (history mode, snapshots, repeated exports): the current one
 counts.
 
-Older versions become rows of `history`. Rows that the source marks as deleted are left out. Connectors' own
-columns are never carried.
+Older versions become rows of `history`. Rows that the source marks as deleted are left out, deals that it
+marks as not closed are open. Connectors' own columns are never carried.
 """
 
 import re
@@ -45,7 +45,9 @@ CONNECTOR = re.compile(
 )
 MARKS = frozenset((*DELETED, *_ACTIVE, *_START, *_END))
 """Names, without case and signs, of the columns that tell versions and deleted rows."""
+_CLOSED = ("isclosed", "closed")
 _TRUE = "('true', 't', '1', 'yes', 'y')"
+_FALSE = "('false', 'f', '0', 'no', 'n')"
 _IN_HISTORY = ("accounts", "contracts", "opportunities", "leads")
 
 
@@ -73,6 +75,8 @@ def settle_versions(connection: duckdb.DuckDBPyConnection, raw: Raw, folder: Pat
     for name in list(raw.tables):
         names = [each for each in pq.read_schema(raw.tables[name]).names if not each.startswith("__")]
         _leave_deleted_out(connection, raw, name, names, folder, quality)
+        if name == "opportunities":
+            _open_deals(connection, raw, names, folder, quality)
         marks = _marks(TABLES[name], names)
         if marks is not None:
             history += _current_only(connection, raw, name, names, marks, folder, quality)
@@ -149,6 +153,36 @@ def _leave_deleted_out(
     quality.of(name).deleted += removed
     if removed:
         quality.warn(f"{name}: {removed:,} rows that {column} marks as deleted are left out")
+
+
+def _open_deals(
+    connection: duckdb.DuckDBPyConnection, raw: Raw, names: list[str], folder: Path, quality: Quality
+) -> None:
+    """Empty outcome and day of closing of deals that are not closed, where a column of yes and no says which.
+
+    Salesforce and its kind write `IsWon` false for open deals as for lost ones, and an expected `CloseDate`.
+    The column says nothing else, and nothing of it was known before the outcome: it is not carried.
+    """
+    name, column = "opportunities", _first(names, _CLOSED)
+    columns = matched(TABLES[name], names)
+    given = [columns[each] for each in ("is_won", "closed_at") if each in columns]
+    if column is None or "is_won" not in columns or column in given:
+        return
+    word = f"nullif(lower(trim({_text(column)})), '')"
+    source = f"read_parquet({literal(raw.tables[name])})"
+    is_open = f"(coalesce({word} IN {_FALSE}, false) AND NOT {_is_true(columns['is_won'])})"
+    is_flag, opened = connection.execute(
+        f"SELECT bool_and({word} IN {_TRUE} OR {word} IN {_FALSE}), count(*) FILTER ({is_open}) FROM {source}"
+    ).fetchall()[0]
+    if not is_flag or not opened:
+        return
+    emptied = ", ".join(
+        f"CASE WHEN NOT {is_open} THEN {quoted(each)} END AS {quoted(each)}" for each in given
+    )
+    query = f"SELECT * EXCLUDE ({quoted(column)}) REPLACE ({emptied}) FROM {source}"
+    _write(connection, raw, name, query, folder)
+    names.remove(column)
+    quality.warn(f"{name}: {opened:,} open by {column}, whatever {' and '.join(given)} say")
 
 
 def _current_only(

@@ -242,11 +242,9 @@ def _header_fault(drafted: Draft) -> list[str]:
 def _nameless_fault(drafted: Draft) -> list[str]:
     """A row without id, account and date, where the source has them all: a sum, a unit or a rule below."""
     table = drafted.table
-    if table.name not in _MADE_IDS:
-        return []
     names = {table.key, "account_id", table.time}
     places = [i for i, reading in enumerate(drafted.readings) if reading.column.name in names]
-    if len(places) < len(names):
+    if table.name not in _MADE_IDS or len(places) < len(names):
         return []
     empty = " AND ".join(f"__v{i} IS NULL" for i in places)
     message = f"neither {table.key}, account_id nor {table.time}: a total or a note, not one of {table.name}"

@@ -140,11 +140,12 @@ def test_rows_with_a_moment_of_deletion_are_left_out(name, tmp_path):
 def test_a_deal_that_is_not_closed_is_open_whatever_is_won_says(tmp_path):
     head = "opportunity_id,account_id,created_at,closed_at,is_won,IsClosed,closed\n"
     decided = "1,A1,2022-01-01,2022-03-01,true,true,a\n2,A1,2022-01-01,2022-04-01,false,true,b\n"
-    rows = decided + "3,A1,2022-05-01,,false,false,c\n"
+    rows = decided + "3,A1,2022-05-01,2022-09-01,false,false,c\n4,A1,2022-05-02,2022-09-01,,false,d\n"
+    rows += "5,A1,2022-05-03,2022-06-01,false,,e\n"
     crm = crm_of(tmp_path, "opportunities.csv", head + rows)
     deals = crm.frame("opportunities").sort_values("opportunity_id")
-    assert deals["is_won"].isna().tolist() == [False, False, True]
+    assert deals["is_won"].isna().tolist() == [False, False, True, True, False]
     assert deals["is_won"].iloc[:2].tolist() == [True, False]
-    assert deals["closed_at"].isna().tolist() == [False, False, True]
+    assert deals["closed_at"].isna().tolist() == [False, False, True, True, False]
     assert "IsClosed" not in deals
-    assert any("1 open by IsClosed" in each for each in crm.quality.warnings)
+    assert any("2 open by IsClosed" in each for each in crm.quality.warnings)
