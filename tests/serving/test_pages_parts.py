@@ -1,9 +1,11 @@
 """Pieces of pages by themselves: what they show of figures made up."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
+from serving.pages import models_page
 from serving.pages.profiles_page import _beyond, _figure
 from serving.pages.view import _environment
 
@@ -64,3 +66,18 @@ def test_outcomes_of_a_profile_are_told_as_people_say_them(outcome, value, shown
 )  # fmt: skip
 def test_a_lift_beyond_chance_is_coloured_by_whether_it_is_good(outcome, low, high, css):
     assert _beyond(outcome, {"low": low, "high": high}) == css
+
+
+def test_the_former_champion_stands_beside_the_new_one_by_figures_of_both(monkeypatch):
+    row = {"one": 0.7, "other": 0.8, "change": 0.1}
+    metrics = {
+        "forward.auc": row,
+        "forward.n": row,
+        "random.auc": row,
+        "forward.ece": {**row, "change": None},
+    }
+    running, shown = SimpleNamespace(settings=None), {"previous_champion": "1", "version": "2"}
+    monkeypatch.setattr(models_page, "compare", lambda *args: {"versions": ["1", "2"], "metrics": metrics})
+    assert list(models_page._against_former(running, "renewal", shown)["metrics"]) == ["forward.auc"]
+    del metrics["forward.auc"]
+    assert models_page._against_former(running, "renewal", shown) is None
