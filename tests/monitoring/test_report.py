@@ -1,11 +1,10 @@
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from serving_case import plain_recipe
+from serving_case import copy_of, plain_recipe
 
 from features.crm.crm import read_crm
 from features.crm.load import load
@@ -56,7 +55,7 @@ def world(tmp_path_factory):
 @pytest.fixture
 def home(world, tmp_path):
     """A copy of that home for one test to change."""
-    return Settings(home=Path(shutil.copytree(world / "home", tmp_path / "home")), threads=1)
+    return Settings(home=copy_of(world / "home", tmp_path / "home"), threads=1)
 
 
 @pytest.fixture

@@ -2,15 +2,14 @@
 
 import fcntl
 import os
-import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from serving_case import copy_of
 
 from features.crm.load import load
 from features.settings import Settings
@@ -85,7 +84,7 @@ def trained(folder, tmp_path_factory):
 
 @pytest.fixture
 def again(trained, tmp_path):
-    return Settings(home=Path(shutil.copytree(trained, tmp_path / "again")), threads=1)
+    return Settings(home=copy_of(trained, tmp_path / "again"), threads=1)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import openpyxl
 import pandas as pd
 import pytest
 from pages_case import informed  # noqa: F401 (fixture)
-from serving_case import night  # noqa: F401 (fixture)
+from serving_case import copy_of, night  # noqa: F401 (fixture)
 from typer.testing import CliRunner
 
 from features.settings import Settings
@@ -95,7 +95,7 @@ def own_home(night, tmp_path_factory):  # noqa: F811
     """A copy of the home, which the commands change, beside the CRM it was made of."""
     folder = tmp_path_factory.mktemp("out_files")
     shutil.copytree(night.parent / "crm", folder / "crm")
-    return Path(shutil.copytree(night, folder / "home"))
+    return copy_of(night, folder / "home")
 
 
 def answer_of(name, home, folder, monkeypatch):

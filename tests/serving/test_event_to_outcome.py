@@ -3,19 +3,17 @@
 import json
 import multiprocessing
 import re
-import shutil
 import signal
 import threading
 import time
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
 
 import httpx
 import pytest
 import uvicorn
 from pages_case import NEEDS_CHROMIUM, browser, informed, night, watched_page  # noqa: F401 (fixtures)
-from serving_case import free_port
+from serving_case import copy_of, free_port
 
 from features.settings import Settings
 from monitoring.store import open_store
@@ -107,7 +105,7 @@ def signed_in(browser, site, key):  # noqa: F811
 @pytest.fixture
 def home(informed, tmp_path):  # noqa: F811
     """A home whose long answers are worked out: no page begins work that is not what this is about."""
-    return Path(shutil.copytree(informed, tmp_path / "home"))
+    return copy_of(informed, tmp_path / "home")
 
 
 @pytest.fixture

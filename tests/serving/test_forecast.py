@@ -5,7 +5,7 @@ import io
 import pandas as pd
 import pytest
 from pages_case import informed, night  # noqa: F401 (fixtures)
-from serving_case import client_of
+from serving_case import client_of, copy_of
 
 from features.settings import Settings
 from monitoring.store import open_store
@@ -50,9 +50,7 @@ def _open(home):
 
 
 def test_a_filter_and_a_scope_leave_the_same_of_it(informed, tmp_path):  # noqa: F811
-    import shutil
-
-    home = shutil.copytree(informed, tmp_path / "home")
+    home = copy_of(informed, tmp_path / "home")
     store = open_store(Settings(home=home))
     region = store.scores.page("renewal", limit=1).rows[0]["region"]
     narrow, _ = store.access.create_key("sales", region=region)
@@ -69,9 +67,7 @@ def test_a_filter_and_a_scope_leave_the_same_of_it(informed, tmp_path):  # noqa:
 
 
 def test_an_override_moves_the_committed_view_and_leaves_the_models(informed, tmp_path):  # noqa: F811
-    import shutil
-
-    home = shutil.copytree(informed, tmp_path / "home")
+    home = copy_of(informed, tmp_path / "home")
     store = open_store(Settings(home=home))
     rows = store.scores.page("renewal", limit=50).rows
     row = max((one for one in rows if one["end_date"] and one["amount"]), key=lambda one: one["probability"])

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from serving_case import client_of, home, night  # noqa: F401 (fixtures)
+from serving_case import client_of, copy_of, home, night  # noqa: F401 (fixtures)
 from test_service import serving
 
 from features.settings import Settings
@@ -27,7 +27,7 @@ def plain(block):
 @pytest.fixture(scope="module")
 def service(night, tmp_path_factory):  # noqa: F811
     """A running service, and the documents' ids as they are called in its data."""
-    kept = shutil.copytree(night, tmp_path_factory.mktemp("docs") / "home")
+    kept = copy_of(night, tmp_path_factory.mktemp("docs") / "home")
     row = open_store(Settings(home=kept)).scores.page("renewal", limit=1).rows[0]
     ids = {"C000001": row["contract_id"], "A000001": row["account_id"]}
     with serving(kept) as (_, base):

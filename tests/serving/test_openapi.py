@@ -5,14 +5,13 @@ FUZZ_ROLE: a role, `scoped` (sales, of one owner), or none (whoever calls where 
 """
 
 import os
-import shutil
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode, checks
 from schemathesis.specs.openapi import checks as conformance
-from serving_case import LOCAL, client_of, night  # noqa: F401 (fixture)
+from serving_case import LOCAL, client_of, copy_of, night  # noqa: F401 (fixture)
 
 from features.settings import Settings
 from monitoring.store import open_store
@@ -35,7 +34,7 @@ OPERATIONS = {found.ok().label: found.ok() for found in DESCRIPTION.get_all_oper
 @pytest.fixture(scope="module")
 def client(night, tmp_path_factory):  # noqa: F811
     """One service for all of them: what one stores, another finds."""
-    home = shutil.copytree(night, tmp_path_factory.mktemp("api") / "home")
+    home = copy_of(night, tmp_path_factory.mktemp("api") / "home")
     with pytest.MonkeyPatch.context() as patch, client_of(home, key=key_of(ROLE, home)) as asked:
         patch.setattr(WorkedOut, "ask", lambda self, name, *rest, **more: Told(None, "not now", False))
         yield asked

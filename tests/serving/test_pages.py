@@ -3,12 +3,11 @@
 import io
 import json
 import re
-import shutil
 
 import pandas as pd
 import pytest
 from pages_case import NEEDS_CHROMIUM, browser, informed, night, rows_of, served, watched_page  # noqa: F401
-from serving_case import train_plainly
+from serving_case import copy_of, train_plainly
 
 from features.crm.load import opened
 from features.settings import Settings
@@ -21,7 +20,7 @@ pytestmark = [pytest.mark.slow, NEEDS_CHROMIUM]
 @pytest.fixture(scope="module")
 def home(informed, tmp_path_factory):  # noqa: F811
     """A home of this file's own; tests that change it touch different things."""
-    return shutil.copytree(informed, tmp_path_factory.mktemp("pages") / "home")
+    return copy_of(informed, tmp_path_factory.mktemp("pages") / "home")
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,13 @@
 
 import json
 import re
-import shutil
 from functools import cache
 from importlib.resources import files
 
 import pandas as pd
 import pytest
 from pages_case import NEEDS_CHROMIUM, browser, informed, night, served, watched_page  # noqa: F401
-from serving_case import client_of
+from serving_case import client_of, copy_of
 
 from features.identity.links import COLUMNS, keep_links
 from features.settings import Settings
@@ -82,7 +81,7 @@ LINKS = {
 @pytest.fixture(scope="module")
 def home(informed, tmp_path_factory):  # noqa: F811
     """A home of this file's own, with a pair of records to decide."""
-    home = shutil.copytree(informed, tmp_path_factory.mktemp("roles") / "home")
+    home = copy_of(informed, tmp_path_factory.mktemp("roles") / "home")
     pair = pd.DataFrame([("crm:1", "billing:7", "Acme", "ACME Inc", 0.6, "", "model")], columns=COLUMNS)
     keep_links(home, pair, judged=set())
     return home

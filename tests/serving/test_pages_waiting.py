@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from pages_case import NEEDS_CHROMIUM, Endless, browser, informed, night, served, watched_page  # noqa: F401
+from serving_case import copy_of
 
 from features.settings import Settings
 from monitoring.store import open_store
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.slow, NEEDS_CHROMIUM]
 def waiting(informed, tmp_path, monkeypatch):  # noqa: F811
     """A home without its long answers, and the folder they can be taken from."""
     monkeypatch.setattr(precompute, "_start", lambda *_: Endless())
-    home = shutil.copytree(informed, tmp_path / "home")
+    home = copy_of(informed, tmp_path / "home")
     shutil.move(home / FOLDER, tmp_path / "answers")
     (home / FOLDER).mkdir()
     return home, tmp_path / "answers"

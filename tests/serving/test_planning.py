@@ -7,7 +7,7 @@ import shutil
 import pandas as pd
 import pytest
 from pages_case import Endless, informed  # noqa: F401 (fixture)
-from serving_case import client_of, home, night  # noqa: F401 (fixtures)
+from serving_case import client_of, copy_of, home, night  # noqa: F401 (fixtures)
 
 from features.crm.load import opened
 from features.settings import Settings
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def planned(informed, tmp_path):  # noqa: F811
     """A home whose long answers are there."""
-    return shutil.copytree(informed, tmp_path / "home")
+    return copy_of(informed, tmp_path / "home")
 
 
 def first_contract(client):

@@ -1,10 +1,8 @@
 """The same fact is the same number on every page, route and view, in every file, by every command."""
 
-import shutil
-
 import pytest
 from pages_case import informed, night  # noqa: F401 (fixtures)
-from serving_case import client_of
+from serving_case import client_of, copy_of
 
 from benchmarks.same_facts import check, compare_pages, whole_list
 from benchmarks.statements import Facts, Source
@@ -20,7 +18,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def home(informed, tmp_path_factory):  # noqa: F811
     """A home with alerts, tasks and a look at each model."""
-    home = shutil.copytree(informed, tmp_path_factory.mktemp("facts") / "home")
+    home = copy_of(informed, tmp_path_factory.mktemp("facts") / "home")
     settings = Settings(home=home, threads=1)
     store = open_store(settings)
     for kind in ("renewal", "win"):

@@ -1,16 +1,14 @@
 """Two services on one store: an event taken by one counts in the other's scores, and nothing comes twice."""
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from serving_case import night  # noqa: F401 (a fixture)
+from serving_case import copy_of, night  # noqa: F401 (a fixture)
 from sqlalchemy import create_engine, func, select, text
 from test_deliveries import Inbox
 
@@ -48,7 +46,7 @@ class Service:
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def services(request, night, tmp_path_factory):  # noqa: F811
     """Two services of one home, whose scores lie in SQLite or PostgreSQL; each test takes other accounts."""
-    home = Path(shutil.copytree(night, tmp_path_factory.mktemp("two") / "home"))
+    home = copy_of(night, tmp_path_factory.mktemp("two") / "home")
     url = None
     if request.param == "postgres":
         server = request.getfixturevalue("postgres_server")

@@ -1,6 +1,5 @@
 """The pages served to a real Chromium: a home with every long answer, one server and one browser."""
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import uvicorn
-from serving_case import built_once, free_port, night  # noqa: F401 (fixtures)
+from serving_case import built_once, copy_of, free_port, night  # noqa: F401 (fixtures)
 
 from features.crm.load import opened
 from features.settings import Settings
@@ -47,7 +46,7 @@ def informed(night, tmp_path_factory):  # noqa: F811
     """The night's home with every long answer; not to be changed."""
 
     def build(folder: Path) -> None:
-        shutil.copytree(night, folder / "home")
+        copy_of(night, folder / "home")
         settings = Settings(home=folder / "home", threads=1)
         for name in LONG:
             work_out(name, settings)

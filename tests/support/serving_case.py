@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -78,10 +79,26 @@ def _night(folder: Path) -> None:
         score(kind, crm, settings)
 
 
+def copy_of(home: Path, to: Path) -> Path:
+    """A copy of a home that other tests may be reading: each SQLite file whole, without the files beside it
+    that come and go with its readers.
+    """
+
+    def copy(source: str, target: str) -> str:
+        if not source.endswith(".db"):
+            return shutil.copy2(source, target)
+        with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as written:
+            read.backup(written)
+        return target
+
+    beside = shutil.ignore_patterns("*.db-wal", "*.db-shm", "*.db-journal")
+    return Path(shutil.copytree(home, to, ignore=beside, copy_function=copy))
+
+
 @pytest.fixture
 def home(night: Path, tmp_path: Path) -> Path:
     """A copy of that home for one test to change."""
-    return Path(shutil.copytree(night, tmp_path / "home"))
+    return copy_of(night, tmp_path / "home")
 
 
 @contextmanager
