@@ -9,15 +9,6 @@ from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
 from features.crm.contract import TABLES
 from features.errors import RenewalError
 
-_STARTS = (b"PK", b"\xd0\xcf\x11\xe0")
-"""Packed files, and those of Excel before 2007."""
-
-
-def starts_like_workbook(path: Path) -> bool:
-    """Whether a file that is called a workbook is one, and not a page or text."""
-    with path.open("rb") as file:
-        return file.read(4).startswith(_STARTS)
-
 
 def sheets(path: Path, stem: str, notes: list[str]) -> dict[str, list[list[str]]]:
     """The rows of each visible sheet that holds at least two, by the table or title that it goes by.
@@ -33,7 +24,7 @@ def sheets(path: Path, stem: str, notes: list[str]) -> dict[str, list[list[str]]
     written: dict[str, list[list[str]]] = {}
     hidden = []
     try:
-        with CalamineWorkbook.from_path(path) as book:
+        with path.open("rb") as file, CalamineWorkbook.from_filelike(file) as book:
             for sheet in book.sheets_metadata:
                 if sheet.visible is not SheetVisibleEnum.Visible:
                     hidden.append(sheet.name)

@@ -1,12 +1,16 @@
 """Exports in forms that are not plain CSV: each kind once, and what it must be read as."""
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import zipfile
 from datetime import datetime
 from pathlib import Path
 
 import openpyxl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -83,7 +87,98 @@ CELLS = [
 ]
 QUOTED = "\n".join('"' + line + '"' for line in text_of().splitlines())
 HTML = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in [HEADER, *ROWS])
+LINES = "\n".join(map(json.dumps, RECORDS))
+BOOK = workbook({"Sheet1": [HEADER, *CELLS]})
+OLD_BOOK = (SUPPORT / "contracts_97.xls").read_bytes()
+XML_BOOK = (
+    '<?xml version="1.0"?><Workbook xmlns:ss="urn:schemas-microsoft-com:office:spreadsheet">'
+    "<Worksheet><Table>"
+    + "".join(
+        f"<Row>{''.join(f'<Cell><Data>{cell}</Data></Cell>' for cell in row)}</Row>" for row in [HEADER]
+    )
+    + "".join(
+        f"<Row>{''.join(f'<Cell><Data>{cell}</Data></Cell>' for cell in row[:4])}"
+        f'<Cell ss:Index="5"><Data>{row[4]}</Data></Cell><Cell><Data>{row[5]}</Data></Cell></Row>'
+        for row in ROWS
+    )
+    + "</Table></Worksheet></Workbook>"
+).encode()
+
+
+def parquet_of(rows: list[list[str]] = ROWS) -> bytes:
+    content = io.BytesIO()
+    pq.write_table(pa.table(dict(zip(HEADER, zip(*rows, strict=True), strict=True))), content)
+    return content.getvalue()
+
+
+PACKED = {
+    "contracts.json.gz": gzip.compress(json.dumps(RECORDS).encode()),
+    "contracts.ndjson.gz": gzip.compress(LINES.encode()),
+    "contracts.jsonl.bz2": bz2.compress(LINES.encode()),
+    "contracts.tsv.gz": gzip.compress(text_of(sign="\t").encode()),
+    "contracts.csv.xz": lzma.compress(text_of().encode()),
+    "contracts.txt.gz": gzip.compress(text_of(sign="|").encode()),
+    "contracts.xlsx.gz": gzip.compress(BOOK),
+    "contracts.gz": gzip.compress(text_of().encode()),
+    "contracts.zip": packed(export=text_of()),
+}
+NAMED_OTHERWISE = {
+    "a workbook called CSV": {"contracts.csv": BOOK},
+    "an old workbook called a new one": {"contracts.xlsx": OLD_BOOK},
+    "a new workbook called an old one": {"contracts.xls": BOOK},
+    "CSV called a workbook": {"contracts.xlsx": text_of(sign=";").encode()},
+    "UTF-16 with tabs called CSV": {"contracts.csv": text_of(sign="\t").encode("utf-16")},
+    "UTF-16 with tabs called a workbook": {"contracts.xls": text_of(sign="\t").encode("utf-16")},
+    "a page called a workbook": {"contracts.xlsx": f"<table>{HTML}</table>".encode()},
+    "a page called CSV": {"contracts.csv": f"\n<!DOCTYPE html><table>{HTML}</table>".encode()},
+    "a page": {"contracts.html": f"<table>{HTML}</table>".encode("utf-16")},
+    "Excel's XML": {"contracts.xls": XML_BOOK},
+    "JSON called CSV": {"contracts.csv": json.dumps(RECORDS).encode()},
+    "JSON lines called text": {"contracts.txt": LINES.encode()},
+    "CSV called JSON": {"contracts.json": text_of().encode()},
+    "Parquet called CSV": {"contracts.csv": parquet_of()},
+    "CSV called Parquet": {"contracts.parquet": text_of().encode()},
+    "packed and called CSV": {"contracts.csv": gzip.compress(text_of().encode())},
+    "a ZIP file called CSV": {"contracts.csv": packed(contracts=text_of())},
+    "called packed and not": {"contracts.csv.gz": text_of().encode()},
+    "no ending": {"Contracts": text_of().encode()},
+    "ending in .dat": {"contracts.dat": text_of(sign="|").encode()},
+}
+ACCOUNTS = [{"account_id": "A1", "industry": "Retail"}, {"account_id": "A2", "industry": "IT"}]
+ANSWERS = {
+    **{f"under {key}": {"contracts.json": {key: RECORDS}} for key in ("results", "value", "data", "items")},
+    "OData": {"contracts.json": {"d": {"results": RECORDS}}},
+    "GraphQL": {"contracts.json": {"data": {"deals": {"edges": [{"node": each} for each in RECORDS]}}}},
+    "JSON:API": {"contracts.json": {"data": [{"type": "contract", "attributes": each} for each in RECORDS]}},
+    "pages": {"contracts.json": [{"results": RECORDS[:1], "paging": {}}, {"results": RECORDS[1:]}]},
+    "a list beside errors": {"contracts.json": {"records": RECORDS, "errors": [{"message": "x"}] * 3}},
+    "columns and rows": {"contracts.json": {"columns": HEADER, "data": ROWS}},
+    "lists": {"contracts.json": [HEADER, *ROWS]},
+    "by id": {"contracts.json": {each["contract_id"]: each for each in RECORDS}},
+    "by column": {"contracts.json": dict(zip(HEADER, zip(*ROWS, strict=True), strict=True))},
+    "by column and number": {
+        "contracts.json": {
+            name: {str(i): row[at] for i, row in enumerate(ROWS)} for at, name in enumerate(HEADER)
+        }
+    },
+    "several tables": {"crm.json": {"accounts": ACCOUNTS, "contracts": RECORDS}},
+    "several tables in an answer": {
+        "crm.json": {"ok": True, "data": {"accounts": ACCOUNTS, "contracts": RECORDS}}
+    },
+    "a table under its name": {"export.json": {"contracts": RECORDS}},
+}
 CONTRACTS = {
+    **{name: {name: content} for name, content in PACKED.items()},
+    **NAMED_OTHERWISE,
+    **{
+        f"json {name}": {file: json.dumps(value).encode() for file, value in files.items()}
+        for name, files in ANSWERS.items()
+    },
+    "json without commas": {"contracts.json": "".join(map(json.dumps, RECORDS)).encode()},
+    "json with a comma at the end": {
+        "contracts.json": f"[\n{LINES.replace(chr(10), f',{chr(10)}')},\n]".encode()
+    },
+    "json lines of lists": {"contracts.jsonl": "\n".join(map(json.dumps, [HEADER, *ROWS])).encode()},
     "workbook": {"renewals.xlsx": workbook({"contracts": [HEADER, *CELLS]})},
     "titled sheet with totals": {
         "contracts.xlsx": workbook(
@@ -165,6 +260,70 @@ def test_words_written_as_in_web_pages(tmp_path):
     assert frame["name"].tolist() == ["Smith & Sons", "O'Hara", "plain"]
     assert frame["region"].tolist() == ["1 < 2", "R&D", "&x"]
     assert any("'Smith &amp; Sons' is 'Smith & Sons'" in text for text in quality.warnings)
+
+
+def test_one_broken_line_of_json_costs_the_line(tmp_path):
+    lines = [*LINES.split("\n"), '{"contract_id": "C3", "account_id"']
+    frame, quality = loaded(tmp_path / "crm", {"contracts.ndjson": "\n".join(lines).encode()})
+    assert frame["contract_id"].tolist() == ["C1", "C2"]
+    assert any(
+        "contracts.ndjson: a line is no record and left out: line 3" in text for text in quality.warnings
+    )
+
+
+def test_lists_inside_records(tmp_path):
+    rows = [
+        each
+        | {"tags": ["b", "a"], "companies": [{"id": 7}, {"id": 8}], "lines": [{"sku": "x"}]}
+        | {
+            "attributes": {"type": "Contract", "url": "/1"},
+            "relationships": {"owner": {"data": {"id": "O1"}}},
+        }
+        | {"note": "one\u2028line"}
+        for each in RECORDS
+    ]
+    files = {"contracts.jsonl": "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode()}
+    frame, quality = loaded(tmp_path / "crm", files)
+    assert frame["tags"].tolist() == ["a;b", "a;b"]
+    assert frame["companies.id"].tolist() == ["7;8", "7;8"]
+    assert frame["owner_id"].tolist() == ["O1", "O1"]
+    assert "contracts.jsonl: lists of records inside records are not read: lines" in quality.warnings
+
+
+NO_TABLES = {
+    "a PDF": (b"%PDF-1.4", "to hold a table; found a PDF"),
+    "a login page": (b"<!DOCTYPE html><body>Log in</body>", "to hold a table; found a web page without one"),
+    "cut off": (gzip.compress(text_of().encode())[:-30], "whole packed file|read to their end"),
+    "JSON cut off": (json.dumps(RECORDS).encode()[:-20], "to be JSON.*behind 1 whole record"),
+}
+
+
+@pytest.mark.parametrize("name", NO_TABLES)
+@pytest.mark.parametrize("ending", ["csv", "xlsx", "json", "json.gz"])
+def test_what_holds_no_table_is_refused_whatever_it_is_called(name, ending, tmp_path):
+    content, found = NO_TABLES[name]
+    with pytest.raises(RenewalError, match=found):
+        loaded(tmp_path / "crm", {f"contracts.{ending}": content})
+
+
+def test_beside_a_table_what_holds_none_is_told(tmp_path):
+    files = {"contracts.csv": text_of().encode(), "terms.html": b"<html>Terms</html>", "cases.xlsx": b""}
+    _, quality = loaded(tmp_path / "crm", files)
+    assert "terms.html holds no table (a web page without one) and is ignored" in quality.warnings
+    assert "cases.xlsx is empty and is ignored" in quality.warnings
+
+
+def test_cells_of_a_page_that_span_rows_and_columns(tmp_path):
+    page = (
+        "<table><tr><th colspan=2>Renewals</th></tr>"
+        "<tr><th>account_id<th>contract_id<th>product<th>annual_value</tr>"
+        "<tr><td rowspan=2>A1</td><td>C1<td><b>Pro</b> <i>Plus</i><br>EU<td>1000"
+        "<tr><td>C2<td>Basic<td>2000<tr><td>A2<td>C3<td>Basic<td>500</table>"
+    )
+    frame, _ = loaded(tmp_path / "crm", {"contracts.xls": page.encode()})
+    assert frame["account_id"].tolist() == ["A1", "A1", "A2"]
+    assert frame["product"].tolist() == ["Pro Plus EU", "Basic", "Basic"]
+    assert frame["annual_value"].tolist() == [100000, 200000, 50000]
 
 
 def test_a_broken_workbook(tmp_path):
