@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from front_case import service  # noqa: F401  (fixture)
 from postgres import postgres_server, postgres_url  # noqa: F401  (fixtures)
+from registry_case import migrated_registry  # noqa: F401  (fixture)
 from store_case import store  # noqa: F401  (fixture)
 
 from features.settings import Settings

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from serving_case import copy_of, plain_recipe
+from folders import copy_of
+from serving_case import plain_recipe
 
 from features.crm.crm import read_crm
 from features.crm.load import load

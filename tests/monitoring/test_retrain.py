@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from serving_case import copy_of
+from folders import copy_of
 
 from features.crm.load import load
 from features.settings import Settings

@@ -8,8 +8,9 @@ from pathlib import Path
 import openpyxl
 import pandas as pd
 import pytest
+from folders import copy_of
 from pages_case import informed  # noqa: F401 (fixture)
-from serving_case import copy_of, night  # noqa: F401 (fixture)
+from serving_case import night  # noqa: F401 (fixture)
 from typer.testing import CliRunner
 
 from features.settings import Settings

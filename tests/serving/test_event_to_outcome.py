@@ -12,8 +12,9 @@ from functools import partial
 import httpx
 import pytest
 import uvicorn
+from folders import copy_of
 from pages_case import NEEDS_CHROMIUM, browser, informed, night, watched_page  # noqa: F401 (fixtures)
-from serving_case import copy_of, free_port
+from serving_case import free_port
 
 from features.settings import Settings
 from monitoring.store import open_store

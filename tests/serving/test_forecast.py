@@ -4,8 +4,9 @@ import io
 
 import pandas as pd
 import pytest
+from folders import copy_of
 from pages_case import informed, night  # noqa: F401 (fixtures)
-from serving_case import client_of, copy_of
+from serving_case import client_of
 
 from features.settings import Settings
 from monitoring.store import open_store

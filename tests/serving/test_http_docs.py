@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from serving_case import client_of, copy_of, home, night  # noqa: F401 (fixtures)
+from folders import copy_of
+from serving_case import client_of, home, night  # noqa: F401 (fixtures)
 from test_service import serving
 
 from features.settings import Settings

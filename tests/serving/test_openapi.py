@@ -8,10 +8,11 @@ import os
 
 import pytest
 import schemathesis
+from folders import copy_of
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode, checks
 from schemathesis.specs.openapi import checks as conformance
-from serving_case import LOCAL, client_of, copy_of, night  # noqa: F401 (fixture)
+from serving_case import LOCAL, client_of, night  # noqa: F401 (fixture)
 
 from features.settings import Settings
 from monitoring.store import open_store

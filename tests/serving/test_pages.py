@@ -6,8 +6,9 @@ import re
 
 import pandas as pd
 import pytest
+from folders import copy_of
 from pages_case import NEEDS_CHROMIUM, browser, informed, night, rows_of, served, watched_page  # noqa: F401
-from serving_case import copy_of, train_plainly
+from serving_case import train_plainly
 
 from features.crm.load import opened
 from features.settings import Settings

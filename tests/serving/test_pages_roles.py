@@ -7,8 +7,9 @@ from importlib.resources import files
 
 import pandas as pd
 import pytest
+from folders import copy_of
 from pages_case import NEEDS_CHROMIUM, browser, informed, night, served, watched_page  # noqa: F401
-from serving_case import client_of, copy_of
+from serving_case import client_of
 
 from features.identity.links import COLUMNS, keep_links
 from features.settings import Settings

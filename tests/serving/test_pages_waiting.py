@@ -3,8 +3,8 @@
 import shutil
 
 import pytest
+from folders import copy_of
 from pages_case import NEEDS_CHROMIUM, Endless, browser, informed, night, served, watched_page  # noqa: F401
-from serving_case import copy_of
 
 from features.settings import Settings
 from monitoring.store import open_store

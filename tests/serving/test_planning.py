@@ -6,8 +6,9 @@ import shutil
 
 import pandas as pd
 import pytest
+from folders import copy_of
 from pages_case import Endless, informed  # noqa: F401 (fixture)
-from serving_case import client_of, copy_of, home, night  # noqa: F401 (fixtures)
+from serving_case import client_of, home, night  # noqa: F401 (fixtures)
 
 from features.crm.load import opened
 from features.settings import Settings

@@ -1,8 +1,9 @@
 """The same fact is the same number on every page, route and view, in every file, by every command."""
 
 import pytest
+from folders import copy_of
 from pages_case import informed, night  # noqa: F401 (fixtures)
-from serving_case import client_of, copy_of
+from serving_case import client_of
 
 from benchmarks.same_facts import check, compare_pages, whole_list
 from benchmarks.statements import Facts, Source

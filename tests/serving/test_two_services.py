@@ -8,7 +8,8 @@ from itertools import islice
 
 import pandas as pd
 import pytest
-from serving_case import copy_of, night  # noqa: F401 (a fixture)
+from folders import copy_of
+from serving_case import night  # noqa: F401 (a fixture)
 from sqlalchemy import create_engine, func, select, text
 from test_deliveries import Inbox
 

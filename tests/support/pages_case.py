@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import uvicorn
-from serving_case import built_once, copy_of, free_port, night  # noqa: F401 (fixtures)
+from folders import built_once, copy_of
+from serving_case import free_port, night  # noqa: F401 (fixtures)
 
 from features.crm.load import opened
 from features.settings import Settings

@@ -1,11 +1,7 @@
 """A home as a night's run leaves it: an ingested CRM, registered models, scores of some days."""
 
-import fcntl
-import os
-import shutil
 import socket
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from folders import built_once, copy_of
 from starlette.testclient import TestClient
 
 from features.crm.load import ingest
@@ -48,20 +45,6 @@ def train_plainly(kind: str, crm, settings: Settings, folder: Path, *, C: float 
     return register(kind, folder, record, settings, lead=lead)
 
 
-def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], None]) -> Path:
-    """A folder that the first test process to ask for it builds, and every other finds."""
-    root = factory.getbasetemp()
-    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    folder = root / name
-    with (root / f"{name}.lock").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        if not (folder / "done").exists():
-            folder.mkdir()
-            build(folder)
-            (folder / "done").touch()
-    return folder
-
-
 @pytest.fixture(scope="session")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with models and the scores of three evenings; not to be changed."""
@@ -77,22 +60,6 @@ def _night(folder: Path) -> None:
         for days in (60, 30):
             score(kind, crm, settings, as_of=crm.until - pd.Timedelta(days=days))
         score(kind, crm, settings)
-
-
-def copy_of(home: Path, to: Path) -> Path:
-    """A copy of a home that other tests may be reading: each SQLite file whole, without the files beside it
-    that come and go with its readers.
-    """
-
-    def copy(source: str, target: str) -> str:
-        if not source.endswith(".db"):
-            return shutil.copy2(source, target)
-        with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as written:
-            read.backup(written)
-        return target
-
-    beside = shutil.ignore_patterns("*.db-wal", "*.db-shm", "*.db-journal")
-    return Path(shutil.copytree(home, to, ignore=beside, copy_function=copy))
 
 
 @pytest.fixture
