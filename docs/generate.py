@@ -31,10 +31,10 @@ FEATURE_COLUMNS = ("touchpoint", "unit", "collected", "words")
 CONTRACT_INTRODUCTION = """# The CRM data contract
 
 A CRM folder holds one file for each table: `contracts.csv`, `activities.parquet`, … (CSV, Parquet, Excel of
-any age, OpenDocument, JSON in any usual shape, a page with a table; packed with gzip, bzip2, xz or ZIP or not;
-what a file is, its bytes say and not its name. Sheets of a workbook, lists of a JSON object and files in a ZIP
-count as files; files with the same columns whose names differ in a number or date alone are parts of one table).
-Only
+any age, OpenDocument, JSON in any usual shape, a page with a table; packed with gzip, bzip2, xz or ZIP or
+not; what a file is, its bytes say and not its name. Sheets of a workbook, lists of a JSON object and files
+in a ZIP count as files; files with the same columns whose names differ in a number or date alone are parts
+of one table). Only
 `contracts` or `opportunities` is needed; features of a missing table are absent. Required columns are
 **bold**; case and separators of names count for nothing (`ContractId`). Further columns on accounts,
 contracts, opportunities and leads are carried, and become features once the leakage guard has passed them.

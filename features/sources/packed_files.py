@@ -201,10 +201,10 @@ def _from_page(path: Path, stem: str, target: Path, notes: list[str]) -> list[Pa
     )
 
 
-def _no_table(path: Path, stem: str, found: str, do: str, notes: list[str]) -> list[Path]:
+def _no_table(path: Path, stem: str, holds: str, do: str, notes: list[str]) -> list[Path]:
     if stem.lower() in TABLES:
-        raise RenewalError(expected=f"{path.name} to hold a table", found=found, do=do)
-    notes.append(f"{path.name} holds no table ({found}) and is ignored")
+        raise RenewalError(expected=f"{path.name} to hold a table", found=holds, do=do)
+    notes.append(f"{path.name} holds no table ({holds}) and is ignored")
     return []
 
 
