@@ -13,7 +13,7 @@ import pandas as pd
 from features.crm.crm import Crm
 from features.progress import Say, silent
 from features.settings import Settings
-from training.icp.fit_learning import SHARE_LISTED, hindsight
+from training.icp.fit_learning import SHARE_LISTED
 from training.icp.fit_score import Fit
 from training.icp.reach import gives_away, places, reach, without_proxies
 from training.icp.study import LIFT_IS, Study, flat_rows, notes_of, study, told_period, told_profile
@@ -160,7 +160,7 @@ def targets(
     may = from_file(companies, crm, scorer) if companies else from_crm(crm, observed.today, scorer.attributes)
     say(f"ranking {len(may.who):,}")
     listed = listed_of(order_of(scorer, may), may)
-    before = hindsight(observed, prepared.weights, seed=settings.seed)
+    before = prepared.hindsight(seed=settings.seed)
     reached = reach(crm, may.who["account_id"], listed)
     bare = without_proxies(crm, prepared, may, listed, seed=settings.seed)
     audit: dict[str, Any] = {"reach": reached, "without_proxies": bare}

@@ -19,9 +19,8 @@ from training.calibrate import one_line
 from training.encode import learn_encoding
 from training.icp.fit_score import LEAST_HOURS, PARTS, Fit, Part, as_logs
 from training.icp.grades import meaning
-from training.icp.prospect_outcomes import Sample, split
+from training.icp.prospect_outcomes import Periods, Sample
 from training.icp.prospects import Observed
-from training.icp.rule_search import search
 from training.icp.rules import Rule
 from training.icp.weights import exponents_of
 from training.linear_terms import design, design_terms
@@ -226,9 +225,18 @@ class Hindsight:
     grades: tuple[dict[str, Any], ...] = ()
 
 
-def hindsight(observed: Observed, weights: dict[str, float], *, seed: int = 0) -> Hindsight:
-    """Learn on the deals before the cut only, rank those after it, and see what became of them."""
-    periods = split(observed.samples, seed)
+def hindsight(
+    observed: Observed, periods: Periods, rules: Sequence[Rule], weights: dict[str, float], *, seed: int = 0
+) -> Hindsight:
+    """Learn on the deals before the cut only, rank those after it, and see what became of them.
+
+    Args:
+        observed: prospects and outcomes.
+        periods: its outcomes, cut in two.
+        rules: those that were searched on the earlier of the two.
+        weights: by outcome, summing to 1.
+        seed: of the folds.
+    """
     cut = periods.cuts.get("win")
     if cut is None:
         return Hindsight()
@@ -236,7 +244,6 @@ def hindsight(observed: Observed, weights: dict[str, float], *, seed: int = 0) -
     early, late = observed.deals[~is_later], observed.deals[is_later]
     if len(late) < LEAST_DEALS or late["won"].sum() < LEAST_WINS or early["won"].sum() < LEAST_WINS:
         return Hindsight(deals=len(late))
-    rules = [c.rule for c in search(observed.frame, observed.account, periods.earlier, weights)]
     fit = learn(observed.frame, observed.account, early, periods.earlier, rules, seed=seed)
     fit = replace(fit, exponents=exponents_of(weights))
     scored = fit.score(observed.frame.iloc[late["row"].to_numpy(np.int64)])

@@ -18,7 +18,6 @@ from scipy.stats import chi2_contingency, fisher_exact
 
 from features.crm.crm import Crm
 from training.fairness.parity import MIN_SIZE, parity, segment_rows
-from training.icp.fit_learning import hindsight
 from training.icp.prospect_outcomes import UNITS, Sample
 from training.icp.prospects import Observed
 from training.icp.rules import Rule, attribute_words
@@ -218,7 +217,7 @@ def without_proxies(
         return None
     bare = study_of(observed, study.weights, seed)
     still = listed_of(order_of(bare.fit, may), may)
-    before = hindsight(observed, study.weights, seed=seed)
+    before = bare.hindsight(seed=seed)
     return {
         "taken_out": proxy_reasons,
         "list_kept": float((still & listed).sum() / max(listed.sum(), 1)),

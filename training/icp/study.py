@@ -15,7 +15,7 @@ import pandas as pd
 from features.crm.crm import Crm
 from features.progress import Say, silent
 from features.settings import Settings
-from training.icp.fit_learning import learn
+from training.icp.fit_learning import Hindsight, hindsight, learn
 from training.icp.fit_score import Fit
 from training.icp.prospect_outcomes import UNITS, Periods, Sample, checked_weights, split
 from training.icp.prospects import Observed, observe
@@ -97,6 +97,11 @@ class Study:
     def profiles(self) -> tuple[Rule, ...]:
         """The rules that hold up, best first."""
         return tuple(judged.rule for judged in self.findings.claimed)
+
+    def hindsight(self, *, seed: int = 0) -> Hindsight:
+        """How the deals after the cut ended, ranked by a score that saw only those before it."""
+        rules = [candidate.rule for candidate in self.findings.candidates]
+        return hindsight(self.observed, self.findings.periods, rules, self.weights, seed=seed)
 
 
 def study(
