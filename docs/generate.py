@@ -56,8 +56,9 @@ A link to a contract, deal or lead of another account is left out of a row that 
 Columns in *italics* say how a row is to be read.
 
 Ids that are written in another way than by the table they refer to (Salesforce's 15 and 18 characters,
-leading zeros that a spreadsheet dropped, other case, invisible characters, braces around a GUID) are joined
-where exactly one row can be meant, and `check` tells the rule; where several can, they are left as written.
+leading zeros that a spreadsheet dropped, `1002.00`, other case, invisible characters, braces around a GUID,
+an owner's or account's name) are joined where exactly one row can be meant, and `check` tells the rule; where
+several can, they are left as written.
 Rows of one key that are versions of it (`_fivetran_active`, `dbt_valid_to`, `IsCurrent`, several
 `LastModifiedDate`) give the current one, and the older ones become `history`; rows that are marked as deleted
 are left out; rows that are the product lines of one contract or deal become one, with amounts and quantities

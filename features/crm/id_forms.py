@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _UNSEEN = re.compile(r"[​-‏‪-‮⁠-⁤﻿­᠎\x00-\x1f\x7f]")
 _SPREADSHEET = re.compile(r"""^="?(.*?)"?$|^'(.+)$""")
-_GROUPED = re.compile(r"\d{1,3}(,\d{3})+")
+_GROUPED = re.compile(r"\d{1,3}(,\d{3})+(\.0+)?")
 _DIGITS = re.compile(r"\d+")
+_DECIMALS = re.compile(r"^(\d+)\.0+$")
 _ALPHANUMERIC = re.compile(r"[0-9A-Za-z]+")
 SPOILT = re.compile(r"\d(\.\d+)?[eE]\+\d+")
 """An id that a spreadsheet has turned into a rounded number (`1.23E+10`): its last digits are gone."""
@@ -51,7 +52,7 @@ def _unwrapped(text: str) -> str:
     if wrapped := _SPREADSHEET.match(text):
         text = wrapped[1] or wrapped[2] or text
     text = text.replace(",", "") if _GROUPED.fullmatch(text) else text
-    return text.removesuffix(".0") if _DIGITS.fullmatch(text.removesuffix(".0")) else text
+    return _DECIMALS.sub(r"\1", text)
 
 
 def _end_of_link(text: str) -> str:
@@ -73,6 +74,13 @@ def _without_signs(text: str) -> str:
 
 def _without_either(text: str) -> str:
     return _without_zeros(_without_signs(text))
+
+
+def name_form(text: str) -> str:
+    """A name without its case, punctuation and order (`Lee, Ann` is `Ann Lee`)."""
+    if text.count(",") == 1:
+        text = " ".join(reversed(text.split(",")))
+    return " ".join("".join(c if c.isalnum() else " " for c in visible(text).casefold()).split())
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,9 @@ RULES = (
     Rule("case, punctuation and leading zeros are ignored", _without_either, keeps_case=False),
 )
 """From the least change to the most; an id that meets another by one rule is not asked of by later ones."""
+
+
+BY_NAME = "they are taken for names"
 
 
 @dataclass
@@ -157,6 +168,27 @@ def meet(keys: Iterable[str], strays: Iterable[str], others: Iterable[str] = ())
                     result.key_of[stray], result.rule_of[stray] = forms[form][0], rule.words
                     result.unclear.pop(stray, None)
                     left.discard(stray)
+    return result
+
+
+def meet_by_name(names: Iterable[tuple[str, str]], strays: Iterable[str]) -> Meeting:
+    """Which key each stray means that is no id but the name of exactly one row.
+
+    Args:
+        names: (key, name) of the rows referred to.
+        strays: ids that meet no key by any rule.
+    """
+    bearers: dict[str, dict[str, None]] = defaultdict(dict)
+    for key, name in names:
+        if form := name_form(name):
+            bearers[form][key] = None
+    result = Meeting()
+    for stray in sorted(strays):
+        keys = list(bearers.get(name_form(stray), ()))
+        if len(keys) == 1:
+            result.key_of[stray], result.rule_of[stray] = keys[0], BY_NAME
+        elif keys:
+            result.unclear[stray] = (BY_NAME, keys)
     return result
 
 

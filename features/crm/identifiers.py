@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 import duckdb
 import pyarrow as pa
 
+from features.crm.columns_match import bare_name
 from features.crm.contract import TABLES
-from features.crm.id_forms import RULES, SPOILT, Meeting, meet, visible
+from features.crm.id_forms import BY_NAME, RULES, SPOILT, Meeting, meet, meet_by_name, visible
 from features.crm.known_until import value_of
 from features.crm.quality import Quality
 from features.crm.redraft import rewrite
 from features.crm.validate import Draft
-from features.crm.values import literal
+from features.crm.values import WORDY, literal
 
 MERGED = "merged_into"
 _NAMING = {"accounts": ("contracts", "opportunities", "leads"), "owners": ("contracts", "opportunities")}
@@ -59,7 +60,7 @@ def settle_ids(
     changed: dict[str, dict[str, tuple[str, dict[str, str]]]] = defaultdict(dict)
     merged: dict[str, dict[str, str]] = {}
     for target in _targets(drafts):
-        near = _meet(connection, target, quality)
+        near = _meet(connection, target, _names(target, drafts), quality)
         if target.table in drafts and MERGED in drafts[target.table].stored:
             merged[target.table] = _masters(connection, target.table, near, quality)
         if target.table == "accounts" and same:
@@ -114,10 +115,24 @@ def _ids_in(table: str, column: str, condition: str = "") -> str:
     return f"SELECT DISTINCT {value} AS id FROM draft_{table} WHERE {where}"
 
 
+def _names(target: _Target, drafts: Mapping[str, Draft]) -> str:
+    """SQL of the keys with their names, as the table or rows that refer to it give them; or nothing."""
+    key, one = TABLES[target.table].key or "", target.table[:-1]
+    selects = []
+    for table, drafted in drafts.items():
+        called = ("name",) if table == target.table else (one, f"{one}name")
+        for each in drafted.columns:
+            if key in drafted.stored and bare_name(each.name) in called and each.kind in WORDY:
+                name = value_of(each.stored)
+                where = f"{value_of(key)} IS NOT NULL AND {name} IS NOT NULL"
+                selects.append(f"SELECT DISTINCT {value_of(key)}, {name} FROM draft_{table} WHERE {where}")
+    return " UNION ".join(selects) if target.table in _NAMING else ""
+
+
 def _meet(
-    connection: duckdb.DuckDBPyConnection, target: _Target, quality: Quality
+    connection: duckdb.DuckDBPyConnection, target: _Target, names: str, quality: Quality
 ) -> dict[tuple[str, str], dict[str, str]]:
-    """(table, column) → id as written → the key it means."""
+    """(table, column) → id as written → the key it means; `names` is SQL of keys with their names."""
     parts = [
         f"SELECT {i} AS i, id FROM ({_ids_in(*column)}) ANTI JOIN ({target.keys}) USING (id)"
         for i, column in enumerate(target.columns)
@@ -135,6 +150,11 @@ def _meet(
             f"SELECT id FROM ({_ids_in(table, column, condition)}) SEMI JOIN ({target.keys}) USING (id)"
         ).fetchall()
         meeting = meet(keys, ids, [id for (id,) in exact])
+        nameless = [id for id in ids if id not in meeting.key_of and id not in meeting.unclear]
+        if names and nameless and column != "id":
+            by_name = meet_by_name(connection.execute(names).fetchall(), nameless)
+            for met, added in zip(vars(meeting).values(), vars(by_name).values(), strict=True):
+                met.update(added)
         moves[table, column] = meeting.key_of
         _tell(table, column, target, meeting, quality)
     return moves
@@ -143,7 +163,7 @@ def _meet(
 def _tell(table: str, column: str, target: _Target, meeting: Meeting, quality: Quality) -> None:
     whose = f"those of {target.spelled_by}"
     counts = Counter(meeting.rule_of.values())
-    for rule in (rule.words for rule in RULES):
+    for rule in (*(rule.words for rule in RULES), BY_NAME):
         if counts[rule]:
             alike = [id for id, words in sorted(meeting.rule_of.items()) if words == rule][:_EXAMPLES]
             examples = ", ".join(f"{visible(id)!r} is {meeting.key_of[id]!r}" for id in alike)

@@ -12,6 +12,7 @@ import duckdb
 
 from features.crm.contract import Kind
 from features.crm.reading.categories import category_form, set_step
+from features.crm.reading.code_form import id_form, postal_form, spoilt_ids
 from features.crm.reading.column_words import says_flags, says_moments, says_numbers
 from features.crm.reading.duration_form import DURATION_MACROS, duration_steps, needs_units
 from features.crm.reading.flag_words import flag_of, flags_of
@@ -104,10 +105,26 @@ def with_forms(look: Look, table: str, readings: Sequence[Reading], *, strict: b
     }
     within = Table(table, look, pooled(numbers.values()), pooled_orders(moments.values()), strict)
     words = look.nothing([each.raw for each in text if each.column.kind in WORDY])
-    return [
+    formed = [
         replace(each, form=_form(within, each, plain.get(each.raw), numbers, moments, words))
         for each in readings
     ]
+    return formed if strict else _unspoilt(look, table, formed)
+
+
+def _unspoilt(look: Look, table: str, readings: list[Reading]) -> list[Reading]:
+    """The readings, those of ids and postal codes that a spreadsheet took for numbers as they were before."""
+    text = [each for each in readings if is_text(each.type)]
+    spoilt = spoilt_ids(look, text)
+    country = next((each.raw for each in readings if each.column.name == "country"), None)
+    forms: dict[str, Form] = {}
+    for each in text:
+        name = f"{table}.{each.column.name}"
+        if each.form is not None and each.raw in spoilt:
+            forms[each.raw] = id_form(name, spoilt[each.raw], each.form.nothing)
+        elif each.form is not None and each.column.name == "postal_code":
+            forms[each.raw] = postal_form(look, name, each.raw, country, each.form)
+    return [replace(each, form=forms.get(each.raw, each.form)) for each in readings]
 
 
 def _form(
