@@ -27,7 +27,7 @@ class Curve:
 
     Attributes:
         knots: (k − 1,) where one slope ends and the next begins, ascending.
-        slopes: (k,) all above zero; around 1, as the spread itself is told apart.
+        slopes: (k,) all above zero; around 1, as the overall spread is estimated separately.
     """
 
     knots: tuple[float, ...] = ()

@@ -189,7 +189,7 @@ def headline(content: Mapping[str, Any], wanted: str) -> list[str]:
         return [
             f"No signal here: every {UNITS[kind][:-1]} gets the same probability, "
             f"{content['base_rate']:.0%}.",
-            "Use it as a base line, not to tell customers apart.",
+            "Use it as a baseline, not to rank customers.",
         ]
     when = "90 days before the end" if kind == "renewal" and content["forward"] else "at a first look"
     sentences = [f"The first fifth of the list, made {when}, holds {top['caught']:.0%} of the {wanted}."]

@@ -1,9 +1,9 @@
 """What is lost and why: drivers of lost renewals or deals over a period, with the reasons that were stated.
 
 Drivers are the model's exact contributions at the last snapshot before the loss, summed over customers and
-weighted by money: what told against them, not what caused the loss. What sales people wrote stands beside it.
-What is the seller's (how many contracts the owner looks after, how many of them renewed) is no driver: it is
-nothing about the customer.
+weighted by money: what lowered their score, not what caused the loss. Reasons that sales people stated are
+listed beside them. The seller's own features (how many contracts the owner looks after, how many of them
+renewed) are not drivers: they say nothing about the customer.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -41,12 +41,12 @@ def churn_drivers(
         kind: `renewal` or `win`.
         crm: the cleaned CRM.
         settings: where the registry is.
-        by: `owner` or any column of accounts; each group with at least 20 losses is told by itself.
+        by: `owner` or any column of accounts; each group with at least 20 losses is reported separately.
         days: length of the period.
-        say: told of progress.
+        say: called with each line of progress.
 
     Returns:
-        `drivers` (group, driver, words, subjects and money it told against, share, log_odds), `stated`
+        `drivers` (group, driver, words, subjects and money it counted against, share, log_odds), `stated`
         (group, reason, subjects, money), `lost` (group, subjects, money, share), `period`, `model_version`.
 
     Raises:
@@ -192,8 +192,8 @@ def stated_reasons(crm: "Crm", kind: str, lost: pd.DataFrame, group: pd.Series) 
     )
     summed = summed[summed["group"].isin(_large_groups(group))]
     order = summed.sort_values(["group", "money", "subjects", "reason"], ascending=[True, False, False, True])
-    told_rows = order.astype({"subjects": int, "money": float}).to_dict("records")
-    return [{str(name): value for name, value in row.items()} for row in told_rows]
+    records = order.astype({"subjects": int, "money": float}).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in records]
 
 
 def _lost(decided: pd.DataFrame, group: pd.Series) -> list[dict[str, Any]]:
@@ -213,7 +213,7 @@ def _lost(decided: pd.DataFrame, group: pd.Series) -> list[dict[str, Any]]:
 
 
 def _large_groups(group: pd.Series) -> list[str]:
-    """Groups with enough losses to speak of, the largest first; a single group is always told."""
+    """Groups with enough losses to report, the largest first; a single group is always reported."""
     counts = group.value_counts()
     return [str(name) for name, n in counts.items() if n >= FEWEST or len(counts) == 1]
 

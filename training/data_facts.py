@@ -25,7 +25,7 @@ class DataFacts:
     outcomes: dict[str, tuple[int, int, str | None]]
     """Kind → (good, bad, why there is none)."""
     outcome_columns: dict[str, tuple[str, str]]
-    """Kind → the column that tells how they ended, where the contract's own is missing, and what shows it."""
+    """Kind → a column that holds the outcome where the contract's own column is missing, and the evidence."""
     late: dict[str, int]
     covered: dict[str, float]
     logged_late: float | None
@@ -105,7 +105,7 @@ def _span(crm: Crm, kind: str) -> int:
 
 
 def history_days(crm: Crm) -> int | None:
-    """How far back `history` tells what stood when; None without it."""
+    """How many days back `history` reaches; None without it."""
     if not crm.has("history", "changed_at"):
         return None
     first = crm.sql("SELECT min(changed_at) AS first FROM history")["first"][0].as_py()

@@ -122,7 +122,8 @@ def learn_encoding(X: pd.DataFrame, statistics: Mapping[str, dict[str, float]] |
         statistics: for many-valued category columns the quantity that stands for each value.
 
     Levels seen on fewer than 5 rows (in small data 2), and all beyond the 60 most frequent, are treated as
-    unknown: a rate trained on them is noise. Columns with a single value tell nothing and are left out.
+    unknown: a rate trained on them is noise. Columns with a single value carry no information and are left
+    out.
     """
     columns: list[str] = []
     levels: dict[str, tuple[str, ...]] = {}

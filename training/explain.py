@@ -23,7 +23,7 @@ from training.model import Model, comparison_bin
 from training.reason_words import (
     PER_CENT,
     action_of,
-    is_tellable,
+    is_reportable,
     normal_of,
     subject_of,
     theme_of,
@@ -133,23 +133,23 @@ def contributions(model: Model, X: Rows, threads: int = 1) -> Contributions:
 
 
 def grouped_contributions(model: Model, X: Rows, threads: int = 1) -> tuple[tuple[str, ...], np.ndarray]:
-    """The groups of columns that are told as one, and (n, groups) what each adds in log-odds."""
+    """The groups of columns reported as one, and (n, groups) what each adds in log-odds."""
     grouping = _Grouping(model)
     return tuple(grouping.groups), grouping.sums(contributions(model, X, threads).values)
 
 
 class Reason(TypedDict):
-    """What speaks for or against the outcome of one row, as scores are stored and answered with it.
+    """What raises or lowers the probability of one row's outcome, as stored and returned with scores.
 
     Attributes:
         feature: the column that leads its theme, or `(other)`, `(base)`, `(calibration)`.
         words: with what is usual for this customer.
         value: as people read it; None where missing.
         log_odds: what the theme adds.
-        group: of columns that are told as one.
+        group: of columns reported as one.
         comparison: how those alike in this fared, or None.
         subject: the theme.
-        action: what can be done where it speaks against the outcome, or None.
+        action: what can be done where it lowers the probability of the outcome, or None.
     """
 
     feature: str
@@ -166,8 +166,8 @@ def reasons(model: Model, X: Rows, top: int = 5, threads: int = 1) -> list[list[
     """For each of n rows its strongest reasons, then what else adds up to its log-odds.
 
     The `top` strongest themes come first, those a team can do something about before the others, each
-    strongest first; each is told by its leading column. Then `(other)` for all further ones, `(base)` for
-    where everybody starts and, last, `(calibration)`: the list's `log_odds` sum to the logit of the
+    strongest first; each is described by its leading column. Then `(other)` for all further ones, `(base)`
+    for where everybody starts and, last, `(calibration)`: the list's `log_odds` sum to the logit of the
     probability.
     """
     return judged(model, X, top, threads)[1]
@@ -214,15 +214,15 @@ def drivers(model: Model, X: Rows, money: np.ndarray | None = None, threads: int
 
 
 class _Grouping:
-    """Which columns are told as one: those of a group, or of a whole theme."""
+    """Which columns are reported as one: those of a group, or of a whole theme."""
 
     def __init__(self, model: Model, by_theme: bool = False) -> None:
         infos = [model.infos.get(name) for name in model.features]
         group_names = [
             (info.group or name) if info else name for info, name in zip(infos, model.features, strict=True)
         ]
-        barred = {group_names[model.features.index(c)] for c in _unspoken(model)}
-        self.tellable = np.array([info is None or is_tellable(info) for info in infos], dtype=bool)
+        barred = {group_names[model.features.index(c)] for c in _never_shown(model)}
+        self.reportable = np.array([info is None or is_reportable(info) for info in infos], dtype=bool)
         if by_theme:
             group_names = [
                 group if group in barred or info is None else theme_of(info)
@@ -234,10 +234,10 @@ class _Grouping:
         self.order = np.argsort(place, kind="stable")
         self.place = place[self.order]
         self.starts = np.searchsorted(self.place, np.arange(len(self.groups)))
-        untold = set(self.groups) - {
-            group for group, is_told in zip(group_names, self.tellable, strict=True) if is_told
+        unreported = set(self.groups) - {
+            group for group, reportable in zip(group_names, self.reportable, strict=True) if reportable
         }
-        self.spoken = np.array([group not in barred | untold for group in self.groups], dtype=bool)
+        self.spoken = np.array([group not in barred | unreported for group in self.groups], dtype=bool)
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """(n, groups) what each group adds."""
@@ -250,14 +250,14 @@ class _Grouping:
         if not self.groups:
             return np.zeros(sums.shape, dtype=int)
         signed = values[:, self.order] * np.where(sums < 0, -1.0, 1.0)[:, self.place]
-        signed = np.where(self.tellable[self.order], signed, -np.inf)
+        signed = np.where(self.reportable[self.order], signed, -np.inf)
         most = np.maximum.reduceat(signed, self.starts, axis=1)
         rank = np.where(signed == most[:, self.place], np.arange(len(self.order)), len(self.order))
         return self.order[np.minimum.reduceat(rank, self.starts, axis=1)]
 
 
-def _unspoken(model: Model) -> list[str]:
-    """Columns that may be used but not told: each alone gives a segment away (`training.given_away`)."""
+def _never_shown(model: Model) -> list[str]:
+    """Columns used by the model but never shown: each alone gives a segment away (`training.given_away`)."""
     return [name for name in model.about.get("unspoken", ()) if name in model.features]
 
 
@@ -289,11 +289,11 @@ def _reasons(model: Model, X: Rows, E: np.ndarray, given: Contributions, top: in
     shown = np.where(grouping.spoken & agrees, np.abs(sums), 0.0)
     strongest = np.argsort(-shown, axis=1, kind="stable")[:, :top]
     top_sums = np.take_along_axis(sums, strongest, axis=1)
-    tells = np.take_along_axis(shown, strongest, axis=1) > FAINT
-    in_words = _said(
-        model, X, E, grouping, np.where(tells, np.take_along_axis(lead, strongest, axis=1), -1), top_sums
+    shows = np.take_along_axis(shown, strongest, axis=1) > FAINT
+    in_words = _worded_reasons(
+        model, X, E, grouping, np.where(shows, np.take_along_axis(lead, strongest, axis=1), -1), top_sums
     )
-    rest = sums.sum(axis=1) - np.where(tells, top_sums, 0.0).sum(axis=1)
+    rest = sums.sum(axis=1) - np.where(shows, top_sums, 0.0).sum(axis=1)
     base = _base_reason(model, given.base)
     out = []
     for row, other, calibration in zip(in_words, rest.tolist(), given.calibration.tolist(), strict=True):
@@ -307,7 +307,7 @@ def _reasons(model: Model, X: Rows, E: np.ndarray, given: Contributions, top: in
     return out
 
 
-def _said(
+def _worded_reasons(
     model: Model, X: Rows, E: np.ndarray, grouping: _Grouping, column: np.ndarray, log_odds: np.ndarray
 ) -> list[list[Reason]]:
     """Each row's reasons in words, strongest first, worded a column at a time.
@@ -316,7 +316,7 @@ def _said(
         model: as served.
         X: (n, …) feature rows; E: (n, k) encoded.
         grouping: of the columns.
-        column: (n, top) the columns told, -1 for none.
+        column: (n, top) the columns shown, -1 for none.
         log_odds: (n, top) what their groups add.
     """
     top = column.shape[1]

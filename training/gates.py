@@ -28,7 +28,7 @@ BASE_RATE, TEAM_RULE = "base rate", "heuristic baseline"
 
 @dataclass(frozen=True)
 class Gate:
-    """`passed` is None where it could not be told; that does not block and is printed."""
+    """`passed` is None where it could not be decided; that does not block and is printed."""
 
     passed: bool | None
     why: str
@@ -99,7 +99,7 @@ def against_champion(
     newcomer = selection.test["probability"].to_numpy(float)
     gain, low, high = _gain(ds.y[rows], newcomer, champion, ds.groups[rows])
     than = f"the recipe of champion {rival.version} on the same {len(rows)} rows"
-    return Gate(bool(gain >= -UNNOTICED), _told(gain, low, high, than))
+    return Gate(bool(gain >= -UNNOTICED), _in_words(gain, low, high, than))
 
 
 def may_lead(verdicts: Mapping[str, Gate]) -> bool:
@@ -113,14 +113,14 @@ def _gain(
     return bootstrap_gain(losses(y, other) - losses(y, served), groups, level=LEVEL)
 
 
-def _told(gain: float, low: float, high: float, than: str) -> str:
+def _in_words(gain: float, low: float, high: float, than: str) -> str:
     way = "lower" if gain >= 0 else "higher"
     return f"log loss {abs(gain):.4f} {way} than {than} ({LEVEL:.0%} interval {low:+.4f} to {high:+.4f})"
 
 
 def _beats(y: np.ndarray, served: np.ndarray, other: np.ndarray, groups: np.ndarray, than: str) -> Gate:
     gain, low, high = _gain(y, served, other, groups)
-    return Gate(bool(low > 0), _told(gain, low, high, than))
+    return Gate(bool(low > 0), _in_words(gain, low, high, than))
 
 
 def _beats_rule(
@@ -130,7 +130,7 @@ def _beats_rule(
     if has_team_rule(ds):
         return _beats(y, served, other, groups, "the heuristic baseline")
     gain, low, high = _gain(y, served, other, groups)
-    why = _told(
+    why = _in_words(
         gain, low, high, "the best single column (there is nothing here to make a heuristic baseline of)"
     )
     return Gate(bool(high >= 0), why)
@@ -138,11 +138,11 @@ def _beats_rule(
 
 def _not_worse(y: np.ndarray, served: np.ndarray, other: np.ndarray, groups: np.ndarray, than: str) -> Gate:
     gain, low, high = _gain(y, served, other, groups)
-    return Gate(bool(gain >= 0 or high >= 0), _told(gain, low, high, f"the best baseline, {than}"))
+    return Gate(bool(gain >= 0 or high >= 0), _in_words(gain, low, high, f"the best baseline, {than}"))
 
 
 def _slope(y: np.ndarray, served: np.ndarray, groups: np.ndarray) -> Gate:
-    """Inside the limits: passed; outside them as far as the data can tell: failed; else unknown."""
+    """Inside the limits: passed; the whole interval outside them: failed; else unknown."""
     slope, low, high = bootstrap_slope(y, served, groups, level=LEVEL)
     least, most = SLOPE_LIMITS
     if np.isnan(slope):
@@ -152,7 +152,7 @@ def _slope(y: np.ndarray, served: np.ndarray, groups: np.ndarray) -> Gate:
         return Gate(True, why)
     if high < least or low > most:
         return Gate(False, why)
-    return Gate(None, f"{why}: too little data to tell")
+    return Gate(None, f"{why}: too little data to decide")
 
 
 def _parity(checks: Sequence[dict[str, Any]]) -> Gate:

@@ -1,7 +1,7 @@
 """Columns that give a segment away by themselves: left out unless allowed in writing, with what that costs.
 
-A postcode that tells who owns a business stands for the owner, whatever it adds. Such a column is never among
-the reasons shown to sales, even where it is allowed (`training.explain` reads `about["unspoken"]`).
+A postcode that reveals who owns a business is a proxy for the owner, whatever it adds. Such a column is never
+among the reasons shown to sales, even where it is allowed (`training.explain` reads `about["unspoken"]`).
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ def without_proxies(
         crm: for the segments; without any nothing is left out.
         settings: seed.
         allowed: column → the written reason to keep it all the same.
-        say: told of each.
+        say: called with a line for each.
 
     Returns:
         The dataset and rows: `column`, `segment`, `auc`, `allowed` (None or the reason).

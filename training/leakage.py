@@ -7,7 +7,8 @@ Kaufman et al. 2012 (Leakage in data mining) and Kapoor and Narayanan 2023.
 Whether a contract or deal says which account it belongs to, which all features of the account hang on.
 
 Some CRMs link a deal to its account only when it closes. Rows without an account count as an account of their
-own, so a missing link shows in every feature of the account, and tells the outcome where it is filled late.
+own, so a missing link shows in every feature of the account, and reveals the outcome where it is filled in
+late.
 """
 
 import difflib
@@ -98,7 +99,7 @@ class Guard:
 
     @property
     def suspected(self) -> dict[str, str]:
-        """Column → what speaks against it, strongest first; nothing proves it."""
+        """Column → the evidence against it, strongest first; none of it is proof."""
         doubted = [row for row in self.evidence if row["verdict"] == "suspected"]
         doubted.sort(key=lambda row: -row["power"]["auc"])
         return {row["column"].rpartition(".")[2]: row["why"][0] for row in doubted}
@@ -245,7 +246,7 @@ class Sample:
 
 
 def _each_subject(ds: Dataset) -> Sample:
-    """The first snapshot of each subject, where age tells least of the end, with how it ended at last."""
+    """The first snapshot of each subject, where age reveals least of the end, with its final outcome."""
     order = pd.DataFrame({"subject": ds.subjects, "as_of": ds.snapshots["as_of"].to_numpy(), "y": ds.y})
     order["row"] = np.arange(len(ds))
     order = order.sort_values(["subject", "as_of", "row"], kind="stable")

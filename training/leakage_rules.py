@@ -68,7 +68,7 @@ Rule = Callable[[Facts, float], str | None]
 
 
 def is_suspect(column: str) -> bool:
-    """Whether a column's own name speaks of the outcome or the close."""
+    """Whether a column's own name refers to the outcome or the close."""
     bare = column.rpartition(".")[2]
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", bare).lower()
     return not SUSPECT_WORDS.isdisjoint(re.split(r"[^a-z]+", words))
@@ -175,10 +175,10 @@ def changed_at_close(fact: Facts, limit: float) -> str | None:
 
 
 def still_at_default(fact: Facts, limit: float) -> str | None:
-    """Open rows hold one value that decided ones rarely keep, and what these hold instead tells the outcome.
+    """Open rows hold one value that decided rows rarely keep, and the other values predict the outcome.
 
-    A count or mark that starts at zero and is written at the close. Where it tells nothing it does no harm,
-    and a new kind of contract that all open rows are of may look the same.
+    A count or mark that starts at zero and is written at the close. Where it predicts nothing it does no
+    harm, and a new kind of contract that all open rows are of may look the same.
     """
     common = fact.open_common
     if common is None or fact.open_n < FEWEST_OPEN or (fact.filled_open or 0) * fact.open_n < FEWEST_OPEN:
@@ -189,7 +189,7 @@ def still_at_default(fact: Facts, limit: float) -> str | None:
         return None
     return (
         f"written at the close: {common.open_share:.0%} of {fact.open_n:,} open rows hold {common.value}, of "
-        f"decided ones {common.decided_share:.0%}, and the others tell the outcome (AUC {fact.power.auc:.2f})"
+        f"decided ones {common.decided_share:.0%}; the rest predict the outcome (AUC {fact.power.auc:.2f})"
     )
 
 

@@ -1,7 +1,7 @@
 """Looks at one contract: those at which nothing has happened since the one before are no rows of their own.
 
 A contract is looked at up to seven times before its end. Where its columns never change, seven looks are one
-row: counted seven times they tell a model that it is seven times as sure, and contracts that are decided late
+row: counted seven times they make a model seven times as sure, and contracts that are decided late
 count more than others. Such repeats are judged like any look, but not trained on: each contract's first
 look is there whatever its outcome, so that leaving repeats out does not prefer any.
 """

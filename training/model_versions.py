@@ -1,4 +1,4 @@
-"""What a registered version is: its name, its record, and how two are told apart.
+"""What a registered version is: its name, its record, and how two are distinguished.
 
 Which code, which locked dependencies and which data a model was made of.
 

@@ -109,7 +109,7 @@ def _model(facts: DataFacts, kind: str) -> Verdict:
         column, shown = facts.outcome_columns[kind]
         verdict.missing.append(
             (
-                f"{without}, but {column} tells it ({shown})",
+                f"{without}, but {column} holds it ({shown})",
                 f"map {outcome} from {column}: `perennial map` drafts it",
             )
         )

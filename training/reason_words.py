@@ -1,7 +1,7 @@
 """What a reason is about, what is usual for this very customer, and what a team can do about it.
 
-Reasons are told one for each theme, a touchpoint such as support or product use. What says more of the seller
-than of the customer (how many contracts the owner looks after) is never told, nor is a sum of rates.
+One reason is given for each theme, a touchpoint such as support or product use. What describes the seller
+more than the customer (how many contracts the owner looks after) is never a reason, nor is a sum of rates.
 """
 
 import re
@@ -14,7 +14,7 @@ from features.catalog.declare import Info
 
 
 class Theme(NamedTuple):
-    """A theme's name for people, and what can be done where it speaks against the outcome; None: nothing."""
+    """A theme's name for people, and what can be done where it lowers the probability; None: nothing."""
 
     subject: str
     action: str | None = None
@@ -62,11 +62,11 @@ Values = Callable[[str], np.ndarray | None]
 
 
 def theme_of(info: Info) -> str:
-    """What a reason is about: one is told for each theme."""
+    """What a reason is about: one reason is given for each theme."""
     return info.touchpoint or info.name
 
 
-def is_tellable(info: Info) -> bool:
+def is_reportable(info: Info) -> bool:
     """Whether a column may stand in a reason: nothing of the seller's, no sum of rates."""
     is_sum_of_rates = info.words.startswith("total ") and RATE.search(info.words) is not None
     return info.touchpoint != SELLER and not is_sum_of_rates
@@ -79,7 +79,7 @@ def subject_of(info: Info) -> str:
 
 
 def action_of(info: Info) -> str | None:
-    """What can be done about it where it speaks against the outcome; None: nothing."""
+    """What can be done about it where it lowers the probability of the outcome; None: nothing."""
     theme = THEMES.get(theme_of(info))
     return theme.action if theme else None
 
@@ -119,7 +119,7 @@ def windows_of_trend(info: Info, values: Values) -> tuple[np.ndarray, np.ndarray
 
 
 def normal_of(info: Info, values: Values) -> np.ndarray | None:
-    """(n,) what is usual for each customer itself, in the feature's unit; None where nothing tells that.
+    """(n,) what is usual for each customer itself, in the feature's unit; None where that is unknown.
 
     Counts and sums of a window are set against the longest window there is, cut to the time the customer has
     been one; averages against that window's; silence against the usual gap.

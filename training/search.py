@@ -67,7 +67,7 @@ def search(
         seconds: stop after the trial in which this time runs out; at least one trial is run.
         seed: of sampler and boosting.
         threads: cores used: two folds side by side, or, where there are many rows, all cores on one.
-        say: told of progress.
+        say: called with each line of progress.
     """
     name = f"{name}-space{SPACE}-seed{seed}"
     study = _study(name, storage, seed)
@@ -214,13 +214,13 @@ def _finished(study: "optuna.Study") -> int:
 def _progress(trials: int, say: Say) -> Callable[["optuna.Study", "optuna.trial.FrozenTrial"], None]:
     started = time.monotonic()
 
-    def tell(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> None:
+    def report(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> None:
         # A pruned trial's value is that of its first folds, which are not all folds.
         outcome = "pruned" if trial.state.name == "PRUNED" else f"log loss {trial.value:.4f}"
         spent = time.monotonic() - started
         say(f"trial {trial.number + 1} of {trials}: {outcome}, best {study.best_value:.4f}, {spent:.0f} s")
 
-    return tell
+    return report
 
 
 def _history(study: "optuna.Study") -> list[dict[str, Any]]:

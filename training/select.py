@@ -78,7 +78,7 @@ def select(
         settings: seed, threads, least number of contracts of either outcome, where studies are kept.
         trials: of the search; undated data runs a third as many again in each outer fold, 8 at the least.
         minutes: time for everything; searches stop in time for it.
-        say: told of progress.
+        say: called with each line of progress.
         storage: Optuna's database URL; `settings` for the settings' own, None for memory.
         horizon_days: of win labels, kept with the model.
 

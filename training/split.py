@@ -64,8 +64,8 @@ def forward_folds(ds: Dataset, n: int = 4, first_share: float = 0.4) -> list[Spl
 def blocked_folds(ds: Dataset, n: int = 5) -> list[Split]:
     """n spans of time, each judged by what all others teach, contracts seen on both sides left out of these.
 
-    For dated data too short for forward folds: random ones would let a model tell the month a row is from by
-    its neighbours, and call that a signal.
+    For dated data too short for forward folds: with random ones a model could infer a row's month from its
+    neighbours, and that would pass for signal.
     """
     as_of = _times(ds, "as_of")
     edges = np.unique(np.sort(as_of)[(len(as_of) * np.arange(1, n) / n).astype(int)])

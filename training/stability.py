@@ -1,8 +1,8 @@
 """How often each column proves to say more than a shuffled one: weights for which columns a tree is offered.
 
-Stability selection (Meinshausen & Bühlmann 2010) with boosted trees for the lasso, so that what tells only
-together with another column counts too, and with shuffled copies of the columns for the threshold (Kursa &
-Rudnicki 2010). Idle columns are offered seldom, none is left out: where many columns tell a little each,
+Stability selection (Meinshausen & Bühlmann 2010) with boosted trees for the lasso, so that what is predictive
+only together with another column counts too, and with shuffled copies of the columns for the threshold (Kursa
+& Rudnicki 2010). Idle columns are offered seldom, none is left out: where many columns each add a little,
 selecting some of them loses more than it gains.
 """
 

@@ -17,12 +17,12 @@ from training.encode import category
 from training.metrics import to_logit
 
 MANY_LEVELS = 20
-"""Up to so many values a column is told apart value by value: each has contracts enough."""
+"""Up to this many values a column is encoded value by value: each has enough contracts."""
 FOLDS = 5
 
 
 def many_valued(X: pd.DataFrame) -> list[str]:
-    """The category columns with more values than are told apart one by one."""
+    """The category columns with too many values to encode one by one."""
     return [
         str(name)
         for name in X

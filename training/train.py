@@ -86,7 +86,7 @@ def train(
         crm: the cleaned CRM.
         settings: seed, threads, home and the least number of outcomes.
         options: what is asked for; None for what is usual.
-        say: told of progress.
+        say: called with each line of progress.
 
     Returns:
         model, version, alias, rows, snapshots, positives, forward, random, baselines, served, barred, period,
@@ -120,10 +120,10 @@ def train(
         save_reference(folder, trained.ds, trained.selection.test, settings.seed)
         version = register(kind, folder, record, settings, lead=lead)
     say(f"registered {version.name} version {version.version} as {version.alias}")
-    return _told(version, result, registry.files_of(version, settings))
+    return _summary(version, result, registry.files_of(version, settings))
 
 
-def _told(version: Version, result: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _summary(version: Version, result: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     named = {"model": version.name, "version": version.version, "alias": version.alias}
     return {**named, **result, "card": str(folder / card.HTML)}
 
@@ -131,7 +131,7 @@ def _told(version: Version, result: Mapping[str, Any], folder: Path) -> dict[str
 def _as_before(version: Version, settings: Settings) -> dict[str, Any]:
     """What the training that made a version returned."""
     folder = registry.files_of(version, settings)
-    return _told(version, json.loads((folder / RESULT_FILE).read_text()) | load_parity(folder), folder)
+    return _summary(version, json.loads((folder / RESULT_FILE).read_text()) | load_parity(folder), folder)
 
 
 def _settings_of(settings: Settings) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def test_proxies_are_checks_and_those_of_an_attribute_one_alert():
         "segment": "group=x",
         "threshold": 0.65,
     }
-    told = {"auc": 0.9, "verdict": "alert", "why": "tells 90% of pairs apart"}
+    told = {"auc": 0.9, "verdict": "alert", "why": "ranks 90% of pairs right"}
     other = {**row, **told, "name": "proxy: accounts.credit_score"}
     checks = proxy_checks([{**row, **told}, other, {**row, "auc": None, "verdict": "unknown", "why": "few"}])
     assert [check.verdict for check in checks] == [Verdict.ALERT, Verdict.ALERT, Verdict.UNKNOWN]

@@ -139,7 +139,7 @@ def test_a_meeting_planned_in_the_best_window_is_kept_and_another_moved():
     assert (row["planned"], row["present"], row["gain"]) == ("31-60", "31-60", 0.1)
     (row,) = advice_for(one_contract(activities=[planned_meeting("2026-04-08T10:00:00")]), made_up(CLEAR))
     assert row["window"] is None
-    assert "window planned, 0-14" in row["why"]
+    assert "planned window, 0-14" in row["why"]
 
 
 @pytest.mark.parametrize(

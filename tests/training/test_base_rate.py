@@ -1,4 +1,4 @@
-"""The level of the next span: drift is followed, luck is not, and how unsure it is is told."""
+"""The level of the next span: drift is followed, luck is not, and its uncertainty is reported."""
 
 import numpy as np
 import pytest

@@ -100,7 +100,7 @@ def test_the_anchor_sets_another_model_at_the_same_level():
     _, y, logit, _ = sample(2000)
     found, levelled = adjusted(logit, y)
     assert levelled.anchor.sum() == pytest.approx(1)
-    other = logit + 3.0  # the same ranking, told from elsewhere
+    other = logit + 3.0  # the same ranking, from another level
     line = found.calibration(float(levelled.anchor @ other))
     assert to_probability(line(other)).mean() == pytest.approx(y.mean(), abs=0.01)
 

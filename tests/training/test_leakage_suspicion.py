@@ -1,4 +1,4 @@
-"""Undated columns that look written after the outcome are told with their evidence, and used all the same."""
+"""Undated columns that look written after the outcome are reported with evidence, and used all the same."""
 
 import numpy as np
 import pandas as pd

@@ -159,7 +159,7 @@ def test_without_signal_the_base_rate_is_served_or_nearly(make):
 
 
 def test_drift_that_a_column_tells_is_no_ranking():
-    """Outcomes follow the month, a column tells the month, and nothing else says anything."""
+    """Outcomes follow the month, one column gives the month, and nothing else is informative."""
     ds = dated(900, signal=False)
     month = (ds.snapshots["matured_at"] - ds.snapshots["matured_at"].min()).dt.days.to_numpy() / 30
     drawn = np.random.default_rng(0).random(ds.subjects.max() + 1)[ds.subjects]

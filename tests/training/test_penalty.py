@@ -19,7 +19,7 @@ TELLING = ["real 0", "real 1", "real 2"]
 
 @pytest.fixture(scope="module")
 def wide():
-    """Three columns that tell, 60 that do not."""
+    """Three informative columns, 60 idle ones."""
     rng = np.random.default_rng(3)
     X = pd.DataFrame({name: rng.normal(size=700) for name in TELLING})
     X = X.assign(**{f"noise {at}": rng.normal(size=700) for at in range(60)})

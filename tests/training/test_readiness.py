@@ -74,7 +74,7 @@ def test_a_column_that_tells_the_outcome_is_named(tmp_path, column, of_renewed, 
     text = text.replace("True", of_renewed).replace("False", of_lost)
     (source / "contracts.csv").write_text(text)
     result = readiness(load(source, into=tmp_path / "clean"), Settings(home=tmp_path / "home"))
-    assert f"contracts have no renewed, but {column} tells it ({shown})" in result["answers"][0]["why"]
+    assert f"contracts have no renewed, but {column} holds it ({shown})" in result["answers"][0]["why"]
     assert result["mend"][0]["do"] == f"map renewed from {column}: `perennial map` drafts it"
     assert result["mend"][0]["opens"] == ["renewal"]
     drafted = map_folder(source, tmp_path / "mapping.yaml")

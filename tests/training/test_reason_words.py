@@ -8,7 +8,7 @@ from test_model import chosen
 
 from training.candidates import fit_recipe
 from training.explain import beside_normal, reasons, worded
-from training.reason_words import is_tellable, normal_of, trend_in_words, windows_of_trend
+from training.reason_words import is_reportable, normal_of, trend_in_words, windows_of_trend
 
 
 def values_of(**columns):
@@ -74,9 +74,9 @@ def test_a_trend_finds_its_windows():
 
 
 def test_the_sellers_load_and_sums_of_rates_are_not_told():
-    assert not is_tellable(info("owner_contracts_running", touchpoint="owner"))
-    assert not is_tellable(info("usage_active_pct_90d", words="total active pct in the last 90 days"))
-    assert is_tellable(info("usage_logins_90d", words="total logins in the last 90 days"))
+    assert not is_reportable(info("owner_contracts_running", touchpoint="owner"))
+    assert not is_reportable(info("usage_active_pct_90d", words="total active pct in the last 90 days"))
+    assert is_reportable(info("usage_logins_90d", words="total logins in the last 90 days"))
 
 
 def test_one_reason_for_each_theme_what_can_be_done_first_and_the_sum_still_exact():

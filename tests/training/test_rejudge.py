@@ -67,7 +67,7 @@ def test_a_champion_of_before_is_unknown_and_does_not_block(data, selection):
 
 
 def proxied(data):
-    """The dataset with a postcode that tells who owns the business, and the segments."""
+    """The dataset with a postcode that reveals who owns the business, and the segments."""
     accounts = pd.Series(data.snapshots["account_id"].unique())
     women = np.arange(len(accounts)) % 2 == 0
     segments = pd.DataFrame(

@@ -1,4 +1,4 @@
-"""The same customer under several ids: planted copies are found and counted once, coincidences are told."""
+"""The same customer under several ids: planted copies are found and counted once, coincidences reported."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Among many idle columns those that tell, alone or together, are offered to the trees more often."""
+"""Among many idle columns the informative ones, alone or together, are offered to the trees more often."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ IDLE = 60
 
 
 def planted(*, signal=True, rows=1800):
-    """Two rows of each contract; columns 0 and 1 tell alone, 2 and 3 only together."""
+    """Two rows of each contract; columns 0 and 1 are informative alone, 2 and 3 only together."""
     rng = np.random.default_rng(4)
     subjects = np.repeat(np.arange(rows // 2), 2)
     E = rng.normal(size=(rows // 2, 4 + IDLE))[subjects].astype(np.float32)

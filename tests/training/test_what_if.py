@@ -1,4 +1,4 @@
-"""What a change is estimated to do to one contract, over its present plan; and what cannot be told."""
+"""What a change is estimated to do to one contract, over its present plan; and what cannot be estimated."""
 
 import json
 

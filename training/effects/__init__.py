@@ -35,7 +35,7 @@ def timing(crm: Crm, settings: Settings, by: str | None = None, say: Say = silen
 
 
 def estimated_timing(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent) -> Answer:
-    """`timing` with `covariance`: each group's told buckets and the covariance of their estimates."""
+    """`timing` with `covariance`: each group's estimated buckets and the covariance of their estimates."""
     return timing_by(crm, settings, (by,), say)[by]
 
 
@@ -75,7 +75,7 @@ def calls(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent
 
 
 def estimated_calls(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent) -> Answer:
-    """`calls` with `covariance`: each group's told buckets and the covariance of their estimates."""
+    """`calls` with `covariance`: each group's estimated buckets and the covariance of their estimates."""
     return calls_by(crm, settings, (by,), say)[by]
 
 
@@ -94,9 +94,9 @@ def calls_by(
 
 
 def discount(crm: Crm, settings: Settings, by: str | None = None, say: Say = silent) -> dict[str, Any]:
-    """P(won) and P(renewed) by the first quote's discount, and the lowest band not told from the best.
+    """P(won) and P(renewed) by the first quote's discount, and the lowest band as good as the best.
 
-    With both outcomes, `best` and `indistinguishable` are told for wins under the group's name and for
+    With both outcomes, `best` and `indistinguishable` are given for wins under the group's name and for
     renewals under `renewal: group`; `enough` holds the lowest band not distinguishable from the best.
 
     Raises:

@@ -1,7 +1,7 @@
 """From effects to a plan: each coming contract's best window for the first contact, and by when to act.
 
 A window is advised only where it stands out as the curves show it: in the contract's own group, or else among
-all customers, it is among those not told from the best, not every window is, and its gain over the present
+all customers, it is not distinguishable from the best, some other window is, and its gain over the present
 plan is beyond chance. A contact is never advised where none at all may be as good. How much a contract gains
 goes by its own likelihood to renew (`training.effects.personal_gain`). The present plan is the contact
 already planned; where none is, what is usually done from here with contracts not yet contacted.
@@ -73,9 +73,9 @@ USUAL = "what is usually done from here"
 
 @dataclass(frozen=True)
 class Choice:
-    """What is said of one contract: its curve and gain, where there are any; `is_advice` if beyond chance.
+    """The result for one contract: its curve and gain, where there are any; `is_advice` if beyond chance.
 
-    `alike` are the windows still open that are not told from the best.
+    `alike` are the windows still open that are not distinguishable from the best.
     """
 
     curve: Curve | None
@@ -107,7 +107,7 @@ def plan(
         findings: of experiments that ended, laid into the estimates.
         likelihood: contract → its likelihood to renew with limits; without, gains are averages.
         shown: what is withheld of the rows while an experiment is open; default: nothing.
-        say: told what is being done.
+        say: called with each line of progress.
 
     Returns:
         `rows`, those to act on first at the top, each as `advice` gives it; `as_of`; `contact_words` (the
@@ -190,7 +190,7 @@ def choose(
             return Choice(curve, gain, True, "", alike)
     curve, gain, alike = tried[0] if tried[0][1] is not None else tried[-1]
     if gain is None and planned is not None:
-        return Choice(curve, None, False, f"can't tell: nothing can be told of the window planned, {planned}")
+        return Choice(curve, None, False, f"can't tell: the planned window, {planned}, has no estimate")
     return Choice(curve, gain, False, LATE if gain is None else "", alike)
 
 
@@ -211,9 +211,9 @@ def advice(row: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
     Returns:
         The contract's facts; `window` (None: nothing is advised), `act_from` and `act_by` (days, both
         included), `present` (the plan compared with), `estimate` and `usual` (probabilities under the window
-        and under the present plan), `gain`, `low`, `high`, `worth` (gain × amount), `alike` (windows not told
-        from the best), `curve` (whose: a group or `all`), `leaning` (the window that looks best, advised or
-        not) and `why`.
+        and under the present plan), `gain`, `low`, `high`, `worth` (gain × amount), `alike` (windows not
+        distinguishable from the best), `curve` (whose: a group or `all`), `leaning` (the window that looks
+        best, advised or not) and `why`.
     """
     facts = _facts(row) | {"curve": choice.curve.group if choice.curve else None}
     if not pd.isna(row["contacted_at"]):
@@ -368,7 +368,7 @@ def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def best_window(
     crm: Crm, settings: Settings, contract_id: str, by: str | None = "industry", say: Say = silent
 ) -> dict[str, Any]:
-    """When to make first contact with one contract, as `advice` tells it.
+    """When to make first contact with one contract, as `advice` gives it.
 
     Raises:
         RenewalError: no such contract, or it has no end date.

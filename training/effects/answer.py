@@ -1,4 +1,4 @@
-"""Estimates as an answer: rows, the best bucket, and every bucket that cannot be told from it.
+"""Estimates as an answer: rows, the best bucket, and every bucket not distinguishable from it.
 
 Groups an effect is asked for: an attribute of accounts, contracts or opportunities, numbers in bands.
 """
@@ -49,7 +49,7 @@ class Inferred:
 
     @classmethod
     def nothing(cls, why: list[str | None]) -> "Inferred":
-        """No bucket told."""
+        """No bucket has an estimate."""
         none = np.full(len(why), np.nan)
         keep, unknown = np.ones(len(why), dtype=bool), np.full((len(why), len(why)), np.nan)
         return cls(none, none.copy(), none.copy(), keep, why, unknown, keep.copy())
@@ -66,7 +66,7 @@ def answer(
 ) -> Answer:
     """Rows of §11, `best`, `indistinguishable`, `sensitivity`, what `HIDDEN` names, and `notes`, by group.
 
-    A bucket of which nothing can be told stays in the set of those not distinguishable from the best: it
+    A bucket without an estimate stays in the set of those not distinguishable from the best: it
     may be the best. Where no bucket stands out, `best` is None and the set is the whole family.
 
     Args:
@@ -181,7 +181,7 @@ def infer_groups(
 
 
 def _why_in_group(one: Strategies, why_all: list[str | None], supported: np.ndarray) -> list[str | None]:
-    """Why nothing is told of each bucket here: as for all, no overlap, or too few and nobody to lend."""
+    """Why a bucket has no estimate here: as for all, no overlap, or too few and no group to borrow from."""
     words = []
     for b, (everywhere, here) in enumerate(zip(why_all, reasons(one), strict=True)):
         few = None if supported[b] else f"can't tell: too few here ({one.n[b]:,}), see all"
@@ -223,7 +223,7 @@ def _empty_row(why: str | None) -> dict[str, Any]:
 
 
 def _matrix(names: Sequence[str], one: Inferred) -> dict[str, Any]:
-    """The told buckets of a group and the covariance of their estimates, for what is derived from them."""
+    """A group's estimated buckets and the covariance of their estimates, for what is derived from them."""
     usable = np.flatnonzero(one.usable)
     return {
         "buckets": [names[int(b)] for b in usable],
@@ -237,7 +237,7 @@ def _number(value: float) -> float | None:
 
 MOST_GROUPS = 20
 BANDS = 4
-MOST_TOLD_OF_OUTCOME = 0.5
+MOST_EXPLAINED = 0.5
 OUTCOMES = ("renewed", "is_won", "decided_at", "closed_at", "lost_reason")
 NO_GROUP = ("_id", "_at", "_date", "renewed", "is_won", "lost_reason", "name", "domain")
 KEY = {"accounts": "account_id", "contracts": "contract_id", "opportunities": "opportunity_id"}
@@ -258,10 +258,10 @@ def groups_by(crm: Crm, by: str | None, rows: pd.DataFrame) -> dict[str, np.ndar
     if by is None:
         return {}
     values = attribute(crm, by, rows)
-    if "label" in rows and (explained := _told_of_outcome(values, rows["label"])) > MOST_TOLD_OF_OUTCOME:
+    if "label" in rows and (explained := _explained_share(values, rows["label"])) > MOST_EXPLAINED:
         raise RenewalError(
             expected="--by to name what was known before the outcome",
-            found=f"{by}, which by itself tells {explained:.0%} of the outcome",
+            found=f"{by}, which by itself explains {explained:.0%} of the outcome",
             do=f"Choose one of: {_offered(crm, rows)}.",
         )
     counts = values.value_counts()
@@ -271,7 +271,7 @@ def groups_by(crm: Crm, by: str | None, rows: pd.DataFrame) -> dict[str, np.ndar
     }
 
 
-def _told_of_outcome(values: pd.Series, label: pd.Series) -> float:
+def _explained_share(values: pd.Series, label: pd.Series) -> float:
     """The share of the outcome's variance between groups, less what as many groups of chance would have."""
     y = label.to_numpy(float)
     by_group = pd.Series(y).groupby(values.fillna("").to_numpy(object))

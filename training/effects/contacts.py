@@ -87,7 +87,7 @@ def human_contacts(crm: Crm, words: frozenset[str] = HUMAN_WORDS) -> pd.DataFram
 
 
 def answered_mails(crm: Crm) -> pd.DataFrame:
-    """Mails the customer wrote or answered, as `human_contacts` gives contacts; none where none are told."""
+    """Mails the customer wrote or answered, in the form of `human_contacts`; none where none are recorded."""
     nothing = pd.DataFrame(
         {"contract_id": [], "account_id": [], "at": np.array([], np.int64), "outbound": []}
     )

@@ -267,7 +267,7 @@ def cumulative_incidence(time: np.ndarray, event: np.ndarray, last: int) -> dict
     Args:
         time: (n,) the whole number at which each subject left.
         event: (n,) 0 censored then, 1 or 2 what happened. Events count before censorings at the same number.
-        last: the largest number to tell, inclusive.
+        last: the largest number to distinguish, inclusive.
 
     Returns:
         `at_risk`, `won`, `lost` (last + 1,) and `won_error`, its standard error (Gaynor et al. 1993's delta

@@ -61,7 +61,7 @@ def experiment(
 
     Args:
         crm: the CRM as it stands.
-        curve_by_group: curves by group, `all` among them where it is told.
+        curve_by_group: curves by group, `all` among them where it is estimated.
         window: the one to test; default: the one that looks best.
         gap: the difference of probabilities that should be found; default: the estimated gain, at least 0.03.
         power: chance to find it if it is there.
@@ -157,7 +157,7 @@ def _check(window: str | None, gap: float | None, power: float, level: float, co
 
 
 def _renewal_rate(crm: Crm) -> float:
-    """The share of decided contracts that renewed: the base where no curve is told."""
+    """The share of decided contracts that renewed: the base where no curve is estimated."""
     from training.effects.timing_trial import matured_contracts
 
     label = matured_contracts(crm)[0]["label"]
@@ -196,7 +196,7 @@ def _words(design: Mapping[str, Any]) -> str:
     each, gap = design["contracts_each"], 100 * design["gap"]
     text = f"{each:,} contracts in each arm find a difference of {gap:.1f} points"
     if design["enrol_months"] is None:
-        return f"{text}; no contract ended in the last year, so how long that takes can't be told"
+        return f"{text}; no contract ended in the last year, so how long that takes can't be estimated"
     text += (
         f": {design['enrol_months']:.0f} months to enrol, the answer after {design['months_to_answer']:.0f}"
     )

@@ -1,4 +1,4 @@
-"""Simultaneous intervals, and the set of buckets that cannot be told from the best.
+"""Simultaneous intervals, and the set of buckets not distinguishable from the best.
 
 Given estimates θ with influence functions, the joint law of their errors is normal with the account-clustered
 covariance (the Gaussian multiplier bootstrap of Chernozhukov, Chetverikov & Kato 2013 in closed form); each
@@ -6,8 +6,8 @@ standard error has degrees of freedom of its own, read off the kurtosis of its i
 heavy weights make a variance estimate unsure.
 
 - Intervals: all buckets together at 95 %, on the log-odds scale.
-- Set: first a test of any difference over all pairs at 5 %. Unless it rejects, nothing is told from the
-  best. If it does, Hsu's (1984) multiple comparisons with the best: a bucket leaves the set when some other
+- Set: first a test of any difference over all pairs at 5 %. Unless it rejects, the set holds every
+  bucket. If it does, Hsu's (1984) multiple comparisons with the best: a bucket leaves the set when some other
   is better by more than the one-sided simultaneous margin. So the set holds the true best in at least 95 %,
   and where nothing differs a difference is claimed in at most 5 %.
 
@@ -22,7 +22,7 @@ of scale 0.1, so intervals carry that doubt too. Where the data see no differenc
 
 How much an unseen worry could change the answer, measured against the worry that is seen.
 
-Nobody can tell from data how strong a confounder is that nobody recorded. What can be told is what the
+The strength of an unrecorded confounder cannot be learned from data. What can be measured is what the
 recorded ones did: the shift between the estimate that adjusts for all of them and the one that adjusts for
 none, in the same trial with the same decisions and exposures (benchmarking against observed covariates:
 Cinelli & Hazlett 2020; Chernozhukov et al. 2022). Recorded signals are noisy images of the worry behind

@@ -1,9 +1,9 @@
 """What experiments found, laid into the estimates from observation: each weighs by its precision.
 
-An experiment about a choice tells one difference: that choice over what is usually done. For estimates θ with
-covariance Σ and the contrast c of that difference, the joint normal law gives θ + K (g − c'θ) with
-K = Σc / (c'Σc + v) and Σ − K c'Σ, which is the precision-weighted mean of both on the contrast and carries
-what was learned to the other choices (Gelman et al. 2013, ch. 3). Observation can be biased where the draw
+An experiment about a choice estimates one difference: that choice over what is usually done. For estimates θ
+with covariance Σ and the contrast c of that difference, the joint normal law gives θ + K (g − c'θ) with K =
+Σc / (c'Σc + v) and Σ − K c'Σ, which is the precision-weighted mean of both on the contrast and carries what
+was learned to the other choices (Gelman et al. 2013, ch. 3). Observation can be biased where the draw
 cannot: by how much the two differ beyond chance, b² = max(0, (g − c'θ)² − c'Σc − v) (the moment estimate of
 DerSimonian & Laird 1986), is added to the doubt of the observed one first.
 """
@@ -43,7 +43,7 @@ class Finding:
 
     @classmethod
     def of(cls, experiment: Mapping[str, Any]) -> "Finding | None":
-        """From a row of the store; None where the experiment could tell nothing of treatment."""
+        """From a row of the store; None where the experiment could not estimate the effect."""
         result = (experiment.get("result") or {}).get("treated") or {}
         estimate, low, high = (result.get(name) for name in ("estimate", "low", "high"))
         if estimate is None or low is None or high is None or low <= -1.0 or high >= 1.0:
@@ -94,7 +94,7 @@ def _groups(
 def _updated(
     group_rows: Sequence[dict[str, Any]], matrix: Mapping[str, Any], finding: Finding, between: float
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Changes the group's rows; its covariance and what to show. None: nothing is told of the choice."""
+    """Changes the group's rows; its covariance and what to show. None: no estimate of the choice."""
     by_bucket = {row["bucket"]: row for row in group_rows if row["overlap_ok"]}
     buckets = [bucket for bucket in matrix["buckets"] if bucket in by_bucket]
     if finding.bucket not in buckets or len(buckets) < 2:
@@ -155,7 +155,9 @@ def _ends(
     for bucket, lowest, highest in zip(buckets, low, high, strict=True):
         rows[bucket] |= {"low": round(float(lowest), 5), "high": round(float(highest), 5)}
     left = {bucket for bucket, stay in zip(buckets, stays, strict=True) if not stay}
-    untold = {bucket for bucket in alike if bucket not in buckets}
-    remaining = [row["bucket"] for row in group_rows if row["bucket"] not in left or row["bucket"] in untold]
+    unestimated = {bucket for bucket in alike if bucket not in buckets}
+    remaining = [
+        row["bucket"] for row in group_rows if row["bucket"] not in left or row["bucket"] in unestimated
+    ]
     best = None if stays.all() else buckets[int(np.argmax(np.where(stays, theta, -np.inf)))]
     return best, remaining

@@ -1,6 +1,6 @@
 """What one customer gains: a group's effects carried over to a contract's own likelihood to renew.
 
-A curve tells averages over a group. On the risk scale an effect cannot be the same for everybody: who renews
+A curve gives averages over a group. On the risk scale an effect cannot be the same for everybody: who renews
 with 97 % has three points to gain. It is taken to be the same in log-odds for all of a group, and of such a
 size that over the group's spread of likelihoods it averages to the estimate (the marginal estimate is smaller
 than the one at a given likelihood: Gail, Wieand & Piantadosi 1984). A contract with likelihood p under the
@@ -9,9 +9,9 @@ under choice w it renews with expit(a + δ_w), and its gain, that less p, lies w
 
 The interval holds the doubt of the effects (the delta method, in log-odds or in risk, whichever keeps closer
 to what can be; for every choice that might have been picked) at each likelihood that this customer may truly
-have, given the interval of p and that customers told alike differ by what nobody recorded about as much as by
-what was, and that effects differ between customers as much as between the groups there are: it is for the
-gain of this one customer. What a sum of many gains may be is kept apart.
+have, given the interval of p and that customers with the same score differ by what nobody recorded about as
+much as by what was, and that effects differ between customers as much as between the groups there are: it is
+for the gain of this one customer. What a sum of many gains may be is kept apart.
 """
 
 from collections.abc import Callable
@@ -76,7 +76,7 @@ def personal_gain(
 def _around(
     curve: Curve, shift: np.ndarray, usual: np.ndarray, p: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> np.ndarray:
-    """(steps, n) likelihoods that customers told alike may truly have.
+    """(steps, n) likelihoods that customers with the same score may truly have.
 
     Their log-odds spread by the doubt of p itself and by what nobody recorded, which is taken to spread them
     as much as what is recorded.

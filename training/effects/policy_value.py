@@ -84,15 +84,17 @@ def calls_by_group(
 
 
 def enough_calls(answer: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Group → the numbers of calls not told from the best, where one stands out; else nothing."""
+    """Group → the numbers of calls not distinguishable from the best, where one stands out; else nothing."""
     return {
-        group: [bucket for bucket in answer["indistinguishable"][group] if _is_told(answer, group, bucket)]
+        group: [
+            bucket for bucket in answer["indistinguishable"][group] if _is_estimated(answer, group, bucket)
+        ]
         for group, best in answer["best"].items()
         if best is not None
     }
 
 
-def _is_told(answer: Mapping[str, Any], group: str, bucket: str) -> bool:
+def _is_estimated(answer: Mapping[str, Any], group: str, bucket: str) -> bool:
     return any(
         row["overlap_ok"] and (row["group"], row["bucket"]) == (group, bucket) for row in answer["rows"]
     )
@@ -136,7 +138,7 @@ def worth(
 
 
 def _by_line(rows: list[Mapping[str, Any]]) -> dict[tuple[str, str | None], list[Mapping[str, Any]]]:
-    """Rows by what they are told: their group and the window advised, None for none."""
+    """Rows by the advice they get: their group and the window advised, None for none."""
     lines: dict[tuple[str, str | None], list[Mapping[str, Any]]] = {}
     for row in rows:
         lines.setdefault((row["group"] or ALL, row["window"]), []).append(row)

@@ -100,7 +100,7 @@ def _estimates(sums: np.ndarray, drawn: np.ndarray, stratum: np.ndarray) -> np.n
 
 
 def treated_interval(estimates: Path, look: int, mixing: float, level: float) -> tuple[float, float, float]:
-    """The effect of treatment on those who follow the draw: estimate, low, high; NaN: can't tell."""
+    """The effect of treatment on those who follow the draw: estimate, low, high; NaN: not estimable."""
     effect, uptake = estimates.effect[look], estimates.uptake[look]
     left = effect - GRID * uptake
     variance = (

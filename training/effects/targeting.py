@@ -1,6 +1,6 @@
 """Weights of having followed a strategy, and the targeting step that makes estimates doubly robust.
 
-Overlap: for whom a strategy is hardly ever seen, found by the model and by positivity trees.
+Overlap: who hardly ever follows a strategy, found by the model and by positivity trees.
 
 A model's propensities smooth over hard rules ("whoever opened a case is called at once"). A shallow tree on
 the treatment finds groups in which practically nobody, or everybody, was contacted (Danelian et al. 2023,
@@ -157,7 +157,7 @@ def poor_shares(
 
 
 def reasons(strategies: Strategies) -> list[str | None]:
-    """For each strategy why nothing can be told of it, in words, or None where it can."""
+    """For each strategy why it has no estimate, in words, or None where it has one."""
     effective, count, poor = strategies.effective_n(), strategies.n, strategies.poor.mean(axis=0)
     words: list[str | None] = []
     for s in range(len(strategies.names)):

@@ -49,11 +49,11 @@ class Gain:
 
 @dataclass(frozen=True)
 class Curve:
-    """The told buckets of one group: estimates (m,), covariance (m, m), how often each was chosen (m,).
+    """The estimated buckets of one group: estimates (m,), covariance (m, m), how often each was chosen (m,).
 
-    `alike` are the buckets not told from the best, `best` None where none stands out; `baseline` (k,) is the
-    spread of the group's likelihoods under what is usual, `between` by how much groups differ (a standard
-    deviation), `families` how many groups are tested at once.
+    `alike` are the buckets not distinguishable from the best, `best` None where none stands out; `baseline`
+    (k,) is the spread of the group's likelihoods under what is usual, `between` by how much groups differ (a
+    standard deviation), `families` how many groups are tested at once.
     """
 
     group: str
@@ -70,7 +70,7 @@ class Curve:
     def advise(self, lead_days: float, planned: str | None = None) -> Gain | None:
         """The best window still open `lead_days` before the end, over the present plan.
 
-        None where fewer than two windows are told, or the one planned is not.
+        None where fewer than two windows are estimated, or the planned one is not.
         """
         usual = self.usual(lead_days, planned)
         if usual is None:
@@ -85,7 +85,7 @@ class Curve:
         return np.array([b == NONE or LEADS[b][0] <= lead_days for b in self.buckets])
 
     def may_be_best(self, lead_days: float | None) -> tuple[str, ...]:
-        """The buckets still open that are not told from the best of them; all: none stands out.
+        """The buckets still open that are not distinguishable from the best of them; all: none stands out.
 
         While every window is open that is the very set shown as `indistinguishable`.
         """
@@ -130,7 +130,7 @@ class Curve:
 
 
 def curves(answer: Answer) -> dict[str, Curve]:
-    """Group → curve, for `all` and each group of which at least two buckets are told."""
+    """Group → curve, for `all` and each group with estimates of at least two buckets."""
     curve_by_group = {}
     families = max(len(answer["covariance"]) - 1, 1)
     for group, matrix in answer["covariance"].items():

@@ -59,7 +59,7 @@ class Stage:
 class Trial:
     """The timing trial: contracts (n rows; contract_id, account_id, end, entry, …), windows, outcomes, words.
 
-    `missing` says of buckets that lie before the trial why nothing can be told of them.
+    `missing` says why buckets that lie before the trial have no estimate.
     """
 
     contracts: pd.DataFrame
@@ -87,7 +87,7 @@ def accounts_as_codes(rows: pd.DataFrame) -> np.ndarray:
 def with_account(rows: pd.DataFrame, key: str, notes: list[str]) -> pd.DataFrame:
     """Rows that name an account, where some do; notes gain how many do not.
 
-    What an account is told cannot be seen of a row that names none: it would count as never contacted.
+    Contacts of an account can't be found for a row that names none: it would count as never contacted.
     """
     named = (rows["account_id"].notna() & (rows["account_id"] != rows[key])).to_numpy(bool, na_value=False)
     if named.all() or not named.any():
@@ -278,7 +278,7 @@ def snapshots_at(rows: pd.DataFrame, as_of: Ints) -> pd.DataFrame:
 def covariates_of(
     crm: Crm, snapshots: pd.DataFrame, kind: str, settings: Settings
 ) -> tuple[np.ndarray, list[str], dict[str, str]]:
-    """Feature rows of snapshots as a matrix (n, d) and its columns, without what the leakage guard bars.
+    """Feature rows of snapshots as a matrix (n, d) and its columns, without what the leakage guard excludes.
 
     Adjusting for a column written after the outcome would hide every effect.
     """

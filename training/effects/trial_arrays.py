@@ -60,7 +60,7 @@ class Strategies:
         contribution: (n, m) uncentred efficient influence values; means over persons are the estimates.
         weight: (n, m) final weight of those who followed the strategy, 0 for others.
         followed: (n, m) bool, who was seen to follow it plainly (decided early, uncontacted: `none` only).
-        poor: (n, m) weights of those for whom the strategy is hardly ever seen; means are shares of the
+        poor: (n, m) weights of those who hardly ever follow the strategy; means are shares of the
         cohort.
         y: (n,) outcomes.
         cluster: (n,) account of each person.

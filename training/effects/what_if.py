@@ -1,6 +1,6 @@
 """What if we acted otherwise: the estimated effect of a change of what we do, for one contract.
 
-An effect is what the action changes, as far as the data can tell. What the model's score would say is
+An effect is what the action changes, as far as the data show. What the model's score would say is
 another figure, from `serving.api.planning` and never mixed with this one. Only actions can be changed:
 the day of the first contact, the calls, the discount.
 """
@@ -47,10 +47,10 @@ def what_if(
         contract_id: a contract.
         changes: any of contact_days_before (0–180), calls_30d (0–60), discount_pct (0–90).
         by: the attribute whose groups have an estimate of their own, where the data give one.
-        say: told what is being done.
+        say: called with each line of progress.
 
     Returns:
-        contract_id, as_of, changes and `effect`: change → as `effect_of` tells it.
+        contract_id, as_of, changes and `effect`: change → as `effect_of` gives it.
 
     Raises:
         RenewalError: a change is no action or out of range, or there is no such contract.
@@ -113,29 +113,29 @@ def effect_of(
     Returns:
         `bucket`, `group` (whose estimate it is: the contract's own or `all`), `estimate`, `low`, `high`,
         `raw`, `n`, `margin`; `present` (the plan compared with), `usual` (the probability under it), `gain`,
-        `gain_low`, `gain_high`; `best`, `alike` and `why` in words. What can't be told is None.
+        `gain_low`, `gain_high`; `best`, `alike` and `why` in words. What can't be estimated is None.
     """
     if name == "calls_30d":
-        return _untold(None, CALLS_ONLY_WIN)
+        return _without_estimate(None, CALLS_ONLY_WIN)
     if name == "contact_days_before":
         return _of_contact(answers["timing"], contract, at)
     bucket = DISCOUNTS[int(np.searchsorted(DISCOUNT_EDGES, at, side="right"))]
     discount = answers["discount"]
     if "renewal" not in discount.get("covariance", ()):
-        return _untold(bucket, f"can't tell: {discount['why']}" if "why" in discount else NO_QUOTES)
+        return _without_estimate(bucket, f"can't tell: {discount['why']}" if "why" in discount else NO_QUOTES)
     return _against(_of_renewals(discount), contract, bucket, None, None)
 
 
 def _of_contact(answer: Mapping[str, Any], contract: Mapping[str, Any], at: float) -> dict[str, Any]:
     bucket = next(name for name, low, high in BUCKETS if low <= int(at) <= high)
     if "why" in answer:
-        return _untold(bucket, f"can't tell: {answer['why']}")
+        return _without_estimate(bucket, f"can't tell: {answer['why']}")
     if contract.get("contacted_on"):
         reason = f"can't tell: the first contact of this run-up was made on {contract['contacted_on']}"
-        return _untold(bucket, f"{reason}; what further ones do is not estimated")
+        return _without_estimate(bucket, f"{reason}; what further ones do is not estimated")
     days = contract.get("days_to_end")
     if days is not None and at > days:
-        return _untold(bucket, f"can't be done any more: the contract ends in {days} days")
+        return _without_estimate(bucket, f"can't be done any more: the contract ends in {days} days")
     # The advice and the what-if of one contract go by the same curve.
     return _against(answer, contract, bucket, days, contract.get("planned"), (contract.get("curve"),))
 
@@ -148,15 +148,15 @@ def _against(
     planned: str | None,
     whose: Sequence[str | None] = (),
 ) -> dict[str, Any]:
-    """The bucket's estimate and gain over the plan, by the first curve of `whose`, group, all to tell it."""
+    """The bucket's estimate and gain over the plan, by the first curve of `whose`, group, all that has it."""
     curve_by_group = curves(dict(answer))
     tried = [name for name in dict.fromkeys((*whose, contract.get("group"), ALL)) if name in curve_by_group]
     group = next((name for name in tried if bucket in curve_by_group[name].buckets), ALL)
     row = next((r for r in answer["rows"] if (r["group"], r["bucket"]) == (group, bucket)), None)
     if row is None or group not in curve_by_group or bucket not in curve_by_group[group].buckets:
-        return _untold(bucket, (row or {}).get("why") or NOT_COMPARED)
+        return _without_estimate(bucket, (row or {}).get("why") or NOT_COMPARED)
     curve: Curve = curve_by_group[group]
-    effect = _untold(bucket, NOT_COMPARED) | {name: row[name] for name in FIGURES}
+    effect = _without_estimate(bucket, NOT_COMPARED) | {name: row[name] for name in FIGURES}
     effect |= {"group": group, "best": curve.best, "alike": list(curve.alike)}
     usual = curve.usual(days, planned)
     if usual is None:
@@ -195,7 +195,7 @@ def _own(curve: Curve, usual: np.ndarray, bucket: str, likelihood: Sequence[floa
     return {name: round(float(values[0]), 5) for name, values in figures.items()}
 
 
-def _untold(bucket: str | None, why: str) -> dict[str, Any]:
+def _without_estimate(bucket: str | None, why: str) -> dict[str, Any]:
     empty = (*FIGURES, "group", "present", "usual", "gain", "gain_low", "gain_high", "best")
     return {"bucket": bucket, **dict.fromkeys(empty), "alike": [], "why": why}
 

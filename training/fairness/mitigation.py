@@ -222,7 +222,7 @@ def mend(name: str, case: Case, settings: Settings, say: Say = silent) -> Mended
         name: of `MITIGATIONS`.
         case: the model as it is.
         settings: seed and threads.
-        say: told of each step.
+        say: called with each line of progress.
 
     Raises:
         RenewalError: no such mitigation, no segments, or nothing that it could do.
@@ -233,7 +233,7 @@ def mend(name: str, case: Case, settings: Settings, say: Say = silent) -> Mended
         )
     if case.segments.empty:
         raise RenewalError(
-            expected="a table segments, which says whom to treat alike",
+            expected="a table segments, which says who is to be treated alike",
             found="none",
             do="Add segments to the CRM data, or train without --mitigate.",
         )
@@ -270,7 +270,7 @@ def _constrained(case: Case, settings: Settings, say: Say) -> tuple[Dataset, str
     """
     if case.selection.recipe.served == BASE_RATE:
         raise RenewalError(
-            expected="a model that tells customers apart",
+            expected="a model that ranks customers",
             found="the base rate",
             do="There is nothing to mend.",
         )

@@ -47,7 +47,7 @@ def in_words(mitigation: dict[str, Any]) -> str:
     price = f"{after['price']:+.4f} ({after['price_low']:+.4f} to {after['price_high']:+.4f})"
     text = f"asked for by the user: {after['option']}, {after['what']}; log loss {price}"
     if after.get("gain") is None:
-        return f"{text}; too few outcomes to tell what it brought"
+        return f"{text}; too few outcomes to estimate its effect"
     gain = f"narrower by {after['gain']:+.3f} ({after['gain_low']:+.3f} to {after['gain_high']:+.3f})"
     return f"{text}; widest gap {before['gap']:.3f} before, {after['gap']:.3f} now, {gain}"
 

@@ -33,7 +33,7 @@ def parity_options(
         settings: as for training.
         trials: of each of the searches.
         minutes: for all of them together.
-        say: told of each step.
+        say: called with each line of progress.
 
     Returns:
         kind, `declared` (favourable, positive, primary, threshold), `verdict`, `rows` (an option each, as
@@ -45,7 +45,7 @@ def parity_options(
     """
     if segments_of(crm).empty:
         raise RenewalError(
-            expected="a table segments, which says whom to treat alike",
+            expected="a table segments, which says who is to be treated alike",
             found="none",
             do="Add segments.csv to the CRM folder, or make one with `perennial population join`.",
         )

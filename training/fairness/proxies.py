@@ -21,7 +21,7 @@ from training.metrics import to_probability
 from training.split import cluster_folds
 
 LIMIT = 0.65
-"""AUC from which a segment is given away: of pairs, one inside and one outside, two in three are told."""
+"""AUC from which a segment is given away: two in three pairs (one inside, one outside) are ranked right."""
 
 LEVEL = 0.90
 ALERT_LEVEL = 0.95
@@ -35,8 +35,8 @@ _ROUNDS, _FOLDS = 60, 5
 
 
 @dataclass(frozen=True)
-class Told:
-    """How well something tells a segment: `auc` with its standard error; accuracy where it can be had."""
+class Strength:
+    """How well something predicts a segment: `auc` with its standard error; accuracy where it can be had."""
 
     column: str
     auc: float
@@ -147,7 +147,7 @@ def _asked(account: pd.Series, segments: pd.DataFrame) -> list[_Asked]:
     return candidates
 
 
-def _together(X: pd.DataFrame, inside: np.ndarray, seed: int, threads: int) -> Told:
+def _together(X: pd.DataFrame, inside: np.ndarray, seed: int, threads: int) -> Strength:
     """Boosted trees on all columns, probability of accounts not learned from."""
     encoding = learn_encoding(X)
     E = encoding.encode(X)
@@ -172,7 +172,7 @@ def _together(X: pd.DataFrame, inside: np.ndarray, seed: int, threads: int) -> T
         )
         p[judge] = to_probability(trees.margin(every[judge]))
     strength = power_of(p, inside)
-    return Told(TOGETHER, strength.auc, strength.error, float(((p >= 0.5) == inside).mean()))
+    return Strength(TOGETHER, strength.auc, strength.error, float(((p >= 0.5) == inside).mean()))
 
 
 def _level_rates(codes: np.ndarray, inside: np.ndarray, fold: np.ndarray) -> np.ndarray:
@@ -190,13 +190,13 @@ def _level_rates(codes: np.ndarray, inside: np.ndarray, fold: np.ndarray) -> np.
     return rates
 
 
-def _single(column: str, levels: Levels, is_known: np.ndarray, inside: np.ndarray) -> Told:
+def _single(column: str, levels: Levels, is_known: np.ndarray, inside: np.ndarray) -> Strength:
     here = Levels(levels.codes[is_known], levels.names, levels.exact)
     strength = power(here, inside, np.arange(len(inside)))
-    return Told(column, strength.auc, strength.error)
+    return Strength(column, strength.auc, strength.error)
 
 
-def _row(one: _Asked, measured: Told, inside: np.ndarray, tested: int) -> dict[str, Any]:
+def _row(one: _Asked, measured: Strength, inside: np.ndarray, tested: int) -> dict[str, Any]:
     n, rate = len(inside), float(inside.mean())
     half = norm.ppf((1 + LEVEL) / 2) * measured.error
     verdict, why = _verdict(measured, tested)
@@ -218,11 +218,11 @@ def _row(one: _Asked, measured: Told, inside: np.ndarray, tested: int) -> dict[s
     return row
 
 
-def _verdict(measured: Told, tested: int) -> tuple[str, str]:
+def _verdict(measured: Strength, tested: int) -> tuple[str, str]:
     """Alert: at the limit or beyond it, and surely better than chance; ok: within it, and it would show."""
     sure = measured.auc - norm.ppf(1 - (1 - ALERT_LEVEL) / tested) * measured.error > 0.5
     noticed = (norm.ppf(ALERT_LEVEL) + norm.ppf(POWER)) * measured.error
-    text = f"tells {measured.auc:.1%} of pairs apart (limit {LIMIT:.0%}, chance 50%)"
+    text = f"ranks {measured.auc:.1%} of pairs right (limit {LIMIT:.0%}, chance 50%)"
     if measured.auc >= LIMIT:
         return ("alert", text) if sure else ("unknown", f"{text}, but chance alone could do so")
     if noticed > LIMIT - 0.5:
@@ -243,7 +243,7 @@ _FIGURES = (
 def _hidden(one: _Asked) -> dict[str, Any]:
     why = f"fewer than {LEAST_ACCOUNTS} accounts inside or outside: figures are not shown"
     if one.by_area:
-        why = "known by an area's share only: whatever tells the area tells the share"
+        why = "known by an area's share only: whatever reveals the area reveals the share"
     return {**_named(one, TOGETHER), "verdict": "unknown", "why": why}
 
 

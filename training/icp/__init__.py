@@ -16,7 +16,7 @@ from features.settings import Settings
 from training.icp.fit_learning import SHARE_LISTED
 from training.icp.fit_score import Fit
 from training.icp.reach import gives_away, places, reach, without_proxies
-from training.icp.study import LIFT_IS, Study, flat_rows, notes_of, study, told_period, told_profile
+from training.icp.study import LIFT_IS, Study, flat_rows, notes_of, period_facts, profile_facts, study
 from training.icp.target_list import (
     IDENTITY,
     MOST_REASONED,
@@ -24,8 +24,8 @@ from training.icp.target_list import (
     from_file,
     listed_of,
     order_of,
+    prospect_rows,
     ranked,
-    told_rows,
 )
 
 Weights = Mapping[str, float] | None
@@ -46,7 +46,7 @@ def profiles(
         settings: seed and threads.
         weights: of `win`, `effort`, `discount`, `renews without contact`; those not given keep their default.
         prepared: a study of this CRM made before (`profiles.study`), to save the work.
-        say: told each step.
+        say: called with each line of progress.
 
     Returns:
         `profiles` (rule, conditions, n, accounts, share, outcomes → value, everyone, lift, low, high, n,
@@ -54,13 +54,14 @@ def profiles(
         `places` (each outcome place by place), `carried`, `period`, `weights`, `notes`, `lift_is`.
 
     Raises:
-        RenewalError: accounts tell nothing of a prospect, too few outcomes, or weights that make no sense.
+        RenewalError: accounts have no column that describes a prospect, too few outcomes, or weights that
+        make no sense.
     """
     prepared = prepared or study(crm, settings, weights, say)
     observed, findings = prepared.observed, prepared.findings
     warnings = gives_away(crm, prepared.profiles, observed.frame, observed.account_id)
     shown = [
-        {**told_profile(judged, observed, findings), "proxies": words}
+        {**profile_facts(judged, observed, findings), "proxies": words}
         for judged, words in zip(findings.claimed, warnings, strict=True)
     ]
     proxy_notes = dict.fromkeys(word for words in warnings for word in words)
@@ -69,7 +70,7 @@ def profiles(
         "rows": flat_rows(shown),
         "places": places(observed),
         "carried": len(findings.candidates),
-        "period": told_period(observed, findings),
+        "period": period_facts(observed, findings),
         "weights": prepared.weights,
         "notes": [*observed.notes, *notes_of(findings), *proxy_notes],
         "lift_is": LIFT_IS,
@@ -91,7 +92,7 @@ def fit_rows(scorer: Fit, records: list[dict[str, Any]]) -> list[dict[str, Any]]
     ids = next((frame[name] for name in ("id", "account_id", "name") if name in frame), ids)
     who = pd.DataFrame({"id": ids.astype(object), "name": frame.get("name"), "kind": "company"})
     who = who.join(frame[[name for name in IDENTITY if name in frame and name not in who]])
-    return told_rows(scorer, who, scorer.read(frame))
+    return prospect_rows(scorer, who, scorer.read(frame))
 
 
 def personas(
@@ -113,7 +114,7 @@ def personas(
     prepared = prepared or study(crm, settings, weights, say)
     cards = []
     for judged in prepared.findings.claimed:
-        outcomes = told_profile(judged, prepared.observed, prepared.findings)["outcomes"]
+        outcomes = profile_facts(judged, prepared.observed, prepared.findings)["outcomes"]
         cards.append({**persona(crm, prepared.observed, judged.rule), "outcomes": outcomes})
     return {
         "personas": cards,
@@ -142,7 +143,7 @@ def targets(
         companies: a file of companies to rank in place of the CRM's leads, prospects and accounts.
         weights, prepared: as in `profiles`.
         limit: at most so many rows.
-        say: told each step.
+        say: called with each line of progress.
 
     Returns:
         `rows` (id, name, kind, account_id, domain, industry, country, employees, annual_revenue, owner_id,

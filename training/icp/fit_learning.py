@@ -83,10 +83,10 @@ def learn(
 
 LINKS = {"win": "logit", "amount": "log", "discount": "share", "renewal": "share", "effort": "log"}
 CONSTANT = {
-    "win": "too few deals to tell win probability apart: all get the same",
+    "win": "too few deals to estimate win probability: all get the same",
     "amount": "too few amounts: every deal counts alike",
     "discount": "discounts are not known: none is taken off",
-    "renewal": "renewal without contact can't be told: only the first term counts",
+    "renewal": "renewal without contact can't be estimated: only the first term counts",
     "effort": "effort is not known: every deal is taken to cost the same",
 }
 FALLBACK = {"win": 0.5, "amount": 1.0, "discount": 0.0, "renewal": 0.0, "effort": 1.0}
@@ -120,7 +120,7 @@ def _lesson(account: np.ndarray, deals: pd.DataFrame, y: pd.Series) -> Lesson:
 
 
 def _is_skewed(column: pd.Series) -> bool:
-    """Whether a positive quantity is better told by its logarithm."""
+    """Whether a positive quantity is better described by its logarithm."""
     if not pd.api.types.is_numeric_dtype(column):
         return False
     values = column.dropna().to_numpy(float)

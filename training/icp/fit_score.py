@@ -76,7 +76,7 @@ class Fit:
         peers: the parts of up to 1,001 of the CRM's own accounts, spread evenly over what they are worth.
         exponents: of the parts in what is ordered by; 1 where not given.
         profiles: the rules that hold up, best first; they name the profile a prospect matches.
-        kinds: of each attribute, to read prospects told as text.
+        kinds: of each attribute, to read prospects given as text.
         notes: which parts had to be taken as constant.
     """
 
@@ -94,11 +94,11 @@ class Fit:
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """What may be told of a prospect; all of it may be missing."""
+        """What may be given of a prospect; all of it may be missing."""
         return self.encoding.columns
 
     def read(self, prospects: pd.DataFrame) -> pd.DataFrame:
-        """Prospects as told (text, numbers, whatever; money in units) as attributes; same index."""
+        """Prospects as given (text, numbers, anything; money in units) as attributes; same index."""
         return as_attributes(prospects, self.kinds, minor=False)
 
     def score(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -196,8 +196,8 @@ class Fit:
             "encoding": asdict(self.encoding),
             "logged": list(self.logged),
             "terms": [asdict(term) for term in self.terms],
-            "rules": _rules_told(self.rules),
-            "profiles": _rules_told(self.profiles),
+            "rules": _rule_conditions(self.rules),
+            "profiles": _rule_conditions(self.profiles),
             "kinds": {name: str(kind) for name, kind in self.kinds.items()},
             "shares": list(self.shares),
             "parts": {
@@ -272,7 +272,7 @@ def _reason(name: str, values: np.ndarray | None, row: int, moved: float, rule: 
     }
 
 
-def _rules_told(rules: Iterable[Rule]) -> list[list[dict[str, Any]]]:
+def _rule_conditions(rules: Iterable[Rule]) -> list[list[dict[str, Any]]]:
     return [[condition.as_dict() for condition in rule.conditions] for rule in rules]
 
 

@@ -17,7 +17,7 @@ FROM = (0.8, 0.6, 0.4, 0.2, 0.0)
 """Share of own accounts exceeded from which on a grade is given."""
 
 LEAST_DEALS = 20
-"""Later deals of a grade below which its win rate is not told."""
+"""Later deals of a grade below which its win rate is not reported."""
 
 LEVEL = 0.9
 

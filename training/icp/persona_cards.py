@@ -57,12 +57,12 @@ def persona(crm: Crm, observed: Observed, rule: Rule) -> dict[str, Any]:
         "rule": rule.words,
         "accounts": len(inside),
         "share": len(inside) / max(len(everyone), 1),
-        **telling(looked_at),
+        **distinctive(looked_at),
         "compared": {section: len(figures) for section, figures in looked_at.items()},
     }
 
 
-def telling(looked_at: dict[str, list[Figure]]) -> dict[str, list[Figure]]:
+def distinctive(looked_at: dict[str, list[Figure]]) -> dict[str, list[Figure]]:
     """The figures that differ from everybody's beyond chance, over all sections together."""
     figures = [figure for section in looked_at.values() for figure in section]
     corrected = iter(holm([figure["p"] for figure in figures]))

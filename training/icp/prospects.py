@@ -3,7 +3,7 @@
 What is known of a prospect before any contact: columns of accounts, and where a lead came from.
 
 Never segments: a carried column that bears the name of an audited attribute is left out. Columns of accounts
-that `history` speaks of are taken as they stood first, for what stands there today may come from the
+that `history` covers are taken at their first value, for today's value may come from the
 relationship itself (a tier raised after the win).
 """
 
@@ -70,7 +70,7 @@ def known_accounts(crm: Crm) -> Known:
     columns = [POSTAL if name == POSTAL_AREA else name for name in kinds]
     if not columns:
         raise RenewalError(
-            expected="columns of accounts that tell what kind of company each is (industry, employees, …)",
+            expected="columns of accounts that say what kind of company each is (industry, employees, …)",
             found=f"accounts with {', '.join(crm.tables['accounts'])} only",
             do="Add or map such columns to accounts: a profile is made of them.",
         )
@@ -130,7 +130,7 @@ def as_attributes(rows: pd.DataFrame, kinds: dict[str, Kind], *, minor: bool) ->
 
 
 def _as_first_known(crm: Crm, today: pd.DataFrame, kinds: dict[str, Kind]) -> pd.DataFrame:
-    """Cells that history speaks of as they stood first."""
+    """Cells that history covers, at their first value."""
     if not crm.has("history", "table", "id", "column", "changed_at", "value"):
         return today
     changes = crm.sql(
@@ -148,7 +148,7 @@ def _as_first_known(crm: Crm, today: pd.DataFrame, kinds: dict[str, Kind]) -> pd
 
 
 def first_sources(crm: Crm) -> pd.Series:
-    """account_id → where its first lead or deal came from; empty where nothing tells."""
+    """account_id → where its first lead or deal came from; empty where not recorded."""
     parts = []
     if crm.has("opportunities", LEAD_SOURCE, "created_at"):
         parts.append(crm.frame("opportunities", ["account_id", "created_at", LEAD_SOURCE]))
@@ -174,7 +174,7 @@ class Observed:
         frame: (rows, attributes) one row an account and lead source: what was known before any contact.
         account_id: (rows,) the account of each.
         account: (rows,) its code.
-        samples: the outcomes that can be told, each pointing into `frame`.
+        samples: the outcomes on record, each pointing into `frame`.
         deals: decided deals with `row`, `hours` and `discount` beside the columns of `deals.decided_deals`.
         today: accounts as they stand today, indexed by account_id; the same attributes less the lead source.
         barred: attribute → why the leakage guard or the law of the house keeps it out.
@@ -204,7 +204,7 @@ def observe(crm: Crm, settings: Settings, say: Say = silent) -> Observed:
     """Prospects and outcomes of a CRM.
 
     Raises:
-        RenewalError: accounts tell nothing of a prospect, or too few outcomes are decided.
+        RenewalError: accounts have no column that describes a prospect, or too few outcomes are decided.
     """
     accounts = known_accounts(crm)
     deals, notes = decided_deals(crm)
@@ -297,7 +297,7 @@ def _samples(
 
 
 def judged(crm: Crm, accounts: Known, deals: pd.DataFrame) -> dict[str, str]:
-    """What the leakage guard bars among the accounts' columns: by the deals' outcomes and the contracts'."""
+    """Columns of accounts that the leakage guard excludes: by the deals' outcomes and the contracts'."""
     won = deals[deals["account_id"].notna()]
     barred = _guarded(accounts.today, won["account_id"], won["won"], won["created_at"], "win")
     if crm.has("contracts", "renewed"):

@@ -1,4 +1,4 @@
-"""Whom a list reaches and whom it leaves out, by audited segment; and which attributes give a segment away.
+"""Who is on a list and who is left out, by audited segment; and which attributes give a segment away.
 
 Segments are never used to choose; they are looked at here, in sums alone, groups under 30 hidden.
 
@@ -34,7 +34,7 @@ def reach(crm: Crm, account_id: pd.Series, listed: np.ndarray) -> list[dict[str,
     """Each segment's share of the list beside its share of candidates, customers, leads and the population.
 
     Args:
-        crm: with a table `segments`; without one nothing is told.
+        crm: with a table `segments`; without one the result is empty.
         account_id: (n,) the account of each candidate, null where none.
         listed: (n,) bool.
 
@@ -84,7 +84,7 @@ def _accounts_of(crm: Crm, table: str) -> pd.Series:
 
 
 def _shares(segments: pd.DataFrame, account_id: pd.Series) -> dict[tuple[str, str], float]:
-    """Each value's share among the accounts of which the attribute is known; not told under 30 accounts."""
+    """Each value's share among the accounts of which the attribute is known; not given under 30 accounts."""
     rows = segment_rows(account_id.reset_index(drop=True), segments)
     covered = rows.groupby("attribute")["share"].transform("sum")
     held = rows.assign(part=rows["share"] / covered)[covered >= MIN_SIZE]
@@ -204,7 +204,7 @@ def without_proxies(
         crm: the CRM.
         study: the study with all attributes.
         may: the candidates.
-        listed: (n,) bool, whom the list with all attributes names.
+        listed: (n,) bool, who is on the list made with all attributes.
         seed: of the bootstrap and folds.
 
     Returns:

@@ -15,7 +15,7 @@ rule around one, what it adds with everybody outside. It stays if that gain stil
 the search. A better-placed rule is never taken out for a later one: that once cost the true profile.
 
 The earlier period decides, so the later stays a measurement; its intervals hold for all rules carried, hence
-for whichever of them are told.
+for whichever of them are reported.
 """
 
 from collections import namedtuple
@@ -292,7 +292,7 @@ def _added(
 
 
 class Beside:
-    """The utility of sets of prospects beyond what their membership in known sets tells.
+    """The utility of sets of prospects beyond what their membership in known sets predicts.
 
     Args:
         utility: sums of the outcomes for each seen row.

@@ -134,7 +134,7 @@ def judge(
         scale: standard deviation of each outcome, fixed beforehand.
         weights: by outcome, summing to 1.
         seed: of the bootstrap.
-        earlier: the outcomes of the earlier period, which tell the accounts' luck.
+        earlier: the outcomes of the earlier period, for how accounts differ beyond the rules.
     """
     if not rules or not later:
         return []

@@ -119,7 +119,7 @@ def study_of(observed: Observed, weights: dict[str, float], seed: int = 0, say: 
         observed: prospects and outcomes.
         weights: by outcome, summing to 1.
         seed: of the bootstrap and the folds.
-        say: told each step.
+        say: called with each line of progress.
     """
     findings = discover(observed.frame, observed.account, observed.samples, weights, seed=seed, say=say)
     rules = [candidate.rule for candidate in findings.candidates]
@@ -136,7 +136,7 @@ LIFT_IS = (
 )
 
 
-def told_profile(judged: Judged, observed: Observed, findings: Found) -> dict[str, Any]:
+def profile_facts(judged: Judged, observed: Observed, findings: Found) -> dict[str, Any]:
     """One profile: its rule, how many fulfil it, and what was measured in the later period."""
     spread = {s.name: float(s.value.std()) for s in findings.periods.earlier if len(s)}
     inside = np.unique(observed.account[judged.rule.covers(observed.frame)])
@@ -178,7 +178,7 @@ def flat_rows(profiles: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def told_period(observed: Observed, findings: Found) -> dict[str, Any]:
+def period_facts(observed: Observed, findings: Found) -> dict[str, Any]:
     """From when to when outcomes were seen, and from when on each was measured."""
     moments = np.concatenate([s.at for s in observed.samples])
     moments = moments[~np.isnat(moments)]

@@ -1,4 +1,4 @@
-"""Whom a targeting list may name: open leads, prospects and accounts of the CRM, or a file of companies.
+"""Who may be on a targeting list: open leads, prospects and accounts of the CRM, or a file of companies.
 
 The targeting list: candidates in the order of what they are worth for each hour of effort, as weighted.
 """
@@ -35,7 +35,7 @@ class Candidates:
     """Who may be listed.
 
     Attributes:
-        who: id, name, kind (lead, prospect, account, company), account_id and what `firmographics` tells, one
+        who: id, name, kind (lead, prospect, account, company), account_id and what `firmographics` gives, one
             row each.
         frame: (n, attributes) what is known of them, same index.
         left_out: id, name, kind and why of those not to be contacted.
@@ -239,11 +239,11 @@ def ranked(fit: Fit, may: Candidates, limit: int | None = None) -> list[dict[str
     """The first `limit` rows of the list, those in its first fifth marked `listed`."""
     order = order_of(fit, may)
     is_listed = listed_of(order, may)[order]
-    rows = told_rows(fit, may.who.iloc[order[:limit]], may.frame.iloc[order[:limit]])
+    rows = prospect_rows(fit, may.who.iloc[order[:limit]], may.frame.iloc[order[:limit]])
     return [{**row, "listed": bool(here)} for row, here in zip(rows, is_listed, strict=False)]
 
 
-def told_rows(fit: Fit, who: pd.DataFrame, frame: pd.DataFrame) -> list[dict[str, Any]]:
+def prospect_rows(fit: Fit, who: pd.DataFrame, frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Each prospect's grade, fit, profile, reasons and expectations beside who it is."""
     scored = fit.score(frame)
     figures = [grades_of(scored["fit"].to_numpy()), *(scored[name].tolist() for name in ("fit", *FIGURES))]
