@@ -44,7 +44,8 @@ How values are written is decided on whole columns: one `1.299,99` shows what `1
 `31/01/2022` that days come first, one `%` that a column is in per cent. `perennial check` says each decision
 with what showed it, and warns where another reading fits as well. Encodings, delimiters, titles above a table
 and totals below it, spellings of nothing (`#N/A`, `NULL`, `\\N`), Excel's day numbers, epochs, time zones,
-size bands, and yes, no, won and lost in several languages are understood.
+months, quarters and ISO weeks, terms (`3 yrs`), amounts a month or a year, size bands, and yes, no, won and
+lost in several languages are understood.
 
 An optional value that cannot be read counts as missing, and is counted. A row without a required value, of an
 outcome that is not known, with a duplicate key, a reference to a row that is not there or an end before its

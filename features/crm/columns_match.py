@@ -118,6 +118,8 @@ def _measured(shapes: Shapes) -> Kind | None:
         return Kind.TIME
     if numbers.numbers >= enough and not numbers.codes and not unit:
         return Kind.WHOLE if numbers.wholes == shapes.rows else Kind.NUMBER
+    if numbers.terms == shapes.rows:
+        return Kind.NUMBER
     digits = sum(moments.rows.get(kind, 0) for kind in ("compact", "serial", "epoch"))
     days, clocks = moments.rows.get("days", 0), moments.rows.get("moments", 0)
     if days + clocks >= enough and digits < shapes.rows / 2:

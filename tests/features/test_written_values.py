@@ -39,7 +39,10 @@ AMOUNTS = {
     "Arabic digits": (["١٢٠٠", "١٬٥٠٠٫٥٠"], [1200, 1500.5]),
     "wide digits": (["１２００", "１，５００．５０"], [1200, 1500.5]),
     "a share is no amount": (["10%", "1200", "500"], [None, 1200, 500]),
-    "an amount a year names a currency and is no amount": (["$12,000/yr", "$1,200 per year"], [None, None]),
+    "amounts a year": (["$12,000/yr", "$1,200.50 per year", "$99 p.a.", "$500"], [12000, 1200.5, 99, 500]),
+    "amounts a month alone": (["€99/Monat", "120,50 € monatlich", "1 200 €/mois"], [1188, 1446, 14400]),
+    "a month's and a year's": (["99 €/mois", "1 200 € par an", "12 k€ /an"], [99, 1200, 12000]),
+    "amounts a seat are no amounts": (["99/user/month", "1200"], [None, 1200]),
 }
 
 
@@ -67,6 +70,71 @@ def test_numbers_of_people(name, tmp_path):
 
 def test_codes_that_look_like_powers_stay_codes(tmp_path):
     assert read_column(tmp_path / "crm", "sku", ["1E10", "2E10", "12E4"])[0] == ["1E10", "2E10", "12E4"]
+
+
+def test_amounts_of_several_units_are_told(tmp_path):
+    for i, (written, words) in enumerate(
+        (
+            (
+                ["99/month", "1200/year"],
+                "amounts are 1 a month and 1 a year; they are read as the numbers they are",
+            ),
+            (["99/month", "100"], "amounts are 1 a month; they are read as the numbers they are"),
+            (["99/month", "100 monthly"], "all amounts are a month's, and count 12 times a year"),
+            (["300 per quarter"], "all amounts are a quarter's, and count 4 times a year"),
+        )
+    ):
+        _, told = read_column(tmp_path / str(i) / "crm", "annual_value", written)
+        assert words in told
+
+
+PERIODS = {
+    "ISO weeks": ["2024-W07", "KW 07/2024", "2024W07"],
+    "months": ["2024-03", "03/2024", "Mar-24", "March 2024", "mars 2024", "März 2024", "marzo de 2024"],
+    "quarters": ["Q3 2024", "2024 Q3", "2024-Q3", "3Q24", "Q3'24", "3. Quartal 2024", "T3 2024"],
+    "halves": ["H1 2024", "1H 2024"],
+}
+SPANS = {
+    "ISO weeks": ("2024-02-12", "2024-02-18"),
+    "months": ("2024-03-01", "2024-03-31"),
+    "quarters": ("2024-07-01", "2024-09-30"),
+    "halves": ("2024-01-01", "2024-06-30"),
+}
+
+
+@pytest.mark.parametrize("name", PERIODS)
+def test_periods_begin_and_end_with_a_day(name, tmp_path):
+    for column, day, which in zip(("start_date", "end_date"), SPANS[name], ("first", "last"), strict=True):
+        read, told = read_column(tmp_path / column / "crm", column, [*PERIODS[name], "2022-05-06"])
+        assert [str(value.date()) for value in read] == [day] * len(PERIODS[name]) + ["2022-05-06"]
+        assert f"read as their {which} day" in told
+
+
+def test_a_day_of_a_week_is_that_day_and_a_fiscal_quarter_is_none(tmp_path):
+    written = ["2024-W07-3", "FY24 Q3", "Q1 FY2024", "2024-W53", "2024-13"]
+    read, told = read_column(tmp_path / "crm", "end_date", written)
+    assert [value and str(value.date()) for value in read] == ["2024-02-14", None, None, None, None]
+    assert "2 values are of a fiscal year (FY24 Q3), which begins when a firm says so" in told
+
+
+TERMS = {
+    "words": (["36 months", "3 yrs", "1 year", "24-month"], [36, 36, 12, 24]),
+    "ISO": (["P1Y", "P6M", "P1Y6M"], [12, 6, 18]),
+    "other languages": (["12 Monate", "2 Jahre", "1 an", "6 meses"], [12, 24, 12, 6]),
+    "days": (["90 days", "52 weeks"], [2.96, 11.96]),
+}
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_terms_are_read_in_months(name, tmp_path):
+    written, months = TERMS[name]
+    read, told = read_column(tmp_path / "crm", "term", written)
+    assert read == pytest.approx(months, abs=0.01)
+    assert "read in months" in told
+
+
+def test_what_may_be_terms_or_millions_stays_as_written(tmp_path):
+    assert read_column(tmp_path / "crm", "term", ["12M", "24M"])[0] == ["12M", "24M"]
 
 
 DAYS = {

@@ -13,13 +13,20 @@ import duckdb
 from features.crm.contract import Kind
 from features.crm.reading.categories import category_form, set_step
 from features.crm.reading.code_form import id_form, postal_form, spoilt_ids
-from features.crm.reading.column_words import says_flags, says_moments, says_numbers
+from features.crm.reading.column_words import (
+    says_each,
+    says_flags,
+    says_moments,
+    says_numbers,
+    says_periods,
+)
 from features.crm.reading.duration_form import DURATION_MACROS, duration_steps, needs_units
 from features.crm.reading.flag_words import flag_of, flags_of
 from features.crm.reading.moment_form import (
     MOMENT_MACROS,
     MomentForm,
     Order,
+    Written,
     moment_form,
     moment_steps,
     order_of,
@@ -35,6 +42,7 @@ from features.crm.reading.number_form import (
     number_steps,
     pooled,
 )
+from features.crm.reading.period_words import A_YEAR, period_of, term_in_months
 from features.crm.reading.plain_columns import Plain, plain_columns
 from features.crm.reading.value_shapes import Look, Shapes, shapes_from
 from features.crm.values import (
@@ -53,6 +61,9 @@ from features.crm.values import (
 
 NUMBERS = (Kind.NUMBER, Kind.WHOLE, Kind.MONEY, Kind.DURATION)
 MOMENTS = (Kind.TIME, Kind.DATE)
+_ANNUAL = ("annual_value", "list_value")
+_FROM_THE_FIRST = ("start_date", "from")
+"""Days that a period begins with, where all others are known once it is over."""
 _SHARES = ("forecast",)
 """Columns that are shares of one: where they go beyond it, they are per cent."""
 
@@ -148,9 +159,10 @@ def _form(
         return _plain(within, reading, plain)
     shapes = look.shapes(raw)
     if kind in NUMBERS:
-        values = look.values(raw) if numbers[raw].bands else {}
+        values = look.values(raw) if numbers[raw].bands or numbers[raw].terms else {}
         return number_column(within, reading, shapes, numbers[raw], values or {})
-    return moment_column(within, reading, shapes, moments[raw])
+    values = look.values(raw) if "other" in moments[raw].rows else {}
+    return moment_column(within, reading, shapes, moments[raw], values or {})
 
 
 def strict_form(reading: Reading, values: Sequence[str]) -> Form:
@@ -172,7 +184,7 @@ def strict_form(reading: Reading, values: Sequence[str]) -> Form:
         return _flags(within, reading, counted)
     if kind in NUMBERS:
         return number_column(within, reading, shapes, number_form(shapes.given), counted)
-    return moment_column(within, reading, shapes, moment_form(None, "", "", shapes.given))
+    return moment_column(within, reading, shapes, moment_form(None, "", "", shapes.given), counted)
 
 
 def _plain(within: Table, reading: Reading, plain: Plain) -> Form:
@@ -253,36 +265,55 @@ def number_column(
         evidence = replace(evidence, percent=0)
     form = evidence if within.strict else decided(evidence, kind, within.numbers)
     comma = form.comma and not within.strict
-    steps = number_steps(comma, bool(form.multiples))
+    steps = number_steps(comma, bool(form.multiples), form.per)
     if shares:
         steps = ("CASE WHEN NOT contains({v}, '%') THEN {v} END", *steps)
     bands: dict[str, str] = {}
     if form.bands and kind is not Kind.DURATION:
         bands = {value: read for value in values if _is_band(value) and (read := band_value(value, comma))}
+    months = reading.carried and form.terms > 0
+    if months:
+        bands |= {value: f"{term:.2f}" for value in values if (term := term_in_months(value)) is not None}
     if bands:
-        pairs = ", ".join(f"{_braced(band)}: '{value}'" for band, value in bands.items())
-        steps = (f"coalesce(MAP {{{{{pairs}}}}}[{{v}}], {{v}})", *steps)
+        steps = (_replaced(bands), *steps)
     if kind is Kind.DURATION:
         steps = duration_steps(steps, units=needs_units(shapes.given))
     else:
-        steps += _number_tail(reading, bool(form.percent), strict=within.strict)
+        times = 1 if within.strict else _times_a_year(reading, form)
+        steps += _number_tail(reading, bool(form.percent), times, strict=within.strict)
     from_table = (
         within.numbers.example if not (evidence.points or evidence.commas) and not within.strict else ""
     )
     name = f"{within.name}.{reading.column.name}"
     says, doubts = says_numbers(name, kind, evidence, form, bands, from_table)
+    if form.per and kind is not Kind.DURATION:
+        says_per, doubts_per = says_each(name, form, times)
+        says, doubts = (*says, *says_per), (*doubts, *doubts_per)
     return Form(steps, shapes.nothing, rows=shapes.rows, says=says, doubts=doubts)
+
+
+def _replaced(texts: Mapping[str, str]) -> str:
+    """The step that reads a few values as other texts."""
+    pairs = ", ".join(f"{_braced(given)}: '{text}'" for given, text in texts.items())
+    return f"coalesce(MAP {{{{{pairs}}}}}[{{v}}], {{v}})"
+
+
+def _times_a_year(reading: Reading, form: NumberForm) -> int:
+    """How often an amount counts in a column of annual ones: all have to say that they are a month's."""
+    unit = next(iter(form.per), "year")
+    all_alike = form.per.get(unit) == form.numbers
+    return A_YEAR[unit] if reading.column.name in _ANNUAL and all_alike else 1
 
 
 def _is_band(value: str) -> bool:
     return number_form(shapes_from([value]).all).bands > 0
 
 
-def _number_tail(reading: Reading, percent: bool, *, strict: bool = False) -> tuple[str, ...]:
-    """The steps from a plain number, as text, to what is stored."""
+def _number_tail(reading: Reading, percent: bool, times: int = 1, *, strict: bool = False) -> tuple[str, ...]:
+    """The steps from a plain number, as text, to what is stored; money `times` over."""
     kind = reading.column.kind
     if kind is Kind.MONEY:
-        return ("micro_of({v})", "half_even({v}, 10000)")
+        return ("micro_of({v})", f"half_even({{v}}{f' * {times}' * (times > 1)}, 10000)")
     if kind is Kind.DURATION:
         return ("micro_of({v})", "half_even({v} * 60, 1000000)", "CASE WHEN {v} >= 0 THEN {v} END")
     if is_milli(reading.column):
@@ -296,8 +327,14 @@ def _number_tail(reading: Reading, percent: bool, *, strict: bool = False) -> tu
     return (number, *(whole if kind is Kind.WHOLE else ()))
 
 
-def moment_column(within: Table, reading: Reading, shapes: Shapes, form: MomentForm) -> Form:
-    """The form of a column of days or moments."""
+def moment_column(
+    within: Table, reading: Reading, shapes: Shapes, form: MomentForm, values: Mapping[str, int]
+) -> Form:
+    """The form of a column of days or moments; `values` are looked at for what is neither."""
+    at = 0 if reading.column.name in _FROM_THE_FIRST else 1
+    periods = {value: days[at].isoformat() for value in values if (days := period_of(value))}
+    if periods:
+        form = replace(form, written=tuple(dict.fromkeys((*form.written, Written("iso", True)))))
     shorts = {(each.sign, each.short) for each in form.written if each.kind == "numeric"}
     if within.strict:
         written = tuple(each for each in form.written if each.kind not in ("serial", "numeric"))
@@ -309,5 +346,9 @@ def moment_column(within: Table, reading: Reading, shapes: Shapes, form: MomentF
             for sign, short in shorts
         }
     steps = moment_steps(reading.column.kind is Kind.DATE, form, orders)
-    says, doubts = says_moments(f"{within.name}.{reading.column.name}", form, within.orders, shorts)
+    steps = (_replaced(periods), *steps) if periods else steps
+    name = f"{within.name}.{reading.column.name}"
+    says, doubts = says_moments(name, form, within.orders, shorts)
+    says_more, doubts_more = says_periods(name, periods, values, is_first=at == 0)
+    says, doubts = (*says, *says_more), (*doubts, *doubts_more)
     return Form((*steps, "real_day({v})"), shapes.nothing, rows=shapes.rows, says=says, doubts=doubts)

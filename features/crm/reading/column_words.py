@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from features.crm.contract import Kind
 from features.crm.reading.moment_form import MomentForm, Order, order_of
 from features.crm.reading.number_form import NumberForm, number_of
+from features.crm.reading.period_words import FISCAL
 from features.crm.values import literal
 
 _ORDERS = {"dmy": "day before month", "mdy": "month before day", "ymd": "year, month, day"}
@@ -52,13 +53,57 @@ def says_numbers(
         (doubts if rest else says).append(f"{text}: 10 is 0.1" + (" with or without it" if rest else ""))
     if form.multiples:
         says.append(f"{name}: {form.multiples:,} values are in thousands or millions (K, M)")
-    if bands:
+    if bands and form.terms:
+        term, months = next(iter(bands.items()))
+        says.append(f"{name}: {form.terms:,} values are terms, read in months ({term} is {months})")
+    elif bands:
         band, value = next(iter(bands.items()))
         says.append(
             f"{name}: {form.bands:,} values are bands, read as the geometric mean of their ends"
             f" ({band} is {value})"
         )
     return tuple(says), tuple(doubts)
+
+
+def says_each(name: str, form: NumberForm, times: int) -> Said:
+    """What is said of amounts a month or a year.
+
+    Args:
+        name: `table.column`.
+        form: of the column.
+        times: how often each counts.
+    """
+    amounts = " and ".join(f"{rows:,} a {unit}" for unit, rows in form.per.items())
+    if times > 1:
+        return (f"{name}: all amounts are a {next(iter(form.per))}'s, and count {times} times a year",), ()
+    if list(form.per) == ["year"]:
+        return (f"{name}: {_values(form.per['year'])} amounts a year",), ()
+    return (), (f"{name}: amounts are {amounts}; they are read as the numbers they are, none is converted",)
+
+
+def says_periods(name: str, periods: Mapping[str, str], values: Mapping[str, int], *, is_first: bool) -> Said:
+    """What is said of days that are given as periods, and of fiscal ones, which are not read.
+
+    Args:
+        name: `table.column`.
+        periods: period → the day it is read as.
+        values: of the column, with their rows.
+        is_first: that day is the period's first, else its last.
+    """
+    says: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    if periods:
+        text, day = next(iter(periods.items()))
+        end = "first" if is_first else "last"
+        rows = _values(sum(values[period] for period in periods))
+        says = (f"{name}: {rows} months, quarters or weeks, read as their {end} day ({text} is {day})",)
+    fiscal = [value for value in values if value not in periods and FISCAL.fullmatch(value)]
+    if fiscal:
+        doubts = (
+            f"{name}: {_values(sum(values[value] for value in fiscal))} of a fiscal year ({fiscal[0]}), which"
+            " begins when a firm says so: not read. Export days instead",
+        )
+    return says, doubts
 
 
 def _unclear_example(form: NumberForm, evidence: NumberForm) -> str:

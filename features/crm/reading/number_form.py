@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from features.crm.contract import Kind
+from features.crm.reading.period_words import PER, term_in_months, unit_of_amount
 from features.crm.reading.value_shapes import Shape
 from features.crm.values import literal
 
@@ -82,6 +83,8 @@ class NumberForm:
         numbers: rows that are.
         codes: rows with a leading zero, which numbers do not have, and such as 12E4, which nobody writes.
         wholes: rows of digits alone.
+        terms: rows such as `3 yrs`, which are no number but may be one of months.
+        per: rows that say what their amount is one of each of (`month`, `year`), by unit.
         example: of what shows the decimal sign.
     """
 
@@ -98,6 +101,8 @@ class NumberForm:
     numbers: int = 0
     codes: int = 0
     wholes: int = 0
+    terms: int = 0
+    per: dict[str, int] = field(default_factory=dict)
     example: str = ""
 
 
@@ -125,18 +130,24 @@ def _parsed(text: str) -> re.Match[str] | None:
 def number_form(shapes: Iterable[Shape]) -> NumberForm:
     """What a column's shapes show of its numbers; the decimal sign by the most rows that show it."""
     count = dict.fromkeys(
-        ("percent", "points", "commas", "multiples", "bands", "other", "numbers", "codes", "wholes"), 0
+        ("percent", "points", "commas", "multiples", "bands", "other", "numbers", "codes", "wholes", "terms"),
+        0,
     )
     unclear: dict[str, int] = {}
     examples: dict[str, str] = {}
     currencies: dict[str, None] = {}
+    per: dict[str, int] = {}
     plain = True
     for shape in shapes:
         text, rows = shape.least, shape.rows
+        if amount := unit_of_amount(text):
+            text, unit = amount
+            per[unit] = per.get(unit, 0) + rows
         match = _parsed(text)
         plain = plain and _PLAIN.fullmatch(text) is not None
         if match is None:
-            count["bands" if band_ends(text) else "other"] += rows
+            is_term = term_in_months(text) is not None
+            count["bands" if band_ends(text) else "terms" if is_term else "other"] += rows
             continue
         count["numbers"] += rows
         count["percent"] += rows if match["percent"] else 0
@@ -155,7 +166,7 @@ def number_form(shapes: Iterable[Shape]) -> NumberForm:
             unclear[vote[1]] = unclear.get(vote[1], 0) + rows
     comma = count["commas"] > count["points"]
     return NumberForm(
-        comma=comma, plain=plain, unclear=unclear, currencies=tuple(currencies),
+        comma=comma, plain=plain, unclear=unclear, currencies=tuple(currencies), per=per,
         example=examples.get("," if comma else ".", ""), **count,
     )  # fmt: skip
 
@@ -281,10 +292,18 @@ CREATE TEMP MACRO plain(v, comma) AS CASE
 """
 
 
-def number_steps(comma: bool, multiples: bool) -> tuple[str, ...]:
-    """The steps from a given text to a plain number as text (`-1234.5`), null where it is none."""
+def number_steps(comma: bool, multiples: bool, per: Iterable[str] = ()) -> tuple[str, ...]:
+    """The steps from a given text to a plain number as text (`-1234.5`), null where it is none.
+
+    Args:
+        comma: the decimal sign is the comma.
+        multiples: some are thousands or millions.
+        per: units that some say they are one of each of.
+    """
+    bare = tuple(f"regexp_replace({{v}}, {literal('(?i)' + PER[unit])}, '')" for unit in per)
     if multiples:
         return (
+            *bare,
             "evened({v})",
             f"struct_pack(n := is_negative({{v}}), p := multiple_of(bare({{v}})),"
             f" t := plain(unmultiplied(bare({{v}})), {comma}))",
@@ -292,6 +311,7 @@ def number_steps(comma: bool, multiples: bool) -> tuple[str, ...]:
             " CAST(TRY_CAST(({v}).t AS DECIMAL(30, 6)) * CAST(power(10, ({v}).p) AS BIGINT) AS VARCHAR) END",
         )
     return (
+        *bare,
         "evened({v})",
         f"CASE WHEN is_negative({{v}}) THEN '-' ELSE '' END || plain(bare({{v}}), {comma})",
     )
