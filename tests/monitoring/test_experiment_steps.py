@@ -1,6 +1,7 @@
 """An experiment from its start to its end, in both databases: drawn once, written whole, seen by arm."""
 
 import threading
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -25,13 +26,19 @@ def crm_of(customers=160, until=BEGIN, arms=None, effect=0.6):
 
     With `arms`, customers drawn for the advice renew more often by `effect`.
     """
+    advised = frozenset(account for account, arm in (arms or {}).items() if arm == ADVICE)
+    return _crm_of(customers, until, advised, effect)
+
+
+@cache
+def _crm_of(customers, until, advised, effect):
     rng = np.random.default_rng(0)
     accounts, contracts, calls = [], [], []
     for at in range(customers):
         account = f"A{at:03}"
         ends = pd.Timestamp("2025-04-10") + pd.Timedelta(days=int(rng.integers(0, 80)))
         luck = rng.random()
-        drawn = (arms or {}).get(account) == ADVICE
+        drawn = account in advised
         accounts.append({"account_id": account, "owner_id": f"O{at % 4}", "created_at": "2023-01-01"})
         over = ends + pd.Timedelta(days=1) < until
         contracts.append(

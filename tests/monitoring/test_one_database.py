@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from serving_case import LOCAL
+from serving_case import LOCAL, train_plainly
 from starlette.testclient import TestClient
 
 from features.crm.load import ingest
@@ -64,8 +64,8 @@ def test_training_scoring_and_serving_share_one_postgresql(postgres_url, tmp_pat
     settings = Settings(home=tmp_path / "home", threads=1, database_url=secret, min_positives=10)
     simulate(tmp_path / "crm", accounts=330, seed=3, draws=0)
     crm = ingest(tmp_path / "crm", settings)
-    for promote in (True, False):  # again: everything exists already
-        result = train("renewal", crm, settings, TrainOptions(trials=1, promote=promote))
+    train_plainly("renewal", crm, settings, tmp_path / "plain")
+    result = train("renewal", crm, settings, TrainOptions(trials=1))
     rows = score("renewal", crm, settings)
     score("renewal", crm, settings, as_of=crm.until - pd.Timedelta(days=30))
     assert len(rows)

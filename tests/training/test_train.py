@@ -97,8 +97,6 @@ def test_card_and_record_are_kept(trained):
 
 def test_training_again_gives_the_same_figures(trained):
     result, crm, settings, _ = trained
-    same = train("renewal", crm, settings, ASKED)
-    assert same["version"] == result["version"]
     again = train("renewal", crm, settings, replace(ASKED, promote=False))
     assert again["forward"] == result["forward"]
     assert again["version"] != result["version"]
