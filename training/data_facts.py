@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import duckdb
 import pandas as pd
 
 from features.crm.crm import Crm
@@ -35,12 +36,14 @@ class DataFacts:
 def facts_of(crm: Crm, settings: Settings) -> DataFacts:
     """Ask it."""
     kinds = [kind for kind, table in (("renewal", "contracts"), ("win", "opportunities")) if crm.has(table)]
+    with duckdb.connect() as connection:
+        late = days_behind(connection, crm.folder, crm.tables, crm.until)
     return DataFacts(
         crm,
         settings,
         {kind: _outcomes(crm, kind) for kind in kinds},
         {kind: column for kind in kinds if (column := _outcome_column(crm, kind)) is not None},
-        days_behind(crm.folder, crm.tables, crm.until),
+        late,
         {kind: _covered(crm, kind) for kind in kinds if crm.has("activities") and crm.dated(kind)},
         _logged_late(crm),
         {kind: _span(crm, kind) for kind in kinds if crm.dated(kind)},

@@ -73,6 +73,8 @@ class Crm:
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
             for table in self.tables:
+                if table not in query:
+                    continue
                 source = literal(self.path(table))
                 connection.execute(f"CREATE VIEW {quoted(table)} AS SELECT * FROM read_parquet({source})")
             return connection.sql(query).to_arrow_table()

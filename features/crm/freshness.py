@@ -15,33 +15,37 @@ EVENTS = (
 _LEAST_DAYS = 30
 
 
-def days_behind(folder: Path, tables: dict[str, tuple[str, ...]], until: pd.Timestamp) -> dict[str, int]:
+def days_behind(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    tables: dict[str, tuple[str, ...]],
+    until: pd.Timestamp,
+) -> dict[str, int]:
     """Table → how many days before `until` it ends, for those that end early by their own rhythm.
 
     A table is late when nothing has come for more than 30 days, and for longer than it ever paused before.
 
     Args:
+        connection: to read with.
         folder: clean tables, a Parquet file each.
         tables: their columns.
         until: naive UTC.
     """
     late = {}
-    with duckdb.connect() as connection:
-        for name in EVENTS:
-            time = TABLES[name].time
-            if name not in tables or time not in tables[name]:
-                continue
-            path = literal(folder / f"{name}.parquet")
-            limit = f"TIMESTAMP {literal(until)}"
-            ((behind, pause),) = connection.execute(
-                f"WITH days AS (SELECT DISTINCT {quoted(time)}::DATE AS day FROM read_parquet({path})"
-                f" WHERE {quoted(time)} < {limit}), pauses AS (SELECT day - lag(day) OVER (ORDER BY day)"
-                " AS pause"
-                f" FROM days) SELECT CAST({limit} AS DATE) - (SELECT max(day) FROM days), max(pause) FROM"
-                " pauses"
-            ).fetchall()
-            if behind is not None and behind > max(_LEAST_DAYS, pause or 0):
-                late[name] = int(behind)
+    for name in EVENTS:
+        time = TABLES[name].time
+        if name not in tables or time not in tables[name]:
+            continue
+        path = literal(folder / f"{name}.parquet")
+        limit = f"TIMESTAMP {literal(until)}"
+        ((behind, pause),) = connection.execute(
+            f"WITH days AS (SELECT DISTINCT {quoted(time)}::DATE AS day FROM read_parquet({path})"
+            f" WHERE {quoted(time)} < {limit}),"
+            " pauses AS (SELECT day - lag(day) OVER (ORDER BY day) AS pause FROM days)"
+            f" SELECT CAST({limit} AS DATE) - (SELECT max(day) FROM days), max(pause) FROM pauses"
+        ).fetchall()
+        if behind is not None and behind > max(_LEAST_DAYS, pause or 0):
+            late[name] = int(behind)
     return late
 
 

@@ -339,7 +339,7 @@ def _clean(
             write_quarantine(connection, drafts[name], folder, quality)
         write_derived(connection, tables, folder, quality)
         describe(folder, tables, quality)
-        for text in warnings_of(days_behind(folder, tables, limit), limit):
+        for text in warnings_of(days_behind(connection, folder, tables, limit), limit):
             quality.warn(text)
         for name, (count, examples) in raw.rejected.items():
             quality.reject(name, count, examples)

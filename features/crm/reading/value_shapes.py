@@ -107,9 +107,10 @@ class Look:
         for column in columns:
             # The different values first: cleaning every row of a long column is most of the work.
             rows = self.connection.execute(
-                f"SELECT DISTINCT text_of(v) FROM (SELECT DISTINCT CAST({quoted(column)} AS VARCHAR) AS v"
-                f" FROM {self.source} WHERE length(CAST({quoted(column)} AS VARCHAR)) <= {longest})"
-                f" WHERE lower(text_of(v)) IN ({words})"
+                "SELECT DISTINCT word FROM (SELECT text_of(v) AS word FROM"
+                f" (SELECT DISTINCT CAST({quoted(column)} AS VARCHAR) AS v FROM {self.source}"
+                f" WHERE length(CAST({quoted(column)} AS VARCHAR)) <= {longest}))"
+                f" WHERE lower(word) IN ({words})"
             ).fetchall()
             spelled[column] = tuple(sorted(word for (word,) in rows))
         return spelled
