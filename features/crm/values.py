@@ -116,6 +116,17 @@ def literal(text: object) -> str:
     return "'" + str(text).replace("'", "''") + "'"
 
 
+def braced(text: str) -> str:
+    """An SQL string inside a step, which is a format."""
+    return literal(text).replace("{", "{{").replace("}", "}}")
+
+
+def replaced(texts: Mapping[str, str]) -> str:
+    """The step that reads a few values as other texts."""
+    pairs = ", ".join(f"{braced(given)}: {braced(text)}" for given, text in texts.items())
+    return f"coalesce(MAP {{{{{pairs}}}}}[{{v}}], {{v}})" if pairs else "{v}"
+
+
 @dataclass(frozen=True)
 class Form:
     """How a column of text is read.

@@ -75,6 +75,8 @@ def layout_of(path: Path, table: Table | None = None, *, called: str = "", twice
         )
     header = _header(rows, table)
     values = [value.strip() for value in header.values or []]
+    above = next((row.values for row in rows if row.line == header.line - 1), None)
+    values = _with_groups(values, above or [])
     following = header.line + header.text.count("\n") + 1
     data = [row.values for row in rows if row.line > header.line and row.values][:3]
     return Layout(
@@ -114,6 +116,22 @@ def _header(rows: list[Row], table: Table | None) -> Row:
         if n > usual / 2 and len(row.values or []) >= usual - 1
     )
     return next(full, top[0])
+
+
+def _with_groups(names: list[str], above: list[str]) -> list[str]:
+    """Names that occur twice behind that of their group in the line above, if that tells them apart.
+
+    A group stands over its first column, with nothing over the next: `Contract,,Account` over `ID,Start,ID`.
+    """
+    counts = Counter(name.lower() for name in names if name)
+    if len(counts) == sum(counts.values()) or len(above) > len(names):
+        return names
+    full, group = [], ""
+    for name, cell in itertools.zip_longest(names, above, fillvalue=""):
+        group = cell.strip() or group
+        full.append(f"{group} {name}".strip() if counts[name.lower()] > 1 else name)
+    named = [name.lower() for name in full if name]
+    return full if len(set(named)) == len(named) else names
 
 
 def _names(header: list[str], rows: list[list[str]], called: str, twice: bool) -> list[str]:

@@ -17,6 +17,8 @@ from features.sources.readers import BATCH_ROWS, Raw, connect, write_batches
 _CALL = re.compile(
     r"\b(?:read_\w+|parquet_scan|sniff_csv|glob)\s*\(\s*(?:\[[^\]]*\]|'(?:[^']|'')*')", re.IGNORECASE
 )
+_DRAFTED = re.compile(r"\bread_csv\s*\(\s*'((?:[^']|'')*)'\s*,\s*all_varchar\s*=\s*true\s*\)", re.IGNORECASE)
+"""A file as `perennial map` names it: every value as text, where the table stands in it as it was found."""
 _STRING = re.compile(r"'((?:[^']|'')*)'")
 
 
@@ -116,7 +118,7 @@ def run_mapping(
             _add_view(connection, name, query)
             _add_view(connection, f"{name}.parquet", query)
         for table, select in selects.items():
-            statement = _absolute(checked_select(connection, table, select), folder, texts)
+            statement = _absolute(checked_select(connection, table, select), folder, texts, staging.resolve())
             try:
                 reader = connection.sql(statement).to_arrow_reader(BATCH_ROWS)
                 write_batches(reader.schema, reader, staging / f"{table}.parquet")
@@ -142,7 +144,7 @@ def _add_views(
         select = f"FROM read_parquet({literal(parts)})"
     else:
         try:
-            view = csv_view(path, staging.resolve() / f"file_{path.name}.parquet", staging.resolve())
+            view = csv_view(path, _laid_down(staging.resolve(), path.name), staging.resolve())
         except RenewalError:
             if any(path.name.lower() in call.lower() for call in _CALL.findall(sql_text)):
                 return path  # the mapping reads it in its own way
@@ -165,10 +167,11 @@ def _add_view(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> N
     connection.execute(f"CREATE VIEW IF NOT EXISTS {quoted(name)} AS {query}")
 
 
-def _absolute(select: str, folder: Path, texts: dict[str, Path]) -> str:
+def _absolute(select: str, folder: Path, texts: dict[str, Path], staging: Path) -> str:
     """File names inside `read_csv(...)` and its like, made absolute: DuckDB would look where we run.
 
-    A file that is not UTF-8 is read as such from its copy, which `texts` names.
+    A file that is not UTF-8 is read as such from its copy, which `texts` names; a call as `perennial map`
+    drafts it reads the rows as they were laid down in `staging`, from below titles and above totals.
     """
 
     def placed(name: re.Match[str]) -> str:
@@ -179,4 +182,13 @@ def _absolute(select: str, folder: Path, texts: dict[str, Path]) -> str:
     def within(call: re.Match[str]) -> str:
         return _STRING.sub(placed, call.group(0))
 
-    return _CALL.sub(within, select)
+    def drafted(call: re.Match[str]) -> str:
+        rows = _laid_down(staging, call.group(1))
+        return f"read_parquet({literal(rows)})" if rows.is_file() else call.group(0)
+
+    return _CALL.sub(within, _DRAFTED.sub(drafted, select))
+
+
+def _laid_down(staging: Path, name: str) -> Path:
+    """Where a CSV file's rows go as Parquet, all text."""
+    return staging / f"file_{name}.parquet"

@@ -34,7 +34,9 @@ def text_of(rows: list[list[str]] = ROWS, sign: str = ",") -> str:
     return "\n".join(sign.join(row) for row in [HEADER, *rows]) + "\n"
 
 
-def workbook(sheets: dict[str, list[list]], hidden: tuple[str, ...] = ()) -> bytes:
+def workbook(
+    sheets: dict[str, list[list]], hidden: tuple[str, ...] = (), merged: tuple[str, ...] = ()
+) -> bytes:
     book = openpyxl.Workbook()
     book.remove(book.active)
     for name, rows in sheets.items():
@@ -42,6 +44,8 @@ def workbook(sheets: dict[str, list[list]], hidden: tuple[str, ...] = ()) -> byt
         sheet.sheet_state = "hidden" if name in hidden else "visible"
         for row in rows:
             sheet.append(row)
+        for cells in merged:
+            sheet.merge_cells(cells)
     content = io.BytesIO()
     book.save(content)
     return content.getvalue()
@@ -324,6 +328,66 @@ def test_cells_of_a_page_that_span_rows_and_columns(tmp_path):
     assert frame["account_id"].tolist() == ["A1", "A1", "A2"]
     assert frame["product"].tolist() == ["Pro Plus EU", "Basic", "Basic"]
     assert frame["annual_value"].tolist() == [100000, 200000, 50000]
+
+
+def test_labels_merged_over_rows_hold_for_each_and_amounts_once(tmp_path):
+    rows = [
+        ["Region", "account_id", "contract_id", "end_date", "annual_value"],
+        ["North", 1001, "C1", "2022-12-31", 900],
+        [None, None, "C2", "2022-12-31", None],
+        ["South", 1002, "C3", "2022-12-31", 500],
+        [None, 1003, "C4", "2022-12-31", 600],
+    ]
+    content = workbook({"S": rows}, merged=("A2:A3", "B2:B3", "E2:E3"))
+    frame, quality = loaded(tmp_path / "crm", {"contracts.xlsx": content})
+    frame = frame.sort_values("contract_id").astype(object).where(lambda each: each.notna(), None)
+    assert frame["Region"].tolist() == ["North", "North", "South", None]
+    assert frame["account_id"].tolist() == ["1001", "1001", "1002", "1003"]
+    assert frame["annual_value"].tolist() == [90000, None, 50000, 60000]
+    assert "contracts.xlsx: cells merged over rows hold for each of them: 2 in S" in quality.warnings
+
+
+TWO_HEADERS = [
+    ["Contract", None, None, "Account", None],
+    ["ID", "Start date", "End date", "ID", "Industry"],
+    ["C1", "2022-01-01", "2022-12-31", "A1", "Retail"],
+    ["C2", "2022-02-01", "2023-01-31", "A2", "IT"],
+]
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_names_that_occur_twice_stand_behind_their_groups(form, tmp_path):
+    text = "\n".join(",".join(cell or "" for cell in row) for row in TWO_HEADERS)
+    content = text.encode() if form == "csv" else workbook({"S": TWO_HEADERS}, merged=("A1:C1", "D1:E1"))
+    frame, _ = loaded(tmp_path / "crm", {f"contracts.{form}": content})
+    assert frame["contract_id"].tolist() == ["C1", "C2"]
+    assert frame["account_id"].tolist() == ["A1", "A2"]
+    assert frame["Industry"].tolist() == ["Retail", "IT"]
+    map_folder(tmp_path / "crm")
+    mapped = load(tmp_path / "crm", into=tmp_path / "mapped").frame("contracts")
+    assert mapped["contract_id"].tolist() == ["C1", "C2"]
+    assert mapped["account_id"].tolist() == ["A1", "A2"]
+
+
+def test_a_draft_reads_the_table_between_titles_and_totals(tmp_path):
+    rows = text_of().replace("contract_id", "Contract No").replace("account_id", "Customer")
+    text = f"Renewals of 2022\n\n{rows}Total,,,,3000,\n"
+    (tmp_path / "crm").mkdir()
+    (tmp_path / "crm" / "renewals 2022.csv").write_text(text)
+    map_folder(tmp_path / "crm")
+    crm = load(tmp_path / "crm", into=tmp_path / "clean")
+    assert crm.frame("contracts")["contract_id"].tolist() == ["C1", "C2"]
+
+
+@pytest.mark.parametrize("labels_first", [True, False])
+def test_labels_beside_names_are_no_row(labels_first, tmp_path):
+    names, labels = ",".join(HEADER), ",".join(each.replace("_", " ").title() for each in HEADER)
+    headers = [labels, names] if labels_first else [names, labels]
+    text = "\n".join([*headers, *(",".join(row) for row in ROWS)])
+    frame, quality = loaded(tmp_path / "crm", {"contracts.csv": text.encode()})
+    assert frame["contract_id"].tolist() == ["C1", "C2"]
+    assert frame["annual_value"].tolist() == [100000, 200000]
+    assert quality.quarantined == 1
 
 
 def test_a_broken_workbook(tmp_path):

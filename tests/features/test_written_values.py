@@ -137,6 +137,26 @@ def test_what_may_be_terms_or_millions_stays_as_written(tmp_path):
     assert read_column(tmp_path / "crm", "term", ["12M", "24M"])[0] == ["12M", "24M"]
 
 
+LISTS = {
+    "JSON": ['["B","A"]', '["A", "B"]', "A", "[]"],
+    "Python": ["['B', 'A']", "['A', 'B']", "A", "[]"],
+    "PostgreSQL": ["{B,A}", "{A,B}", "{A}", "{}"],
+    "semicolons": ["B;A", "A; B;", "A", ""],
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("column", ["product", "Tags__c"])
+def test_lists_are_sets(column, name, tmp_path):
+    written = [text.replace('"', '""') for text in LISTS[name]]
+    assert read_column(tmp_path / "crm", column, written)[0] == ["A;B", "A;B", "A", None]
+
+
+def test_what_only_looks_like_a_list_stays(tmp_path):
+    written = ["[<10k]", "[a", "{}x"]
+    assert read_column(tmp_path / "crm", "tier", written)[0] == written
+
+
 DAYS = {
     "ordinals": (["1st August 2023", "2nd May 2023", "August 3rd, 2023"],
                  ["2023-08-01", "2023-05-02", "2023-08-03"]),

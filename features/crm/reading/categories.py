@@ -1,11 +1,27 @@
 """Columns of words: which of them stand for nothing, and lists of words whose order means nothing."""
 
+import ast
+import csv
+import re
 from collections.abc import Mapping
 
 from features.crm.reading.nothing import is_nothing, namibia_stays
-from features.crm.values import Form, literal
+from features.crm.values import Form, literal, replaced
 
-_SEPARATORS = ";|,"
+_SEPARATORS = ";|,\n"
+_ARRAY = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
+
+
+def parts_of_array(text: str) -> list[str] | None:
+    """The parts of a list as programs write it (`["A","B"]`, `['A']`, `{A,"B, C"}`); None for other texts."""
+    if not _ARRAY.fullmatch(text):
+        return None
+    try:
+        parts = ast.literal_eval(text) if text[0] == "[" else next(csv.reader([text[1:-1]]), [])
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    flat = isinstance(parts, list) and not any(isinstance(part, (list, dict, tuple, set)) for part in parts)
+    return [str(part) for part in parts] if flat else None
 
 
 def nothing_in(column: str, values: Mapping[str, int]) -> tuple[str, ...]:
@@ -64,9 +80,17 @@ def category_form(
     if values is None:
         return Form(("{v}",), nothing)
     hollow = nothing_in(column, values)
+    arrays = {value: parts for value in values if (parts := parts_of_array(value)) is not None}
+    if arrays:
+        hollow += tuple(value for value, parts in arrays.items() if not parts)
+        sets = {value: as_set(";".join(parts), ";") for value, parts in arrays.items() if parts}
+        lists = f"{sum(values[value] for value in arrays):,} values are lists ({next(iter(arrays))})"
+        text = f"{table}.{column}: {lists}, read as parts with ; between"
+        return Form((replaced(sets), set_step(";")), hollow, says=(text,))
     sign = list_separator(values)
     says: tuple[str, ...] = ()
     if sign is not None:
         rows = sum(rows for value, rows in values.items() if sign in value)
-        says = (f"{table}.{column}: {rows:,} values are lists of parts with {sign} between, in any order",)
+        between = sign.strip() or "line breaks"
+        says = (f"{table}.{column}: {rows:,} values are lists of parts with {between} between, in any order",)
     return Form((set_step(sign) if sign else "{v}",), hollow, says=says)

@@ -50,11 +50,12 @@ from features.crm.values import (
     WORDY,
     Form,
     Reading,
+    braced,
     is_milli,
     is_outcome,
     is_text,
-    literal,
     quoted,
+    replaced,
     typed_steps,
     word_step,
 )
@@ -239,7 +240,7 @@ def _flags(within: Table, reading: Reading, values: Mapping[str, int]) -> Form:
     flags = flags_of(words, outcome=outcome)
     lists = {flag: [value for value in flags if flags[value] is flag] for flag in (True, False)}
     cases = [
-        f"WHEN {{v}} IN ({', '.join(map(_braced, listed))}) THEN {str(flag).lower()}"
+        f"WHEN {{v}} IN ({', '.join(map(braced, listed))}) THEN {str(flag).lower()}"
         for flag, listed in lists.items()
         if listed
     ]
@@ -248,11 +249,6 @@ def _flags(within: Table, reading: Reading, values: Mapping[str, int]) -> Form:
     says, doubts = says_flags(within.name, reading.column.name, reading.raw, flags, values, outcome=outcome)
     rows = sum(values[value] for value in flags if value not in opened)
     return Form((step,), (*hollow, *opened), rows=rows, says=says, doubts=doubts)
-
-
-def _braced(text: str) -> str:
-    """An SQL string inside a step, which is a format."""
-    return literal(text).replace("{", "{{").replace("}", "}}")
 
 
 def number_column(
@@ -275,7 +271,7 @@ def number_column(
     if months:
         bands |= {value: f"{term:.2f}" for value in values if (term := term_in_months(value)) is not None}
     if bands:
-        steps = (_replaced(bands), *steps)
+        steps = (replaced(bands), *steps)
     if kind is Kind.DURATION:
         steps = duration_steps(steps, units=needs_units(shapes.given))
     else:
@@ -290,12 +286,6 @@ def number_column(
         says_per, doubts_per = says_each(name, form, times)
         says, doubts = (*says, *says_per), (*doubts, *doubts_per)
     return Form(steps, shapes.nothing, rows=shapes.rows, says=says, doubts=doubts)
-
-
-def _replaced(texts: Mapping[str, str]) -> str:
-    """The step that reads a few values as other texts."""
-    pairs = ", ".join(f"{_braced(given)}: '{text}'" for given, text in texts.items())
-    return f"coalesce(MAP {{{{{pairs}}}}}[{{v}}], {{v}})"
 
 
 def _times_a_year(reading: Reading, form: NumberForm) -> int:
@@ -346,7 +336,7 @@ def moment_column(
             for sign, short in shorts
         }
     steps = moment_steps(reading.column.kind is Kind.DATE, form, orders)
-    steps = (_replaced(periods), *steps) if periods else steps
+    steps = (replaced(periods), *steps) if periods else steps
     name = f"{within.name}.{reading.column.name}"
     says, doubts = says_moments(name, form, within.orders, shorts)
     says_more, doubts_more = says_periods(name, periods, values, is_first=at == 0)

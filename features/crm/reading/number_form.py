@@ -140,9 +140,7 @@ def number_form(shapes: Iterable[Shape]) -> NumberForm:
     plain = True
     for shape in shapes:
         text, rows = shape.least, shape.rows
-        if amount := unit_of_amount(text):
-            text, unit = amount
-            per[unit] = per.get(unit, 0) + rows
+        text, unit = unit_of_amount(text) or (text, "")
         match = _parsed(text)
         plain = plain and _PLAIN.fullmatch(text) is not None
         if match is None:
@@ -150,6 +148,8 @@ def number_form(shapes: Iterable[Shape]) -> NumberForm:
             count["bands" if band_ends(text) else "terms" if is_term else "other"] += rows
             continue
         count["numbers"] += rows
+        if unit:
+            per[unit] = per.get(unit, 0) + rows
         count["percent"] += rows if match["percent"] else 0
         count["multiples"] += rows if match["multiple"] else 0
         core = match["core"].strip()
