@@ -19,9 +19,12 @@ SLOW = (
     "training.train", "training.select", "fit_recipe", "fit_trees", "effect_worlds", "icp_worlds",
     "serving_case", "pages_case", "postgres", "on_spark", "decided_case", "effect_crms", "simulated_",
     "simulate(", "front_case", "training.registry", "monitoring.retrain", "Popen", "subprocess", "real_data",
-    "WorkedOut",
+    "WorkedOut", "nbclient", "import linkage",
 )  # fmt: skip
-"""What in a test module's text means a browser, database, Spark, service, process or training of a model."""
+"""What in a test module's text means a browser, database, Spark, service, process or training of a model.
+
+Tests that repeat one statistic on hundreds of draws are marked where they are.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -35,6 +35,7 @@ def found(current, reference=None, **more):
     return {(s.column, s.aspect) for s in shifts(compared, COLUMNS, **more) if s.has_moved}
 
 
+@pytest.mark.slow
 def test_nothing_moves_when_nothing_changed():
     assert sum(bool(found(frame(seed=s), frame(seed=s + 100))) for s in range(20)) <= 1
 

@@ -36,6 +36,7 @@ def test_a_segment_that_is_passed_over_alerts():
     assert verdicts(rows(0.5))["group=x"] is Verdict.ALERT
 
 
+@pytest.mark.slow
 def test_equal_treatment_raises_hardly_ever_an_alert():
     assert sum(Verdict.ALERT in verdicts(rows(seed=seed, n=1500)).values() for seed in range(60)) <= 2
 

@@ -45,6 +45,7 @@ def alerting(frame):
     return {check.name for check in checks if check.verdict is Verdict.ALERT}
 
 
+@pytest.mark.slow
 def test_good_scores_raise_nothing():
     assert sum(bool(alerting(rows(seed=seed))) for seed in range(20)) <= 1
 

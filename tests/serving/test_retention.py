@@ -49,6 +49,7 @@ def test_expected_money_is_the_exact_sum_and_decided_money_counts_whole():
     assert told["all"]["model_same"] == pytest.approx((stated["amount"] * stated["probability"]).sum())
 
 
+@pytest.mark.slow
 def test_the_interval_holds_what_comes_about_as_often_as_it_says():
     """250 worlds: the probabilities are off together, as their intervals say; then each customer decides."""
     rng = np.random.default_rng(1)

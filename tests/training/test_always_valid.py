@@ -90,6 +90,7 @@ def test_nothing_is_said_of_few_customers():
     assert np.isnan(path(data, np.array([199])).effect).all()
 
 
+@pytest.mark.slow
 def test_years_without_an_effect_claim_one_in_at_most_one_of_twenty():
     mixing = mixing_variance(0.08, 0.05, 0.8)
     claims = []

@@ -65,6 +65,7 @@ def test_the_weights_of_spans_sum_to_one_and_give_the_level():
     assert told.weights.argmax() == 3
 
 
+@pytest.mark.slow
 def test_the_variance_holds_the_next_level_where_levels_wander():
     held, month = [], 3.0 * np.arange(13) + 1.5
     rng = np.random.default_rng(50)

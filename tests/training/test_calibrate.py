@@ -68,6 +68,7 @@ def test_a_straight_spread_pays_next_to_nothing_for_the_curve():
     assert np.mean(costs) < 0.002
 
 
+@pytest.mark.slow
 def test_the_fewer_the_rows_the_nearer_the_slope_stays_to_one():
     def slope(n):
         return np.mean([adjusted(*sample(n, seed, slope=2.5)[2:0:-1])[0].slope for seed in range(30)])
@@ -129,6 +130,7 @@ def test_intervals_hold_the_probability_and_rise_with_it():
     assert (np.diff(high) >= -1e-12).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("contracts", "per_contract", "slope"), [(400, 1, 1.0), (400, 7, 1.0), (2000, 1, 1.5)]
 )

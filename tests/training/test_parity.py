@@ -129,6 +129,7 @@ def test_a_planted_gap_alerts(seed):
     assert worst["segment"] == "owned_by=b"
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_as_often_as_promised():
     inside = []
     for seed in range(80):
@@ -138,6 +139,7 @@ def test_the_interval_covers_the_truth_as_often_as_promised():
     assert np.mean(inside) >= 0.9 - 2 * np.sqrt(0.09 / 80)
 
 
+@pytest.mark.slow
 def test_no_gap_is_ok_and_rarely_alerts():
     verdicts = [
         verdict_of(parity(*people(1500, 0.0, s)[:2], 0.5, people(1500, 0.0, s)[2])) for s in range(30)

@@ -53,6 +53,7 @@ def test_the_auc_of_a_column_is_near_what_it_is_by_definition():
     assert row["majority"] == pytest.approx(max((segments["value"] == v).mean() for v in "ab"))
 
 
+@pytest.mark.slow
 def test_nothing_planted_hardly_ever_alerts():
     alerts = [
         any(row["verdict"] == "alert" for row in proxies(*world(400, seed, strength=0.0)))
