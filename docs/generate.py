@@ -61,9 +61,9 @@ leading zeros that a spreadsheet dropped, `1002.00`, other case, invisible chara
 an owner's or account's name) are joined where exactly one row can be meant, and `check` tells the rule; where
 several can, they are left as written.
 Rows of one key that are versions of it (`_fivetran_active`, `dbt_valid_to`, `IsCurrent`, several
-`LastModifiedDate`) give the current one, and the older ones become `history`; rows that are marked as deleted
-are left out; rows that are the product lines of one contract or deal become one, with amounts and quantities
-added up. Each is told.
+`LastModifiedDate` or days of a report) give the current one, and the older ones become `history`; rows that
+are marked as deleted are left out; rows that are the product lines of one contract or deal become one, with
+amounts and quantities added up. Each is told.
 
 Amounts in several currencies are never added. An amount's currency is its row's `currency`, a code or sign in
 the cells (where most of a column's have one), or that of the deal or contract it belongs to. `currencies`

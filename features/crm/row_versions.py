@@ -13,9 +13,11 @@ import duckdb
 import pyarrow.parquet as pq
 
 from features.crm.columns_match import bare_name, matched
-from features.crm.contract import TABLES, Table
+from features.crm.contract import TABLES, Column, Kind, Table
 from features.crm.quality import Quality
-from features.crm.values import literal, quoted
+from features.crm.reading.column_form import with_forms
+from features.crm.reading.value_shapes import Look
+from features.crm.values import Reading, literal, quoted, read_in_layers
 from features.sources.readers import Raw
 
 _ACTIVE = ("fivetranactive", "iscurrent", "currentflag", "islatest", "iscurrentversion", "isactiveversion")
@@ -27,6 +29,16 @@ _CHANGED = (
     "propertyhslastmodifieddate", "modifiedtime", "updatetime", "updatedat",
     "sdcbatchedat", "airbyteextractedat",
 )  # fmt: skip
+_SNAPSHOT = (
+    "snapshotdate", "snapshotat", "snapshotmonth", "snapshotday", "snapshot", "reportdate", "reportingdate",
+    "reportmonth", "reportingmonth", "reportingperiod", "asof", "asofdate", "exportdate", "exportedat",
+    "exportedon", "extractdate", "extractedat", "extractiondate", "dateextraction", "loaddate", "loadedat",
+    "rundate", "stichtag", "datenstand", "stand", "berichtsmonat", "berichtsdatum", "datesituation",
+    "datearrete", "fechacorte", "fechadecorte", "datadiriferimento", "peildatum",
+)  # fmt: skip
+"""Days on which all records were written down, as monthly exports have them: no part of the record."""
+_PERIOD = ("month", "monat", "mois", "mes", "mese", "maand", "period", "periode", "date", "datum")
+"""Names that such days may have where no other column tells versions apart."""
 DELETED = (
     "isdeleted",
     "fivetrandeleted",
@@ -66,7 +78,7 @@ def settle_versions(connection: duckdb.DuckDBPyConnection, raw: Raw, folder: Pat
     """Leave deleted rows and older versions out of the raw tables; the older versions go to `history`.
 
     Args:
-        connection: any DuckDB.
+        connection: with the macros of `features.crm.reading.column_form`.
         raw: gets new files for the tables that this changes.
         folder: for those files.
         quality: told of what was left out.
@@ -78,7 +90,10 @@ def settle_versions(connection: duckdb.DuckDBPyConnection, raw: Raw, folder: Pat
         if name == "opportunities":
             _open_deals(connection, raw, names, folder, quality)
         marks = _marks(TABLES[name], names)
-        if marks is not None:
+        if marks is not None and (
+            marks.active or marks.start or _repeats(connection, raw.tables[name], marks.key)
+        ):
+            _settle_moments(connection, raw, name, names, str(marks.start or marks.changed), folder)
             history += _current_only(connection, raw, name, names, marks, folder, quality)
         _leave_connector_columns_out(connection, raw, name, folder)
     if history:
@@ -107,9 +122,10 @@ def _marks(table: Table, names: list[str]) -> _Marks | None:
     if key is None:
         return None
     contract_columns = set(matched(table, names).values())
+    changes = (*_SNAPSHOT, *_CHANGED, *_PERIOD) if table.name in _IN_HISTORY else _CHANGED
     active, start, end, changed = (
         column if column not in contract_columns else None
-        for column in (_first(names, wanted) for wanted in (_ACTIVE, _START, _END, _CHANGED))
+        for column in (_first(names, wanted) for wanted in (_ACTIVE, _START, _END, changes))
     )
     if not (active or (start and end) or (start and CONNECTOR.fullmatch(start)) or changed):
         return None
@@ -185,6 +201,30 @@ def _open_deals(
     quality.warn(f"{name}: {opened:,} open by {column}, whatever {' and '.join(given)} say")
 
 
+def _repeats(connection: duckdb.DuckDBPyConnection, table: Path, key: str) -> bool:
+    row = connection.execute(
+        f"SELECT count({quoted(key)}) > count(DISTINCT {quoted(key)}) FROM read_parquet({literal(table)})"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _settle_moments(
+    connection: duckdb.DuckDBPyConnection, raw: Raw, name: str, names: list[str], column: str, folder: Path
+) -> None:
+    """Write the moments of versions anew where they are written in another way than ISO 8601's."""
+    source = f"read_parquet({literal(raw.tables[name])})"
+    odd = f"{_text(column)} IS NOT NULL AND {_moment(column)} IS NULL"
+    type = pq.read_schema(raw.tables[name]).field(column).type if column in names else None
+    if type is None or connection.execute(f"SELECT 1 FROM {source} WHERE {odd} LIMIT 1").fetchone() is None:
+        return
+    (reading,) = with_forms(
+        Look(connection, source), name, [Reading(Column(column, Kind.TIME), column, type)]
+    )
+    moment = f"coalesce(CAST(__v0 AS VARCHAR), {_text(column)}) AS {quoted(column)}"
+    selected = ", ".join(moment if each == column else quoted(each) for each in names)
+    _write(connection, raw, name, f"SELECT {selected} FROM ({read_in_layers([reading], source)})", folder)
+
+
 def _current_only(
     connection: duckdb.DuckDBPyConnection,
     raw: Raw,
@@ -211,8 +251,7 @@ def _current_only(
         f" row_number() OVER (PARTITION BY {key} ORDER BY {', '.join(order)}) AS __age"
         f" FROM {source} WINDOW record AS (PARTITION BY {key})"
     )
-    columns = [each for each in names if each not in (marks.active, marks.start, marks.end)]
-    listed = ", ".join(map(quoted, columns))
+    is_snapshot = marks.changed is not None and bare_name(marks.changed) in (*_SNAPSHOT, *_PERIOD)
     is_current = f"(NOT __is_version OR __age = 1 OR {key} IS NULL) AND NOT ({gone} AND {key} IS NOT NULL)"
     versions = folder / f"{name}.versions.parquet"
     connection.execute(f"COPY ({ranked}) TO {literal(versions)} (FORMAT parquet)")
@@ -220,6 +259,9 @@ def _current_only(
         f"SELECT count(*) FILTER (__is_version AND __age > 1), count(*) FILTER (__age = 1 AND {gone}),"
         f" count(*) FILTER (__is_version AND __age = 1) FROM read_parquet({literal(versions)})"
     ).fetchall()
+    left_out = (marks.active, marks.start, marks.end, marks.changed if is_snapshot and older else None)
+    columns = [each for each in names if each not in left_out]
+    listed = ", ".join(map(quoted, columns))
     query = (
         f"SELECT {listed} FROM read_parquet({literal(versions)}) WHERE {is_current} ORDER BY file_row_number"
     )

@@ -227,8 +227,8 @@ def _line(file_match: FileMatch, column: str, won: str | None, join: Join | None
     if column == "forecast":
         expression, confidence, evidence = forecast(match, won)
     elif column == "annual_value" and match.source.bare in _MONTHLY:
-        expression = f"TRY_CAST({column_of(match.source)} AS DOUBLE) * 12"
-        confidence, evidence = match.confidence, f"{match.evidence}, twelve times a month's"
+        expression = f"split_part(CAST({column_of(match.source)} AS VARCHAR), '/', 1) || '/month'"
+        confidence, evidence = match.confidence, f"{match.evidence}, read as a month's"
     else:
         expression, confidence, evidence = plain(match, kind_of(file_match.table, column))
     if column == "closed_at" and file_match.table == "opportunities":

@@ -227,11 +227,9 @@ def _from_zip(path: Path, stem: str, target: Path, notes: list[str]) -> list[Pat
                 )
             for member in members:
                 inside = PurePosixPath(member.filename)
-                name = (
-                    inside.name
-                    if not (target / inside.name).exists()
-                    else f"{inside.parent.name}-{inside.name}"
-                )
+                name, (stem_inside, dot, ending) = inside.name, inside.name.partition(".")
+                if (target / name).exists():  # parts of one table, as where each year has a folder
+                    name = f"{stem_inside}-{inside.parent.name}{dot}{ending}"
                 if not name.startswith("."):
                     with packed.open(member) as source, (target / name).open("wb") as out:
                         shutil.copyfileobj(source, out)

@@ -82,6 +82,8 @@ def _named(written: dict[str, list[list[str]]], stem: str) -> dict[str, list[lis
     others = [title for title in written if title.strip().lower() not in TABLES]
     if len(written) == 1 or (stem.lower() in TABLES and stem.lower() not in map(str.lower, names.values())):
         names |= dict.fromkeys(others, stem) if len(others) == 1 else {}
+    if stem.lower() in TABLES and len(others) == len(written) > 1:
+        names = {title: f"{stem} {name}" for title, name in names.items()}
     return {names[title]: rows for title, rows in written.items()}
 
 

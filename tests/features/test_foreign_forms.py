@@ -390,6 +390,17 @@ def test_labels_beside_names_are_no_row(labels_first, tmp_path):
     assert quality.quarantined == 1
 
 
+def test_years_in_sheets_or_folders_are_parts_of_a_table(tmp_path):
+    book = workbook({"2022": [HEADER, CELLS[0]], "2023": [HEADER, CELLS[1]]})
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for year, row in zip(("2022", "2023"), ROWS, strict=True):
+            archive.writestr(f"{year}/contracts.csv", text_of([row]))
+    for name, file in (("contracts.xlsx", book), ("export.zip", content.getvalue())):
+        frame, _ = loaded(tmp_path / name / "crm", {name: file})
+        assert sorted(frame["contract_id"]) == ["C1", "C2"]
+
+
 def test_a_broken_workbook(tmp_path):
     for name, content in (("contracts.xlsx", b"PK\x03\x04none"), ("contracts.xls", b"\xd0\xcf\x11\xe0none")):
         with pytest.raises(RenewalError, match="to be a workbook without a password"):
@@ -617,6 +628,7 @@ def test_stages_that_say_who_won_alone(tmp_path):
 
 def test_subscriptions_with_a_status_are_contracts_worth_twelve_months(tmp_path):
     rows = [f"s{i},c{i},{('active', 'cancelled')[i % 2]},2022-01-01,2022-12-31,{10 + i}" for i in range(8)]
+    rows[3:5] = [rows[3].replace(",13", ",$13.00"), rows[4].replace(",14", ",14 USD/mo")]
     header = "Subscription Id,Customer Id,Status,Started At,Current Term End,MRR\n"
     drafted(tmp_path / "crm", {"Subscriptions": header + "\n".join(rows)})
     frame = cleaned(tmp_path / "crm", "contracts").sort_values("contract_id")

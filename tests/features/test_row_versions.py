@@ -24,6 +24,12 @@ def crm_of(folder, name, text):
         ("dbt_valid_from,dbt_valid_to", "2022-01-01,2022-03-01", "2022-03-01,"),
         ("LastModifiedDate,note", "2022-01-01,a", "2022-03-01,b"),
         ("is_current,valid_from", "0,2022-01-01", "1,2022-03-01"),
+        ("Last Modified Date,note", "12/31/2021 11:04 PM,a", "3/1/2022 9:04 AM,b"),
+        ("snapshot_date,note", "2022-01-31,a", "2022-02-28,b"),
+        ("Report Date,LastModifiedDate", "1/31/2022,2021-05-01", "2/28/2022,2021-05-01"),
+        ("Stichtag,note", "31.01.2022,a", "28.02.2022,b"),
+        ("Month,note", "Jan-22,a", "Feb-22,b"),
+        ("Snapshot Month,note", "2022-01,a", "2022-02,b"),
     ],
 )
 def test_the_current_version_counts_and_the_older_are_history(marks, old, new, tmp_path):
@@ -35,7 +41,8 @@ def test_the_current_version_counts_and_the_older_are_history(marks, old, new, t
     history = crm.frame("history")
     amounts = history[history["column"] == "amount"].sort_values("changed_at")
     assert amounts["value"].tolist() == ["1000", "1500"]
-    assert not {"is_won", "closed_at"} & set(history["column"])
+    assert not {"is_won", "closed_at", "Stichtag", "Month", "snapshot_date"} & set(history["column"])
+    assert not {"Stichtag", "Month", "snapshot_date"} & set(crm.frame("opportunities"))
     quality = crm.quality.tables["opportunities"]
     assert (quality.rows, quality.kept, quality.older_versions, quality.quarantined) == (2, 1, 1, 0)
     assert quality.left_out == 0
@@ -149,3 +156,19 @@ def test_a_deal_that_is_not_closed_is_open_whatever_is_won_says(tmp_path):
     assert deals["closed_at"].isna().tolist() == [False, False, True, True, False]
     assert "IsClosed" not in deals
     assert any("2 open by IsClosed" in each for each in crm.quality.warnings)
+
+
+def test_a_month_beside_records_that_do_not_repeat_is_a_column_like_others(tmp_path):
+    text = "contract_id,account_id,end_date,month\nC1,A1,2022-12-31,Jan-22\nC2,A2,2022-12-31,Feb-22\n"
+    crm = crm_of(tmp_path, "contracts.csv", text)
+    assert crm.frame("contracts")["month"].tolist() == ["Jan-22", "Feb-22"]
+
+
+def test_a_record_that_the_newest_snapshot_lacks_stays_as_it_was_last(tmp_path):
+    text = (
+        "snapshot_date,contract_id,account_id,end_date,annual_value\n"
+        "2022-01-31,C1,A1,2022-12-31,100\n2022-01-31,C2,A2,2022-12-31,500\n2022-02-28,C1,A1,2022-12-31,200\n"
+    )
+    crm = crm_of(tmp_path, "contracts.csv", text)
+    frame = crm.frame("contracts").sort_values("contract_id")
+    assert frame["annual_value"].tolist() == [20000, 50000]
