@@ -136,7 +136,7 @@ def judge(site: str, account: str, contract_id: str) -> None:
 def main() -> None:
     """Take every picture."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--home", type=Path, help="one that `perennial demo` left; default: made anew")
+    parser.add_argument("--home", type=Path, help="one that `perennial demo` left; default: a new one")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"

@@ -73,7 +73,7 @@ def survey_alerts(
 ) -> list[dict[str, Any]]:
     """Open an alert for each account that gave a low survey score; one at a time for an account and kind.
 
-    A further low score joins the alert that stands; the same answer sent again is told no second time.
+    A further low score joins the open alert; the same answer sent again is not reported a second time.
 
     Args:
         store: of the alerts.
@@ -191,8 +191,8 @@ def send_due(
     """Send what waits in the ledger.
 
     Each send is claimed, delivered, then marked. Killed between delivery and mark, it is delivered again
-    after the lease; the alert's id stands in the message so that the receiver can tell. Where `stop` says so,
-    the rest stays in the ledger.
+    after the lease; the message carries the alert's id so that the receiver can drop repeats. Where `stop`
+    says so, the rest stays in the ledger.
 
     Returns:
         `sent` and `failed`; what failed is tried again after the lease, five times in all.

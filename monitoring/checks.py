@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Verdict(StrEnum):
-    """Fine, not fine, or too little to tell."""
+    """Fine, not fine, or too little data to decide."""
 
     OK = "ok"
     ALERT = "alert"
@@ -16,17 +16,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at.
+    """One check and its verdict.
 
     Attributes:
-        name: what was looked at, such as `drift: calls_90d`.
-        segment: of whom; empty: of all.
+        name: what was checked, such as `drift: calls_90d`.
+        segment: the group it is about; empty: everybody.
         value: the figure found; None where there is none.
         threshold: where an alert would begin.
         verdict: of this check.
         why: for people, one sentence; with `unknown`, how much more is needed.
         is_essential: with this one unknown, the whole cannot be ok.
-        cause: what it is one of; ten columns that moved are one alert.
+        cause: groups checks into one alert: ten columns that moved are one.
     """
 
     name: str
@@ -69,7 +69,7 @@ def drift_name(column: str) -> str:
 
 
 WAIVED = "gate waived"
-"""How checks begin that tell of a gate a served model did not pass: never ok, and no alert either."""
+"""Prefix of checks for a gate that a served model did not pass: never ok, and no alert either."""
 
 
 def waived_checks(waivers: Iterable[Mapping[str, str]]) -> list[Check]:

@@ -72,7 +72,7 @@ def escalation_due(store: Store, settings: Settings) -> list[dict[str, Any]]:
 
 
 def escalate(store: Store, settings: Settings) -> list[dict[str, Any]]:
-    """Raise an alert to whom the playbook names for each step overdue too long; again after as long again.
+    """Alert the person the playbook names to each step overdue too long; again after as long again.
 
     The alert comes first and names the how-manieth escalation it is: killed before that is noted, the next
     run raises the same one, which stands already.

@@ -22,7 +22,7 @@ class ContactCost:
     """Cost of an account reached once by one campaign.
 
     Attributes:
-        cost_each: in units of money. `low`, `high`: 90 %, campaigns drawn anew; None under five campaigns.
+        cost_each: in units of money. `low`, `high`: 90 %, campaigns resampled; None under five campaigns.
         campaigns: with a known cost.
     """
 
@@ -47,7 +47,7 @@ def contact_costs(crm: Crm, segments: pd.DataFrame) -> dict[Segment | None, Cont
     """The cost by segment, and under None that of everybody; segments with too little to go by are absent.
 
     A campaign's cost is shared equally by its touches. The estimate is the ratio of sums over campaigns, its
-    error that of campaigns drawn anew (Cochran 1977, section 6.3).
+    error that of resampled campaigns (Cochran 1977, section 6.3).
 
     Args:
         crm: with campaigns (cost) and touches (campaign_id); else nothing is known.

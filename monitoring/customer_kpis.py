@@ -26,7 +26,7 @@ from monitoring.kpi_rows import (
     used_each_quarter,
     won_deals,
 )
-from monitoring.voice_kpis import LEAST_ANSWERS, Asked, asked_of, told_of, within_clusters
+from monitoring.voice_kpis import LEAST_ANSWERS, Asked, asked_of, figures_of, within_clusters
 
 Z = 1.645
 YEAR_DAYS = 365
@@ -180,7 +180,7 @@ def _measured(crm: Crm, kpi: Kpi) -> Measured | None:
 
 def _survey(everyone: Asked) -> Measured:
     def figures(mask: np.ndarray) -> dict[str, Any]:
-        of = told_of(everyone.points, everyone.surveys["account_id"], everyone.everybody, mask)
+        of = figures_of(everyone.points, everyone.surveys["account_id"], everyone.everybody, mask)
         ends = {"value": of["estimate"], "low": of["low"], "high": of["high"], "raw": of["raw"]}
         return {"n": of["answered"], **ends}
 

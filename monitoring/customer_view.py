@@ -30,7 +30,7 @@ def customer_view(crm: Crm, settings: Settings, say: Say = silent) -> dict[str, 
     Args:
         crm: any CRM.
         settings: seed.
-        say: told each step.
+        say: called with each line of progress.
     """
     say("finding personas")
     personas, why = personas_on_record(crm, settings)

@@ -39,7 +39,7 @@ class Shift:
         aspect: `values`, `missing` or `new category`.
         effect: how far it moved (see `LEAST_EFFECT`), 0 to 1.
         least: the effect from which on it counts; infinite where the column moves so much by itself that no
-            move would tell.
+            move would be significant.
         p: of the test alone. `p_holm`: corrected for all tests of the comparison.
         has_moved: significant after correction, and far enough.
         weight: the column's share in the scores, 0 to 1; NaN unknown.
@@ -157,7 +157,7 @@ def _of_column(windows: Windows, column: str, levels: set | None) -> list[Shift]
 def _least(pasts: Sequence[Past], column: str, aspect: str, measure: Measure) -> float:
     """The effect from which on a move counts: more than the column moves by itself in such a time.
 
-    Infinite where that is more than could ever be reached, so that nothing can be told of the column.
+    Infinite where that is more than could ever be reached, so that no verdict on the column is possible.
     """
     least = LEAST_EFFECT[aspect]
     for past in pasts:

@@ -63,12 +63,12 @@ def status(store: Store, crm: Crm, settings: Settings, name: str | None = None) 
         name: which; default: the only open one, else the newest.
 
     Returns:
-        The experiment's facts, `contamination` and what `training.effects.verdict.verdict` tells. It is kept
-        as a run, so that pages show it.
+        The experiment's facts, `contamination` and the result of `training.effects.verdict.verdict`. It is
+        kept as a run, so that pages show it.
     """
     facts = find(store, name)
     if facts["ended_at"] is not None:
-        return told_of(facts, facts["result"] or {})
+        return report_of(facts, facts["result"] or {})
     question = Question(facts["question"], facts["choice"])
     accounts, joined = store.experiments.accounts(facts["experiment_id"]), _joined(store, facts)
     started = pd.Timestamp(facts["as_of"])
@@ -89,7 +89,7 @@ def status(store: Store, crm: Crm, settings: Settings, name: str | None = None) 
         "contamination": contamination_of(crm, settings, facts, accounts),
     }
     store.record_run(f"experiment-{facts['experiment_id']}", "experiment", question.kind, result)
-    return told_of(facts, result)
+    return report_of(facts, result)
 
 
 def enrol_all(store: Store, crm: Crm, settings: Settings) -> int:
@@ -110,7 +110,7 @@ def end(
     result = _last_result(store, name)
     store.experiments.end(name, by, because, result)
     facts = find(store, name)
-    return told_of(facts, facts["result"])
+    return report_of(facts, facts["result"])
 
 
 def find(store: Store, name: str | None) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def find(store: Store, name: str | None) -> dict[str, Any]:
     return matching[0]
 
 
-def told_of(facts: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+def report_of(facts: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     """An experiment as commands, programs and pages get it."""
     shown = (
         "question", "choice", "cluster", "strata", "share", "seed", "gap", "level", "power", "followed",
@@ -157,7 +157,7 @@ def every(store: Store) -> list[dict[str, Any]]:
     """All experiments as they stood when they were last looked at; what pages and programs list."""
     latest = {run["run_id"]: run["summary"] for run in store.runs("experiment", limit=1_000)}
     return [
-        told_of(one, one["result"] or latest.get(f"experiment-{one['experiment_id']}", {}))
+        report_of(one, one["result"] or latest.get(f"experiment-{one['experiment_id']}", {}))
         for one in store.experiments.read()
     ]
 

@@ -1,7 +1,7 @@
 """Who was right: the model, the owners' own forecasts, or people who overrode a score; on matured outcomes.
 
 Each comparison is paired: both said something about the same contract or deal at the same time. A forecast
-counts as it stood then: as the list of that night had it, or as `history` tells; today's value of a decided
+counts as it was then: as the list of that night had it, or as `history` has it; today's value of a decided
 contract may have been written after the fact and is no forecast.
 
 Two forecasters of the same rows, paired: who was closer to what happened, and how surely.
@@ -9,7 +9,7 @@ Two forecasters of the same rows, paired: who was closer to what happened, and h
 Two versions of a model on the same matured outcomes: the champion beside the one it replaced.
 
 The former champion goes on scoring every list, unseen (`Store.shadows`), so that after some months the
-outcomes themselves tell whether the promotion was right.
+outcomes themselves show whether the promotion was right.
 """
 
 from dataclasses import asdict, dataclass
@@ -131,7 +131,7 @@ def _unknown(rows: int, accounts: int, why: str, **pairs: Any) -> Versus:
 
 MODEL, OWNERS, OVERRIDES = "model", "owners' forecasts", "overrides"
 LEAST_ACCOUNTS_EACH = 30
-"""Of one owner or one quarter, to be told apart."""
+"""Of one owner or one quarter, to be reported separately."""
 
 
 def who_was_right(crm: Crm, settings: Settings, kind: str | None = None) -> dict[str, Any]:
@@ -307,7 +307,7 @@ def on_outcomes(
         kind: `renewal` or `win`.
         one: a version, by its number or alias.
         other: likewise.
-        crm: what became of the subjects; None: only the outcomes told to the store.
+        crm: what became of the subjects; None: only the outcomes reported to the store.
         settings: where the store is.
     """
     a, b = (str(show(kind, settings, version)["version"]) for version in (one, other))

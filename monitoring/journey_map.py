@@ -1,7 +1,7 @@
 """Journey maps: for each persona what happens at each stage, what is measured there, and what is missing.
 
-The map is data (`MAP`): a stage, a touchpoint, the KPIs that tell how it went, and what the CRM would have to
-record for that. Touchpoints are counted over the last 365 days.
+The map is data (`MAP`): a stage, a touchpoint, the KPIs that measure how it went, and what the CRM would have
+to record for that. Touchpoints are counted over the last 365 days.
 """
 
 from collections.abc import Mapping, Sequence

@@ -22,7 +22,7 @@ _SATISFIED = 0.8
 
 
 def stage_rows(crm: Crm) -> dict[str, pd.DataFrame]:
-    """Stage → rows of `account_id` and `went_on` (0/1), for the stages this CRM can tell of but reach.
+    """Stage → rows of `account_id` and `went_on` (0/1), for each stage this CRM has data on, except reach.
 
     Args:
         crm: any CRM; stages whose tables it lacks are absent.
@@ -78,7 +78,7 @@ def top_of_scale(score: pd.Series) -> float:
 def _responses(crm: Crm) -> pd.DataFrame | None:
     """Touches of accounts not yet a lead, up to the first answered one; going on is a response.
 
-    Later touches are left out: whom a later stage loses is touched again and again, and whom it keeps is
+    Later touches are left out: accounts lost at a later stage are touched again and again, those kept are
     written to as a customer, so that a gap further on would show here too.
     """
     if not crm.has("touches", "account_id", "responded_at"):
@@ -113,7 +113,7 @@ def _qualifications(crm: Crm) -> pd.DataFrame | None:
 
 
 def _wins(crm: Crm) -> pd.DataFrame | None:
-    """Closed opportunities of new business (all, where the kind is not told); going on is winning."""
+    """Closed opportunities of new business (all, where the kind is not recorded); going on is winning."""
     if not crm.has("opportunities", "account_id", "is_won"):
         return None
     columns = ["account_id", "is_won", *(["kind"] if crm.has("opportunities", "kind") else [])]

@@ -1,10 +1,10 @@
-"""Which touchpoints move a customer KPI: by how much it would differ with and without each, and for whom.
+"""Which touchpoints move a customer KPI: by how much it would differ with and without each, in which groups.
 
 A row is a survey that was asked, or a contract 30 days before its end. What stood on record 30 days before is
 adjusted for, and of those 30 days the touchpoints that lead to this one (`order`), so that a call is not
 blamed for the case it was about. The estimate is that of the effects, `estimate_arms`: doubly robust,
 cross-fitted by account, on outcomes scaled to 0…1 (Gruber & van der Laan 2010). Who gave no answer is an arm
-of its own, so that the other two speak of everybody asked (treatment and response as one: Bang & Robins
+of its own, so that the other two cover everybody asked (treatment and response as one: Bang & Robins
 2005).
 Intervals hold for all touchpoints of a KPI together; by persona and segment they are partially pooled.
 """
@@ -232,13 +232,13 @@ def _whole(estimates: Strategies, outcome: Outcome, level: float) -> dict[str, A
     contrast = np.array([[-1.0], [1.0]])
     half = _half(errors, contrast, stats.t.isf(level / 2, errors.freedom(contrast))[0])
     difference = float(estimates.estimate[WITH] - estimates.estimate[WITHOUT])
-    return _told(difference, half, estimates, outcome)
+    return _estimated(difference, half, estimates, outcome)
 
 
 def _pooled(
     estimates: Strategies, outcome: Outcome, group: pd.Series, level: float, everybody: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """The same in each group, partially pooled; where nothing is told of everybody, nothing is of a group."""
+    """The same in each group, partially pooled; without an estimate for everybody, no group has one."""
     names = [name for name in group.value_counts().index if (group == name).sum() >= LEAST_IN_GROUP]
     parts = {str(name): estimates.among((group == name).to_numpy(bool)) for name in names}
     reasons_of = {
@@ -263,7 +263,7 @@ def _pooled(
         place = large.index(name)
         half = _half(pooled.of_group(place), np.array([[-1.0], [1.0]]), critical)
         difference = float(pooled.estimate[place, WITH] - pooled.estimate[place, WITHOUT])
-        rows.append({"group": name, **_told(difference, half, part, outcome)})
+        rows.append({"group": name, **_estimated(difference, half, part, outcome)})
     return rows
 
 
@@ -272,7 +272,7 @@ def _half(errors: Errors, contrast: np.ndarray, critical: float) -> float:
 
 
 def _why(estimates: Strategies) -> str | None:
-    """Why nothing can be told of one of the two arms, or None."""
+    """Why one of the two arms has no estimate, or None."""
     without, with_it = reasons(estimates)[:SILENT]
     if with_it is not None:
         return f"with it: {with_it}"
@@ -287,7 +287,7 @@ def _raw(estimates: Strategies) -> float:
     return float(estimates.raw[WITH] - estimates.raw[WITHOUT])
 
 
-def _told(difference: float, half: float, estimates: Strategies, outcome: Outcome) -> dict[str, Any]:
+def _estimated(difference: float, half: float, estimates: Strategies, outcome: Outcome) -> dict[str, Any]:
     """A difference in the KPI's unit, and whether it is beyond chance and beyond what records miss."""
     unseen = TIMES * abs(difference - _raw(estimates))
     sign = "raises" if difference > 0 else "lowers"

@@ -77,7 +77,7 @@ def parity_checks(
 
 
 def nightly_parity(kind: str, table: ParityRows) -> list[dict[str, Any]]:
-    """Parity of live predictions as every surface tells it: alerts that hold for a nightly look alone.
+    """Parity of live predictions as reported everywhere: alerts that hold for one nightly look by itself.
 
     Each metric's rows are held to `ALPHA` together: a verdict is the same whichever metrics are shown.
     """

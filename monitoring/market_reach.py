@@ -1,4 +1,4 @@
-"""Whom the market holds, and whom campaigns, the target account list and surveys do not reach, by segment.
+"""Who is in the market, and who is not reached by campaigns, the target account list and surveys, by segment.
 
 The market is what `population` counts (free figures of the census, or any other). Segments are never used to
 choose: they are looked at in sums, and groups under 30 accounts are hidden.

@@ -1,4 +1,4 @@
-"""Joins logged predictions with what became of them: from the CRM, and from outcomes told to the store."""
+"""Joins logged predictions with their outcomes: from the CRM, and those reported to the store."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ def judged(crm: Crm | None, kind: str, log: pd.DataFrame, outcomes: pd.DataFrame
     """One prediction a subject and lead time, with its outcome where that may be judged.
 
     Args:
-        crm: its own outcomes go first; None: there are only those told to the store.
+        crm: its own outcomes go first; None: there are only those reported to the store.
         kind: `renewal` or `win`.
         log: predictions as `Store.predictions` gives them.
         outcomes: outcomes as `Store.outcomes` gives them. A deal counts as won only within
@@ -33,15 +33,15 @@ def judged(crm: Crm | None, kind: str, log: pd.DataFrame, outcomes: pd.DataFrame
         label=labelled["label"].to_numpy(float),
         matured_at=pd.to_datetime(labelled["matured_at"]).to_numpy("datetime64[us]"),
     )
-    rows["label"] = rows["label"].where(rows["label"].notna(), _told_label(crm, kind, rows, outcomes))
+    rows["label"] = rows["label"].where(rows["label"].notna(), _reported_label(crm, kind, rows, outcomes))
     latest = outcomes["decided_at"].max() if len(outcomes) else pd.NaT
     days = [day for day in (None if crm is None else crm.until, latest) if pd.notna(day)]
     until = max(days, default=pd.Timestamp.min)
     return split_decided(one_per_lead(rows, kind), until)
 
 
-def _told_label(crm: Crm | None, kind: str, rows: pd.DataFrame, outcomes: pd.DataFrame) -> pd.Series:
-    """(n,) the label that outcomes sent to the store give each prediction; NaN where they tell nothing."""
+def _reported_label(crm: Crm | None, kind: str, rows: pd.DataFrame, outcomes: pd.DataFrame) -> pd.Series:
+    """(n,) the label that outcomes sent to the store give each prediction; NaN where there is none."""
     by_subject = outcomes.set_index("subject_id")
     outcome = pd.Series(by_subject["outcome"].reindex(rows["subject_id"]).to_numpy(float), rows.index)
     if kind == "renewal":

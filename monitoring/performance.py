@@ -59,7 +59,7 @@ class Outcomes:
 
 
 def split_decided(rows: pd.DataFrame, until: pd.Timestamp) -> Outcomes:
-    """Tell rows that may be judged from those that may not yet.
+    """Split rows into those that may be judged and those that may not yet.
 
     Args:
         rows: `as_of`, `lead_bucket`, `label` (NaN: unknown), `matured_at` (NaT: never known to mature).
@@ -250,7 +250,7 @@ def _auc_error(y: np.ndarray, p: np.ndarray, account: np.ndarray) -> float:
 
 
 def _loss_checks(y: np.ndarray, p: np.ndarray, account: np.ndarray, seed: int) -> list[Check]:
-    """Whether the scores are worse than telling everybody the rate there was, by log loss and Brier score."""
+    """Whether the scores are worse than the observed rate for everybody, by log loss and Brier score."""
     constant = np.full(len(y), y.mean())
     log_losses = (losses(y, p), losses(y, constant))
     return [

@@ -31,10 +31,10 @@ class Playbook:
     """The steps an alert leads to.
 
     Args:
-        name: what it is called, also in experiments.
+        name: of the playbook, also in experiments.
         rules: the alert rules that lead to it.
         steps: in order; the next begins when one is done.
-        escalate_to: who is told of a step that is overdue.
+        escalate_to: who is alerted to a step that is overdue.
         escalate_after_hours: how long after it was due, and again each time that has passed.
     """
 

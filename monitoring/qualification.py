@@ -26,7 +26,7 @@ from training.icp.rules import Condition, Rule, rule_of
 
 EVERYBODY = "everybody"
 STANDS_FOR_GROUP = "it stands for an audited group"
-"""What those are told who may not see which."""
+"""Shown in place of the group's name to those who may not see it."""
 
 LEAST = 30
 LEVEL = 0.90
@@ -36,7 +36,7 @@ _TERM = re.compile(r"\s*(\w[\w ]*?)\s*(>=|<=|=)\s*(.+?)\s*")
 
 @dataclass(frozen=True)
 class Usable:
-    """What a rule may speak of.
+    """What a rule may use.
 
     Attributes:
         today: accounts as they stand today, indexed by account_id.
@@ -61,7 +61,7 @@ def usable(crm: Crm, names_segments: bool = True, standing_before: Mapping[str, 
             they are looked for.
 
     Raises:
-        RenewalError: accounts tell nothing of a prospect.
+        RenewalError: accounts have no column that describes a prospect.
     """
     accounts = known_accounts(crm)
     taken_out = dict(accounts.left_out)
@@ -157,7 +157,7 @@ def rule_change(
 
     Returns:
         `rule` and `instead` in words; `sets`: of `before`, `after`, `gained` and `lost` the accounts, deals,
-        won, win_rate with low and high (90 %; accounts drawn anew), unreached (by no campaign so far),
+        won, win_rate with low and high (90 %; accounts resampled), unreached (by no campaign so far),
         cost_unreached; `segments`: attribute, value, before and after (share of its accounts that qualify),
         ratio_before and ratio_after (to the rest's), verdict and why of the new rule; none where they may not
         be named; `audited`: verdict → how many of them; `not_known` (column → accounts it says nothing of),
@@ -171,7 +171,7 @@ def rule_change(
     segments = _by_segment(before, after, segment_rows(account_id, segments_of(crm)))
     used = sorted({*old.attributes, *new.attributes})
     notes = [
-        "win rates are of those who got a deal so far; whom the present rule turned away is not in them",
+        "win rates are of accounts with a deal so far; those the present rule turned away are not in them",
     ]
     if not columns.is_checked:
         notes.append("what stands for segments could not be looked for: too few accounts' segments are known")

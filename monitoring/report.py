@@ -63,7 +63,7 @@ def monitor(
         settings: where store, registry and reports are.
         kind: `renewal` or `win`; None: each there is a model of.
         since: look at scores of an `as_of` from then on.
-        say: told of each step.
+        say: called with each line of progress.
 
     Returns:
         `verdict`, `waived` (kind, gate, by, reason, why of each gate that a served model did not pass),

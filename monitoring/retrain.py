@@ -50,7 +50,7 @@ def retrain(
         settings: where models and store are.
         trials: of each search.
         minutes: of each search.
-        say: told of each step.
+        say: called with each line of progress.
 
     Returns:
         `models`: one row a kind with `kind`, `what` (`promoted`, `challenger`, `kept`, `not trained`), `why`,

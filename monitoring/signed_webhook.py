@@ -25,7 +25,7 @@ SCHEMES = {"hooks": "https", "hook": "http"}
 NAME = "webhook"
 """The secret is PERENNIAL_SECRET_WEBHOOK, or in the file that PERENNIAL_SECRET_WEBHOOK_FILE names."""
 _SECONDS = 10.0
-_TOLD = (
+_SENT = (
     "alert_id",
     "rule",
     "kind",
@@ -64,7 +64,7 @@ def post_alert(url: str, alert: Mapping[str, Any]) -> None:
 
     Args:
         url: `hooks://…`.
-        alert: its columns, with `round`: 0, or which telling again this is.
+        alert: its columns, with `round`: 0, or the number of the repeat.
 
     Raises:
         NotTakenError: anything but an answer of 200 to 299.
@@ -72,7 +72,7 @@ def post_alert(url: str, alert: Mapping[str, Any]) -> None:
     content = {
         "type": "alert.joined" if alert["round"] else "alert.opened",
         "timestamp": f"{alert['opened_at']:%Y-%m-%dT%H:%M:%SZ}",
-        "data": {name: alert.get(name) for name in _TOLD},
+        "data": {name: alert.get(name) for name in _SENT},
     }
     with httpx.Client() as client:
         post_message(url, f"{alert['alert_id']}.{alert['round']}", content, client)

@@ -25,7 +25,7 @@ class Trigger:
     """An event that leads to a question.
 
     Args:
-        name: what it is called.
+        name: of the rule.
         table: of the CRM data contract.
         filled: a column that has to be filled, such as closed_at.
         kinds: values of the column `kind` that count; none named: all.

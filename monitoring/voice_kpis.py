@@ -91,7 +91,7 @@ def voice(crm: Crm) -> dict[str, Any]:
             for value in sorted(surveys[name].dropna().unique())
         ]
         for dimension, group, inside in groups:
-            figures = told_of(everyone.points, surveys["account_id"], everyone.everybody, inside)
+            figures = figures_of(everyone.points, surveys["account_id"], everyone.everybody, inside)
             place = {"kpi": kind.upper(), "unit": everyone.unit, "dimension": dimension, "group": group}
             rows.append({**place, **figures})
     if not rows:
@@ -131,7 +131,7 @@ def whole(points: np.ndarray, X: np.ndarray, account: pd.Series, seed: int = 0) 
 
 
 def _points(points: np.ndarray, X: np.ndarray, fold: np.ndarray, starts: dict[int, np.ndarray]) -> np.ndarray:
-    """(n,) what each person asked stands for; neither model has seen the fold it speaks of.
+    """(n,) what each person asked stands for; neither model was fitted on the fold it predicts.
 
     `starts` holds, by fold, coefficients of the chance of answering to begin from; first ones stay.
     """
@@ -156,7 +156,7 @@ def _points(points: np.ndarray, X: np.ndarray, fold: np.ndarray, starts: dict[in
     return expected + weight * np.where(answered, points - expected, 0.0)
 
 
-def told_of(
+def figures_of(
     points: np.ndarray, account: pd.Series, everybody: Everybody | None, inside: np.ndarray
 ) -> dict[str, Any]:
     """The figures of one group of those asked; None where fewer than ten answered."""

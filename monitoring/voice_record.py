@@ -1,4 +1,4 @@
-"""Who was asked, what was known of them when asked, and the groups by which answers are told."""
+"""Who was asked, what was known of them when asked, and the groups by which answers are reported."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ STAGES = ("prospect", "first half-year", "customer", "run-up to renewal")
 DIMENSIONS = ("stage", "industry", "region", "owner", "touchpoint")
 NEW_DAYS, RUNUP_DAYS, RECENT_DAYS = 180, 180, 90
 MOST_VALUES = 12
-"""Values of an attribute that are told apart; the rest count as one."""
+"""Values of an attribute reported separately; the rest count as one."""
 
 
 def asked_surveys(crm: Crm, kind: str) -> pd.DataFrame:

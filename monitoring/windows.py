@@ -14,7 +14,7 @@ LEADS = {"renewal": (180, 150, 120, 90, 60, 30, 14), "win": (0, 7, 14, 30, 60, 9
 """Days before the end of a contract, or since a deal's creation, at which snapshots are taken."""
 
 MAX_ROWS = 5_000
-"""A sample of so many rows a side tells any difference worth an alert."""
+"""A sample of so many rows a side shows any difference worth an alert."""
 
 LEAST_ACCOUNTS = 100
 """Fewer independent accounts on either side: unknown."""

@@ -1,4 +1,4 @@
-"""What the commands share: shared options, results printed or written, mistakes told in one line."""
+"""What the commands share: shared options, results printed or written, mistakes reported in one line."""
 
 import errno
 import functools
@@ -226,7 +226,7 @@ _REFUSALS = frozenset(
         *(errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EFBIG, errno.EIO),
     }
 )
-"""Not ENOENT: a path that is missing is told where it is given, and elsewhere is a fault of ours."""
+"""Not ENOENT: a missing path is reported where it is given; anywhere else it is a bug of ours."""
 
 
 def _mistake(error: Any) -> str:

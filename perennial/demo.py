@@ -1,4 +1,4 @@
-"""The demonstration: the whole path on simulated data, told from a day in the past so that it can be checked.
+"""The demonstration: the whole path on simulated data, run as of a day in the past so that it can be checked.
 
 It trains on what was known some months before the data end, scores the renewals due then, and compares the
 scores with what happened since. Nothing after that day is visible to the model.
@@ -31,9 +31,9 @@ def demo(settings: Settings, *, accounts: int, say: Say = silent) -> dict[str, A
     """Simulate, check, train, score, judge on what happened since, and sum up.
 
     Args:
-        settings: its home gets a folder `demo`, made anew; what was ingested stays untouched.
+        settings: its home gets a new folder `demo`; what was ingested stays untouched.
         accounts: how many accounts to simulate.
-        say: told each step.
+        say: called with each line of progress.
 
     Returns:
         `summary`: lines for a sales manager; `home`; and the results of each step by name.
@@ -163,7 +163,7 @@ def _summary(result: dict[str, Any], today: dict[str, pd.DataFrame]) -> list[str
 def _timing(timed: dict[str, Any]) -> str:
     best, alike = timed["best"].get("all"), timed["indistinguishable"].get("all") or []
     if best is None:
-        return "The data cannot tell which window is best: " + "; ".join(timed.get("notes", []))
+        return "The data do not show which window is best: " + "; ".join(timed.get("notes", []))
     rows = {row["bucket"]: row for row in timed["rows"] if row.get("group", "all") == "all"}
     raw = max(rows.values(), key=lambda row: -1.0 if row["raw"] is None else row["raw"])
     sentence = (

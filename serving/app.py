@@ -82,7 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="1",
         docs_url=None,  # the stock page loads its scripts from elsewhere; ours is drawn here
         redoc_url=None,
-        openapi_url=None,  # told to those with a key, by a route of ours
+        openapi_url=None,  # served to those with a key, by a route of ours
         redirect_slashes=False,  # such a redirect would repeat whatever Host a request names
         lifespan=lifespan,
     )
@@ -108,7 +108,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def open_ahead(app: FastAPI) -> None:
-    """Open what an application answers from before it starts: whoever starts it is told what is broken.
+    """Open what an application answers from before it starts: whoever starts it sees what is broken.
 
     Args:
         app: of `create_app`, with its settings as `state.settings`.
@@ -122,7 +122,7 @@ def open_ahead(app: FastAPI) -> None:
 class Alone:
     """ASGI middleware by which the application answers every request itself, past BentoML's own routes.
 
-    Those (`/livez`, `/readyz`, `/healthz`, `/schema.json`) tell errors in another form than ours, and are
+    Those (`/livez`, `/readyz`, `/healthz`, `/schema.json`) report errors in another form than ours, and are
     looked through before each request. BentoML starts the application, stops it and limits time.
 
     Args:
@@ -184,7 +184,7 @@ async def _watch(running: Running) -> None:
 def look(running: Running, failing: Mapping[str, str]) -> dict[str, str]:
     """Notice what other processes did: models, scores and data, answers to work out, each for itself.
 
-    What fails (the database is away, a file is broken) stays as it was, is looked at again, and is told once.
+    What fails (the database is away, a file is broken) stays as it was, is tried again, and is logged once.
 
     Args:
         running: of this service.

@@ -197,7 +197,7 @@ class Front:
     def _unknown(self, scope: Scope) -> Response | None:
         """The answer to a stranger's request with a body, before any of that is read; None: a known caller.
 
-        Whom the request is from is kept with it, so that the route need not ask again.
+        Who the request is from is kept with it, so that the route need not ask again.
         """
         running, path = _running(scope), scope["path"]
         is_asked = path.startswith("/v1/") and path not in SIGNED_ROUTES

@@ -42,7 +42,7 @@ _FORM = 5
 """Counted up when the kept form changes."""
 
 
-class Told(NamedTuple):
+class Prepared(NamedTuple):
     """A long answer: its `value`, or else `why` there is none; `comes`: it is on its way."""
 
     value: Any
@@ -86,7 +86,7 @@ class WorkedOut:
         self._read: dict[str, tuple[Path, dict[str, Any]]] = {}
         self._turn = threading.Lock()
 
-    def ask(self, name: str) -> Told:
+    def ask(self, name: str) -> Prepared:
         """The answer kept for the present CRM, or why there is none yet.
 
         Args:
@@ -94,7 +94,7 @@ class WorkedOut:
         """
         path = _path(name, self.settings)
         if path is None:
-            return Told(None, "No CRM data were ingested yet. Run `perennial ingest SOURCE`.")
+            return Prepared(None, "No CRM data were ingested yet. Run `perennial ingest SOURCE`.")
         with self._turn:
             stored = self._kept(name, path)
             if stored is None:
@@ -102,10 +102,10 @@ class WorkedOut:
                 self._go_on()
                 stored = self._kept(name, path)
         if stored is not None:
-            return Told(None, stored["problem"]) if "problem" in stored else Told(stored["value"])
+            return Prepared(None, stored["problem"]) if "problem" in stored else Prepared(stored["value"])
         if self._has_failed(path):
-            return Told(None, "This could not be worked out; the log of the service says why.")
-        return Told(None, COMES, True)
+            return Prepared(None, "This could not be worked out; the log of the service says why.")
+        return Prepared(None, COMES, True)
 
     def look(self, ahead: Iterable[str] = ()) -> None:
         """Take in what is done, and go on with what is wanted; `ahead` is begun after what is asked for.
@@ -193,7 +193,7 @@ def _path(name: str, settings: Settings) -> Path | None:
 
 
 def note_experiments(settings: Settings, ended: int) -> None:
-    """Have effects worked out anew: so many experiments have ended, and the estimates learn from them."""
+    """Recompute effects once an experiment has ended, so that the estimates include its result."""
     with replacing(settings.home / FOLDER / _ENDED) as draft:
         draft.write_text(str(ended))
 
@@ -245,14 +245,14 @@ def work_out(name: str, settings: Settings) -> None:
                 other.unlink(missing_ok=True)
 
 
-def answered(name: str, settings: Settings) -> Told:
+def answered(name: str, settings: Settings) -> Prepared:
     """The answer for the present CRM; worked out here, which may take minutes, where it is not kept yet."""
     work_out(name, settings)
     path = _path(name, settings)
     if path is None or not path.is_file():
-        return Told(None, "No CRM data were ingested yet. Run `perennial ingest SOURCE`.")
+        return Prepared(None, "No CRM data were ingested yet. Run `perennial ingest SOURCE`.")
     content = json.loads(path.read_text())
-    return Told(None, content["problem"]) if "problem" in content else Told(content["value"])
+    return Prepared(None, content["problem"]) if "problem" in content else Prepared(content["value"])
 
 
 def _effects(crm: Crm, settings: Settings) -> dict[str, Any]:
@@ -344,7 +344,7 @@ WORK: dict[str, Callable[[Crm, Settings], dict[str, Any]]] = {
 }
 
 READ: dict[str, Callable[[dict[str, Any]], Any]] = {"similar": Past.read}
-"""How a kept answer is held, where not as JSON tells it."""
+"""How a stored answer is held in memory, where not as plain JSON."""
 
 
 if __name__ == "__main__":

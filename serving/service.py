@@ -52,7 +52,7 @@ Perennial.add_asgi_middleware(Alone, answers=APP)  # type: ignore[attr-defined]
 def application() -> ASGIApp:
     """What `serve` runs: BentoML starts and stops the service; requests go straight to our application.
 
-    What BentoML wraps around each (spans that nobody reads unless told to, a second clock) takes longer than
+    What BentoML wraps around each (spans that nobody reads by default, a second clock) takes longer than
     a stored score does. `bentoml serve` has it.
     """
     return Alone(Perennial.to_asgi(is_main=False), answers=APP)  # type: ignore[attr-defined]
@@ -93,7 +93,7 @@ def serve(host: str, port: int, settings: Settings, say: Say = silent) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket bound before anything is loaded, so that a taken port is told at once."""
+    """A socket bound before anything is loaded, so that a taken port is reported at once."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

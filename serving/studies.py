@@ -46,9 +46,9 @@ def lost_and_why(crm: Crm, settings: Settings) -> dict[str, Any]:
     """For renewals and deals what was lost in the last year, by industry, region and owner.
 
     Returns:
-        Kind → `why` (none could be told), or `period`, `model_version` and `by`: `all`, `industry`, `region`,
+        Kind → `why` (there is none), or `period`, `model_version` and `by`: `all`, `industry`, `region`,
         `owner` → groups, most money first: `group`, `subjects`, `money`, `share` (of what was decided),
-        `drivers` (what told against them most) and `stated` (the reasons people wrote).
+        `drivers` (what lowered their scores most) and `stated` (the reasons people wrote).
     """
     return {kind: _lost(kind, crm, settings) for kind in ("renewal", "win")}
 
@@ -63,7 +63,7 @@ def _lost(kind: str, crm: Crm, settings: Settings) -> dict[str, Any]:
         return {"why": str(error)}
     lost = decided[decided["label"] == 0]
     if lost.empty:
-        return {"why": f"Nothing was lost in the last {DAYS} days, as far as the data tell."}
+        return {"why": f"Nothing was lost in the last {DAYS} days, as far as the data show."}
     X = feature_rows(crm, lost, kind, settings).frame
     by = {}
     for name in LOST_BY:
@@ -105,7 +105,7 @@ ATTRIBUTES = ("industry", "region")
 """What pages offer to look at groups by, where the CRM has it."""
 
 NOT_COMING = "can't tell: in the ingested data this contract does not come due for renewal within 180 days"
-UNTOLD = (
+WINDOW_FIELDS = (
     "window", "act_from", "act_by", "leaning", "present", "estimate", "usual", "gain", "low", "high", "worth",
     "mean_low", "mean_high", "is_average",
 )  # fmt: skip
@@ -117,7 +117,7 @@ def effects_worked_out(
     say: Say = silent,
     findings: Mapping[str, Sequence[Finding]] | None = None,
 ) -> dict[str, Any]:
-    """Everything that is told of effects, as JSON; `findings`: question → what experiments found about it.
+    """Everything that is shown of effects, as JSON; `findings`: question → what experiments found about it.
 
     Returns:
         `as_of`; `timing`, `calls` and `discount`: attribute (or `all`) → the answer of `training.effects`
@@ -182,7 +182,7 @@ def _finest(answers: Mapping[str, Any]) -> str:
     """The attribute whose groups advice goes by.
 
     Raises:
-        RenewalError: nothing is told.
+        RenewalError: there is no estimate.
     """
     if ALL not in answers:
         raise RenewalError(expected="an estimate", found=answers["why"], do="See `perennial effects timing`.")
@@ -222,13 +222,13 @@ def contract_facts(
     if plan_row["contacted_on"] or contacted_on is None:
         return dict(plan_row)
     why = f"first contact of this run-up was made on {contacted_on}"
-    return {**plan_row, **dict.fromkeys(UNTOLD), "alike": [], "contacted_on": contacted_on, "why": why}
+    return {**plan_row, **dict.fromkeys(WINDOW_FIELDS), "alike": [], "contacted_on": contacted_on, "why": why}
 
 
-def untold(why: str, comes: bool = False) -> dict[str, Any]:
+def no_window(why: str, comes: bool = False) -> dict[str, Any]:
     """No window, and why; `comes`: it is being worked out."""
     empty = dict.fromkeys(
-        (*UNTOLD, "group", "days_to_end", "ends_on", "contacted_on", "planned_on", "mail_answered_on")
+        (*WINDOW_FIELDS, "group", "days_to_end", "ends_on", "contacted_on", "planned_on", "mail_answered_on")
     )
     return {**empty, "alike": [], "curve": [], "notes": [], "why": why, "comes": comes}
 

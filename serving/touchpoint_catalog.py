@@ -148,7 +148,7 @@ def _as_given(stored: str) -> str | None:
 
 
 def _named_by(declared: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Data point → the names whose words speak of it; words without a column mean what a row needs."""
+    """Data point → the features whose wording names it; a table without a column: its required ones."""
     named: dict[str, list[str]] = defaultdict(list)
     for name, words in declared:
         for point in points_in(words):
@@ -157,7 +157,7 @@ def _named_by(declared: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def points_in(words: str) -> list[str]:
-    """The data points that words such as "cases with opened_at and closed_at" speak of."""
+    """The data points that words such as "cases with opened_at and closed_at" name."""
     spoken = _WORD.findall(words)
     points = []
     for table in (TABLES[word] for word in dict.fromkeys(spoken) if word in TABLES):

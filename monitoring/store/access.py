@@ -20,7 +20,7 @@ _SECRET_BYTES = 32
 
 @dataclass(frozen=True)
 class Key:
-    """Who a verified API key speaks for; owner, region and manager (a team) narrow what it may see."""
+    """Who a verified API key belongs to; owner, region and manager (a team) narrow what it may see."""
 
     prefix: str
     role: str
@@ -45,7 +45,7 @@ class AccessLog:
         region: str | None = None,
         manager_id: str | None = None,
     ) -> tuple[str, Key]:
-        """A new key: its plaintext, told this once (only the SHA-256 is kept), and what it stands for.
+        """A new key: its plaintext, returned this once (only the SHA-256 is kept), and what it stands for.
 
         Raises:
             RenewalError: an unknown role.

@@ -31,7 +31,7 @@ class AlertLog:
     Sending is a transactional outbox. `open_alert` writes the alert and one pending send for each channel in
     one transaction; a sender claims a send, delivers, and marks it. Killed before the delivery or after the
     mark, nothing is lost or doubled. Killed between delivery and mark, the send is offered again once its
-    claim has run out: rather twice than never, and the alert's id in the message tells a receiver so.
+    claim has run out: at least once, with the alert's id in the message so that a receiver can drop repeats.
     """
 
     engine: Engine
@@ -59,8 +59,8 @@ class AlertLog:
         Args:
             dedupe_key: names the cause; the further words are what is kept of it.
             channels: where it is to be sent.
-            topics: what it is about, such as the columns that moved. One that joins a standing alert is told
-                again to every channel; one that comes and goes is not.
+            topics: what it is about, such as the columns that moved. One that joins an open alert is sent
+                to every channel again; one that comes and goes is not.
         """
         moment = now()
         fresh = {
@@ -186,7 +186,7 @@ class AlertLog:
         """The next send that is due, claimed for this sender: pending, failed, or left by one that died.
 
         Returns:
-            `channel`, `attempts` (this one included), `round` (0, or which telling again this is) and the
+            `channel`, `attempts` (this one included), `round` (0, or the number of the repeat) and the
             alert's columns; None: nothing to send.
         """
         moment = now()
@@ -211,7 +211,7 @@ class AlertLog:
     def mark_send(self, alert_id: str, channel: str, error: str | None = None, *, round: int = 0) -> None:
         """Note how a claimed send went: sent, or failed with the error (tried again after the lease).
 
-        What was to be told again meanwhile (another `round`) stays due.
+        A repeat that became due meanwhile (another `round`) stays due.
         """
         state = "failed" if error else "sent"
         values = {"state": state, "error": error, "sent_at": None if error else now()}
@@ -256,7 +256,7 @@ def _require(connection: Connection, alert_id: str) -> None:
 
 
 def _join(connection: Connection, alert_id: str, topics: Sequence[str]) -> tuple[str, ...]:
-    """The topics that are new to a standing alert, noted with it under the number of their telling."""
+    """The topics that are new to an open alert, noted with it under the number of their repeat."""
     query = select(alerts.c.topics).where(alerts.c.alert_id == alert_id)
     known_topics = connection.execute(query).scalar_one()
     if known_topics is None:  # opened before topics were kept: what it was about is not known
@@ -270,7 +270,7 @@ def _join(connection: Connection, alert_id: str, topics: Sequence[str]) -> tuple
 
 
 def _offer(connection: Connection, alert_id: str, channels: Sequence[str], *, is_again: bool) -> None:
-    """Make an alert due on each channel; once more, where it was told already."""
+    """Make an alert due on each channel; once more, where it was already sent."""
     pending = [
         {"alert_id": alert_id, "channel": channel, "state": "pending", "attempts": 0, "round": 0}
         for channel in dict.fromkeys(channels)

@@ -76,7 +76,7 @@ def erase_account(engine: Engine, account_id: str) -> dict[str, int]:
 
 
 def hashed(one: str) -> str:
-    """How an erased id stays known: whoever has the id can tell, nobody else."""
+    """The hash that stands for an erased id: only who has the id can recognise it."""
     return f"sha256:{hashlib.sha256(one.encode()).hexdigest()}"
 
 
@@ -143,7 +143,7 @@ def _views(connection: Connection, words: list[str]) -> int:
 
 
 def _unname(connection: Connection, ids: list[str]) -> int:
-    """What people did stays in the audit; to whom is told by a hash from now on."""
+    """What people did stays in the audit; from now on a hash stands for the id it was done to."""
     changed = 0
     for one in ids:
         named = update(audit).where(audit.c.subject == one).values(subject=hashed(one))

@@ -52,7 +52,7 @@ class OutcomeLog:
                 verdict = _compare(stored.get(key), row)
                 counts[verdict] += 1
                 if verdict == "conflicting":
-                    conflicts.append(f"{key[1]}: {_told(stored[key])} is kept, {_told(row)} was sent")
+                    conflicts.append(f"{key[1]}: {_as_text(stored[key])} is kept, {_as_text(row)} was sent")
                 if verdict == "new":
                     stored[key] = row
                     counts["unknown"] += key not in accounts
@@ -216,7 +216,7 @@ def _compare(stored: dict[str, Any] | None, row: dict[str, Any]) -> str:
 _WORDS = {"renewal": ("not renewed", "renewed"), "win": ("lost", "won")}
 
 
-def _told(row: dict[str, Any]) -> str:
+def _as_text(row: dict[str, Any]) -> str:
     day = f" on {row['decided_at']:%Y-%m-%d}" if row["decided_at"] is not None else ""
     return _WORDS[row["kind"]][int(row["outcome"])] + day
 

@@ -35,7 +35,7 @@ _SERIAL = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _subject(primary: bool = False) -> list[Column]:
-    """The columns that say whom a row is about."""
+    """The columns that say who a row is about."""
     return [
         Column("kind", String, primary_key=primary, nullable=False),
         Column("subject_id", String, primary_key=primary, nullable=False),

@@ -112,7 +112,7 @@ def effects_experiment(
     level: Annotated[float, typer.Option(help="Chance to find one where there is none.")] = 0.05,
     kept: Annotated[float, typer.Option(help="Share of contracts treated as drawn.")] = 0.8,
 ) -> Result:
-    """How to test the advice by a randomised experiment: whom to randomise, how many, and for how long."""
+    """How to test the advice by a randomised experiment: who takes part, how many, and for how long."""
     from training.effects.experiment import designed
 
     points = None if gap is None else gap / 100

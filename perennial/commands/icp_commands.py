@@ -91,7 +91,7 @@ def icp_reach(
         str | None, typer.Option(metavar="RULE", help="The rule it would be changed to; default: everybody.")
     ] = None,
 ) -> Result:
-    """Whom the market holds and campaigns, list and surveys miss; or what changing a rule would change."""
+    """Who in the market campaigns, list and surveys miss; or what changing a rule would change."""
     from monitoring.market_reach import reach_of
     from monitoring.qualification import rule_change
     from training.icp.study import study

@@ -60,7 +60,7 @@ def models_compare(kind: Kind, first: Version, second: Version) -> Result:
     try:
         with opened(settings) as crm:
             outcomes = on_outcomes(kind, first, second, crm, settings)
-    except RenewalError:  # nothing was ingested: only outcomes told to the store are known
+    except RenewalError:  # nothing was ingested: only outcomes reported to the store are known
         outcomes = on_outcomes(kind, first, second, None, settings)
     return {**comparison, "on_outcomes": outcomes}
 

@@ -178,7 +178,7 @@ def journey(
 @prints("voice.customer")
 @reads_crm
 def kpis(data: Any, settings: Settings) -> Result:
-    """Customer KPIs over time beside retention and effort, and which touchpoints move them, and for whom."""
+    """Customer KPIs over time beside retention and effort, and which touchpoints move them."""
     from monitoring.customer_view import customer_view
 
     return customer_view(data, settings, say)
@@ -191,7 +191,7 @@ def outcomes(
         Path, typer.Argument(metavar="FILE", help="CSV of contract_id or opportunity_id, outcome, …")
     ],
 ) -> Result:
-    """Tell how contracts and deals ended; repeated lines change nothing, contradicting ones are named."""
+    """Report how contracts and deals ended; repeated lines change nothing, contradicting ones are named."""
     from monitoring.store import open_store
     from monitoring.store.outcomes import read_outcomes
 

@@ -1,4 +1,4 @@
-"""The commands for tasks: what is to be done about alerts, by whom, by when, and what came of it."""
+"""The commands for tasks: what is to be done about alerts, who does it, by when, and the outcome."""
 
 import getpass
 from typing import Annotated

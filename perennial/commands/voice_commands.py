@@ -1,4 +1,4 @@
-"""The commands for the customers' voice: what they say, and whom we ask."""
+"""The commands for the customers' voice: what they say, and who is asked."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def voice_kpis(data: Any, settings: Settings) -> Result:
 @app.command("requests", epilog="Example: perennial voice requests --json")
 @prints("data.requests")
 def voice_requests() -> Result:
-    """List the survey requests: to whom, about what, sent or not, answered or not."""
+    """List the survey requests: who is asked, about what, sent or not, answered or not."""
     from monitoring.store import open_store
 
     shown = (

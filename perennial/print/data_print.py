@@ -102,7 +102,7 @@ def erased(result: Result) -> None:
         else "Something came back: run it again."
     )
     if worked_out:
-        out.print("Effects, profiles and the like are worked out anew without it.")
+        out.print("Effects, profiles and the like are recomputed without it.")
 
 
 def _indented(out: Console, line: str, by: int = 2) -> None:
@@ -322,6 +322,6 @@ def _fact_lines(result: Result, depth: int = 0) -> Iterable[tuple[int, str]]:
             yield depth, f"{label}:"
             yield from _fact_lines(value, depth + 2)
         elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
-            yield depth, f"{label}: {len(value)} rows; --json tells them"
+            yield depth, f"{label}: {len(value)} rows; --json lists them"
         elif value not in (None, {}, []):
             yield depth, f"{label}: {short(value)}"

@@ -17,7 +17,7 @@ from perennial.print.text import (
 
 
 def effects(result: Result) -> None:
-    """Estimated beside raw rates, the best bucket, and which cannot be told from it."""
+    """Estimated beside raw rates, the best bucket, and which are not distinguishable from it."""
     out = terminal()
     rows = (
         (
@@ -138,9 +138,9 @@ def _line(line: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def experiment(result: Result) -> None:
-    """Whom to randomise, how many, for how long."""
+    """Who takes part, how many, for how long."""
     out = terminal()
-    out.print(f"Whom: {result['whom']}.")
+    out.print(f"Who takes part: {result['whom']}.")
     out.print("Drawn at random, whole accounts at a time:")
     for arm in result["arms"]:
         out.print(f"  half: {arm}", markup=False)

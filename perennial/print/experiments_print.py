@@ -9,7 +9,7 @@ ARMS = {"advice": "advice", "usual": "usual practice"}
 
 
 def experiment(result: Result) -> None:
-    """One experiment: what is tried, what came out so far, how sure, and what may spoil it."""
+    """One experiment: what is tried, the result so far, how sure, and what may bias it."""
     out = terminal()
     state = "open" if result["state"] == "open" else f"ended {day(result['ended_at'])}"
     out.print(

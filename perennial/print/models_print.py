@@ -67,7 +67,7 @@ def _gates(gates: Result) -> None:
 
 
 def shown(result: Result) -> None:
-    """One version: what it is, how good it was, its gates and who waived one, and how it was found."""
+    """One version: its facts, how good it was, its gates and who waived one, and how it was found."""
     out = terminal()
     alias = result["alias"] or "no alias"
     out.print(
@@ -121,7 +121,7 @@ def churn_drivers(result: Result) -> None:
     amount = in_currency("money", result)
     if not result["drivers"]:
         out.print(
-            f"No group has lost {FEWEST} or more in the last year: too few to tell drivers. Ask without --by."
+            f"No group has lost {FEWEST} or more in the last year: too few for drivers. Ask without --by."
         )
         return
     lost = (

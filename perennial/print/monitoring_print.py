@@ -33,8 +33,8 @@ def monitored(result: Result) -> None:
         )
     looked_at = [check for check in result["checks"] if not check["name"].startswith((ESTIMATE, WAIVED))]
     judged_checks = [check for check in looked_at if _label(check) != "no verdict"]
-    telling = [check for check in judged_checks if check["verdict"] != "ok"]
-    fine = len(judged_checks) - len(telling)
+    failing = [check for check in judged_checks if check["verdict"] != "ok"]
+    fine = len(judged_checks) - len(failing)
     rows = (
         (
             escape(check["name"]),
@@ -44,9 +44,9 @@ def monitored(result: Result) -> None:
             escape(check.get("segment") or ""),
             escape(check["why"]),
         )
-        for check in sorted(telling, key=lambda check: check["verdict"])[:40]
+        for check in sorted(failing, key=lambda check: check["verdict"])[:40]
     )
-    if telling:
+    if failing:
         print_grid(out, "", ("check", "verdict", ">value", ">limit", "of", "why"), rows)
     bare = len(looked_at) - len(judged_checks)
     out.print(f"{fine} checks are ok" + (f"; {bare} figures have no limit, so no verdict." if bare else "."))
@@ -59,8 +59,8 @@ def monitored(result: Result) -> None:
     for alert in alert_facts["opened"]:
         out.print(f"[bold]New alert[/] {alert['alert_id'][:8]} {escape(alert['title'])}")
     for alert in alert_facts["grown"]:
-        told_again = f"{alert['title']}: {', '.join(alert['joined'])}"
-        out.print(f"[bold]More on[/] {alert['alert_id'][:8]} {escape(told_again)}")
+        repeat = f"{alert['title']}: {', '.join(alert['joined'])}"
+        out.print(f"[bold]More on[/] {alert['alert_id'][:8]} {escape(repeat)}")
     out.print(f"Alerts: {alert_line(alert_facts['figures'])}.")
     if result.get("html"):
         out.print(f"Report: {result['html']}")

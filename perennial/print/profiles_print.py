@@ -72,7 +72,7 @@ def personas(result: Result) -> None:
 
 
 def targets(result: Result) -> None:
-    """The head of the targeting list, what its grades have meant, and whom it leaves out."""
+    """The head of the targeting list, what its grades have meant, and who it leaves out."""
     if "platform" in result:
         _audience(result)
         return
@@ -149,7 +149,7 @@ def reach(result: Result) -> None:
     else:
         amount = in_currency("cost", result)
         columns = ("segment", "channel", ">market", ">share", ">reached", ">missing", f">{amount}")
-        title = "Whom we reach (verdict where it is not ok)"
+        title = "Who is reached (verdict where it is not ok)"
         print_grid(out, title, (*columns, "verdict"), list(map(_reach_line, result["rows"])))
         out.print(
             "share: of those reached; reached: of its accounts; missing: accounts more until its share is "

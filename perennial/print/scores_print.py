@@ -56,7 +56,7 @@ def scored(result: Result) -> None:
 
 
 def _reason(reason: Result) -> str:
-    """A reason, and which way it tells."""
+    """A reason, and whether it raises or lowers the score."""
     way = {"lowers": "↓ ", "raises": "↑ "}.get(direction(reason) or "", "")
     return way + escape(reason["words"])
 

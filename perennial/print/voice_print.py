@@ -28,7 +28,7 @@ def _line(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def customer(result: Result) -> None:
-    """Each KPI of the last quarter that tells, and what moves it."""
+    """Each KPI of the last quarter with data, and what moves it."""
     out = terminal()
     last = {row["kpi"]: row for row in result["series"] if row["value"] is not None}
     lines = [_kpi_line(kpi, last.get(kpi["kpi"])) for kpi in result["kpis"]]
@@ -41,7 +41,7 @@ def customer(result: Result) -> None:
     else:
         out.print("No touchpoint moves a KPI beyond chance and beyond what records may miss.")
     unsure = sum(row["verdict"] == "can't tell" for row in whole)
-    out.print(f"Of {len(whole)} touchpoints and KPIs {unsure} can't be told for everybody; --json says why.")
+    out.print(f"Of {len(whole)} touchpoints and KPIs {unsure} have no estimate; --json says why.")
     for note in result["notes"]:
         out.print(f"[yellow]note[/] {note}")
 

@@ -21,7 +21,7 @@ def narrow(principal: Principal, filters: dict[str, Any], settings: Settings) ->
     Args:
         principal: who asks.
         filters: as `Wanted`; `team` names a manager. Empty ones narrow nothing.
-        settings: where the CRM is that knows who reports to whom.
+        settings: of the CRM that records who reports to which manager.
 
     Raises:
         ProblemError: 403 where others' rows are asked for.

@@ -1,4 +1,4 @@
-"""Outcomes over HTTP: how contracts and deals ended, as the system that knows it first tells it."""
+"""Outcomes over HTTP: how contracts and deals ended, as reported by the system that knows it first."""
 
 from datetime import datetime
 from typing import Any, Literal

@@ -3,7 +3,7 @@
 What if we acted otherwise: what the score would say; the estimated effect is another figure.
 
 The score repeats what went together in the past: where worried customers are called, calls look bad to it.
-What the action changes is told by `training.effects.what_if`; the two are never mixed into one figure.
+What the action changes is estimated by `training.effects.what_if`; the two are never mixed into one figure.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ from serving.live.events import Arrivals
 from serving.scoring.scored_rows import HELD_OUT
 from serving.security.auth import Principal
 from serving.state import Running, running_of
-from serving.studies import contract_facts, for_contracts, untold, window_curve
+from serving.studies import contract_facts, for_contracts, no_window, window_curve
 from training.effects.advice import personalised
 from training.effects.enrolment import TIMING
 from training.effects.timing_curve import curves
@@ -42,7 +42,7 @@ SAYS = "what the score would say had this just been recorded; no effect"
 NOT_SEEN = "the model does not look at what this changes"
 
 
-def score_said(
+def score_if(
     arrivals: Arrivals, reader: Reader, loaded: Loaded, row: Mapping[str, Any], changes: Mapping[str, float]
 ) -> dict[str, Any]:
     """The score now and as if the actions had been recorded by now.
@@ -55,7 +55,7 @@ def score_said(
         changes: of `contact_days_before`, `calls_30d`, `discount_pct`.
 
     Returns:
-        `now`, `changed`, `difference` (None where it can't be told), `moved` features, version, `why`.
+        `now`, `changed`, `difference` (None where it can't be estimated), `moved` features, version, `why`.
     """
     with arrivals.standing("renewal", row["account_id"]) as context:
         subject, account_subjects = (
@@ -183,10 +183,10 @@ router = APIRouter(responses=ERRORS, dependencies=[Depends(HTTPBearer(auto_error
 @router.post("/v1/what_if", response_model=WhatIf, tags=["plan"])
 async def what_if(body: WhatIfAsked, request: Request, principal: Seller) -> Response:
     """What the model's score would say of a change, and, apart from it, what its estimated effect is."""
-    return answer(await run_in_threadpool(what_if_told, running_of(request), body, principal))
+    return answer(await run_in_threadpool(what_if_answer, running_of(request), body, principal))
 
 
-def what_if_told(running: Running, body: WhatIfAsked, principal: Principal) -> dict[str, Any]:
+def what_if_answer(running: Running, body: WhatIfAsked, principal: Principal) -> dict[str, Any]:
     """The answer of `POST /v1/what_if`, for programs and for the page of one customer.
 
     Raises:
@@ -200,7 +200,7 @@ def what_if_told(running: Running, body: WhatIfAsked, principal: Principal) -> d
     if matches[0].get("held_out"):
         score = unsaid(HELD_OUT)
     else:
-        score = score_said(running.live.arrivals, Reader(), loaded, matches[0], changes)
+        score = score_if(running.live.arrivals, Reader(), loaded, matches[0], changes)
     effects = running.worked_out.ask("effects")
     return {
         "contract_id": body.contract_id,
@@ -256,24 +256,25 @@ def contact_window(
         `window` (such as `61-90` days before the end, `none`: leave alone; None: nothing is advised),
         `act_from` and `act_by` (ISO days, both included), `present` (the plan compared with, in words),
         `estimate` and `usual` (probability of renewal under the window and under the present plan), `gain`,
-        `low`, `high` (their difference, 95 %), `worth` (gain × amount), `alike` (windows not told from the
-        best), `leaning` (what looks best where nothing is advised), `why` (a sentence to show, "can't tell:
-        …" with the reason where nothing is advised), `curve`: for each window, the earliest first, `bucket`,
-        `estimate`, `low`, `high`, `raw`, `n`, `why`, `is_open` (can still be chosen), `is_best`; `group`
-        (whose curve it is, `all`: everybody's), `notes`, and `comes`: True while it is being worked out.
+        `low`, `high` (their difference, 95 %), `worth` (gain × amount), `alike` (windows not distinguishable
+        from the best), `leaning` (what looks best where nothing is advised), `why` (a sentence to show,
+        "can't tell: …" with the reason where nothing is advised), `curve`: for each window, the earliest
+        first, `bucket`, `estimate`, `low`, `high`, `raw`, `n`, `why`, `is_open` (can still be chosen),
+        `is_best`; `group` (whose curve it is, `all`: everybody's), `notes`, and `comes`: True while it is
+        being worked out.
     """
     effects = running.worked_out.ask("effects")
     if effects.value is None:
-        return untold(effects.why, comes=effects.comes)
+        return no_window(effects.why, comes=effects.comes)
     if "why" in effects.value["timing"]:
-        return untold(f"can't tell: {effects.value['timing']['why']}")
+        return no_window(f"can't tell: {effects.value['timing']['why']}")
     arm, live = account or account_now(running, row)
     if arm is not None and is_usual(arm):
-        return untold(withheld(arm))
+        return no_window(withheld(arm))
     timing = for_contracts(effects.value)["timing"]
     facts = _own_gain(contract_facts(effects.value, row, live), row, timing)
     facts = plan_row(facts, arm)
-    return {**untold(facts["why"]), **facts, **window_curve(timing, facts)}
+    return {**no_window(facts["why"]), **facts, **window_curve(timing, facts)}
 
 
 def _own_gain(facts: dict[str, Any], row: dict[str, Any], timing: Mapping[str, Any]) -> dict[str, Any]:
@@ -289,7 +290,7 @@ def contact_windows(running: Running, rows: Sequence[dict[str, Any]]) -> dict[st
     effects = running.worked_out.ask("effects")
     if effects.value is None or "why" in effects.value["timing"]:
         why = effects.why if effects.value is None else f"can't tell: {effects.value['timing']['why']}"
-        return {row["contract_id"]: untold(why, comes=effects.comes) for row in rows}
+        return {row["contract_id"]: no_window(why, comes=effects.comes) for row in rows}
     ids, arms = {row["contract_id"] for row in rows}, arms_of(running.store, TIMING)
     plan = [row for row in effects.value["plan"].get("rows", ()) if row["contract_id"] in ids]
     few = {**effects.value, "plan": {**effects.value["plan"], "rows": plan}}
@@ -300,7 +301,7 @@ def contact_windows(running: Running, rows: Sequence[dict[str, Any]]) -> dict[st
     for row in rows:
         arm = arms.get(str(row["account_id"]))
         facts = plan_row(contract_facts(few, row, live.get(row["account_id"], ())), arm)
-        windows[row["contract_id"]] = untold(withheld(arm)) if arm and is_usual(arm) else facts
+        windows[row["contract_id"]] = no_window(withheld(arm)) if arm and is_usual(arm) else facts
     return windows
 
 

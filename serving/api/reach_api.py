@@ -1,4 +1,4 @@
-"""Over HTTP: whom the market holds and we do not reach, and what changing a rule would change."""
+"""Over HTTP: who in the market is not reached, and what changing a rule would change."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -68,7 +68,7 @@ class Reached(BaseModel):
     contact_cost: dict[str, Any] | None
     guarded: list[str]
     audited: dict[str, int] = Field(description="Hidden groups by verdict.")
-    columns: list[dict[str, Any]] = Field(description="What a rule may speak of.")
+    columns: list[dict[str, Any]] = Field(description="What a rule may use.")
     taken_out: dict[str, str] = Field(description="What it may not, and why.")
     standing: list[str]
     currency: str | None
@@ -83,7 +83,7 @@ async def icp_reach(
     rule: Annotated[str, RULE] = "",
     instead: Annotated[str, INSTEAD] = "",
 ) -> Response:
-    """Whom the market holds and campaigns, list and surveys miss; what changing a rule would change."""
+    """Who in the market campaigns, list and surveys miss; what changing a rule would change."""
     running = running_of(request)
     refuse_scoped(principal, "Reach spans")
     study = await run_in_threadpool(worked_out, running, "icp")

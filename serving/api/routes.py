@@ -64,7 +64,7 @@ def allow(*roles: str) -> Any:
             raise ProblemError(403, f"A {admitted.role} key may not do this; it takes {' or '.join(roles)}.")
         return admitted
 
-    principal.roles = roles  # type: ignore[attr-defined]  # the documentation tells who may
+    principal.roles = roles  # type: ignore[attr-defined]  # the documentation says who may
     return Depends(principal)
 
 
@@ -142,7 +142,7 @@ async def score_records(body: RecordsAsked, request: Request, principal: Scorer)
 
 @router.post("/v1/events", response_model=Taken, tags=["events"])
 async def take_events(body: EventsSent, request: Request, principal: Seller) -> Response:
-    """Store what just happened, once, and score the accounts concerned anew before answering."""
+    """Store what just happened, once, and rescore the accounts concerned before answering."""
     running = running_of(request)
     result = await run_in_threadpool(running.live.arrivals.take, body.table, body.rows, principal)
     if result["alerts"]:

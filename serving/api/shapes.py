@@ -157,7 +157,7 @@ class ScoreSaid(BaseModel):
 
 
 class EffectSaid(BaseModel):
-    """What the action is estimated to change, as far as the data can tell; null where they can't."""
+    """What the action is estimated to change, as far as the data show; null where they don't."""
 
     bucket: str | None = Field(examples=["31-60"])
     group: str | None = Field(None, description="Whose estimate: a group or `all`.", examples=["software"])

@@ -55,7 +55,7 @@ def gone() -> ProblemError:
 
 
 def taken(running: Running, token: str, score: float) -> dict[str, Any]:
-    """Store an answer and score the customer anew; said twice, it is stored once, as it was said first.
+    """Store an answer and rescore the customer; sent twice, it is stored once, as it was sent first.
 
     Returns:
         `thanks` (True), `score` (the one that stays).

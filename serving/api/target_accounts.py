@@ -1,4 +1,4 @@
-"""Whom to target over HTTP: profiles, the fit of any prospect, and the target account list with its files."""
+"""Who to target over HTTP: profiles, the fit of any prospect, and the target account list with its files."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal

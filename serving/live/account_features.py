@@ -139,7 +139,7 @@ class Ground:
 
     @cached_property
     def _industries(self) -> pa.Table:
-        """The subjects' industries, if the CRM tells them: a table of one column, or of none."""
+        """The subjects' industries, if the CRM has them: a table of one column, or of none."""
         columns = {} if self._peers is None else self._peers.industries(columns_of(self._snapshots))
         named = columns.get("industry")
         return pa.table({"industry": pa.array(texts(named), pa.string())} if isinstance(named, Coded) else {})

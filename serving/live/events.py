@@ -1,6 +1,6 @@
 """The live path: an event is stored once, and its account's scores and alerts are new when it returns.
 
-Who is in the ingested CRM: whom a row that arrives is about, and who may write about them.
+Who is in the ingested CRM: who an arriving row is about, and who may write about them.
 """
 
 import hashlib
@@ -175,7 +175,7 @@ class Arrivals:
         return {} if ground is None else ground.renewals
 
     def take(self, table: str, rows: Sequence[Mapping[str, Any]], principal: Principal) -> dict[str, Any]:
-        """Store rows, and score the accounts concerned anew.
+        """Store rows, and rescore the accounts concerned.
 
         Args:
             table: of the CRM data contract.

@@ -41,7 +41,7 @@ class Live:
         self.score_cache.look()
         try:
             self.arrivals.look()
-        except Exception:  # replaced or erased while it was read, perhaps: told, and looked at again
+        except Exception:  # perhaps replaced or erased while it was read: logged, and tried again
             log.exception("the CRM ingested last could not be made ready")
 
     def stored(

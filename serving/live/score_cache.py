@@ -1,4 +1,4 @@
-"""Answers kept ready: the current score of each subject as JSON, and feature rows to score it anew from."""
+"""Answers kept ready: the current score of each subject as JSON, and feature rows to rescore it from."""
 
 import threading
 from collections import OrderedDict
@@ -31,12 +31,12 @@ class Ready(NamedTuple):
 
 
 class KeptScores:
-    """Rows of the store's current scores, read once and kept until they are written anew.
+    """Rows of the store's current scores, read once and kept until they are rewritten.
 
     This process says what it writes; what other services on the same store wrote is noticed by `look`.
 
     A score is a function of model and feature row, so an answer kept equals one calculated again. Where the
-    model has changed since the list was made, a row is scored anew from the features logged with it.
+    model has changed since the list was made, a row is rescored from the features logged with it.
     """
 
     def __init__(self, store: Store) -> None:

@@ -22,14 +22,14 @@ MOST_ROUNDS = 4
 """A new model is scored with, what it scored is monitored, and an alert may ask for another; no further."""
 
 _LOOK_SECONDS = 0.3
-_QUEUE = 7_306_110_519  # any fixed number: the jobs on one PostgreSQL database are told apart by none else
+_QUEUE = 7_306_110_519  # any fixed number that no other lock on the database uses
 
 
 def run_night(night: Night) -> dict[str, Any]:
     """Go through all steps until none has anything to do.
 
     A step is left out while what it rests on is as it was when it was last done. One that fails is noted and
-    told; those that do not need it go on.
+    reported; those that do not need it go on.
 
     Returns:
         `status` (`done`, `nothing to do`, `failed`, or `busy`: another job runs), `resumed` (a job that was

@@ -53,7 +53,7 @@ class Night:
         lists: the folder the current lists are written to; None: nowhere.
         trials: of each search for a model.
         minutes: of each search.
-        say: told of progress.
+        say: called with each line of progress.
     """
 
     settings: Settings

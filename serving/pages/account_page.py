@@ -20,7 +20,7 @@ from features.errors import RenewalError
 from monitoring.store import Store
 from monitoring.store.database import records
 from serving.api.list_filters import histories, of_account
-from serving.api.planning import account_now, contact_window, what_if_told
+from serving.api.planning import account_now, contact_window, what_if_answer
 from serving.api.problems import ProblemError
 from serving.api.shapes import Changes, WhatIfAsked
 from serving.pages.bulk_actions import ACTIONS
@@ -82,7 +82,7 @@ def what_if_result(
         first = error.errors()[0]
         words = WORDS.get(str(first["loc"][0]) if first["loc"] else "", "The change")
         raise ProblemError(422, f"{words}: {first['msg']}.") from error
-    return {**what_if_told(running, body, principal), "words": WORDS}
+    return {**what_if_answer(running, body, principal), "words": WORDS}
 
 
 @router.get("/what-if/{contract_id:path}")
@@ -198,7 +198,7 @@ def _page(account_id: str, request: Request, principal: Principal) -> Response:
 def _subjects(
     running: Running, rows: list[dict[str, Any]], request: Request, principal: Principal
 ) -> list[dict[str, Any]]:
-    """Contracts and deals with all that is told of them; what-if and likeness are told of contracts.
+    """Contracts and deals with all that is shown of them; what-if and similar customers for contracts only.
 
     What the customer's contracts share is looked up once, however many there are.
     """

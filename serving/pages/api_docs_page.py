@@ -21,7 +21,7 @@ TAGS = {
     "events": "Events",
     "health": "Health",
 }
-"""Tag → what it is called, in the order people ask for it."""
+"""Tag → its heading, in the order of the page."""
 
 router = APIRouter()
 

@@ -32,7 +32,7 @@ async def bulk(kind: str, request: Request, principal: Seller) -> Response:
 
 
 def _do(running: Running, principal: Principal, kind: str, ids: list[str], fields: dict[str, str]) -> str:
-    """Do what the form says, and tell what was done to how many, for `done_words`.
+    """Do what the form says; returns what was done to how many, for `done_words`.
 
     Raises:
         ProblemError: 404 for another list, 422 where nothing was chosen or the form lacks something.

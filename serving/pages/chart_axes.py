@@ -92,7 +92,7 @@ def curve(points: Sequence[Mapping[str, Any]], title: str, axis: str, now: float
     """Probabilities along a quantity with their interval, as a broken line.
 
     Args:
-        points: `at` (the quantity), `estimate`, `low`, `high`; None where it can't be told.
+        points: `at` (the quantity), `estimate`, `low`, `high`; None where there is no estimate.
         title: name of the chart.
         axis: what the quantity is.
         now: where things stand, marked.

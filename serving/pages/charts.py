@@ -50,7 +50,7 @@ def effect_bands(rows: Sequence[Mapping[str, Any]], limits: Limits, title: str, 
     """Adjusted estimates as a line within their band, raw rates as a broken line beside.
 
     Args:
-        rows: `bucket`, `estimate`, `low`, `high`, `raw`, `n`, `is_best`, `is_alike`; None: can't be told.
+        rows: `bucket`, `estimate`, `low`, `high`, `raw`, `n`, `is_best`, `is_alike`; None: no estimate.
         limits: of the shares shown.
         title: name of the chart.
         axis: what the buckets are.
@@ -61,9 +61,9 @@ def effect_bands(rows: Sequence[Mapping[str, Any]], limits: Limits, title: str, 
     ]
     placed = list(zip(x, rows, strict=True))
     parts = [_shares(limits)]
-    for is_told, run in groupby(placed, key=lambda pair: pair[1]["estimate"] is not None):
+    for has_estimate, run in groupby(placed, key=lambda pair: pair[1]["estimate"] is not None):
         spots = list(run)
-        if is_told:
+        if has_estimate:
             parts += _band(spots, limits)
         else:
             parts += [_text("faint", at, BAND_HEIGHT - BAND_BOTTOM - 8, "can’t tell") for at, _ in spots]
@@ -74,14 +74,14 @@ def effect_bands(rows: Sequence[Mapping[str, Any]], limits: Limits, title: str, 
             parts.append(_dot("raw", at, _y(row["raw"], limits), 4, f"raw {_percent(row['raw'])}"))
         if row["estimate"] is not None:
             css = "at best" if row["is_best"] else "at"
-            parts.append(_dot(css, at, _y(row["estimate"], limits), 6, _said(row)))
+            parts.append(_dot(css, at, _y(row["estimate"], limits), 6, _bucket_words(row)))
     for at, row in placed:
         parts.append(
             _text("strong" if row["is_best"] else "", at, BAND_HEIGHT - BAND_BOTTOM + 18, row["bucket"])
         )
         parts.append(_text("faint", at, BAND_HEIGHT - BAND_BOTTOM + 35, f"n {row['n']:,}"))
     parts.append(_text("faint", (BAND_LEFT + BAND_WIDTH) / 2, BAND_HEIGHT - 4, axis))
-    return _drawing(parts, title, "; ".join(_said(row) for row in rows))
+    return _drawing(parts, title, "; ".join(_bucket_words(row) for row in rows))
 
 
 def incidence(rows: Sequence[Mapping[str, Any]], title: str) -> Markup:
@@ -117,7 +117,7 @@ def incidence(rows: Sequence[Mapping[str, Any]], title: str) -> Markup:
 
 
 def _band(spots: Sequence[tuple[float, Mapping[str, Any]]], limits: Limits) -> list[Markup]:
-    """The band and line of neighbours that are all told; one alone gets a narrow band of its own."""
+    """The band and line of neighbours that all have estimates; one alone gets a narrow band of its own."""
     wide = 9 if len(spots) == 1 else 0
     upper = [(at + step, _y(row["high"], limits)) for at, row in spots for step in {-wide, wide}]
     lower = [(at + step, _y(row["low"], limits)) for at, row in spots for step in {-wide, wide}]
@@ -159,7 +159,7 @@ def _dot(css: str, x: float, y: float, radius: float, words: str) -> Markup:
     return shape.format(css, x, y, radius, words)
 
 
-def _said(row: Mapping[str, Any]) -> str:
+def _bucket_words(row: Mapping[str, Any]) -> str:
     raw = "" if row["raw"] is None else f", raw {_percent(row['raw'])}"
     if row["estimate"] is None:
         return f"{row['bucket']}: can’t tell{raw}"

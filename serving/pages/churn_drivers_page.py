@@ -1,4 +1,4 @@
-"""Churn drivers: what was lost in the last year and what told against it, by industry, region and owner."""
+"""Churn drivers: what was lost in the last year, what lowered its scores, by industry, region and owner."""
 
 from typing import Any
 

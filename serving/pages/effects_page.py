@@ -45,9 +45,9 @@ COLUMNS = (
     "planned_on", "contacted_on", "mail_answered_on", "why",
 )  # fmt: skip
 LEAD = re.compile(r"^(\w+: )?(the lead of|no \w+ stands out)")
-"""What notes say of the lead is told on the page in its own place."""
+"""What notes say of the lead has its own place on the page."""
 FEWEST_RAW = 10
-"""A raw rate of fewer subjects tells single customers' fates, and nothing else."""
+"""A raw rate of fewer subjects reveals what single customers did, and nothing else."""
 
 router = APIRouter()
 
@@ -80,7 +80,7 @@ def _page(request: Request, principal: Principal) -> Response:
 
 
 def the_plan(running: Running, effects: Mapping[str, Any], principal: Principal) -> dict[str, Any]:
-    """What following the advice is worth within the visitor's scope, the policy, and whom to contact next."""
+    """What following the advice is worth within the visitor's scope, the policy, and who to contact next."""
     plan = effects["plan"]
     if "why" in plan:
         return {"plan": None, "why": plan["why"]}
@@ -98,7 +98,7 @@ def the_plan(running: Running, effects: Mapping[str, Any], principal: Principal)
         "plan": plan,
         "worth": benefit,
         "lines": [line for line in benefit["rows"] if line["window"] is not None],
-        "untold": [line for line in benefit["rows"] if line["window"] is None],
+        "without_advice": [line for line in benefit["rows"] if line["window"] is None],
         "coming": len(rows),
         "met": sum(row["contacted_on"] is not None for row in rows),
         "next": list(_next(running, effects, urgent(advised, plan["as_of"]))) if sells else None,
@@ -227,7 +227,7 @@ def _panel(
         "alike": [bucket for bucket in alike_buckets if bucket != best],
         "enough": answer.get("enough", {}).get(key) if best is not None else None,
         "n": sum(row["n"] for row in group_rows),
-        "is_told": any(row["estimate"] is not None for row in group_rows),
+        "has_estimate": any(row["estimate"] is not None for row in group_rows),
     }
 
 

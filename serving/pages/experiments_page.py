@@ -1,4 +1,4 @@
-"""The experiments page: advice against usual practice, what came out, how sure, and what may spoil it."""
+"""The experiments page: advice against usual practice, the result, how sure, and what may bias it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -40,7 +40,7 @@ def _page(request: Request, principal: Principal) -> Response:
     return render(
         request,
         "forecast.html",
-        told=result,
+        forecast=result,
         bars=_bars(result),
         rates=_rates(result),
         wanted=filters,

@@ -57,8 +57,8 @@ def _page(request: Request, principal: Principal) -> Response:
         names=names,
         choices=choices,
         wanted=wanted,
-        told=[row for row in moved if row["verdict"] != "can't tell"],
-        untold=sorted(
+        estimated=[row for row in moved if row["verdict"] != "can't tell"],
+        without_estimate=sorted(
             (row for row in moved if row["verdict"] == "can't tell"),
             key=lambda row: row["estimate"] is None,
         ),
@@ -67,7 +67,7 @@ def _page(request: Request, principal: Principal) -> Response:
 
 
 def _card(kpi: Mapping[str, Any], series: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A KPI with its quarters, the last one told in words, and its chart."""
+    """A KPI with its quarters, the last one in words, and its chart."""
     rows = [row for row in series if row["kpi"] == kpi["kpi"]]
     figures = [row for row in rows if row["value"] is not None]
     return {

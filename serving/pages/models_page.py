@@ -65,7 +65,7 @@ def _page(request: Request, principal: Principal) -> Response:
 
 
 def _kind(running: Running, kind: str, versions: list[dict[str, Any]]) -> dict[str, Any]:
-    """What is told of one model: figures, versions, the looks at it, and the champion before."""
+    """What is shown of one model: figures, versions, monitoring runs, and the former champion."""
     held = running.models.get(kind)
     looks = running.store.runs("monitor", kind, limit=MOST_LOOKS)
     last = (looks[0]["summary"] or {}) if looks else {}

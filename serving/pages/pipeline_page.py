@@ -50,7 +50,7 @@ async def export(ending: str, request: Request, principal: Seller) -> Response:
 
 
 def _calls(running: Running, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What calls do for a win, as far as that can be told, and the calls each of these deals has had."""
+    """What calls do for a win, as far as that can be estimated, and the calls each of these deals has had."""
     result = running.worked_out.ask("calls")
     counts = _calls_made(running, rows)
     return {"calls": result.value, "calls_why": result.why, "calls_come": result.comes, "made": counts}

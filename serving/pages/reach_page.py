@@ -1,4 +1,4 @@
-"""The page of reach: whom the market holds and we miss, by segment, and what another rule would change."""
+"""The page of reach: who in the market we miss, by segment, and what another rule would change."""
 
 from typing import Any
 

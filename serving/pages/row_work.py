@@ -13,7 +13,7 @@ class RowWork(NamedTuple):
         alerts: standing, newest first.
         tasks: open, due first on top.
         status: as the team noted it last; None: nothing was noted.
-        window: when to make first contact, as `planning.contact_windows` tells; None for deals.
+        window: when to make first contact, as `planning.contact_windows` gives it; None for deals.
     """
 
     alerts: list[dict[str, Any]]

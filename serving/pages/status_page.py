@@ -22,7 +22,7 @@ async def status(request: Request, principal: Keeper) -> Response:
 
 def _page(request: Request) -> Response:
     running = running_of(request)
-    jobs = [_told(job) for job in last_jobs(running.store)]
+    jobs = [_shown(job) for job in last_jobs(running.store)]
     is_under_way = is_running(running.settings)
     if jobs and jobs[0]["status"] == "under way" and not is_under_way:
         jobs[0]["status"] = "cut short"
@@ -38,7 +38,7 @@ def _page(request: Request) -> Response:
     )
 
 
-def _told(job: dict[str, Any]) -> dict[str, Any]:
+def _shown(job: dict[str, Any]) -> dict[str, Any]:
     """A job as the page lists it: `at`, `status`, `steps`, `seconds`."""
     steps = job["summary"]["steps"]
     seconds = sum(step["seconds"] for step in steps)

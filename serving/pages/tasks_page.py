@@ -1,4 +1,4 @@
-"""The tasks page: what is to be done, by whom, by when; taken up and closed here, and how fast it goes."""
+"""The tasks page: what is to be done, who does it, by when; taken up and closed here, with time taken."""
 
 from typing import Any
 

@@ -64,10 +64,10 @@ def flat(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFrame:
 
 def reason_columns(reasons: pd.Series) -> dict[str, pd.Series]:
     """`reason_1`, `reason_1_direction`, … from lists of reasons; empty where a row has fewer."""
-    telling = [_telling(each) for each in reasons]
+    shown = [_shown(each) for each in reasons]
     columns = {}
     for at in range(REASONS_SHOWN):
-        some = [each[at] if len(each) > at else None for each in telling]
+        some = [each[at] if len(each) > at else None for each in shown]
         words = [None if one is None else one["words"] for one in some]
         columns[f"reason_{at + 1}"] = pd.Series(words, reasons.index, dtype="object")
         ways = [None if one is None else direction(one) for one in some]
@@ -84,7 +84,7 @@ def direction(reason: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _telling(reasons: Any) -> list[Mapping[str, Any]]:
+def _shown(reasons: Any) -> list[Mapping[str, Any]]:
     """Reasons that name something of the customer: not the base rate, the rest or the calibration."""
     if not isinstance(reasons, list):
         return []

@@ -45,7 +45,7 @@ def score(
         as_of: naive UTC; default: the end of the data. Earlier moments are logged, not shown as current.
         rows: instead of all open subjects these: ids, each with its own `as_of` (see `asked_rows`).
         model: a loaded model; default: the champion, or else the challenger.
-        say: told of each step.
+        say: called with each line of progress.
 
     Returns:
         One row a subject, riskiest money first, or in the order asked for: the columns of the command line's
@@ -112,7 +112,7 @@ def _asked_for(crm: Crm, kind: str, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shadow(kind: str, loaded: Loaded, features: pd.DataFrame, settings: Settings, say: Say) -> Shadow | None:
-    """What the former champion would say of these rows, so that outcomes can tell who was right."""
+    """What the former champion would predict for these rows, so that outcomes can show which was right."""
     if loaded.alias != "champion":
         return None
     try:

@@ -37,7 +37,7 @@ _FEWEST_DRAWS = 150
 
 
 def history(crm: Crm) -> dict[str, Any]:
-    """What the CRM tells of retention up to now.
+    """What the CRM records of retention up to now.
 
     Returns:
         `until`; `past` (month, owner_id, region: contracts, up, kept, undecided, expansion; money in units)

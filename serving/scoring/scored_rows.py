@@ -52,7 +52,7 @@ def scored(
         features: (m, k) feature rows of those without a problem, by the same index.
         details: (n) further columns of the subjects (names, dates), same index.
         settings: the share held out.
-        say: told of each ten thousand rows.
+        say: called with a line for each ten thousand rows.
 
     Returns:
         (n) rows: ids, `as_of`, `lead_days`, the score's columns in units of money, then `details`.
@@ -122,7 +122,7 @@ def _score_columns(model: Model, X: Rows) -> dict[str, Any]:
 
 
 def scored_rows(loaded: Loaded, rows: list[dict[str, Any]], X: Rows) -> list[dict[str, Any]]:
-    """Rows about subjects, as the store gives them or `subject_rows` makes them, scored (anew).
+    """Rows about subjects, as the store gives them or `subject_rows` makes them, scored or rescored.
 
     Args:
         loaded: the model.

@@ -52,7 +52,7 @@ class Past:
 
     @staticmethod
     def read(stored: Mapping[str, Any]) -> "Past":
-        """The past as `past_contracts` told it."""
+        """The past as `past_contracts` stored it."""
         contracts = pd.DataFrame(stored["known"])
         width = len(stored["space"][0]) if stored["space"] else 0
         space = np.array(stored["space"], dtype=np.float32).reshape(len(contracts), width)
@@ -63,7 +63,7 @@ def past_contracts(crm: Crm, settings: Settings) -> dict[str, Any]:
     """The newest 3,000 decided contracts 150, 90 and 30 days before their end, ready for JSON.
 
     Raises:
-        RenewalError: there is no model, it tells all customers alike, or no contract has dates and an
+        RenewalError: there is no model, it scores all customers alike, or no contract has dates and an
             outcome.
     """
     loaded = champion("renewal", settings)
@@ -76,7 +76,7 @@ def past_contracts(crm: Crm, settings: Settings) -> dict[str, Any]:
     space = grouped_contributions(loaded.model, X)[1].astype(np.float32)
     if snapshots.empty or not np.ptp(space, axis=0).any():
         raise RenewalError(
-            expected="decided contracts that the model tells apart",
+            expected="decided contracts that the model scores differently",
             found=f"{len(snapshots)} of them, all alike",
             do="Give data of a longer period.",
         )

@@ -1,6 +1,6 @@
 """Who is asking: bearer keys, signed sessions, roles, scopes, and loopback where no key exists.
 
-Who may see the table `segments`: those who keep the models. Others see that it was looked at, not whom.
+Who may see the table `segments`: ML ops. Others see that parity was checked, not for which groups.
 """
 
 import hashlib
@@ -182,7 +182,7 @@ class Doorkeeper:
         return None
 
     def _principal(self, key: Mapping[str, Any]) -> Principal:
-        """Whom a key speaks for; a manager's team is as the CRM has it now."""
+        """Who a key belongs to; a manager's team is as the CRM has it now."""
         manager = key["manager_id"]
         team = None if manager is None else team_of(self.settings, manager)
         return Principal(key["prefix"], key["role"], key["label"] or "", key["owner_id"], key["region"], team)
@@ -247,7 +247,7 @@ def session_cookie(request: Request) -> str | None:
 
 
 def cookie_name(request: Request) -> str:
-    """The session cookie's name; over HTTPS the prefix bars other hosts of the domain from setting it."""
+    """The session cookie's name; over HTTPS the prefix keeps other hosts of the domain from setting it."""
     return f"__Host-{SESSION_COOKIE}" if request.scope["scheme"] == "https" else SESSION_COOKIE
 
 
@@ -277,7 +277,7 @@ def profiles_for(principal: Principal, study: Mapping[str, Any]) -> dict[str, An
 
 
 def reach_for(principal: Principal, full: Mapping[str, Any]) -> dict[str, Any]:
-    """Whom we reach (of `monitoring.market_reach`) as a visitor may see it.
+    """Who is reached (of `monitoring.market_reach`) as a visitor may see it.
 
     `audited` counts the guarded groups that are hidden, by verdict.
     """

@@ -43,8 +43,8 @@ def is_loopback(request: Request) -> bool:
     """Whether a request came from this very machine, not through a proxy and not by a rebound name.
 
     A proxy on this machine would make the whole world look local, and a web page that resolves its own name
-    to 127.0.0.1 would speak with the browser's loopback address: both are told by their headers. HTTP/1.0 is
-    what nginx speaks to a server behind it unless told otherwise; hardly anything else still does.
+    to 127.0.0.1 would come from the browser's loopback address: headers show both. HTTP/1.0 is what
+    nginx speaks to a server behind it unless configured otherwise; hardly anything else still does.
     """
     if request.scope.get("http_version") == "1.0" or any(name in request.headers for name in _PROXY_HEADERS):
         return False

@@ -36,7 +36,7 @@ def sign(claims: Mapping[str, Any], secret: bytes, purpose: str = "session") -> 
 
 
 def unsign(text: str, secret: bytes, purpose: str = "session") -> dict[str, Any] | None:
-    """What `sign` was told; None where the signature does not fit."""
+    """What `sign` signed; None where the signature does not match."""
     body, _, mac = text.partition(".")
     if not hmac.compare_digest(mac.encode(), mac_of(body.encode(), secret, purpose).encode()):
         return None

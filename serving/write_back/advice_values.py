@@ -40,7 +40,7 @@ def contact_dates(store: Store, settings: Settings) -> dict[str, Values]:
 def account_fits(settings: Settings) -> dict[str, Values]:
     """Account id → `fit`, the per cent of the CRM's accounts that it is worth more than, and its `grade`.
 
-    As the targeting list tells them; of an account with several open leads the best. Accounts that opted out
+    As in the targeting list; of an account with several open leads the best. Accounts that opted out
     get none. The profiles are worked out first where they are not kept yet.
     """
     icp = answered("icp", settings).value

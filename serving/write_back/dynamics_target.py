@@ -76,7 +76,7 @@ class DynamicsTarget:
         return {id: fault for id, fault in zip(values, faults, strict=True) if fault}
 
     def _part(self, place: str, fields: Values) -> str:
-        """One record's PATCH; `If-Match` keeps it from being made anew where it is gone."""
+        """One record's PATCH; `If-Match` keeps a deleted one from being created again."""
         lines = [
             "Content-Type: application/http",
             "Content-Transfer-Encoding: binary",

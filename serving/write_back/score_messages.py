@@ -1,7 +1,7 @@
 """Changes of scores as signed webhooks: each change once and in order, under an id that never changes.
 
 A message stands in the journal, on disk, before it is posted, and is noted as taken after: killed in between,
-the next run posts the very same message again, and its receiver can tell by the `webhook-id`.
+the next run posts the very same message again, and its receiver recognises it by the `webhook-id`.
 """
 
 import hashlib
@@ -55,7 +55,7 @@ def deliver_scores(
 ) -> dict[str, Any]:
     """Post every score that is another than the one delivered last, as PERENNIAL_SCORE_CHANGES counts it.
 
-    What is not taken stays due. A score that is gone, or whose customer is held out by now, is told without
+    What is not taken stays due. A score that is gone, or whose customer is held out by now, is sent without
     values.
 
     Returns:

@@ -1,6 +1,6 @@
 """What was written into a system, and what stood there before: a journal in the home, a line a record.
 
-A line is appended, and on disk, before the call it speaks of: killed in between, the next run knows what
+A line is appended, and on disk, before the call it is about: killed in between, the next run knows what
 stood there before and writes the same again. The last line about a record counts.
 """
 

@@ -1,4 +1,4 @@
-"""The catalogue: well formed, told in words, and each line's meaning shown on a row of its own."""
+"""The catalogue: well formed, described in words, and each line's meaning shown on a row of its own."""
 
 import math
 

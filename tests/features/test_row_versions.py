@@ -73,7 +73,7 @@ def test_product_lines_add_up(tmp_path):
     crm = crm_of(tmp_path, "contracts.csv", LINES + rows)
     contracts = crm.frame("contracts").set_index("contract_id")
     assert contracts["annual_value"].tolist() == [120_000, 90_000]
-    assert contracts.loc["C1", "list_value"] == 120_000  # the same on both lines: a total, told once
+    assert contracts.loc["C1", "list_value"] == 120_000  # the same on both lines: a total, given once
     assert contracts["seats"].tolist() == [7, 3]
     assert contracts.loc["C1", "product"] == "Add-on;Pro"
     assert crm.quality.tables["contracts"].merged == 1

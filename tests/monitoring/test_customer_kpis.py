@@ -15,7 +15,7 @@ from monitoring.kpi_movers import movers, touchpoints_of
 from perennial import cli
 from perennial.print import monitoring_print, voice_print
 from serving.pages.kpi_charts import figure_words
-from serving.precompute import Told, WorkedOut
+from serving.precompute import Prepared, WorkedOut
 from training.icp.persona_members import NO_PERSONA, persona_of
 from training.icp.rules import Condition, Rule
 
@@ -109,7 +109,7 @@ def test_what_was_planted_moves_the_kpi_and_what_was_not_cant_be_told(view):
 
 
 def test_page_route_and_terminal_state_the_same(view, settings, monkeypatch, capsys):
-    monkeypatch.setattr(WorkedOut, "ask", lambda self, name, *rest: Told(view))
+    monkeypatch.setattr(WorkedOut, "ask", lambda self, name, *rest: Prepared(view))
     with client_of(settings.home) as client:
         given = client.get("/v1/kpis").json()
         assert given == json.loads(json.dumps(view))

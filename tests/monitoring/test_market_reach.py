@@ -1,4 +1,4 @@
-"""Whom the market holds and nobody reaches, against a planted gap; rules changed, against counts by hand."""
+"""Who in the market nobody reaches, against a planted gap; rules changed, against counts by hand."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from features.sources.census import population
 from monitoring.market_reach import Cell, _p_under, market_reach
 from monitoring.qualification import columns_of, read_rule, rule_change, usable
 from monitoring.store import open_store
-from serving.precompute import Told, WorkedOut
+from serving.precompute import Prepared, WorkedOut
 
 UNTIL = pd.Timestamp("2026-01-01")
 N = 400
@@ -194,7 +194,7 @@ def test_page_and_route_state_the_same_and_name_no_group_to_those_who_may_not_se
             "standing": list(columns.standing),
         }
     }
-    monkeypatch.setattr(WorkedOut, "ask", lambda self, name: Told(kept_answer))
+    monkeypatch.setattr(WorkedOut, "ask", lambda self, name: Prepared(kept_answer))
     monkeypatch.setattr(WorkedOut, "look", lambda self, ahead=(): None)
     store = open_store(settings)
     keys = {role: store.access.create_key(role)[0] for role in ("marketing", "mlops")}

@@ -1,4 +1,4 @@
-"""Signed webhooks: their receiver can check them, and tell what is tried again by its id."""
+"""Signed webhooks: their receiver can check them, and recognise a repeat by its id."""
 
 from datetime import timedelta
 

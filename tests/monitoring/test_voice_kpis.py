@@ -1,11 +1,11 @@
-"""What everybody asked would say: truth found where the record tells who answers, nothing claimed of few."""
+"""What everybody asked would say: truth found where records predict who answers, nothing claimed of few."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from features.crm.load import from_rows
-from monitoring.voice_kpis import points_of, told_of, voice, whole
+from monitoring.voice_kpis import figures_of, points_of, voice, whole
 
 UNTIL = pd.Timestamp("2026-01-01")
 
@@ -25,7 +25,7 @@ def test_the_mean_of_everybody_is_found_where_the_mean_of_answers_is_off():
     for seed in range(40):
         X, score, answered, account = drawn(seed)
         points = np.where(answered, score, np.nan)
-        told = told_of(points, account, whole(points, X, account), np.ones(len(score), bool))
+        told = figures_of(points, account, whole(points, X, account), np.ones(len(score), bool))
         inside.append(told["low"] <= 3.0 <= told["high"])
         raw_inside.append(told["raw_low"] <= 3.0 <= told["raw_high"])
         off.append(told["estimate"] - 3.0)
@@ -37,14 +37,14 @@ def test_the_mean_of_everybody_is_found_where_the_mean_of_answers_is_off():
 
 
 def test_either_model_alone_suffices():
-    """The chance of answering goes by x², which no line of x tells; the expected score does."""
+    """The chance of answering goes by x², which no linear model of x shows; the expected score does."""
     rng = np.random.default_rng(1)
     x = rng.normal(size=4000)
     score = 3 + x + rng.normal(0, 0.5, 4000)
     answered = rng.random(4000) < 1 / (1 + np.exp(1 - np.where(x > 0, x**2, 0)))
     account = pd.Series(np.arange(4000).astype(str))
     points = np.where(answered, score, np.nan)
-    told = told_of(points, account, whole(points, x[:, None], account), np.ones(4000, bool))
+    told = figures_of(points, account, whole(points, x[:, None], account), np.ones(4000, bool))
     assert told["raw"] - 3 > 0.3
     assert told["estimate"] == pytest.approx(3 + x.mean(), abs=0.06)
 
@@ -52,12 +52,12 @@ def test_either_model_alone_suffices():
 def test_nothing_is_said_of_few_and_nothing_weighed_where_all_answer():
     few = np.array([5.0] * 9 + [np.nan] * 50)
     account = pd.Series(np.arange(59).astype(str))
-    told = told_of(few, account, None, np.ones(59, bool))
+    told = figures_of(few, account, None, np.ones(59, bool))
     assert told["raw"] is told["estimate"] is None
     assert told["response_rate"] == pytest.approx(9 / 59)
     full = np.arange(59.0)
     assert whole(full, np.zeros((59, 1)), account) is None
-    told = told_of(full, account, None, np.ones(59, bool))
+    told = figures_of(full, account, None, np.ones(59, bool))
     assert told["estimate"] == told["raw"]
     assert told["silent"] is None
 

@@ -114,7 +114,7 @@ def test_reasons_say_which_way_they_tell(monkeypatch, capsys):
 
 def test_groups_that_lost_too_few_are_told_so(capsys):
     models_print.churn_drivers({"by": "industry", "drivers": [], "stated": [], "lost": []})
-    assert "too few to tell" in capsys.readouterr().out
+    assert "too few for drivers" in capsys.readouterr().out
 
 
 def test_why_rows_were_put_aside_is_said_once_with_a_value(capsys):

@@ -40,7 +40,7 @@ def command(monkeypatch, capsys, home, *words):  # noqa: F811
 
 
 def is_one_line(errors):
-    """Whether the last thing told is one line, and no traceback."""
+    """Whether the last message is one line, and no traceback."""
     return "Traceback" not in errors and errors.strip().rpartition("\n")[2].startswith("perennial: Expected")
 
 
@@ -111,7 +111,7 @@ def test_a_service_that_cannot_look_around_goes_on_looking(caplog):
     first = look(running, {})
     assert set(look(running, first)) == set(first) == {"models", "scores"}
     assert looked == ["data", "answers"] * 2
-    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]  # told once each
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]  # logged once each
     running.models.refresh = running.live.score_cache.look = lambda: None
     assert look(running, first) == {}
 

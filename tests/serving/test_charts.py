@@ -1,4 +1,4 @@
-"""Charts as SVG: where marks stand, what is read aloud, and what happens where nothing can be told."""
+"""Charts as SVG: where marks stand, what is read aloud, and what happens where there is no estimate."""
 
 import re
 from datetime import datetime

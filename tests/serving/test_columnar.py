@@ -1,4 +1,4 @@
-"""Batches as columns: the same probability in Arrow, Parquet and JSON, reasons on demand, mistakes told."""
+"""Batches as columns: the same probability in Arrow, Parquet and JSON, reasons on demand, mistakes named."""
 
 import io
 import json

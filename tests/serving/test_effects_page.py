@@ -1,4 +1,4 @@
-"""The page Effects and what stands on kept effects: scopes, roles, and all states where nothing is told."""
+"""The page Effects and what rests on stored effects: scopes, roles, and all states without an estimate."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from features.snapshots import to_score
 from monitoring.store import open_store
 from serving.api.planning import contact_window
 from serving.pages.effects_page import FEWEST_RAW, urgent
-from serving.precompute import FOLDER, Told, _path
+from serving.precompute import FOLDER, Prepared, _path
 from serving.studies import contacted_since, contract_facts
 from training.effects.advice import planned
 from training.effects.experiment import experiment
@@ -284,7 +284,7 @@ class Standing:
 def window(kept, contract_id, told=None):
     value = json.loads(_path("effects", kept).read_text())["value"]
     row = {"contract_id": contract_id, "account_id": contract_id[1:], "lead_days": 70.0}
-    return contact_window(Standing(kept, told or Told(value)), row)
+    return contact_window(Standing(kept, told or Prepared(value)), row)
 
 
 def test_a_contract_s_window_comes_with_its_curve(kept):
@@ -302,8 +302,8 @@ def test_a_contract_s_window_comes_with_its_curve(kept):
 
 
 def test_without_a_window_the_reason_is_told(kept):
-    assert window(kept, "CA1", Told(None, "ask again", True))["comes"]
-    assert window(kept, "CA1", Told({"timing": {"why": WHY}}))["why"] == f"can't tell: {WHY}"
+    assert window(kept, "CA1", Prepared(None, "ask again", True))["comes"]
+    assert window(kept, "CA1", Prepared({"timing": {"why": WHY}}))["why"] == f"can't tell: {WHY}"
     assert "does not come due" in window(kept, "C9")["why"]
 
 

@@ -4,7 +4,7 @@ from serving.middleware import TICK_SECONDS, Lateness
 
 
 class Loop:
-    """A loop whose clock is told, and which runs what is due when told how late it is."""
+    """A loop whose clock is set by the test, and which runs what is due when given how late it is."""
 
     def __init__(self):
         self.now, self.due, self.call = 100.0, 0.0, None

@@ -1,4 +1,4 @@
-"""The description of the API against the API: inputs made of it find no 500 and no shape it does not tell.
+"""The description of the API against the API: inputs made from it find no 500 and no undocumented shape.
 
 `make fuzz` is the long run: FUZZ_EXAMPLES inputs of either kind a route, other ones each time, once for each
 FUZZ_ROLE: a role, `scoped` (sales, of one owner), or none (whoever calls where there is no key).
@@ -17,7 +17,7 @@ from serving_case import LOCAL, client_of, night  # noqa: F401 (fixture)
 from features.settings import Settings
 from monitoring.store import open_store
 from serving.app import create_app
-from serving.precompute import Told, WorkedOut
+from serving.precompute import Prepared, WorkedOut
 
 pytestmark = pytest.mark.slow
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "12"))
@@ -37,7 +37,7 @@ def client(night, tmp_path_factory):  # noqa: F811
     """One service for all of them: what one stores, another finds."""
     home = copy_of(night, tmp_path_factory.mktemp("api") / "home")
     with pytest.MonkeyPatch.context() as patch, client_of(home, key=key_of(ROLE, home)) as asked:
-        patch.setattr(WorkedOut, "ask", lambda self, name, *rest, **more: Told(None, "not now", False))
+        patch.setattr(WorkedOut, "ask", lambda self, name, *rest, **more: Prepared(None, "not now", False))
         yield asked
 
 

@@ -203,7 +203,7 @@ def test_what_the_list_does_to_segments_is_named_to_their_keepers_alone(ask, hom
     named = {row["attribute"].replace("_", " ") for row in found["list"]["reach"]}
     for key, path in (("mlops", "/journey"), ("admin", "/journey"), ("admin", "/profiles")):
         page = ask(key, path).text
-        assert "Whom the list leaves out" in page or "Whom the targeting list leaves out" in page
+        assert "Who the list leaves out" in page or "Who the targeting list leaves out" in page
         assert all(f"{name}: " in page for name in named)
     page = ask("marketing", "/profiles").text
     assert f"Of {len(found['list']['reach'])} audited groups" in page

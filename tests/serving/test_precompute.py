@@ -14,7 +14,7 @@ VERSIONS = {"renewal": "3", "win": None}
 
 
 class Work:
-    """A process of ours: ends when told to."""
+    """A process of ours: ends on request."""
 
     def __init__(self, name, settings):
         self.name, self.path, self.returncode = name, precompute._path(name, settings), None

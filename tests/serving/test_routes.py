@@ -16,7 +16,7 @@ from monitoring.alerts import survey_alerts
 from monitoring.store import open_store
 from serving.app import METHODS, create_app
 from serving.pages.api_docs_page import _admitted
-from serving.precompute import Told, WorkedOut
+from serving.precompute import Prepared, WorkedOut
 
 pytestmark = pytest.mark.slow
 ROLES = ("sales", "marketing", "mlops", "admin")
@@ -136,7 +136,7 @@ def store(home):  # noqa: F811
 @pytest.fixture(autouse=True)
 def _no_long_work(monkeypatch):
     """Effects, profiles and the journey are tested where they are worked out."""
-    monkeypatch.setattr(WorkedOut, "ask", lambda self, name, *rest, **more: Told(None, "not now", False))
+    monkeypatch.setattr(WorkedOut, "ask", lambda self, name, *rest, **more: Prepared(None, "not now", False))
 
 
 def routes_of(routes) -> set[str]:

@@ -120,7 +120,7 @@ NOT_STORED = {
     "/sign-out",
     "/surveys/{token}",
 }
-"""Routes that tell of no stored customer."""
+"""Routes that show no stored customer."""
 
 
 def test_the_rule_fills_what_has_no_owner_from_the_account(settings, whose):

@@ -28,7 +28,7 @@ class Written:
 
 
 def done(steps):
-    """What a transport was told by `steps`, which are given a gathering one inside a running loop."""
+    """What a transport received from `steps`, which are given a gathering one inside a running loop."""
     beneath = Written()
 
     async def run():

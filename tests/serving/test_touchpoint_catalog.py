@@ -1,4 +1,4 @@
-"""The touchpoint catalogue holds every feature and KPI under columns of the contract, and tells gaps."""
+"""The touchpoint catalogue holds every feature and KPI under columns of the contract, and lists gaps."""
 
 import pytest
 

@@ -90,7 +90,7 @@ def serving(server):
             sent = content
             if fault == CUT:
                 sent = content[: len(content) // 2]
-            if fault == SHORT:  # ends at a line, so only the number of rows tells
+            if fault == SHORT:  # ends at a line, so only the number of rows shows it
                 sent = content = b"\n".join(content.split(b"\n")[:-2]) + b"\n"
             for name, value in {**answer.headers, "Content-Length": str(len(content))}.items():
                 self.send_header(name, value)

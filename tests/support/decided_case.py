@@ -48,7 +48,7 @@ class Decided:
 
 
 def decided(folder: Path, *, forecast_spread: float = 0.2, n: int = 600) -> Decided:
-    """The case in a home of its own. Today's forecast column tells the outcome; history tells what it was."""
+    """The case in its own home. Today's forecast column reveals the outcome; history has what it was."""
     draw = np.random.default_rng(3)
     truth = 1 / (1 + np.exp(-(0.6 + 1.3 * draw.normal(size=n))))
     renewed = draw.random(n) < truth

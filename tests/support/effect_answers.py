@@ -1,4 +1,4 @@
-"""Answers of `training.effects` made up, so that what is told of them can be tested without estimating."""
+"""Made-up answers of `training.effects`, so that reports of them can be tested without estimating."""
 
 import numpy as np
 
