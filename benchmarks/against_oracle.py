@@ -5,7 +5,7 @@ part, which had no say in the choice of the model, the served ones are held agai
 much the log loss to be expected of them lies above the oracle's own: the luck of the
 outcomes is taken out, which alone moves their ratio (`log loss ratio`) by a percent or two. Beside it the
 same for the regression and the default XGBoost that an analyst would fit by hand, and for an `informed`
-analyst who is told the simulator's own hidden states and what enters the probability, and estimates only the
+analyst who is given the simulator's own hidden states and what enters the probability, and estimates only the
 weights: the oracle knows those and every owner's skill besides, which nobody can learn from the CRM.
 
 `with clock` and `without`: the share of the oracle's AUC gain that the regression alone keeps, its effects

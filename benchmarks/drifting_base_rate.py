@@ -1,4 +1,4 @@
-"""Does a model speak while the base rate drifts? `python -m benchmarks.drifting_base_rate --rotate`
+"""Does a model serve while the base rate drifts? `python -m benchmarks.drifting_base_rate --rotate`
 
 Worlds other than the shipped simulator: contracts over three years whose ranking stays the same while the
 rate of renewal steps, trends or swings with the season by 5, 15 or 25 points. Each run trains on what is
@@ -197,11 +197,11 @@ def log_loss_of(truth: np.ndarray, p: np.ndarray) -> float:
 
 def report(table: pd.DataFrame) -> None:
     """What the issue asks for, by shape and size of the drift and over all."""
-    spoken = table[table["served"] != "base rate"]
-    good = spoken.assign(
-        auc_within=spoken["auc"] > -0.01,
-        loss_within=spoken["loss"] < 0.01,
-        slope_within=spoken["slope"].between(0.8, 1.25),
+    served = table[table["served"] != "base rate"]
+    good = served.assign(
+        auc_within=served["auc"] > -0.01,
+        loss_within=served["loss"] < 0.01,
+        slope_within=served["slope"].between(0.8, 1.25),
     )
     shown = ["auc", "loss", "held", "slope", "auc_within", "loss_within", "slope_within"]
     print(good.groupby(["shape", "size"])[shown].mean().round(3).to_string())
@@ -209,7 +209,7 @@ def report(table: pd.DataFrame) -> None:
     n, claims = len(table), table["claims"].mean()
     forecast = table["forecast"].mean()
     print(
-        f"\n{n} runs, {len(spoken)} spoke; AUC {good['auc'].mean():+.4f} against hindsight (within .01 in "
+        f"\n{n} runs, {len(served)} served; AUC {good['auc'].mean():+.4f} against hindsight (within .01 in "
         f"{good['auc_within'].mean():.0%}); log loss {good['loss'].mean():+.4f} (within .01 in "
         f"{good['loss_within'].mean():.0%}; of the others {covered['held'].mean():.0%} of parts held); all "
         f"parts held {good['held'].mean():.1%}; slope in 0.8–1.25 in {good['slope_within'].mean():.0%}\n"

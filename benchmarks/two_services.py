@@ -118,7 +118,7 @@ class Events:
         self.ends = threading.Event()
 
     def send(self) -> None:
-        """Send events until told to end, a third of them to both services at once."""
+        """Send events until `ends` is set, a third of them to both services at once."""
         while not self.ends.wait(self.draw.expovariate(EVENTS_A_SECOND)):
             self.sent += 1
             body = self._body(f"two-{self.sent}")
@@ -219,12 +219,12 @@ def looked_at(place: Place, events: Events, inbox: Inbox) -> list[str]:
     if statuses != ["done"]:
         problems.append(f"lost: the night, {statuses}")
     problems += [f"doubled: {title} came {count} times" for title, count in inbox.taken.items() if count > 1]
-    problems += [*_not_told(store, events, inbox), *doubled(place, store), *left_over(place)]
+    problems += [*_not_delivered(store, events, inbox), *doubled(place, store), *left_over(place)]
     store.engine.dispose()
     return problems
 
 
-def _not_told(store: Store, events: Events, inbox: Inbox) -> list[str]:
+def _not_delivered(store: Store, events: Events, inbox: Inbox) -> list[str]:
     """Customers whose low answer led to no message, nor to one that waits, as a killed sender leaves it."""
     low = {body["rows"][0]["account_id"] for body in events.answered.values() if body["table"] == "surveys"}
     alerts = {row["account_id"]: row for row in store.alerts.read() if row["rule"] == "low survey score"}

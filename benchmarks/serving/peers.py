@@ -1,4 +1,4 @@
-"""The peers: what only predicts from ready-made features, each as its makers tell one to run it.
+"""The peers: what only predicts from ready-made features, each run as its documentation says.
 
 All hold the same boosted model, as many and as deep trees as Perennial's own. They neither look features up
 nor explain, and need no key.

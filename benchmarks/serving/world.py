@@ -92,7 +92,7 @@ def teach(kind: str, crm: Crm, settings: Settings, folder: Path, *, lead: bool =
 
     Args:
         kind: `renewal` or `win`.
-        crm: what it is taught on.
+        crm: what it is trained on.
         settings: say where it is registered.
         folder: where its files are written.
         lead: whether it becomes the champion.
