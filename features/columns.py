@@ -35,7 +35,7 @@ NEVER = frozenset(
 )  # fmt: skip
 """The outcome itself, what only it explains, and moments that other features hold."""
 ONLY_FROM_HISTORY = frozenset({"contracts.forecast", "opportunities.forecast"})
-"""Changed up to the close: today's value would tell the outcome."""
+"""Changed up to the close: today's value would reveal the outcome."""
 _YES, _NO = frozenset({"true", "t", "yes", "y", "1", "1.0"}), frozenset({"false", "f", "no", "n", "0", "0.0"})
 
 
@@ -43,10 +43,10 @@ _YES, _NO = frozenset({"true", "t", "yes", "y", "1", "1.0"}), frozenset({"false"
 class CrmColumn:
     """A column as a feature.
 
-    `history` tells how rows of `history` speak of it: not at all (None); as `states` from when a row was
+    `history` says how rows of `history` cover it: not at all (None); as `states` from when a row was
     made, so that
     today's value holds where they say nothing; or as `changes` only. Then a cell without a change so far is
-    missing: to fill it with today's value would tell which cells are going to change.
+    missing: to fill it with today's value would reveal which cells are going to change.
     """
 
     table: str
@@ -66,7 +66,7 @@ class CrmColumn:
 
     @property
     def info(self) -> Info:
-        """What people are told."""
+        """How the feature is described to people."""
         dated = self.kind in (Kind.TIME, Kind.DATE)
         column = self.column.replace("_", " ")
         subject = TABLES[self.table].name.removesuffix("s").replace("opportunitie", "opportunity")
@@ -144,7 +144,7 @@ def history_rows(
     table: str, column: str, history: Columns, numbers: Mapping[str, int], begins: Ints, group: Ints,
     as_of: Ints
 ) -> tuple[Ints, NDArray[np.bool_]]:  # fmt: skip
-    """(m,) the row of `history` that says how a cell stood (-1: none yet), and whether history speaks of
+    """(m,) the row of `history` that holds a cell's value then (-1: none yet), and whether history covers
     the cell at all.
 
     A row's first entries, written when it was made (`begins`, (len(numbers),)), are known from its beginning
@@ -154,8 +154,8 @@ def history_rows(
     assert isinstance(tables, Coded)
     assert isinstance(names, Coded)
     assert isinstance(changed, np.ndarray)
-    speaks = _named(tables, table) & _named(names, column)
-    codes = np.where(speaks, codes_in(history["id"], dict(numbers)), -1)
+    covered = _named(tables, table) & _named(names, column)
+    codes = np.where(covered, codes_in(history["id"], dict(numbers)), -1)
     begin = np.where(codes < 0, MISSING, np.append(begins, MISSING)[codes])
     at = np.where((begin != MISSING) & (changed <= begin), np.minimum(changed, begin - 1), changed)
     covered = np.zeros(len(numbers) + 1, bool)

@@ -4,7 +4,7 @@ from typing import Any
 
 
 class RenewalError(Exception):
-    """A mistake in the input or the settings, told in one line.
+    """A mistake in the input or the settings, reported in one line.
 
     Args:
         expected: what Perennial needed.

@@ -68,7 +68,7 @@ def _commonest(
 
 
 def _in_history(crm: Crm) -> dict[str, Literal["states", "changes"]]:
-    """How history speaks of each column: as states, if at least half of its cells were written when the
+    """How history covers each column: as states, if at least half of its cells were written when the
     row was made."""
     if not crm.has("history", "table", "column", "id", "changed_at", "value"):
         return {}

@@ -51,7 +51,7 @@ class Stood:
             self.history = columns_of(rows) if rows.num_rows else None
 
     def at(self, row: Ints, as_of: Ints, unknown: object = None) -> NDArray:
-        """(m,) the value of each `row` at each moment, where history speaks of it only later `unknown`.
+        """(m,) the value of each `row` at each moment, `unknown` where history covers it only later.
 
         `unknown` None: today's value then.
         """

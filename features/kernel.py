@@ -1,7 +1,7 @@
 """The kernel: the only code that joins events to snapshots. numpy and nothing else.
 
 Events are sorted by (group, moment, id), a group being an account, a contract or an opportunity. One
-binary search for each window bound tells every snapshot which events lie before it; counts and sums are
+binary search for each window bound finds the events before it for every snapshot; counts and sums are
 then two look-ups in a running total and a subtraction, last and first are one look-up. Moments are int64
 microseconds since 1970 (UTC), `MISSING` where there is none. Sums run over whole numbers, so neither the
 order of rows nor the cut of partitions can change a bit.
@@ -312,7 +312,7 @@ class Presence:
 
     Args:
         chosen: the events.
-        value: (k,) whole numbers that tell values apart, negative for none.
+        value: (k,) whole numbers that identify values, negative for none.
     """
 
     def __init__(self, chosen: Selection, value: Ints) -> None:

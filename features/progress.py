@@ -1,4 +1,4 @@
-"""How long work tells where it is, by a callable that takes one line, and learns that nobody waits for it."""
+"""How long work reports progress, by a callable that takes one line, and learns that nobody waits for it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

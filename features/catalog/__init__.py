@@ -121,7 +121,7 @@ def own_features(levels: Mapping[str, tuple[str, ...]]) -> tuple[Declared, ...]:
 
 
 def known_levels(column: str) -> frozenset[str]:
-    """Values that the catalogue already speaks of."""
+    """Values that the catalogue already covers."""
     return KNOWN_KINDS if column == "activities.kind" else frozenset()
 
 

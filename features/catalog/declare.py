@@ -97,7 +97,7 @@ class Events(Hashed):
 
 @dataclass(frozen=True)
 class Info:
-    """What people are told about a feature.
+    """How a feature is described to people.
 
     Args:
         name: unique.
@@ -107,7 +107,7 @@ class Info:
         collected: the table and column it is read from.
         source: `event`, or `column` for columns of accounts, contracts, opportunities and leads.
         column: `table.column` for the latter.
-        group: features told as one in reasons.
+        group: features reported as one in reasons.
         direction: +1 where more is usually better for the outcome, -1 where it is worse, 0 where open.
     """
 
@@ -127,11 +127,9 @@ class Feature:
     """One aggregate of events within one window, seen from a snapshot's account, contract, opportunity,
     owner, ….
 
-    `value` names the column summed, taken or told apart; `divide` turns stored units into those of `info`.
-    `kinds` are
-    the models it is for. A feature that is only a part of others is not `shown`. `source` are the events
-    that count: those
-    whose value is given.
+    `value` names the column summed, taken or counted by value; `divide` turns stored units into those of
+    `info`. `kinds` are the models it is for. A feature that is only a part of others is not `shown`. `source`
+    are the events that count: those whose value is given.
     """
 
     info: Info

@@ -29,13 +29,13 @@ _NO_LINKS = pd.DataFrame({"left": [], "right": [], "decision": []}, dtype=object
 
 
 def match(crm: Crm, files: Mapping[str, Path], settings: Settings, say: Say = silent) -> dict[str, Any]:
-    """Judge all pairs of records anew, keep what follows for the next ingest, and count it.
+    """Judge all pairs of records again, keep what follows for the next ingest, and count it.
 
     Args:
         crm: its accounts are compared with each other and with the records.
         files: system → file of its records.
         settings: says where links are kept.
-        say: told what is being done.
+        say: called with each line of progress.
 
     Returns:
         `records` (system → how many), `joined` (pairs joined by themselves), `to_review`, `customers` (how

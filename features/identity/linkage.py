@@ -43,7 +43,7 @@ _ADDRESS = ("street_core", "postal_core", "city_core", "country_core")
 
 
 def pair_probabilities(records: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
-    """Probability that two records are one customer, for every pair that agrees on anything telling.
+    """Probability that two records are one customer, for every pair that agrees on anything specific.
 
     Args:
         records: of `all_records`.
@@ -161,7 +161,7 @@ def _address() -> Any:
 
 
 def _judged(connection: duckdb.DuckDBPyConnection, compared: str, model: dict[str, Any]) -> pd.DataFrame:
-    """The pairs as splink weighs them, those that share a site as all of them together tell."""
+    """The pairs as splink weighs them; those that share a site by a model fitted to all such pairs."""
     comparisons = [each["output_column_name"] for each in model["comparisons"]]
     rarities = [f"mw_tf_adj_{name}" for name in ("web", "phone_end") if name in comparisons]
     columns = ["match_weight", *(f"gamma_{name}" for name in comparisons), *rarities]
@@ -178,7 +178,7 @@ def _judged(connection: duckdb.DuckDBPyConnection, compared: str, model: dict[st
 
 
 def _by_site(pairs: pd.DataFrame, weight: Shares, rarities: list[str], model: dict[str, Any]) -> Shares:
-    """The pairs' log odds: of those that share a site, or nearly, as they tell; of others by what these tell.
+    """The pairs' log odds: of those that share a site, or nearly, by their own fit; others corrected by it.
 
     splink's EM takes companies of one group for one customer, so its idea of one customer's agreement is lax.
     """

@@ -1,8 +1,9 @@
-"""Records that share a site: of one company, or of companies of one group, as all such records tell.
+"""Records that share a site: of one company, or of companies of one group, estimated from all such pairs.
 
 Fellegi and Sunter's model takes agreements as independent. Companies of one group break that: they share the
-site and most of the name, yet are two customers. So to pairs with one site a mixture of two kinds is fitted
-by EM anew, with how often they agree on name, phone and address estimated in both kinds (interactions between
+site and most of the name, yet are two customers. So to pairs with one site a separate mixture of two kinds is
+fitted by EM, with how often they agree on name, phone and address estimated in both kinds (interactions
+between
 agreements: Winkler 1993; Larsen and Rubin 2001). Where all such pairs are alike, little changes.
 """
 

@@ -74,7 +74,7 @@ class Line:
 
 @dataclass
 class Part:
-    """One SELECT: a file read as a table, with what it is joined to."""
+    """One SELECT: a file read as a table, with the files joined to it."""
 
     file_match: FileMatch
     lines: list[Line]
@@ -276,7 +276,7 @@ def _closed(file_match: FileMatch, expression: str) -> str:
 
 
 def _add_winners(part: Part, file: ForeignFile, key: ForeignColumn, date: ForeignColumn) -> None:
-    """Deals that were won stand in a file of their own: the others are lost or open, which nothing tells."""
+    """Deals that were won stand in a file of their own: the others are lost or open, which no column says."""
     key_match = part.file_match.matches[str(TABLES[part.file_match.table].key)]
     clause = f"LEFT JOIN {{file}} AS w ON w.{quoted(key.name)} = t.{quoted(key_match.source.name)}"
     form = date.day_forms[0]
@@ -292,7 +292,7 @@ def _add_winners(part: Part, file: ForeignFile, key: ForeignColumn, date: Foreig
 
 
 def _by_stage(file_match: FileMatch, stages: Stages) -> tuple[str, str, str]:
-    """(expression, confidence, evidence) of an outcome that the stage's own table tells."""
+    """(expression, confidence, evidence) of an outcome that the stage's own table holds."""
     evidence = f"stages that {stages.file.path.name!r} calls closed, and won"
     expression = "CASE WHEN s.is_closed OR s.is_won THEN s.is_won END"
     return expression, LIKELY if stages.named.given else UNSURE, evidence

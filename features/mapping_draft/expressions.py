@@ -68,7 +68,7 @@ def outcome(file_match: FileMatch) -> tuple[str, str, str] | None:
         return _churned(file_match, match)
     flags = {flag(word) for word in source.words}
     if flags == {True, False}:
-        note = f"{match.evidence}; nothing tells open ones from lost ones"
+        note = f"{match.evidence}; nothing distinguishes open ones from lost ones"
         return is_true(source), UNSURE if file_match.system else match.confidence, note
     return None
 

@@ -90,7 +90,7 @@ def as_yaml(draft: MappingDraft, called: str) -> str:
         "# Behind each line stands what it was judged by. Correct it, then run `perennial check`.",
     ]
     if draft.questions:
-        lines += ["#", "# What only you can tell:", *(f"# - {each}" for each in draft.questions)]
+        lines += ["#", "# What only you can know:", *(f"# - {each}" for each in draft.questions)]
     if draft.unmapped_files:
         lines += ["#", f"# Not mapped: {', '.join(draft.unmapped_files)}"]
     for table, parts in draft.tables.items():

@@ -99,7 +99,7 @@ def _holds_versions(file: ForeignFile, best: FileMatch) -> bool:
 def system_of(names: list[str], stem: str = "") -> tuple[str, str, str] | None:
     """(system, object, contract table) of an export of a well-known system, by its headers; else None.
 
-    Of several that fit, the one of whose headers most are there, and whose table the file's name speaks of.
+    Of several that fit, the one with most of its headers there, and whose table the file's name mentions.
     """
     bare, candidates = [bare_name(name) for name in names], []
     for system, objects in _data("known_exports.yaml").items():
@@ -213,7 +213,7 @@ def _column_match(
     if is_key:
         fitting.sort(key=lambda each: not _is_unique(each, file))
     if column.name in ("is_won", "renewed"):
-        fitting.sort(key=lambda each: not _tells_both(each))
+        fitting.sort(key=lambda each: not _has_both(each))
     if not fitting and column.name in ("is_won", "renewed"):
         fitting = [each for each in free.values() if {True, False} <= {meaning(word) for word in each.words}]
         if fitting:
@@ -247,8 +247,8 @@ def _is_unique(column: ForeignColumn, file: ForeignFile) -> bool:
     return column.given > 0 and column.distinct >= 0.98 * file.rows
 
 
-def _tells_both(column: ForeignColumn) -> bool:
-    """Whether its values tell won from lost (or yes from no)."""
+def _has_both(column: ForeignColumn) -> bool:
+    """Whether its values distinguish won from lost (or yes from no)."""
     meanings = {meaning(word) for word in column.words} | {flag(word) for word in column.words}
     return {True, False} <= meanings
 

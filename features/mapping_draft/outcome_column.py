@@ -1,4 +1,4 @@
-"""A further column that tells how contracts or deals ended, though the contract's own column is missing."""
+"""A further column that says how contracts or deals ended, though the contract's own column is missing."""
 
 from features.crm.columns_match import bare_name
 from features.crm.contract import Kind
@@ -10,7 +10,7 @@ MOST_WORDS = 60
 
 
 def outcome_column(crm: Crm, table: str) -> tuple[str, str] | None:
-    """(column, what shows it) of contracts or opportunities; None where none tells both ends."""
+    """(column, what shows it) of contracts or opportunities; None where none has both ends."""
     for name, kind in crm.carried.get(table, {}).items():
         bare = bare_name(name)
         if kind is Kind.FLAG and bare in CHURNED:

@@ -53,7 +53,7 @@ def simulate(
         until: as if this day were today: nothing known on it or later is written.
         faults: append a few dirty rows, listed under `planted_faults`.
         draws: how many futures the oracle averages over for each snapshot; 0 leaves the oracle out.
-        say: told what is being done.
+        say: called with each line of progress.
 
     Returns:
         What truth.json holds. Beside it lie truth_renewals.parquet (contract_id, lead_days, as_of, oracle,

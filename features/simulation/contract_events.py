@@ -240,7 +240,7 @@ def _survey(
 def invoice_frame(terms: Contracts, options: Options) -> Frame:
     """The table invoices: one every 90 days; overdue ones are unpaid on the day they fall due.
 
-    None is issued before its contract starts: a next term's invoice must not tell that there will be one.
+    None is issued before its contract starts: a next term's invoice must not reveal that there will be one.
     """
     rng = options.rng(46)
     due_step = (np.arange(WIDTH) - worry.STEPS_BACK) % 6 == 0

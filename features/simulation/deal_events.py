@@ -134,7 +134,7 @@ def stage_frame(
 ) -> tuple[Frame, tuple[np.ndarray, np.ndarray]]:
     """The table stage_history, and the slips as (deal, moment).
 
-    Stages advance at a pace that tells nothing of the outcome; a slip moves the expected close by a month.
+    Stages advance at a pace independent of the outcome; a slip moves the expected close by a month.
     """
     rng = options.rng(52)
     n = deals.size

@@ -66,7 +66,7 @@ ATTRIBUTES: dict[str, dict[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Population:
-    """Rows of the table `population`, and what could not be told.
+    """Rows of the table `population`, and what could not be answered.
 
     Attributes:
         rows: `attribute`, `value`, `people`, `area` (`25017 Middlesex County, Massachusetts`, or a postcode).
@@ -101,7 +101,7 @@ def population(
         attributes: of `ATTRIBUTES`; all if none is named.
         states: two-digit codes (25 is Massachusetts), of counties only; all if none is named.
         refresh: ask again though the answer is kept.
-        say: told of each call.
+        say: called with a line for each request.
         wait: sleeps between attempts.
 
     Raises:

@@ -27,7 +27,7 @@ ANSWERS = {
     "support": ("cases.opened_at", "cases.closed_at"),
     "product usage": ("usage.metric",),
 }
-"""Answer → the columns without which it cannot be given, or not with what it is best at."""
+"""Answer → the columns without which it cannot be given, or only poorly."""
 
 
 @dataclass(frozen=True)
@@ -152,9 +152,9 @@ def write_drafted_mapping(drafted: Drafted, connection: Connection, home: Path) 
         for table, select in drafted.selects.items()
     )
     head = (
-        f"{_DRAFTED}{_digest(body)} for {connection.system}://{connection.name}. Unchanged, it is drafted\n"
+        f"{_DRAFTED}{_digest(body)} for {connection.system}://{connection.name}. Unchanged, it is redrafted\n"
     )
-    head += "# anew at each reading, as fields come and go; once you change it, it is used as it stands.\n"
+    head += "# at each reading, as fields come and go; once you change it, it is used as it stands.\n"
     with replacing(place) as part:
         part.write_text(head + body, encoding="utf-8")
     return place

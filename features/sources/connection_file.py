@@ -23,7 +23,7 @@ class Connection:
     """How a system is reached.
 
     Args:
-        name: what it is called in `salesforce://NAME`.
+        name: the NAME in `salesforce://NAME`.
         system: the scheme of its addresses.
         url: where it answers.
         login: what a login needs besides the secret (`client_id`, `username`, `way`).

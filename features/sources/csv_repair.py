@@ -1,7 +1,7 @@
 """A CSV file that is not a table from its first line to its last: what is no row is left out, and named.
 
 DuckDB reads a file at once or not at all. Where it gives up, or where the last lines look like totals, the
-file is gone through line by line, and its rows are written down anew for DuckDB to read.
+file is gone through line by line, and its rows are rewritten for DuckDB to read.
 """
 
 import io

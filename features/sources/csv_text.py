@@ -95,8 +95,8 @@ def as_utf8(path: Path, staging: Path, notes: list[str]) -> Path:
 def judged(sample: bytes) -> str:
     """The encoding that makes most sense of bytes that are not UTF-8.
 
-    charset-normalizer measures how messy each decoding looks; a few names are too short for it to tell
-    neighbouring code pages apart, so among those that look alike the one with the fewest odd letters is taken
+    charset-normalizer measures how messy each decoding looks; a few names are too short for it to distinguish
+    neighbouring code pages, so among those that look alike the one with the fewest odd letters is taken
     (a capital after a small letter, a sign inside a word, two scripts in one word), and then the most common.
     """
     matches = {
@@ -162,9 +162,9 @@ def _is_utf8(path: Path) -> bool:
 
 
 def _read_twice(path: Path) -> tuple[str, str] | None:
-    """Text spoilt by reading UTF-8 as Windows-1252, and what it was; None unless all lines beyond ASCII are.
+    """Text garbled by reading UTF-8 as Windows-1252, and the original; None unless all non-ASCII lines are.
 
-    `MÃ¼ller` turns back into `Müller`; text that was never spoilt all but never turns into UTF-8.
+    `MÃ¼ller` turns back into `Müller`; text that was not garbled hardly ever turns into UTF-8.
     """
     example = None
     with opened(path) as file:

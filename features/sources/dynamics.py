@@ -1,9 +1,9 @@
 """Dynamics 365: `dynamics://NAME` reads tables through the Dataverse Web API, changes only.
 
 Follows Microsoft's Dataverse developer guide: OData v4, `Prefer: odata.track-changes` with delta links, which
-tell deleted rows too, pages by `@odata.nextLink`, and OAuth 2.0 client credentials of an app registration. A
-table without change tracking is read in full each time. Attributes that Dataverse calculates are not carried,
-nor is long text.
+report deleted rows too, pages by `@odata.nextLink`, and OAuth 2.0 client credentials of an app registration.
+A table without change tracking is read in full each time. Attributes that Dataverse calculates are not
+carried, nor is long text.
 """
 
 import json
@@ -60,7 +60,7 @@ _PLAIN = (
 
 @dataclass(frozen=True)
 class Definition:
-    """A table as Dataverse defines it: its name, its address, its key, and whether it tells changes."""
+    """A table as Dataverse defines it: its name, its address, its key, and whether it tracks changes."""
 
     name: str
     place: str

@@ -39,7 +39,7 @@ def recognises(path: Path, first: Mapping[str, Any] | None) -> bool:
 
 
 def events(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], name: str) -> str:
-    """SQL of events as `product_events` takes them; `name` is the property that tells the account."""
+    """SQL of events as `product_events` takes them; `name` is the property that identifies the account."""
     rows = " UNION ALL ".join(_rows(connection, path) for path in _whole_days(files))
     direct = name if name in ("user_id", "user_pseudo_id") else "NULL"
     seconds = f"TRY_CAST({_param('event_params', 'engagement_time_msec')} AS DOUBLE) / 1000"
@@ -52,7 +52,7 @@ def events(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], name: s
     return (
         "SELECT event_name AS event, coalesce(user_id, user_pseudo_id) AS user_id,"
         " make_timestamp(TRY_CAST(event_timestamp AS BIGINT)) AS moment,"
-        f" coalesce({direct}, {_param('user_properties', name)}, {_param('event_params', name)}) AS tells,"
+        f" coalesce({direct}, {_param('user_properties', name)}, {_param('event_params', name)}) AS hint,"
         f" {_param('event_params', 'ga_session_id')} AS session, {seconds} AS engaged_seconds,"
         f" {traffic('manual_campaign_name', 'campaign')} AS campaign,"
         f" {traffic('manual_source', 'source')} AS source, {traffic('manual_medium', 'medium')} AS medium"

@@ -21,7 +21,7 @@ def recognises(path: Path, first: Mapping[str, Any] | None) -> bool:
 
 
 def events(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], name: str) -> str:
-    """SQL of events as `product_events` takes them; `name` is the property that tells the account."""
+    """SQL of events as `product_events` takes them; `name` is the property that identifies the account."""
     listed = ", ".join(literal(path) for path in files)
     read = (
         f"read_json([{listed}], format = 'newline_delimited',"
@@ -38,7 +38,7 @@ def events(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], name: s
     return (
         f"SELECT event, {value('distinct_id')} AS user_id,"
         f" to_timestamp({seconds}) AT TIME ZONE 'UTC' AS moment,"
-        f" {value(name)} AS tells, NULL AS session, NULL AS engaged_seconds,"
+        f" {value(name)} AS hint, NULL AS session, NULL AS engaged_seconds,"
         f" {value('utm_campaign')} AS campaign, {value('utm_source')} AS source,"
         f" {value('utm_medium')} AS medium FROM {read}"
         f" QUALIFY row_number() OVER (PARTITION BY {once}) = 1"

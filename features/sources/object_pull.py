@@ -31,7 +31,7 @@ from features.sources.readers import connect
 BEGINNINGS = 3
 """How often a pull is begun when its place in the answer is lost."""
 FULL_AFTER_DAYS = 14
-"""What was deleted longer ago, systems no longer tell: after such a gap all is read."""
+"""Systems no longer report what was deleted longer ago: after such a gap all is read."""
 
 PUT_IN_FROM = 0.1
 """From this share of a table's rows on, what changed is put into it: a row is rewritten ten times at most."""
@@ -54,11 +54,11 @@ class Page:
 
 
 class CursorLostError(Exception):
-    """The place in the answer is no longer there (a job expired, a token too old): the pull begins anew."""
+    """The place in the answer is no longer there (a job expired, a token too old): the pull begins again."""
 
 
 class MarkLostError(CursorLostError):
-    """Changes since the mark are no longer told: all is read."""
+    """Changes since the mark are no longer reported: all is read."""
 
 
 class Feed(Protocol):
@@ -66,7 +66,7 @@ class Feed(Protocol):
 
     Attributes:
         name: of the object, and of its table.
-        key: the column that tells rows apart.
+        key: the column that identifies rows.
         changed: the column of the latest change; "": the object is read in full each time.
         deleted: the column that is `true` where the row is gone; "": no row ever is.
         merged: the column that names the row that took a deleted one's place; "": there is none.
@@ -129,7 +129,7 @@ def pull(feed: Feed, folder: Path, say: Say = silent) -> Pulled:
     Args:
         feed: the object.
         folder: of the connection; whoever calls holds it alone.
-        say: told of pages.
+        say: called with the pages read so far.
 
     Raises:
         RenewalError: the system refuses or does not answer; what came is kept for the next call.
@@ -297,7 +297,7 @@ def _read_state(folder: Path, name: str) -> _State:
         raise RenewalError(
             expected=f"{place} to say how far {name} was read",
             found=" ".join(str(error).split())[:100],
-            do="Remove it; the object is then read anew.",
+            do="Remove it; the object is then read in full.",
         ) from error
     parts = _parts_folder(folder, name)
     if all((parts / part).is_file() for part in state.parts):

@@ -5,8 +5,8 @@
     property: company_id     # of events or users
     matches: account_id      # the column of accounts that it equals; `domain`: that of an e-mail or site
 
-or `users: users.csv` (columns user_id, account_id) in place of both. An event that tells no account is its
-user's, if all that is known of that user speaks of one account. Events are counted by day, each metric
+or `users: users.csv` (columns user_id, account_id) in place of both. An event that names no account
+belongs to its user's account, if that user has only one. Events are counted by day, each metric
 an event's name; the rarest are counted together.
 """
 
@@ -147,7 +147,7 @@ def _make_events(
 ) -> None:
     parts = [reader.events(connection, paths, matching.property) for reader, paths in files.items()]
     if matching.users is not None:
-        parts = [f"SELECT * REPLACE (user_id AS tells) FROM ({part})" for part in parts]
+        parts = [f"SELECT * REPLACE (user_id AS hint) FROM ({part})" for part in parts]
     connection.execute(
         f"CREATE TABLE events AS SELECT * FROM ({' UNION ALL '.join(parts)})"
         " WHERE moment IS NOT NULL AND event IS NOT NULL AND user_id IS NOT NULL"
@@ -155,35 +155,35 @@ def _make_events(
 
 
 def _make_accounts(connection: duckdb.DuckDBPyConnection, matching: Matching, raw: Raw) -> None:
-    """Make `whose` (tells, account_id), and `known`: events with their account, null where none is known."""
+    """Make `whose` (hint, account_id), and `known`: events with their account, null where none is known."""
     wash = _DOMAIN if matching.matches == "domain" else "lower(trim(%s))"
     if matching.users is not None:
         pairs = (
-            f"SELECT user_id AS tells, account_id FROM read_csv({literal(matching.users)},"
+            f"SELECT user_id AS hint, account_id FROM read_csv({literal(matching.users)},"
             " header = true, all_varchar = true)"
         )
         wash = "%s"
     else:
         pairs = _account_column(matching, raw)
     connection.execute(
-        f"CREATE TABLE whose AS SELECT {wash % 'tells'} AS tells, min(account_id) AS account_id"
-        f" FROM ({pairs}) WHERE tells IS NOT NULL AND {wash % 'tells'} <> ''"
+        f"CREATE TABLE whose AS SELECT {wash % 'hint'} AS hint, min(account_id) AS account_id"
+        f" FROM ({pairs}) WHERE hint IS NOT NULL AND {wash % 'hint'} <> ''"
         " GROUP BY 1 HAVING count(DISTINCT account_id) = 1"
     )
     connection.execute(
         "CREATE TABLE known AS"
         " WITH named AS (SELECT e.*, w.account_id FROM events e"
-        f" LEFT JOIN whose w ON w.tells = {wash % 'e.tells'}),"
+        f" LEFT JOIN whose w ON w.hint = {wash % 'e.hint'}),"
         " users AS (SELECT user_id, min(account_id) AS theirs FROM named GROUP BY 1"
         " HAVING count(DISTINCT account_id) = 1)"
-        " SELECT n.* REPLACE (coalesce(n.account_id, CASE WHEN n.tells IS NULL THEN u.theirs END)"
+        " SELECT n.* REPLACE (coalesce(n.account_id, CASE WHEN n.hint IS NULL THEN u.theirs END)"
         " AS account_id)"
         " FROM named n LEFT JOIN users u USING (user_id)"
     )
 
 
 def _account_column(matching: Matching, raw: Raw) -> str:
-    """SQL of (tells, account_id), from accounts or the first table that names accounts."""
+    """SQL of (hint, account_id), from accounts or the first table that names accounts."""
     for name in ("accounts", "contracts", "opportunities"):
         if name not in raw.tables:
             continue
@@ -193,8 +193,8 @@ def _account_column(matching: Matching, raw: Raw) -> str:
         ]
         source = {each: each for each in columns} | matched(TABLES[name], columns)
         if "account_id" in source and matching.matches in source:
-            tells, account = (f"{quoted(source[each])}::VARCHAR" for each in (matching.matches, "account_id"))
-            return f"SELECT {tells} AS tells, {account} AS account_id FROM read_parquet({literal(path)})"
+            hint, account = (f"{quoted(source[each])}::VARCHAR" for each in (matching.matches, "account_id"))
+            return f"SELECT {hint} AS hint, {account} AS account_id FROM read_parquet({literal(path)})"
         if name == "accounts":
             raise RenewalError(
                 expected=f"`matches` in {SETTING} to be a column of accounts ({', '.join(columns[:20])})",
@@ -209,7 +209,7 @@ def _account_column(matching: Matching, raw: Raw) -> str:
 def _tell_matched(connection: duckdb.DuckDBPyConnection, matching: Matching, raw: Raw) -> None:
     whole, of_known = connection.execute("SELECT count(*), count(account_id) FROM known").fetchone() or (0, 0)
     lost = connection.execute(
-        "SELECT tells FROM known WHERE account_id IS NULL AND tells IS NOT NULL GROUP BY 1"
+        "SELECT hint FROM known WHERE account_id IS NULL AND hint IS NOT NULL GROUP BY 1"
         " ORDER BY count(*) DESC, 1 LIMIT 3"
     ).fetchall()
     examples = ", ".join(str(row[0]) for row in lost) or f"no {matching.property} in any of them"
@@ -249,7 +249,7 @@ _TOUCHES = (
     " WHERE account_id IS NOT NULL AND campaign IS NOT NULL AND campaign NOT LIKE '(%' GROUP BY 1, account_id"
     " ORDER BY 2, 1"
 )
-"""A visit that a campaign brought: one a session, or a day where sessions are not told."""
+"""A visit that a campaign brought: one a session, or a day where sessions are not recorded."""
 
 
 def _write(connection: duckdb.DuckDBPyConnection, name: str, select: str, staging: Path, raw: Raw) -> None:

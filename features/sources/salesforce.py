@@ -73,7 +73,7 @@ def read(
         until: not used: what is later is left out when rows are cleaned.
         staging: an empty folder for the raw files.
         home: where connections and what was pulled are kept.
-        say: told of progress.
+        say: called with each line of progress.
 
     Raises:
         RenewalError: no such connection, no way in, a limit used up, or nothing readable.

@@ -144,7 +144,7 @@ def _opened_duckdb(url: str) -> duckdb.DuckDBPyConnection:
 
 
 def _read_postgres(url: str, selects: dict[str, str], until: pd.Timestamp | None, staging: Path) -> Raw:
-    """All tables in one read-only transaction, so that they tell of the same moment."""
+    """All tables in one read-only transaction, so that they are of the same moment."""
     try:
         import psycopg
     except ImportError as error:
