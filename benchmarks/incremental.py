@@ -3,7 +3,7 @@
 A Salesforce of so many tasks, 50,000 accounts and 1,000 deals (`benchmarks.bulk_server`, in its own process)
 is read by what `perennial ingest salesforce://bench` runs, each time in a new process: all of it; again with
 0.5 % new, 0.4 % changed and 0.1 % deleted; again with nothing changed. Seconds of the pull and of the whole
-ingest, the process's peak memory, and whether every row stands there exactly once as it is by now.
+ingest, the process's peak memory, and whether every row is there exactly once in its current version.
 """
 
 import argparse

@@ -267,7 +267,7 @@ def _sent(place: Place, store: Store) -> Any:
 
 
 def _standing(address: str) -> Facts:
-    """What stands in the contracts of the organisation that is written to."""
+    """The contracts of the organisation that is written to."""
 
     def facts(place: Place, store: Store) -> Any:
         from benchmarks.killed_systems import ask

@@ -1,4 +1,4 @@
-"""What is stated of the models, wherever it stands: verdicts, checks, figures, versions, waivers, data."""
+"""What is stated of the models, wherever it is shown: verdicts, checks, figures, versions, waivers, data."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What marketing and planning state, wherever it stands: answers that take minutes, worked out twice.
+"""What marketing and planning state, wherever it is shown: answers that take minutes, worked out twice.
 
 Routes and pages answer from what was worked out ahead, commands work it out anew; both must be the same.
 """

@@ -69,12 +69,12 @@ class Page(HTMLParser):
             self.rows[-1]["id"] = named.get("value") or ""
 
     def handle_endtag(self, tag: str) -> None:
-        """What stands after a cell is not the cell's."""
+        """Text after a cell does not belong to it."""
         if tag == "td":
             self._cell = None
 
     def handle_data(self, data: str) -> None:
-        """Words belong to the cell they stand in."""
+        """Words belong to the cell they are in."""
         self.words.append(data)
         if self._cell is not None and self.rows:
             self.rows[-1][self._cell] = f"{self.rows[-1].get(self._cell, '')} {data.strip()}".strip()

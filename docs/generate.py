@@ -75,13 +75,13 @@ An opportunity is the renewal of a contract if its `kind` says so (any words wit
 `Renewal` or `Existing Business - Renewal`), or if it gives no kind and its `contract_id` names a contract
 that had begun before it was created. Its contract is the one it names; where it names none, the one of its
 account that ran then and ends first, if that is one. While that contract runs undecided and ends within 180
-days, the renewal has one likelihood: the contract's. It stands among the renewals, is not counted in the
+days, the renewal has one likelihood: the contract's. It is listed among the renewals, is not counted in the
 pipeline, and whoever asks for its score gets the contract's (`renewal_of` says which). The win model does not
 train on such opportunities where enough others are decided; its card says how many were left out.
 
 Exports of Salesforce, HubSpot, Dynamics 365, Pipedrive and Zoho are recognised by their headers and read
 without a mapping; `check` says as what, and which columns stay unused. For any other folder `perennial map
-FOLDER` drafts `mapping.yaml`: names, types, values and joins are judged together, each line bears its
+FOLDER` drafts `mapping.yaml`: names, types, values and joins are judged together, each line has its
 confidence (sure, likely, unsure) and what was seen, and what stays unmapped is listed.
 
 Other names and shapes need a `mapping.yaml` beside the data (or `--mapping FILE`): for each table a DuckDB

@@ -1,4 +1,4 @@
-"""Columns of accounts, contracts, opportunities and leads as features: as `history` says they stood, else
+"""Columns of accounts, contracts, opportunities and leads as features: their values by `history`, else
 today's."""
 
 import re
@@ -56,7 +56,7 @@ class CrmColumn:
 
     @property
     def today_counts(self) -> bool:
-        """Whether today's value may stand in where history says nothing."""
+        """Whether today's value may be used where history says nothing."""
         return self.history != "changes" and self.name not in ONLY_FROM_HISTORY
 
     @property

@@ -71,7 +71,7 @@ class AccountFile:
 
 
 def _between(rows: pa.Table, low: str, high: str) -> pa.Table:
-    """Rows of those accounts alone; where they stand together, without a copy."""
+    """Rows of those accounts only; without a copy where they are contiguous."""
     parts = [np.zeros(0, bool)]
     for chunk in rows.column("account_id").chunks:
         levels = chunk.dictionary
@@ -283,7 +283,7 @@ def _read(connection: duckdb.DuckDBPyConnection, table: str, low: str, high: str
 
 
 def _framed(answers: Iterator[Answered], given: np.ndarray, index: pd.Index, work: Work) -> Features:
-    """Partitions' rows put where the snapshots stand (`given`); columns in the order of the infos."""
+    """Partitions' rows in the order of the snapshots (`given`); columns in the order of the infos."""
     infos, placed = work.infos(), [np.zeros(0, np.int64)]
     numbers: dict[str, np.ndarray] = {}
     texts: dict[str, list[pa.ChunkedArray]] = {}

@@ -200,7 +200,7 @@ def _value(query: Asked, feature: Feature, stream: Stream, rank: Ints) -> Column
 def event_rows(query: Asked, plan: Plan) -> Columns:
     """Every event feature of the plan, and what the snapshot says about itself.
 
-    Features that span accounts stand in the snapshots' columns already (`features.evaluate`).
+    Features that span accounts are in the snapshots' columns already (`features.evaluate`).
     """
     columns = about_itself(query)
     columns |= {name: query.snapshots[name] for name in plan.across_names}

@@ -31,7 +31,7 @@ class Stood:
     """One column of a table's rows through time.
 
     Args:
-        crm: the CRM; without a `history` of the column its values stood as they stand today.
+        crm: the CRM; without a `history` of the column today's values hold throughout.
         table: its table.
         column: its name, one of `READ`.
         ids: (n,) ids of the rows asked about.

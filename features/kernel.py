@@ -365,7 +365,7 @@ class Presence:
 
 
 def _by_value(group: Ints, value: Ints, begin: Ints | None) -> Ints:
-    """The order by group, value and `begin`; None: the events stand in that order within each value
+    """The order by group, value and `begin`; None: the events are in that order within each value
     already."""
     if begin is not None:
         return np.lexsort((begin, value, group))

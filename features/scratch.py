@@ -153,7 +153,7 @@ def turn(place: Path, *, wait: bool = True) -> Iterator[bool]:
 
 @contextmanager
 def writable(folder: Path) -> Iterator[None]:
-    """Say in one line what stands in the way where a file cannot be written.
+    """Say in one line why a file cannot be written.
 
     Raises:
         RenewalError: no permission, no space, a file where a folder should be, and the like.

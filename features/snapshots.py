@@ -352,7 +352,7 @@ def _rows(
 
 
 def _amount(crm: Crm, subjects: pd.DataFrame, kind: str, row: Ints, as_of: Ints) -> pd.arrays.IntegerArray:
-    """(m,) the amount at stake as it stood, in minor units."""
+    """(m,) the amount at stake at that moment, in minor units."""
     column = "annual_value" if kind == "renewal" else "amount"
     if column not in subjects:
         return pd.arrays.IntegerArray(np.zeros(len(row), np.int64), np.ones(len(row), bool))

@@ -46,7 +46,7 @@ SESSION = {
     "spark.sql.ansi.doubleQuotedIdentifiers": "true",
     "spark.sql.adaptive.enabled": "false",
 }
-"""What answers need: moments as they stand in the files, names as they are written, a task a partition."""
+"""What answers need: moments as they are in the files, names as they are written, a task a partition."""
 
 
 def spark_rows(

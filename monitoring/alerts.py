@@ -165,7 +165,7 @@ def champion_alert(store: Store, settings: Settings, kind: str, version: str) ->
     if before != version:
         reasons = [f"version {version} serves in place of version {before}"]
         opened = model_alert(store, settings, kind, version, rule="champion changed", reasons=reasons)
-    # Noted last: killed in between, the alert stands and is found again.
+    # Noted last: killed in between, the alert is open and is found again.
     store.record_run(f"champion-{kind}", "champion", kind, {"version": version})
     return opened
 

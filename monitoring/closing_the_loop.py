@@ -14,7 +14,7 @@ ESCALATION = "task overdue"
 def begin_tasks(store: Store, settings: Settings) -> list[str]:
     """Open the first step for every standing alert a playbook is about, once each.
 
-    It goes by the alerts that stand, not by a call when one is opened: killed in between, the next run finds
+    It goes by the open alerts, not by a call when one is opened: killed in between, the next run finds
     what is missing. Accounts drawn for usual practice in an experiment about a playbook get none of it.
 
     Returns:
@@ -75,7 +75,7 @@ def escalate(store: Store, settings: Settings) -> list[dict[str, Any]]:
     """Alert the person the playbook names to each step overdue too long; again after as long again.
 
     The alert comes first and names the how-manieth escalation it is: killed before that is noted, the next
-    run raises the same one, which stands already.
+    run raises the same one, which is already open.
     """
     from monitoring.alerts import channels
 

@@ -1,7 +1,7 @@
 """The Evidently report: drift of columns and scores, every check, and parity by segment as custom metrics.
 
 Evidently runs the tests of `monitoring.drift`, registered with it, and flags the columns of which a check is
-an alert: one decision stands on the page, on the terminal and here. It sends no telemetry: only its own web
+an alert: the page, the terminal and this report show one decision. It sends no telemetry: only its own web
 service does.
 """
 

@@ -1,4 +1,4 @@
-"""Experiments: begin one, see how it stands, end it.
+"""Experiments: begin one, see its state, end it.
 
 The draw is kept in the store, the rest follows from the CRM. Whoever looks may look as often as they like:
 intervals and the verdict hold at every look together.
@@ -54,7 +54,7 @@ def start(
 
 
 def status(store: Store, crm: Crm, settings: Settings, name: str | None = None) -> dict[str, Any]:
-    """How an experiment stands; whoever can join by now is taken in first.
+    """The state of an experiment; accounts that can join by now are enrolled first.
 
     Args:
         store: where it is kept.
@@ -93,7 +93,7 @@ def status(store: Store, crm: Crm, settings: Settings, name: str | None = None) 
 
 
 def enrol_all(store: Store, crm: Crm, settings: Settings) -> int:
-    """Take into every open experiment who can join by now, and see how each stands; how many joined."""
+    """Enrol who can join by now in every open experiment and judge each; returns how many joined."""
     joined = 0
     for facts in store.experiments.read(is_open=True):
         before = len(store.experiments.subjects(facts["experiment_id"]))
@@ -154,7 +154,7 @@ def report_of(facts: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, 
 
 
 def every(store: Store) -> list[dict[str, Any]]:
-    """All experiments as they stood when they were last looked at; what pages and programs list."""
+    """All experiments as of the last look at each; what pages and programs list."""
     latest = {run["run_id"]: run["summary"] for run in store.runs("experiment", limit=1_000)}
     return [
         report_of(one, one["result"] or latest.get(f"experiment-{one['experiment_id']}", {}))

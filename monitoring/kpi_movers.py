@@ -1,6 +1,6 @@
 """Which touchpoints move a customer KPI: by how much it would differ with and without each, in which groups.
 
-A row is a survey that was asked, or a contract 30 days before its end. What stood on record 30 days before is
+A row is a survey that was asked, or a contract 30 days before its end. What was on record 30 days before is
 adjusted for, and of those 30 days the touchpoints that lead to this one (`order`), so that a call is not
 blamed for the case it was about. The estimate is that of the effects, `estimate_arms`: doubly robust,
 cross-fitted by account, on outcomes scaled to 0…1 (Gruber & van der Laan 2010). Who gave no answer is an arm

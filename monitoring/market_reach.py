@@ -87,7 +87,7 @@ class Cell:
 
 
 def reach_of(crm: Crm, study: Study) -> dict[str, Any]:
-    """What `market_reach` returns for the list that a study makes; `columns` that a rule may speak of,
+    """What `market_reach` returns for the list that a study makes; `columns` that a rule may use,
     `taken_out` (column → why it may not) and `standing` (those of them found to give a segment away).
 
     Args:

@@ -147,7 +147,7 @@ def _is_due(kind: str, crm: "Crm", settings: Settings) -> tuple[bool, str]:
         return True, f"the data are {days} days newer than what version {version} was trained on"
     alert = _telling_alert(kind, pd.Timestamp(newest["trained_at"]), settings)
     if alert is not None:
-        return True, f"an alert stands since version {version} was trained: {alert['title']}"
+        return True, f"an alert is open since version {version} was trained: {alert['title']}"
     new = _decided_since(kind, crm, trained_until, result)
     if new >= ENOUGH_OUTCOMES:
         return True, f"{new} outcomes are new since version {version}"

@@ -108,7 +108,7 @@ def post_message(url: str, message_id: str, content: Mapping[str, Any], client: 
 
 
 def signed_headers(message_id: str, timestamp: int, body: str, secret: str) -> dict[str, str]:
-    """The headers of a message; a secret `whsec_…` is Base64, any other is taken as it stands.
+    """The headers of a message; a secret `whsec_…` is Base64, any other is taken as it is.
 
     Raises:
         NotTakenError: what follows `whsec_` is no Base64.

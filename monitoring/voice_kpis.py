@@ -5,7 +5,7 @@ and m the score expected; the mean over all asked of m + (answered / π) (score 
 them is (augmented inverse probability weighting: Robins, Rotnitzky & Zhao 1994), both fitted without the
 account they are used for. Its error is that of the whole procedure, both fits included: all of it is
 repeated without each tenth of the accounts (delete-a-group jackknife: Kott 2001). It cannot see what
-moves both the score and the answering but stands in no record: `if_worse` says what the figure would be
+moves both the score and the answering but is on no record: `if_worse` says what the figure would be
 were the silent ones as much worse again as the record shows them to be.
 """
 

@@ -37,7 +37,7 @@ def asked_surveys(crm: Crm, kind: str) -> pd.DataFrame:
 
 
 def on_record(crm: Crm, account: pd.Series, at: np.ndarray, kind: str) -> pd.DataFrame:
-    """(n,) industry, region, owner, stage and what else stood on record of each account at a moment.
+    """(n,) industry, region, owner, stage and what else was on record of each account at a moment.
 
     Args:
         crm: the CRM.

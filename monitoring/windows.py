@@ -50,7 +50,7 @@ class Windows:
 
     @property
     def accounts(self) -> int:
-        """Accounts on the smaller side: what the tests stand on."""
+        """Accounts on the smaller side: the sample size of the tests."""
         return min(len(self.reference), len(self.current))
 
 

@@ -296,7 +296,7 @@ def nightly(settings: Settings) -> None:
 
 
 def overload(ours: Server, seconds: float) -> None:
-    """Twice what it can bear: it sheds, and is itself again afterwards."""
+    """Twice its capacity: it sheds load, and recovers afterwards."""
     one: Callable[[], Request] = lambda: ours.one  # noqa: E731
     calm = closed(ours.port, one, 1, 3)
     most = closed(ours.port, one, 16, 5).rate
@@ -306,7 +306,7 @@ def overload(ours: Server, seconds: float) -> None:
     answered = under.statuses[200] / under.seconds
     odd = {status: count for status, count in under.statuses.items() if status not in (200, 429, 503)}
     p50, p99 = 1e3 * np.quantile(under.good or [np.nan], [0.5, 0.99])
-    print(f"\noverload: {most:.0f}/s is what it bears; {2 * most:.0f}/s asked for {seconds:.0f} s")
+    print(f"\noverload: {most:.0f}/s is its capacity; {2 * most:.0f}/s asked for {seconds:.0f} s")
     print(f"{under.rate:.0f}/s brought: {dict(under.statuses)}; unexpected: {odd or 'none'}")
     print(f"answered {answered:.0f}/s, p50 {p50:.0f} ms, p99 {p99:.0f} ms from when each was sent")
     print(f"p50 by one client before {calm.at(0.5):.2f} ms, after {after.at(0.5):.2f} ms")

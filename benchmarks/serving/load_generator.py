@@ -188,7 +188,7 @@ def paced(port: int, requests: Iterator[Request], rate: float, seconds: float, c
 
 
 def crowd(port: int, request: Request, rate: float, seconds: float, connections: int) -> Answers:
-    """One request, `rate` times a second, by two processes: one may not bring twice what the service bears.
+    """One request, `rate` times a second, by two processes: one may not reach twice the capacity.
 
     So many connections are needed as may wait at once: fewer would themselves hold back what is too much.
     """

@@ -38,7 +38,7 @@ MOST_SHARING = 200
 _CERTAIN = (("name_core", "web"), ("name_core", "phone_end"), ("web", "phone_end"))
 """Two that agree on these are one customer; about half of all such pairs are taken to agree so."""
 _NEVER_SEEN = 1e-6
-"""The share of a level of agreement that no pair stood on."""
+"""The share of a level of agreement that no pair reached."""
 _ADDRESS = ("street_core", "postal_core", "city_core", "country_core")
 
 

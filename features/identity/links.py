@@ -64,7 +64,7 @@ def keep_links(
 
 
 def decide(home: Path, decisions: Iterable[tuple[str, str, str]], by: str) -> int:
-    """Keep what a person decided of pairs; returns how many are new or different from what stood there.
+    """Keep what a person decided of pairs; returns how many are new or changed.
 
     Args:
         home: the home folder.
@@ -199,7 +199,7 @@ def _records_place(home: Path) -> Path:
 
 
 def _write_records(home: Path, links: pd.DataFrame, fresh: Mapping[str, Mapping[Any, Any]]) -> None:
-    """Keep what records say that these links name; what is fresh goes before what stood there."""
+    """Keep what records say that these links name; new rows replace old ones."""
     every: dict[str, Mapping[Any, Any]] = {**read_linked_records(home), **fresh}
     named = sorted({*links["left"], *links["right"]} & every.keys())
     with replacing(_records_place(home)) as part:

@@ -24,7 +24,7 @@ Shares = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Agreement:
-    """How often pairs stand on each level of agreement, by comparison.
+    """How often pairs reach each level of agreement, by comparison.
 
     Args:
         same: comparison → share of one customer's pairs on each level.

@@ -276,7 +276,7 @@ def _closed(file_match: FileMatch, expression: str) -> str:
 
 
 def _add_winners(part: Part, file: ForeignFile, key: ForeignColumn, date: ForeignColumn) -> None:
-    """Deals that were won stand in a file of their own: the others are lost or open, which no column says."""
+    """Deals that were won are in a file of their own: the others are lost or open, which no column says."""
     key_match = part.file_match.matches[str(TABLES[part.file_match.table].key)]
     clause = f"LEFT JOIN {{file}} AS w ON w.{quoted(key.name)} = t.{quoted(key_match.source.name)}"
     form = date.day_forms[0]

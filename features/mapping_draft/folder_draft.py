@@ -87,7 +87,7 @@ def as_yaml(draft: MappingDraft, called: str) -> str:
     lines = [
         f"# Drafted by `perennial map` from {called}:"
         f" {counts['sure']} lines sure, {counts['likely']} likely, {counts['unsure']} unsure.",
-        "# Behind each line stands what it was judged by. Correct it, then run `perennial check`.",
+        "# After each line is its evidence. Correct it, then run `perennial check`.",
     ]
     if draft.questions:
         lines += ["#", "# What only you can know:", *(f"# - {each}" for each in draft.questions)]

@@ -102,7 +102,7 @@ def _column(table: pa.Table, name: str) -> ForeignColumn:
     counts: Counter[str] = Counter()
     for entry in pc.value_counts(pc.cast(table[name], pa.string(), safe=False)).to_pylist():
         value = (entry["values"] or "").strip()
-        if value and value != name.strip():  # a header that stands again among the rows is no value
+        if value and value != name.strip():  # a header repeated among the rows is no value
             counts[value] += entry["counts"]
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     sample = [value for value, _ in ordered[:_SAMPLE]]

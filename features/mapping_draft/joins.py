@@ -102,7 +102,7 @@ def _by_name(
     column: ForeignColumn | None,
     alias: str,
 ) -> Join | None:
-    """The accounts' names stand where their ids should."""
+    """The accounts' names are where their ids should be."""
     key, name = accounts.matches.get("account_id"), accounts.matches.get("name")
     if column is None or key is None or name is None or key.source.name == name.source.name:
         return None
@@ -229,7 +229,7 @@ def _through(
 def winners(
     connection: duckdb.DuckDBPyConnection, file_match: FileMatch, spare: Sequence[ForeignFile]
 ) -> tuple[ForeignFile, ForeignColumn, ForeignColumn] | None:
-    """(file, its key, its date) where the won ones stand in a file of their own, under the same key."""
+    """(file, its key, its date) where the won ones are in a file of their own, under the same key."""
     key = file_match.matches.get(str(TABLES[file_match.table].key))
     if key is None:
         return None

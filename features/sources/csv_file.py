@@ -47,7 +47,7 @@ def csv_to_parquet(
         twice: let columns of one name be, as where a SELECT picks among them.
 
     Raises:
-        RenewalError: empty, no row can be read, or two columns bear one name.
+        RenewalError: empty, no row can be read, or two columns have one name.
     """
     if path.stat().st_size == 0:
         raise RenewalError(
@@ -67,7 +67,7 @@ def csv_to_parquet(
         shown = ", ".join(layout.header[:3])
         read.notes.append(
             f"{path.name}: the header was found in line {layout.header_line} ({shown}, …);"
-            " what stands above it is left out"
+            " what is above it is left out"
         )
     if layout.data_line != 2 or needs_repair(source, layout):
         _copy_repaired(connection, source, layout, target, staging, path.name, read)

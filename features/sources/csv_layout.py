@@ -1,4 +1,4 @@
-"""Where the table stands in a CSV file: its delimiter, its header below titles, the names of its columns."""
+"""Where the table is in a CSV file: its delimiter, its header below titles, the names of its columns."""
 
 import io
 import itertools
@@ -29,10 +29,10 @@ class Layout:
 
     Args:
         delimiter: between values.
-        header: the values of the header line as they stand.
+        header: the values of the header line as written.
         names: of the columns, each its own; unnamed ones are called `unnamed_<n>`.
         header_line: from 1.
-        data_line: where the first row stands, from 1.
+        data_line: number of the first row's line, from 1.
     """
 
     delimiter: str
@@ -57,7 +57,7 @@ def layout_of(path: Path, table: Table | None = None, *, called: str = "", twice
         twice: let columns of one name be, numbered, as where a SELECT picks among them.
 
     Raises:
-        RenewalError: two columns bear the same name, or there is no line at all.
+        RenewalError: two columns have the same name, or there is no line at all.
     """
     called = called or path.name
     with opened(path) as file:
@@ -138,7 +138,7 @@ def _names(header: list[str], rows: list[list[str]], called: str, twice: bool) -
     """Names of their own for the columns.
 
     Raises:
-        RenewalError: two bear the same one.
+        RenewalError: two have the same one.
     """
     names: list[str] = []
     places: dict[str, int] = {}

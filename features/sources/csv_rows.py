@@ -15,7 +15,7 @@ class Row:
 
     Args:
         line: from 1.
-        text: as it stands in the file.
+        text: as it is in the file.
         values: None where quotes are broken.
         ended: whether a line's end follows.
     """

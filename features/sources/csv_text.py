@@ -182,7 +182,7 @@ def _read_twice(path: Path) -> tuple[str, str] | None:
 
 
 def _mended(text: str) -> str:
-    """The text as it was before its UTF-8 was read as Windows-1252; as it stands where it was not."""
+    """The text as it was before its UTF-8 was read as Windows-1252; unchanged where it was not."""
     try:
         codes = (ord(letter) if letter in _UNDEFINED else letter.encode("cp1252")[0] for letter in text)
         return bytes(codes).decode()

@@ -236,7 +236,7 @@ ROWS = (
             **_GONE,
         },
     ),
-    # A qualified lead bears no date of that: the opportunity it became was made then.
+    # A qualified lead has no date of that: the opportunity it became was made then.
     Rows(
         "leads",
         "lead",

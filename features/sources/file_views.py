@@ -106,7 +106,7 @@ def _typed(
 def _moments(
     connection: duckdb.DuckDBPyConnection, source: str, called: str, name: str, notes: list[str]
 ) -> str:
-    """The column as days or moments, if each value is one in a form that it shows; else as it stands."""
+    """The column as days or moments, if each value has a form that is unambiguous; else unchanged."""
     look = Look(connection, source)
     shapes = look.shapes(name)
     if not shapes.complete or shapes.nothing:

@@ -94,7 +94,7 @@ def with_parts_joined(
 
 
 def drop_foreign(name: str, called: str, raw: Raw) -> None:
-    """Beside a mapping, a file that only happens to bear a contract table's name is not taken for it."""
+    """Beside a mapping, a file that only happens to have a contract table's name is not taken for it."""
     source_names = matched(TABLES[name], pq.read_schema(raw.tables[name]).names)
     missing = [column for column in TABLES[name].required if column not in source_names]
     if missing:
@@ -105,7 +105,7 @@ def drop_foreign(name: str, called: str, raw: Raw) -> None:
 
 
 def _files(paths: Iterable[Path]) -> dict[str, list[Path]]:
-    """Data files by lower-case stem; a table's one file may bear a date or number behind the table's name."""
+    """Data files by lower-case stem; a table's one file may have a date or number after the table's name."""
     files: dict[str, list[Path]] = {}
     for path in paths:
         files.setdefault(str(stem(path)).lower(), []).append(path)

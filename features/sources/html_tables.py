@@ -13,7 +13,7 @@ _MOST_CELLS = 1000
 def rows_of_page(text: str) -> list[list[str]]:
     """The cells of all tables in a page or a workbook in XML.
 
-    A cell that spans rows stands in each of them; one that spans columns stands in the first.
+    A cell that spans rows counts in each of them; one that spans columns counts in the first.
     """
     page = _Page()
     page.feed(text)

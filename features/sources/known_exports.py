@@ -18,7 +18,7 @@ _LISTED = 8
 
 
 def is_known_export(parquet: Path, stem: str) -> bool:
-    """Whether a file is an object of a well-known system, and does not bear the contract's own names."""
+    """Whether a file is an object of a well-known system, and does not have the contract's own names."""
     names = [name for name in pq.read_schema(parquet).names if not name.startswith("__")]
     table = TABLES.get(stem.lower())
     if table is not None:

@@ -1,7 +1,7 @@
 """Mixpanel's events, as its Raw Event Export API gives them: JSON, an event a line.
 
 `{"event": "Opened report", "properties": {"time": 1704103200, "distinct_id": "u1", "$insert_id": "…", …}}`;
-the time is in seconds. The same event sent twice bears the same `$insert_id` and counts once, as in Mixpanel.
+the time is in seconds. The same event sent twice has the same `$insert_id` and counts once, as in Mixpanel.
 """
 
 from collections.abc import Mapping, Sequence

@@ -2,7 +2,7 @@
 
 What came is noted after each page, in one step: a killed pull asks for the next page, not for the first. Once
 all pages are in, they are put into the object's table by key, which gives the same however often it is done;
-only then does the mark move from which the next pull asks for changes. What changed stands in a file beside
+only then does the mark move from which the next pull asks for changes. What changed is in a file beside
 the table and replaces its rows as they are read, until it is large enough to be put in: a pull costs what has
 changed, not what there is.
 """

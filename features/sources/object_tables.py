@@ -63,7 +63,7 @@ def fields_of(rows: Rows, column: str) -> tuple[str, ...]:
 
 
 def needed(declared: Iterable[Rows]) -> dict[str, list[str]]:
-    """Object → the fields that the declared rows speak of, in order."""
+    """Object → the fields that the declared rows use, in order."""
     fields: dict[str, dict[str, None]] = {}
     for rows in declared:
         fields.setdefault(rows.object, {})

@@ -84,7 +84,7 @@ ROWS = (
         },
         where=("{AccountId} IS NOT NULL",),
     ),
-    # A draft is no contract yet. It bears no value: what was sold with it, for a year of its term.
+    # A draft is no contract yet. It has no value: what was sold with it, for a year of its term.
     Rows(
         "contracts",
         "Contract",

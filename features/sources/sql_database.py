@@ -48,7 +48,7 @@ def read(
 
     Args:
         address: `postgresql://user:password@host/database` or `duckdb:///path`.
-        mapping: table → SELECT in the database's own SQL; tables it does not name are read if they bear a
+        mapping: table → SELECT in the database's own SQL; tables it does not name are read if they have a
             contract table's name and have its required columns.
         until: naive UTC; events from then on need not be read.
         staging: an empty folder for the raw files.
@@ -71,7 +71,7 @@ def read(
 
 
 def _select(table: str, relation: _Found, until: pd.Timestamp | None) -> str:
-    """The SELECT for a table that bears a contract table's name."""
+    """The SELECT for a table that has a contract table's name."""
     contract = TABLES[table]
     named = matched(contract, relation.columns).values()
     columns = [name for name in relation.columns if contract.carries or name in named]

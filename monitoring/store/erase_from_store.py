@@ -135,7 +135,7 @@ def _naming(words: list[str]) -> re.Pattern[str]:
 
 
 def _views(connection: Connection, words: list[str]) -> int:
-    """Saved lists that were filtered by one of these ids or names, or bear it in their name."""
+    """Saved lists that were filtered by one of these ids or names, or have it in their name."""
     stored = connection.execute(select(saved_views.c.view_id, saved_views.c.name, saved_views.c.query))
     pattern = _naming(words)
     naming = [one.view_id for one in stored if pattern.search(f"{one.name} {unquote_plus(one.query)}")]

@@ -95,7 +95,7 @@ def _about(table: Any) -> ColumnElement[bool]:
 
 
 def has_alert() -> ColumnElement[bool]:
-    """Whether an alert stands about a score's subject or customer."""
+    """Whether an alert is open about a score's subject or customer."""
     return exists().where(alerts.c.state != "closed", _about(alerts)).correlate(scores)
 
 

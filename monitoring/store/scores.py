@@ -60,13 +60,13 @@ _LAST = {True: {float: _UNRANKED, datetime: datetime.min}, False: {float: -_UNRA
 
 @dataclass(frozen=True)
 class Page:
-    """Some rows of a listing, with cursors to what follows and what stands before (None: nothing does)."""
+    """Some rows of a listing, with cursors to the rows after and before (None: there are none)."""
 
     rows: list[dict[str, Any]]
     cursor: str | None
     previous: str | None = None
     before: int = 0
-    """How many rows stand before these, where that was asked for."""
+    """How many rows come before these, where that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -344,7 +344,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
 
 
 class _At(NamedTuple):
-    """A place in a listing: a row's key and id, and whether what stands before it is wanted."""
+    """A place in a listing: a row's key and id, and whether the rows before it are wanted."""
 
     key: Any
     subject_id: str
@@ -366,7 +366,7 @@ class _Sort(NamedTuple):
         return self.key.desc() if falls else self.key.asc(), subject.desc() if is_back else subject.asc()
 
     def beyond(self, at: _At | None, is_back: bool) -> list[Any]:
-        """The condition that rows stand after a place, or before it."""
+        """The condition that rows come after a place, or before it."""
         if at is None:
             return []
         further = self.key < at.key if self.falls != is_back else self.key > at.key

@@ -99,7 +99,7 @@ class SurveyLog:
             connection.execute(update(survey_requests).where(here).values(**values))
 
     def answer(self, request_id: str, score: float) -> dict[str, Any] | None:
-        """Note the first answer to a request; the request as it stands then, None where there is none."""
+        """Note the first answer to a request; the request after that, None where there is none."""
         table = survey_requests.c
         first = and_(table.request_id == request_id, table.answered_at.is_(None))
         values = {"answered_at": now(), "score": score, "state": "answered", "email": None}

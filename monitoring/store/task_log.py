@@ -159,7 +159,7 @@ class TaskLog:
     def read(self, *, is_open: bool | None = None, limit: int = 1_000) -> list[dict[str, Any]]:
         """Tasks, those due first at the top; `is_late` where one is, or was, closed after it was due.
 
-        Of closed ones alone those closed last stand at the top.
+        Closed ones alone: those closed last come first.
         """
         closed = tasks.c.closed_at
         first = closed.desc() if is_open is False else tasks.c.due_at
@@ -177,7 +177,7 @@ class TaskLog:
         return None if row is None else dict(row)
 
     def begun(self) -> set[str]:
-        """The alerts that stand and whose playbook was begun."""
+        """The open alerts whose playbook was begun."""
         standing = select(alerts.c.alert_id).where(alerts.c.state != "closed")
         query = select(tasks.c.alert_id).where(tasks.c.step == 0, tasks.c.alert_id.in_(standing))
         with self.engine.connect() as connection:

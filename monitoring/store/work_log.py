@@ -20,7 +20,7 @@ class WorkLog:
     engine: Engine
 
     def set_status(self, kind: str, subjects: Mapping[str, str | None], status: str, by: str) -> None:
-        """Note where the team is with these subjects (id → account); the newest note stands.
+        """Note where the team is with these subjects (id → account); the newest note counts.
 
         Raises:
             RenewalError: no such status.

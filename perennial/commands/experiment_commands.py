@@ -80,7 +80,7 @@ def experiment_start(
 @prints("experiments.experiment")
 @reads_crm
 def experiment_status(data: Any, settings: Settings, name: Name = None) -> Result:
-    """Show how an experiment stands; look as often as you like. Who can join by now is taken in."""
+    """Show the state of an experiment; look as often as you like. Who can join by now is enrolled."""
     from monitoring.experiment_steps import status
     from monitoring.store import open_store
 
@@ -111,7 +111,7 @@ def experiment_end(
 @app.command("list", epilog="Example: perennial experiment list")
 @prints("experiments.listed")
 def experiment_list() -> Result:
-    """List all experiments as they stood when they were last looked at."""
+    """List all experiments as of the last look at each."""
     from monitoring.experiment_steps import every
     from monitoring.store import open_store
 

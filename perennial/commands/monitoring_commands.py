@@ -2,7 +2,7 @@
 
 The command for unequal treatment, and what could be done about it.
 
-The commands for alerts: what stands, who takes it, and that it is done with.
+The commands for alerts: list, take, close.
 """
 
 import getpass

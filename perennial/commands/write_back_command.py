@@ -20,7 +20,7 @@ def write_back(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count what would be written, and write nothing.")
     ] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Put back what stood there before.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Restore the values from before.")] = False,
 ) -> Result:
     """Write likelihood, band, reasons, days of contact and fit into connected systems: what changed only.
 

@@ -30,7 +30,7 @@ _SCOPES = {"owner_id": "owner", "manager_id": "team of", "region": "region"}
 
 
 def simulated(result: Result) -> None:
-    """What was written, and where the truth stands."""
+    """What was written, and where the truth is."""
     out = terminal()
     out.print(
         f"A simulated CRM is in [bold]{result['folder']}[/]; what is true of it is in truth.json there."
@@ -87,7 +87,7 @@ def ingested(result: Result) -> None:
 
 
 def erased(result: Result) -> None:
-    """Where a customer stood and stands no longer, or that nothing was on record."""
+    """Where a customer was erased from, or that nothing was on record."""
     out = terminal()
     removed = {place: count for place, count in result["removed"].items() if count}
     worked_out = removed.pop("answers worked out", 0)
@@ -132,7 +132,7 @@ def checked(result: Result) -> None:
 
 
 def _reasons(answers: list[Result]) -> dict[str, list[str]]:
-    """Each reason once, with the answers it stands in the way of; what the table says already is left out."""
+    """Each reason once, with the answers it blocks; what the table says already is left out."""
     reasons: dict[str, list[str]] = defaultdict(list)
     for answer in answers:
         for why in answer["why"]:
@@ -191,7 +191,7 @@ def features(result: Result) -> None:
 
 
 def touchpoints(result: Result) -> None:
-    """The touchpoint catalogue, a line a data point; where and how each is collected stands in --json."""
+    """The touchpoint catalogue, a line a data point; where and how each is collected is in --json."""
     out = terminal()
     rows = result["rows"]
     if not rows:
@@ -315,7 +315,7 @@ def facts(result: Result) -> None:
 
 
 def _fact_lines(result: Result, depth: int = 0) -> Iterable[tuple[int, str]]:
-    """Lines, each with how far it stands in."""
+    """Lines, each with its indentation."""
     for name, value in result.items():
         label = name.replace("_", " ")
         if isinstance(value, dict) and value:

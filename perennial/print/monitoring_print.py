@@ -71,7 +71,7 @@ def _label(check: Result) -> str:
 
 
 def alerts(result: Result) -> None:
-    """What stands, and how long alerts take."""
+    """Open alerts, and how long alerts take."""
     out = terminal()
     columns = ("alert", "state", "opened", "owner", "what")
     rows = (
@@ -87,7 +87,7 @@ def alerts(result: Result) -> None:
     if result["alerts"]:
         print_grid(out, "Alerts", columns, rows)
     else:
-        out.print("No alert stands here; `perennial monitor` opens them, `--state all` shows closed ones.")
+        out.print("No open alert; `perennial monitor` opens them, `--state all` shows closed ones.")
     out.print(alert_line(result["figures"]))
 
 

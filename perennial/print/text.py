@@ -65,7 +65,7 @@ def grid(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> T
 
 
 def print_grid(out: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table whose last column is words: where the terminal is narrow they stand below their row instead.
+    """A table whose last column is words: where the terminal is narrow they go below their row instead.
 
     What does not fit beside them then goes below too, under its column's name: no figure is ever cut.
     """
@@ -90,7 +90,7 @@ def print_grid(out: Console, title: str, columns: Sequence[str], rows: Iterable[
 
 
 def print_figures(out: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table without words: what does not fit side by side stands below its row, under its column's name."""
+    """A table without words: what does not fit side by side goes below its row, under its column's name."""
     print_grid(out, title, (*columns, ""), ((*row, "") for row in rows))
 
 

@@ -1,4 +1,4 @@
-"""Experiments over HTTP: how each stood when it was last looked at."""
+"""Experiments over HTTP: the state of each at the last look."""
 
 from typing import Annotated, Any
 
@@ -44,7 +44,7 @@ class ExperimentsShown(BaseModel):
 
 @router.get("/v1/experiments", response_model=ExperimentsShown, tags=["plan"])
 async def experiments(request: Request, principal: Annotated[Principal, allow(*ALL_ROLES)]) -> Response:
-    """Experiments of advice against usual practice, as they stood when last looked at; for whole teams."""
+    """Experiments of advice against usual practice, as of the last look at each; for whole teams."""
     return answer(await run_in_threadpool(seen_by, running_of(request), principal))
 
 

@@ -48,7 +48,7 @@ def score_if(
     """The score now and as if the actions had been recorded by now.
 
     Args:
-        arrivals: what the live path stands on.
+        arrivals: the data of the live path.
         reader: reads rows as events are read.
         loaded: the model.
         row: the contract's current score, with `contract_id` and `account_id`.
@@ -237,7 +237,7 @@ class AccountNow(NamedTuple):
 
 
 def account_now(running: Running, row: dict[str, Any]) -> AccountNow:
-    """The account of a score row as it stands now."""
+    """The account of a score row as it is now."""
     return AccountNow(arm_of(running.store, row["account_id"], TIMING), _arrived(running, row))
 
 

@@ -80,7 +80,7 @@ def install(app: FastAPI, page: ErrorPage) -> Callable[[Request, Exception], Res
     """Let every error of `app` leave as a problem, or as a page where `page` makes one (for a browser).
 
     Returns:
-        The answer to an error nobody expected; whoever stands around `app` gives it.
+        The answer to an error nobody expected; the middleware around `app` sends it.
     """
 
     def say(request: Request, status: int, detail: str, **more: Any) -> Response:

@@ -41,7 +41,7 @@ def test_an_alert_is_listed_taken_and_closed(command, tmp_path):
     assert told["alerts"][0]["closed_because"] == "mended"
     assert told["figures"]["closed"] == 1
     assert told["figures"]["median_hours_to_close"] >= 0
-    assert "No alert stands here" in command("alerts")
+    assert "No open alert" in command("alerts")
     assert [row["action"] for row in store.audit.read()] == ["alert closed", "alert acknowledged"]
     with pytest.raises(RenewalError, match="fits none"):
         command("alerts", "close", "zz")
