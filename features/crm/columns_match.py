@@ -112,7 +112,7 @@ def _measured(shapes: Shapes) -> Kind | None:
     """Numbers, days or moments, None where the values are neither."""
     numbers, moments = number_form(shapes.given), moment_form(None, "", "", shapes.given)
     enough = _ENOUGH * shapes.rows
-    # `12M` is a term of twelve months as often as it is millions: a currency or a fraction tells.
+    # `12M` is a term of twelve months as often as it is millions: a currency or a fraction decides.
     unit = numbers.multiples and not (numbers.currencies or numbers.points or numbers.commas)
     if moments.rows.get("epoch", 0) == shapes.rows and all(len(shape.text) >= 12 for shape in shapes.given):
         return Kind.TIME

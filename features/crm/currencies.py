@@ -39,7 +39,7 @@ def convert_money(
         connection: with the drafted views and the macros of `features.crm.values`.
         drafts: by table.
         home: the currency to convert to; None: the only one there is, or the one whose rate is 1.
-        folder: for the drafts that are written anew.
+        folder: for the drafts that are rewritten.
         quality: gets the currency, and what was converted.
 
     Raises:
@@ -114,7 +114,7 @@ def _named_in_headers(drafted: Draft, columns: list[Column]) -> list[str]:
 def _column_names_currencies(
     connection: duckdb.DuckDBPyConnection, drafted: Draft, raw: str, text: str, quality: Quality
 ) -> bool:
-    """Whether most amounts of the column name their currency; a few that do are told where they differ."""
+    """Whether most amounts of the column name their currency; a few that do are reported if they differ."""
     worded = f"{text} IS NOT NULL AND NOT regexp_full_match({text}, '[-+\\d.,\\s]*')"
     # To plan the search for every currency there is takes longer than to see that nothing names one.
     if connection.execute(f"SELECT 1 FROM {drafted.source} WHERE {worded} LIMIT 1").fetchone() is None:
@@ -213,7 +213,7 @@ def _rates(connection: duckdb.DuckDBPyConnection, drafts: Mapping[str, Draft]) -
 
 
 def _home(used: set[str], rates: Rates) -> str | None:
-    """The only currency there is, else the one that all rates are told in."""
+    """The only currency there is, else the one that all rates are given in."""
     if len(used) == 1:
         (only,) = used
         return meant_by(only, None)
@@ -324,7 +324,7 @@ def _convert_history(
     columns: list[Column],
     folder: str,
 ) -> None:
-    """What `history` tells of a converted column, by the factor of its row."""
+    """What `history` holds of a converted column, by the factor of its row."""
     key = TABLES[name].key
     if "history" not in drafts or key is None or key not in drafts[name].stored:
         return

@@ -13,7 +13,7 @@ _GROUPED = re.compile(r"\d{1,3}(,\d{3})+(\.0+)?")
 _DIGITS = re.compile(r"\d+")
 _DECIMALS = re.compile(r"^(\d+)\.0+$")
 _ALPHANUMERIC = re.compile(r"[0-9A-Za-z]+")
-SPOILT = re.compile(r"\d(\.\d+)?[eE]\+\d+")
+ROUNDED = re.compile(r"\d(\.\d+)?[eE]\+\d+")
 """An id that a spreadsheet has turned into a rounded number (`1.23E+10`): its last digits are gone."""
 
 
@@ -125,7 +125,7 @@ class Meeting:
     Args:
         key_of: id as written → the key that it means.
         rule_of: id → the words of the rule it meets its key by.
-        unclear: id → (words of the rule, the keys or other ids it can't be told from).
+        unclear: id → (words of the rule, the keys or other ids it can't be distinguished from).
     """
 
     key_of: dict[str, str] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Ids that nearly match between tables meet by the rule that fits; merged records follow their master.
 
-Ids are kept as the table writes them that they are the key of. What meets only by a rule is told with the
-rule, what could mean several is told and left as written.
+Ids are kept as written in the table whose key they are. Matches made only by a rule are reported with the
+rule; an id that could mean several is reported and left as written.
 """
 
 from collections import Counter, defaultdict
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from features.crm.columns_match import bare_name
 from features.crm.contract import TABLES
-from features.crm.id_forms import BY_NAME, RULES, SPOILT, Meeting, meet, meet_by_name, visible
+from features.crm.id_forms import BY_NAME, ROUNDED, RULES, Meeting, meet, meet_by_name, visible
 from features.crm.known_until import value_of
 from features.crm.quality import Quality
 from features.crm.redraft import rewrite
@@ -53,8 +53,8 @@ def settle_ids(
     Args:
         connection: with the drafted views.
         drafts: by table.
-        folder: for the drafts that are written anew.
-        quality: told which columns were joined by which rule, what stays unclear, and what was merged.
+        folder: for the drafts that are rewritten.
+        quality: records which columns were joined by which rule, what stays unclear, and what was merged.
         same: groups of records that are one customer, each written `system:id` (`features.identity.links`).
     """
     changed: dict[str, dict[str, tuple[str, dict[str, str]]]] = defaultdict(dict)
@@ -73,7 +73,7 @@ def settle_ids(
             moves = {old: masters.get(new, new) for old, new in moves.items()} | masters
             if moves:
                 changed[table][column] = (condition, moves)
-    _tell_spoilt(connection, drafts, quality)
+    _warn_of_rounded(connection, drafts, quality)
     for table in drafts:
         gone = merged.get(table, {})
         if changed[table] or gone:
@@ -193,7 +193,7 @@ def _masters(
     near: dict[tuple[str, str], dict[str, str]],
     quality: Quality,
 ) -> dict[str, str]:
-    """Merged record → the one that stands for it in the end; chains are followed, circles told."""
+    """Merged record → the one that stands for it in the end; chains are followed, circles reported."""
     key, forms = value_of(TABLES[table].key or ""), near.get((table, MERGED), {})
     rows = connection.execute(
         f"SELECT {key}, {value_of(MERGED)} FROM draft_{table} ANTI JOIN bad_{table} USING (__row)"
@@ -289,7 +289,7 @@ def _register(connection: duckdb.DuckDBPyConnection, name: str, moves: dict[str,
     connection.unregister("pairs")
 
 
-def _tell_spoilt(
+def _warn_of_rounded(
     connection: duckdb.DuckDBPyConnection, drafts: Mapping[str, Draft], quality: Quality
 ) -> None:
     """Ids that a spreadsheet took for numbers: they are kept as written, but may stand for several."""
@@ -305,17 +305,17 @@ def _tell_spoilt(
             if not suspect:
                 continue
             rounded = rf"regexp_full_match({value}, '\d{{{_LONGEST_EXACT}}}0{{1,}}')"
-            ((spoilt, example, long, zeros, zero_example),) = connection.execute(
+            ((lossy, example, long, zeros, zero_example),) = connection.execute(
                 f"SELECT count(DISTINCT {value}) FILTER (regexp_full_match({value},"
-                f" {literal(SPOILT.pattern)})),"
-                f" min({value}) FILTER (regexp_full_match({value}, {literal(SPOILT.pattern)})),"
+                f" {literal(ROUNDED.pattern)})),"
+                f" min({value}) FILTER (regexp_full_match({value}, {literal(ROUNDED.pattern)})),"
                 f" count(DISTINCT {value}) FILTER (length({value}) > {_LONGEST_EXACT}),"
                 f" count(DISTINCT {value}) FILTER ({rounded}), min({value}) FILTER ({rounded})"
                 f" FROM draft_{name}"
             ).fetchall()
-            if spoilt:
+            if lossy:
                 quality.warn(
-                    f"{name}.{column.name}: {spoilt:,} ids were made numbers by a spreadsheet ({example!r}):"
+                    f"{name}.{column.name}: {lossy:,} ids were made numbers by a spreadsheet ({example!r}):"
                     " their last digits are gone, and several may have become one. They are kept as written;"
                     " export the column as text"
                 )

@@ -51,7 +51,7 @@ def _recorded(table: str, present: set[str]) -> list[str]:
 
 
 def _decided_undated(present: set[str]) -> bool:
-    """Whether contracts tell outcomes without the moment they were decided at."""
+    """Whether contracts have outcomes without the moment they were decided at."""
     return {"end_date", "renewed"} <= present and "decided_at" not in present
 
 

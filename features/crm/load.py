@@ -79,7 +79,7 @@ def load(
         currency: the home currency that amounts in others are converted to.
         home: where connections to other systems and who is the same customer are kept; without it, where
             `into` stands.
-        say: told what is being done.
+        say: called with each line of progress.
 
     Raises:
         RenewalError: the source or its mapping is wrong, or not one row of a table can be read.

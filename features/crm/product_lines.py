@@ -31,8 +31,8 @@ def add_lines_up(
     Args:
         connection: with the drafted views.
         drafts: by table.
-        folder: for the drafts that are written anew.
-        quality: told what was added up.
+        folder: for the drafts that are rewritten.
+        quality: records what was added up.
     """
     for name in SUBJECTS.values():
         if name in drafts:

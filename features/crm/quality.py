@@ -97,7 +97,7 @@ class Quality:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "Quality":
-        """The report that `as_dict` told."""
+        """The report that `as_dict` returned."""
         tables = {
             name: TableQuality(**{key: value for key, value in table.items() if key != "orphan_share"})
             for name, table in record["tables"].items()

@@ -1,4 +1,4 @@
-"""A draft written anew with some of its values changed, before its rows are judged together."""
+"""A draft rewritten with some of its values changed, before its rows are judged together."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

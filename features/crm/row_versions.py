@@ -56,7 +56,7 @@ CONNECTOR = re.compile(
     r"_(fivetran|sdc|airbyte|ab_cdc|dlt)_\w+|dbt_(scd_id|updated_at|valid_from|valid_to)", re.IGNORECASE
 )
 MARKS = frozenset((*DELETED, *_ACTIVE, *_START, *_END))
-"""Names, without case and signs, of the columns that tell versions and deleted rows."""
+"""Names, without case and signs, of the columns that mark versions and deleted rows."""
 _CLOSED = ("isclosed", "closed")
 _TRUE = "('true', 't', '1', 'yes', 'y')"
 _FALSE = "('false', 'f', '0', 'no', 'n')"
@@ -65,7 +65,7 @@ _IN_HISTORY = ("accounts", "contracts", "opportunities", "leads")
 
 @dataclass
 class _Marks:
-    """The columns of a raw table that tell its versions apart."""
+    """The columns of a raw table that distinguish its versions."""
 
     key: str
     active: str | None
@@ -81,7 +81,7 @@ def settle_versions(connection: duckdb.DuckDBPyConnection, raw: Raw, folder: Pat
         connection: with the macros of `features.crm.reading.column_form`.
         raw: gets new files for the tables that this changes.
         folder: for those files.
-        quality: told of what was left out.
+        quality: records what was left out.
     """
     history: list[str] = []
     for name in list(raw.tables):
@@ -275,7 +275,7 @@ def _current_only(
     quality.warn(f"{name}: {records:,} records stand in several versions; the current one ({by}) counts")
     if since is None or name not in _IN_HISTORY:
         return []
-    quality.warn(f"{name}: {older:,} older versions tell `history` what stood when (from {since})")
+    quality.warn(f"{name}: {older:,} older versions give `history` earlier values (from {since})")
     return _through_time(name, columns, marks, since, versions)
 
 

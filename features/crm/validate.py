@@ -262,7 +262,7 @@ LINKS = {"contract_id": "contracts", "opportunity_id": "opportunities", "lead_id
 
 
 def put_duplicates_aside(connection: duckdb.DuckDBPyConnection, drafted: Draft, quality: Quality) -> None:
-    """Keep the first row of each key; the others go to quarantine, saying whether they tell the same."""
+    """Keep the first row of each key; the others go to quarantine, saying whether they are the same."""
     table = drafted.table
     if table.key is None:
         return
@@ -271,9 +271,9 @@ def put_duplicates_aside(connection: duckdb.DuckDBPyConnection, drafted: Draft, 
     query = f"""
         INSERT INTO bad_{name}
         SELECT __row, {literal(table.key + ": ")} || chr(39) || key || chr(39) || ' occurs again, '
-            || CASE WHEN told = first THEN 'the same' ELSE 'differing' END || '; the first is kept'
+            || CASE WHEN content = first THEN 'the same' ELSE 'differing' END || '; the first is kept'
         FROM (
-            SELECT __row, {key} AS key, hash({content}) AS told,
+            SELECT __row, {key} AS key, hash({content}) AS content,
                 first_value(hash({content})) OVER same AS first, row_number() OVER same AS n
             FROM draft_{name} ANTI JOIN bad_{name} USING (__row)
             SEMI JOIN (SELECT {key} AS twice FROM draft_{name} GROUP BY ALL HAVING count(*) > 1)
@@ -372,10 +372,10 @@ def _orphans(drafts: dict[str, Draft], name: str) -> tuple[list[str], list[str]]
         joins.append(f"LEFT JOIN ids_{column.refers} r{i} ON r{i}.id = {value}")
         message = f"{literal(column.name + ': ')} || chr(39) || {value} || chr(39) || "
         absent = literal(f" is in no row of {column.refers}")
-        told_faults = f"WHEN {value} IS NOT NULL AND r{i}.id IS NULL THEN {message} {absent}"
+        cases = f"WHEN {value} IS NOT NULL AND r{i}.id IS NULL THEN {message} {absent}"
         if _hangs_on(column):
-            told_faults += f" WHEN NOT r{i}.kept THEN {message} ' is in quarantine itself'"
-        faults.append(f"CASE {told_faults} END")
+            cases += f" WHEN NOT r{i}.kept THEN {message} ' is in quarantine itself'"
+        faults.append(f"CASE {cases} END")
     return joins, faults
 
 

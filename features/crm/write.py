@@ -36,7 +36,7 @@ def write_table(
         until: what became known at or after it stays out.
         in_the_past: whether outcomes without a moment of their own may be later than `until`.
         folder: where to.
-        quality: told of links to rows of another account.
+        quality: counts links to rows of another account.
     """
     drafted, limit = drafts[name], f"TIMESTAMP {literal(until)}"
     joins, account = account_of(drafts, name)

@@ -1,8 +1,8 @@
 """Files that are parts of one table: `contracts_2023.csv` and `contracts_2024.csv`, as large exports come.
 
 Files whose names differ in a number, date or page at their end alone, and that have the same columns, are one
-table. An id that stands in several, as where each is a later export of everything, counts as the last file
-has it; a row that stands in several word for word counts once, where two equal rows of one file are two.
+table. An id in several, as where each is a later export of everything, counts as the last file
+has it; a row that several hold word for word counts once, where two equal rows of one file are two.
 """
 
 import re
@@ -49,8 +49,8 @@ def joined_parts(
         connection: any DuckDB.
         files: a folder's data files.
         staging: where the joined files go, in a folder `parts`.
-        notes: told what is one table, and what is odd in its parts.
-        sql: parts that are named here are let be.
+        notes: gets a line for what is one table, and for what is odd in its parts.
+        sql: parts named here are left alone.
 
     Raises:
         RenewalError: a part cannot be read.

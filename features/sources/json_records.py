@@ -36,7 +36,7 @@ def json_tables(text: str, stem: str, called: str, notes: list[str]) -> dict[str
         text: JSON, whole or a value a line.
         stem: what the one table, or that under a name that says nothing (`results`), goes by.
         called: the file's name for people.
-        notes: told of lines that are no records, of several tables and of what is left out.
+        notes: gets a line for what is no record, for several tables and for what is left out.
 
     Raises:
         RenewalError: it is not JSON.

@@ -1,6 +1,6 @@
 """One export in several ZIP files (`WE_00D…_1.ZIP`, `WE_00D…_2.ZIP`), as Salesforce's weekly one comes.
 
-An object may stand in several of them: its rows go below each other. Two exports are never put together.
+An object may be in several of them: its rows go below each other. Two exports are never put together.
 """
 
 import re
@@ -38,11 +38,11 @@ def missing_parts(folder: Path) -> list[str]:
 
 
 def with_parts_below(files: Iterable[Path], notes: list[str]) -> list[Path]:
-    """Unpacked files, each in a folder named as its ZIP file; one that stands in several parts is one file.
+    """Unpacked files, each in a folder named as its ZIP file; one that is in several parts is one file.
 
     Args:
         files: of all ZIP files; those of later parts are put below those of the first.
-        notes: told what was put together.
+        notes: gets a line for what was put together.
 
     Raises:
         RenewalError: an object has other columns in one part than in another.
@@ -58,7 +58,7 @@ def with_parts_below(files: Iterable[Path], notes: list[str]) -> list[Path]:
             _put_below(first, path)
         if later:
             zips = ", ".join(path.parent.name for path in (first, *later))
-            notes.append(f"{name} stands in {zips}: read as one")
+            notes.append(f"{name} is in {zips}: read as one")
         joined.append(first)
     return joined
 
