@@ -102,9 +102,9 @@ def test_what_passes_is_tried_again_ever_later_and_as_the_server_asks(bureau, ow
 
 def test_a_server_that_stays_away_costs_one_line_and_tells_no_key(bureau, own):
     bureau.troubles = [(503, "busy")] * 5
-    with pytest.raises(RenewalError, match="status 503, 5 times") as told:
+    with pytest.raises(RenewalError, match="status 503, 5 times") as answer:
         fetch(own)
-    assert KEY not in str(told.value)
+    assert KEY not in str(answer.value)
     nowhere = own.model_copy(update={"census_url": "http://127.0.0.1:9/data"})
     with pytest.raises(RenewalError, match="5 times"):
         fetch(nowhere)
@@ -123,8 +123,8 @@ TROUBLES = {
 
 @pytest.mark.parametrize("name", TROUBLES)
 def test_mistakes_cost_one_line_and_are_not_tried_again(own, name):
-    changed, asked, told = TROUBLES[name]
-    with pytest.raises(RenewalError, match=told) as error:
+    changed, asked, answer = TROUBLES[name]
+    with pytest.raises(RenewalError, match=answer) as error:
         fetch(own.model_copy(update=changed), **asked)
     assert "\n" not in str(error.value)
 
@@ -160,8 +160,8 @@ def crm(accounts, people, segments=()):
 
 
 def people(area, male, female):
-    told = {"attribute": "sex", "area": area}
-    return [{**told, "value": "male", "people": male}, {**told, "value": "female", "people": female}]
+    answer = {"attribute": "sex", "area": area}
+    return [{**answer, "value": "male", "people": male}, {**answer, "value": "female", "people": female}]
 
 
 def test_accounts_get_the_shares_of_their_postcode_and_keep_what_is_known_of_them():
@@ -218,8 +218,8 @@ def test_the_commands_write_tables_that_a_crm_folder_takes(bureau, own, tmp_path
         assert not stopped.value.code, capsys.readouterr().err
         return capsys.readouterr().out
 
-    told = run("census", "--year", 2022, "--state", 25, "--out", folder / "population.csv")
-    assert "2 areas" in told
+    answer = run("census", "--year", 2022, "--state", 25, "--out", folder / "population.csv")
+    assert "2 areas" in answer
     joined = json.loads(run("join", "--crm", folder, "--out", folder / "segments.csv", "--json"))
     assert (joined["matched"], joined["unmatched"]) == (2, 0)
     assert "ecological inference" in joined["caveat"]

@@ -21,10 +21,10 @@ def test_an_account_is_gone_from_every_table_and_copy(simulated_folder, settings
     before = ingest(simulated_folder, settings)
     account = before.frame("activities")["account_id"].iloc[0]
     others = before.frame("contracts").query("account_id != @account")["contract_id"].tolist()
-    told = erase(account, settings)
-    assert told["removed"]["crm.accounts"] == 1
-    assert told["removed"]["crm.activities"] > 0
-    assert set(told["left"].values()) <= {0}
+    answer = erase(account, settings)
+    assert answer["removed"]["crm.accounts"] == 1
+    assert answer["removed"]["crm.activities"] > 0
+    assert set(answer["left"].values()) <= {0}
     assert files_that_name(settings.home / "crm", account) == []
     from features.crm.crm import read_crm
 

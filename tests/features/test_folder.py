@@ -23,7 +23,7 @@ def loaded(folder: Path, files: dict[str, str | bytes], **given):
 
 
 @pytest.mark.parametrize(
-    ("files", "told"),
+    ("files", "answer"),
     [
         ({}, "found an empty folder"),
         ({"notes.txt": "hello"}, "found notes.txt"),
@@ -63,10 +63,10 @@ def loaded(folder: Path, files: dict[str, str | bytes], **given):
         ),
     ],
 )
-def test_what_cannot_be_read_is_one_line_and_leaves_nothing(tmp_path, files, told):
+def test_what_cannot_be_read_is_one_line_and_leaves_nothing(tmp_path, files, answer):
     with pytest.raises(RenewalError) as error:
         loaded(tmp_path, files)
-    assert told.lower() in str(error.value).lower()
+    assert answer.lower() in str(error.value).lower()
     assert "\n" not in str(error.value)
     assert error.value.exit_code == 2
     assert [path.name for path in tmp_path.iterdir()] == ["crm"]
@@ -98,8 +98,8 @@ def test_a_mapping_that_is_not_there_is_refused(tmp_path):
 
 def test_a_file_of_another_name_is_told_with_the_nearest(tmp_path):
     crm = loaded(tmp_path, {"contracts.csv": CONTRACTS, "activites.csv": "a\n1\n"})
-    told = "activites.csv is named like no table and is ignored; did you mean activities?"
-    assert crm.quality.warnings == [told]
+    answer = "activites.csv is named like no table and is ignored; did you mean activities?"
+    assert crm.quality.warnings == [answer]
 
 
 def test_a_header_alone_is_an_empty_table(tmp_path):
@@ -157,23 +157,23 @@ def test_a_packed_file_in_utf_16_is_read_and_a_broken_one_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "answer"),
     [
         ('c1,"a1,5\nc2,a2\n', "a quote that is never closed in line 2, and 1 more lines that are no rows"),
         ('c2,"a2"x,5\n', "text after a closing quote in line 2"),
     ],
 )
-def test_a_file_without_one_whole_row_is_refused_with_its_first_line(tmp_path, rows, told):
-    with pytest.raises(RenewalError, match=told):
+def test_a_file_without_one_whole_row_is_refused_with_its_first_line(tmp_path, rows, answer):
+    with pytest.raises(RenewalError, match=answer):
         loaded(tmp_path, {"contracts.csv": "contract_id,account_id,annual_value\n" + rows})
 
 
 def test_lines_that_are_no_rows_are_counted_and_the_rest_is_read(tmp_path):
     crm = loaded(tmp_path, {"contracts.csv": CONTRACTS + "c2,a1,5,6,7\nc3,a1,6\n"})
     assert crm.frame("contracts")["contract_id"].tolist() == ["c1", "c3"]
-    told = crm.quality.as_dict()["tables"]["contracts"]
-    assert (told["rows"], told["kept"], told["quarantined"]) == (3, 2, 1)
-    assert told["reasons"]["not a row of the file"]["count"] == 1
+    answer = crm.quality.as_dict()["tables"]["contracts"]
+    assert (answer["rows"], answer["kept"], answer["quarantined"]) == (3, 2, 1)
+    assert answer["reasons"]["not a row of the file"]["count"] == 1
 
 
 def test_a_folder_of_parquet_parts_is_one_table(tmp_path):

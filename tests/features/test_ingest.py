@@ -106,4 +106,4 @@ def test_ingests_at_the_same_time_do_not_disturb_each_other(tmp_path):
     with opened(settings) as crm:
         assert crm.frame("contracts")["contract_id"].tolist() == ["c1"]
     manifests = [json.loads(path.read_text()) for path in (settings.home / "crm").glob("*/crm.json")]
-    assert {told["quality"]["rows"] for told in manifests} == {1}
+    assert {answer["quality"]["rows"] for answer in manifests} == {1}

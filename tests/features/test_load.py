@@ -73,21 +73,21 @@ def test_moments_are_utc_and_a_day_counts_from_the_next_midnight(tmp_path, text,
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "told"),
+    ("column", "value", "answer"),
     [
         ("end_date", "2022-12-31", "end_date: '2022-12-31' is before start_date"),
         ("renewed", "perhaps", "renewed: 'perhaps' is not yes or no"),
     ],
 )
 def test_a_row_that_contradicts_itself_or_whose_outcome_is_not_known_is_put_aside(
-    tmp_path, column, value, told
+    tmp_path, column, value, answer
 ):
     row = {"contract_id": "c2", "account_id": "a1", "start_date": "2023-01-01", "end_date": "2023-12-31"}
     good = row | {"contract_id": "c1", column: ""}
     rows = pd.DataFrame([good, row | {column: value}])
     crm = crm_of(tmp_path, {"contracts.csv": rows.to_csv(index=False)})
     assert crm.frame("contracts")["contract_id"].tolist() == ["c1"]
-    assert reasons(crm, "contracts") == [told]
+    assert reasons(crm, "contracts") == [answer]
     told_quality = crm.quality.as_dict()["tables"]["contracts"]
     assert (told_quality["rows"], told_quality["kept"], told_quality["quarantined"]) == (2, 1, 1)
 
@@ -293,9 +293,9 @@ def test_further_columns_are_carried_with_the_kind_their_values_show(tmp_path):
         "mostly": Kind.NUMBER,
         "empty": Kind.CATEGORY,
     }
-    told = " ".join(crm.quality.warnings)
-    assert "contracts.mail: free text" in told
-    assert "contracts.mostly: 1 values are no number" in told
+    answer = " ".join(crm.quality.warnings)
+    assert "contracts.mail: free text" in answer
+    assert "contracts.mostly: 1 values are no number" in answer
     assert crm.frame("contracts")["signed"].iloc[0] == pd.Timestamp("2024-01-05")
 
 

@@ -104,8 +104,8 @@ def test_salesforce_objects_make_a_crm(real_data, tmp_path):
     crm = load(source, mapping=mapping_of(real_data.name), into=tmp_path / "clean")
     given = pd.read_csv(source / "sf_opportunity_data.csv", parse_dates=["created_date", "close_date"])
     late = given["close_date"].dt.normalize() < given["created_date"].dt.normalize()
-    told = crm.quality.tables["opportunities"]
-    assert (told.rows, told.quarantined) == (len(given), (late & given["is_closed"]).sum())
+    answer = crm.quality.tables["opportunities"]
+    assert (answer.rows, answer.quarantined) == (len(given), (late & given["is_closed"]).sum())
     deals = crm.frame("opportunities")
     assert deals["is_won"].notna().eq(deals["closed_at"].notna()).all()
     assert deals.loc[deals["is_won"].notna(), "forecast"].isna().all()

@@ -22,7 +22,7 @@ DEALS = [
 ]  # fmt: skip
 
 
-def told(kind, table, rows, subject, as_of):
+def answer(kind, table, rows, subject, as_of):
     crm = from_rows({table: rows}, UNTIL)
     wanted = pd.DataFrame({KEYS[table]: [subject], "as_of": [as_of]})
     return impossible(crm, kind, snapshots_for(crm, kind, wanted))[0]
@@ -47,7 +47,7 @@ def told(kind, table, rows, subject, as_of):
     ],
 )
 def test_contracts(subject, as_of, problem):
-    assert told("renewal", "contracts", CONTRACTS, subject, as_of) == problem
+    assert answer("renewal", "contracts", CONTRACTS, subject, as_of) == problem
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_contracts(subject, as_of, problem):
     ],
 )
 def test_deals(subject, as_of, problem):
-    assert told("win", "opportunities", DEALS, subject, as_of) == problem
+    assert answer("win", "opportunities", DEALS, subject, as_of) == problem
 
 
 def test_rows_without_dates_are_not_refused_for_them():

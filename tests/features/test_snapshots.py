@@ -171,11 +171,11 @@ def test_a_row_says_what_was_found_in_place_of_a_day():
     rows = pd.DataFrame(
         {"contract_id": ["c1", "c1", "c1", None], "as_of": ["31.12.2023", "", "yesterday", ""]}
     )
-    told = snapshots_for(crm, "renewal", rows)["problem"].tolist()
-    assert told[0] == "as_of is '31.12.2023': write it as 2025-06-30"
-    assert told[1] == "as_of is missing: say a day, such as 2025-06-30"
-    assert told[2] == "as_of is 'yesterday': write it as 2025-06-30"
-    assert told[3] == "contract_id is missing"
+    answer = snapshots_for(crm, "renewal", rows)["problem"].tolist()
+    assert answer[0] == "as_of is '31.12.2023': write it as 2025-06-30"
+    assert answer[1] == "as_of is missing: say a day, such as 2025-06-30"
+    assert answer[2] == "as_of is 'yesterday': write it as 2025-06-30"
+    assert answer[3] == "contract_id is missing"
 
 
 def test_undated_rows_are_looked_at_once():

@@ -38,10 +38,10 @@ SPOILT = {
 @pytest.mark.parametrize("name", SPOILT)
 def test_ids_that_a_spreadsheet_took_for_numbers(name, tmp_path):
     written, right, example = SPOILT[name]
-    crm, told = loaded(tmp_path / "crm", contracts=contracts(written))
+    crm, answer = loaded(tmp_path / "crm", contracts=contracts(written))
     assert owners_of(crm) == right
-    assert ("ids are written as numbers" in told) == bool(example)
-    assert example in told
+    assert ("ids are written as numbers" in answer) == bool(example)
+    assert example in answer
 
 
 def test_a_key_with_decimals_is_met_by_those_without(tmp_path):
@@ -70,18 +70,18 @@ def test_postal_codes_get_their_zeros_back_where_the_country_has_them(tmp_path):
     accounts = "account_id,postal_code,country\n" + "".join(
         f"A{i},{code},{country}\n" for i, (code, country, _) in enumerate(rows)
     )
-    crm, told = loaded(tmp_path / "crm", accounts=accounts, contracts=contracts(["x"]))
+    crm, answer = loaded(tmp_path / "crm", accounts=accounts, contracts=contracts(["x"]))
     read = crm.frame("accounts").sort_values("account_id")["postal_code"].tolist()
     assert read == [right for *_, right in rows]
-    assert "accounts.postal_code: a spreadsheet made 6 codes numbers" in told
+    assert "accounts.postal_code: a spreadsheet made 6 codes numbers" in answer
 
 
 def test_owners_are_met_by_their_names_where_one_bears_it(tmp_path):
     written = ["Ann Lee", "LEE, Ann", " bob", "1002", "Cy"]
-    crm, told = loaded(tmp_path / "crm", owners=OWNERS, contracts=contracts(written))
+    crm, answer = loaded(tmp_path / "crm", owners=OWNERS, contracts=contracts(written))
     assert owners_of(crm) == ["1001", "1001", "1002", "1002", "Cy"]
-    assert "meet them when they are taken for names ('Ann Lee' is '1001'" in told
-    assert "if they are taken for names, but not one to one ('Cy' beside '1003' and '1004')" in told
+    assert "meet them when they are taken for names ('Ann Lee' is '1001'" in answer
+    assert "if they are taken for names, but not one to one ('Cy' beside '1003' and '1004')" in answer
 
 
 def test_accounts_are_met_by_their_names_and_owners_by_the_names_beside_their_ids(tmp_path):

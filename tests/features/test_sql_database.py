@@ -108,15 +108,15 @@ def test_a_duckdb_file_opens_no_way_to_others(duck, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "answer"),
     [
         ("mysql://host/db", r"a folder, .*postgresql://…"),
         ("duckdb:///nowhere/at/all.duckdb", "no such file"),
         ("postgresql://nobody@127.0.0.1:1/none", "to reach the PostgreSQL database"),
     ],
 )
-def test_no_way_in_is_one_line(tmp_path, url, told):
-    with pytest.raises(RenewalError, match=told):
+def test_no_way_in_is_one_line(tmp_path, url, answer):
+    with pytest.raises(RenewalError, match=answer):
         load(url, into=tmp_path / "clean")
 
 

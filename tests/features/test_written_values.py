@@ -84,8 +84,8 @@ def test_amounts_of_several_units_are_told(tmp_path):
             (["300 per quarter"], "all amounts are a quarter's, and count 4 times a year"),
         )
     ):
-        _, told = read_column(tmp_path / str(i) / "crm", "annual_value", written)
-        assert words in told
+        _, answer = read_column(tmp_path / str(i) / "crm", "annual_value", written)
+        assert words in answer
 
 
 PERIODS = {
@@ -105,16 +105,16 @@ SPANS = {
 @pytest.mark.parametrize("name", PERIODS)
 def test_periods_begin_and_end_with_a_day(name, tmp_path):
     for column, day, which in zip(("start_date", "end_date"), SPANS[name], ("first", "last"), strict=True):
-        read, told = read_column(tmp_path / column / "crm", column, [*PERIODS[name], "2022-05-06"])
+        read, answer = read_column(tmp_path / column / "crm", column, [*PERIODS[name], "2022-05-06"])
         assert [str(value.date()) for value in read] == [day] * len(PERIODS[name]) + ["2022-05-06"]
-        assert f"read as their {which} day" in told
+        assert f"read as their {which} day" in answer
 
 
 def test_a_day_of_a_week_is_that_day_and_a_fiscal_quarter_is_none(tmp_path):
     written = ["2024-W07-3", "FY24 Q3", "Q1 FY2024", "2024-W53", "2024-13"]
-    read, told = read_column(tmp_path / "crm", "end_date", written)
+    read, answer = read_column(tmp_path / "crm", "end_date", written)
     assert [value and str(value.date()) for value in read] == ["2024-02-14", None, None, None, None]
-    assert "2 values are of a fiscal year (FY24 Q3), which begins when a firm says so" in told
+    assert "2 values are of a fiscal year (FY24 Q3), which begins when a firm says so" in answer
 
 
 TERMS = {
@@ -128,9 +128,9 @@ TERMS = {
 @pytest.mark.parametrize("name", TERMS)
 def test_terms_are_read_in_months(name, tmp_path):
     written, months = TERMS[name]
-    read, told = read_column(tmp_path / "crm", "term", written)
+    read, answer = read_column(tmp_path / "crm", "term", written)
     assert read == pytest.approx(months, abs=0.01)
-    assert "read in months" in told
+    assert "read in months" in answer
 
 
 def test_what_may_be_terms_or_millions_stays_as_written(tmp_path):

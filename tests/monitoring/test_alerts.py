@@ -56,8 +56,8 @@ def test_an_alert_closes_when_its_cause_is_gone_and_not_before(store, settings):
     settle(store, settings, "renewal", [check("performance: AUC", Verdict.OK)])
     settle(store, settings, "win", [check("drift: all", Verdict.OK)])
     assert len(store.alerts.read(state="open")) == 2
-    told = settle(store, settings, "renewal", [check("drift: mails"), check("drift: all", Verdict.OK)])
-    assert (told["closed"], told["standing"], told["opened"]) == (1, 1, [])
+    answer = settle(store, settings, "renewal", [check("drift: mails"), check("drift: all", Verdict.OK)])
+    assert (answer["closed"], answer["standing"], answer["opened"]) == (1, 1, [])
     (closed,) = store.alerts.read(state="closed")
     assert closed["closed_because"] == "the cause is gone"
     assert closed["hours_to_close"] >= 0
@@ -107,8 +107,8 @@ def test_a_jump_in_risk_alerts_with_its_reasons(store, settings):
     }
     calm = {**row, "subject_id": "c2", "probability": 0.7}
     new = {**row, "subject_id": "c3", "previous_probability": None}
-    told = risk_alerts(store, settings, "renewal", [row, calm, new])
-    assert [alert["title"] for alert in told] == ["c1: likelihood to renew fell from 80% to 55%"]
+    answer = risk_alerts(store, settings, "renewal", [row, calm, new])
+    assert [alert["title"] for alert in answer] == ["c1: likelihood to renew fell from 80% to 55%"]
     assert store.alerts.read()[0]["reasons"] == ["no meeting in 94 days"]
     assert model_alert(store, settings, "renewal", "4", rule="champion changed", reasons=[])
     assert not model_alert(store, settings, "renewal", "4", rule="champion changed", reasons=[])
@@ -129,7 +129,7 @@ def test_each_alert_goes_once_to_each_channel_and_secrets_stay_out_of_the_ledger
 def test_what_joins_a_standing_alert_is_told_again_and_what_comes_and_goes_is_not(store, settings):
     sent = []
 
-    def told(*names):
+    def answer(*names):
         columns = [
             Check(f"drift: {n}", "", 1.0, 0.1, Verdict.ALERT, "moved", cause="drift: all") for n in names
         ]
@@ -137,18 +137,18 @@ def test_what_joins_a_standing_alert_is_told_again_and_what_comes_and_goes_is_no
         send_due(store, settings, send=lambda *message: sent.append(message), lease=NOW)
         return done
 
-    told("calls")
+    answer("calls")
     assert len(sent) == 2
-    grown = told("calls", "mails")["grown"]
+    grown = answer("calls", "mails")["grown"]
     assert grown[0]["joined"] == ["drift: mails"]
     assert len(sent) == 4
     assert sent[-1][1].startswith("[Perennial] more on: renewal model")
     assert sent[-1][2].startswith("new under this alert: drift: mails\n")
-    told("calls")
-    told("calls", "mails")
+    answer("calls")
+    answer("calls", "mails")
     assert len(sent) == 4
     assert store.alerts.read()[0]["topics"] == ["drift: calls", "drift: mails"]
-    told("seats")
+    answer("seats")
     assert len(sent) == 6
 
 
@@ -171,10 +171,10 @@ def test_figures_say_how_long_alerts_take(store, settings):
     first, second = store.alerts.read()
     store.alerts.acknowledge(first["alert_id"], "Ann")
     store.alerts.close(second["alert_id"], "Ann", "mended")
-    told = store.alerts.figures("renewal")
-    assert (told["open"], told["acknowledged"], told["closed"]) == (0, 1, 1)
-    assert 0 <= told["median_hours_to_close"] < 1
-    assert 0 <= told["oldest_hours"] < 1
+    answer = store.alerts.figures("renewal")
+    assert (answer["open"], answer["acknowledged"], answer["closed"]) == (0, 1, 1)
+    assert 0 <= answer["median_hours_to_close"] < 1
+    assert 0 <= answer["oldest_hours"] < 1
     assert store.alerts.figures("win")["closed"] == 0
 
 

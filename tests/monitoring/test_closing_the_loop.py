@@ -63,8 +63,8 @@ def test_an_overdue_step_is_escalated_once_each_time(alerted, settings):
     assert escalate(alerted, settings) == []
     with writing(alerted.engine) as connection:
         connection.execute(update(tasks).values(due_at=now() - timedelta(hours=13)))
-    (told,) = escalate(alerted, settings)
-    assert told["to"] == "manager"
+    (answer,) = escalate(alerted, settings)
+    assert answer["to"] == "manager"
     assert escalate(alerted, settings) == []
     overdue = next(alert for alert in alerted.alerts.read() if alert["rule"] == "task overdue")
     assert (overdue["owner"], overdue["account_id"]) == ("manager", "A1")

@@ -66,9 +66,9 @@ def test_unusable_databases_are_told_in_one_line(tmp_path):
     with pytest.raises(RenewalError, match="SQLite"):
         open_store(Settings(home=tmp_path))
     for url in ("mysql://x/y", "nonsense", "postgresql://nobody@127.0.0.1:1/none"):
-        with pytest.raises(RenewalError) as told:
+        with pytest.raises(RenewalError) as answer:
             connect(url)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(answer.value)
 
 
 def test_sqlite_is_opened_in_wal_with_foreign_keys(tmp_path):

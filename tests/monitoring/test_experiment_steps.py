@@ -63,37 +63,37 @@ def _crm_of(customers, until, advised, effect):
 
 @pytest.fixture
 def begun(store, settings):
-    told = start(store, crm_of(), settings, PLAN, by="ann")
+    answer = start(store, crm_of(), settings, PLAN, by="ann")
     accounts = store.experiments.accounts("try")
-    return told, dict(zip(accounts["account_id"], accounts["arm"], strict=True))
+    return answer, dict(zip(accounts["account_id"], accounts["arm"], strict=True))
 
 
 def test_an_experiment_runs_from_the_draw_to_what_the_estimates_learn(store, settings, begun):
-    told, arms = begun
-    assert (told["state"], told["advice"]) == ("open", "first contact 61 to 90 days before the end")
+    answer, arms = begun
+    assert (answer["state"], answer["advice"]) == ("open", "first contact 61 to 90 days before the end")
     assert sorted(arms.values()) == [ADVICE] * 80 + [USUAL] * 80
-    assert told["needed"] > 50
-    assert told["outcomes_known"] == 0
-    assert "owners look after customers of both arms" in told["contamination"]["words"][0]
+    assert answer["needed"] > 50
+    assert answer["outcomes_known"] == 0
+    assert "owners look after customers of both arms" in answer["contamination"]["words"][0]
 
     later = crm_of(until=pd.Timestamp("2025-09-15"), arms=arms)
-    told = status(store, later, settings)
-    assert told["outcomes_known"] == 160
-    assert told["arms"]["advice"]["treated"] == 1.0
-    assert told["arms"]["usual"]["treated"] == 0.0
-    assert told["drawn"]["low"] > 0.1
-    assert told["drawn"]["low"] < 0.6 < told["drawn"]["high"]
-    assert told["verdict"] == "the advice is better"
-    assert told["decided_on"] > "2025-05-25"  # no outcome counts before 45 days after the end
-    assert told["history"][-1]["estimate"] == told["drawn"]["estimate"]
-    assert every(store)[0]["drawn"] == told["drawn"]
+    answer = status(store, later, settings)
+    assert answer["outcomes_known"] == 160
+    assert answer["arms"]["advice"]["treated"] == 1.0
+    assert answer["arms"]["usual"]["treated"] == 0.0
+    assert answer["drawn"]["low"] > 0.1
+    assert answer["drawn"]["low"] < 0.6 < answer["drawn"]["high"]
+    assert answer["verdict"] == "the advice is better"
+    assert answer["decided_on"] > "2025-05-25"  # no outcome counts before 45 days after the end
+    assert answer["history"][-1]["estimate"] == answer["drawn"]["estimate"]
+    assert every(store)[0]["drawn"] == answer["drawn"]
     assert findings(store, "timing") == []
 
     ended = end(store, later, settings, by="ann", because="beyond chance")
     assert (ended["state"], ended["ended_because"]) == ("ended", "beyond chance")
     (found,) = findings(store, "timing")
     assert found.bucket == "61-90"
-    assert found.effect == pytest.approx(told["drawn"]["estimate"], abs=1e-4)
+    assert found.effect == pytest.approx(answer["drawn"]["estimate"], abs=1e-4)
     again = end(store, crm_of(), settings, "try", by="bob", because="no")
     assert (again["ended_by"], again["outcomes_known"]) == ("ann", 160)
     assert arm_of(store, "A000", "timing") is None
@@ -298,8 +298,8 @@ def test_the_hold_out_of_scores_is_an_experiment(store, tmp_path):
     with pytest.raises(RenewalError, match="PERENNIAL_HOLDOUT_SHARE"):
         start(store, crm_of(), Settings(home=tmp_path), Plan("scores", name="held"))
     settings = Settings(home=tmp_path, holdout_share=0.25)
-    told = start(store, crm_of(), settings, Plan("scores", name="held", gap=0.3))
-    assert 20 < told["arms"]["usual"]["accounts"] < 60
+    answer = start(store, crm_of(), settings, Plan("scores", name="held", gap=0.3))
+    assert 20 < answer["arms"]["usual"]["accounts"] < 60
     other = Settings(home=tmp_path, holdout_share=0.25, seed=9)
     assert status(store, crm_of(), other, "held")["contamination"]["moved"] > 20
 

@@ -8,15 +8,15 @@ from decided_case import decided
 from monitoring.forecasters import MODEL, OVERRIDES, OWNERS, who_was_right
 
 
-def row_of(told, who, segment=""):
-    return next(row for row in told["compared"] if row["who"] == who and row["segment"] == segment)
+def row_of(answer, who, segment=""):
+    return next(row for row in answer["compared"] if row["who"] == who and row["segment"] == segment)
 
 
 def test_owners_who_saw_more_than_the_model_were_right(tmp_path):
     case = decided(tmp_path, forecast_spread=0.2)
     case.log(case.blurred(1.5))
-    told = who_was_right(case.crm, case.settings, "renewal")
-    row = row_of(told, OWNERS)
+    answer = who_was_right(case.crm, case.settings, "renewal")
+    row = row_of(answer, OWNERS)
     assert row["closer"] == OWNERS
     assert 0 < row["low"] < row["gain"] < row["high"]
     assert row["rows"] == 600
@@ -24,7 +24,7 @@ def test_owners_who_saw_more_than_the_model_were_right(tmp_path):
     said = np.clip(case.blurred(1.5), 0.01, 0.99)
     by_hand = -np.mean(np.where(case.renewed, np.log(said), np.log(1 - said)))
     assert row["log_loss"][MODEL] == pytest.approx(by_hand)
-    assert {part["segment"] for part in told["compared"]} >= {"owner=O0", "owner=O1", "owner=O2"}
+    assert {part["segment"] for part in answer["compared"]} >= {"owner=O0", "owner=O1", "owner=O2"}
 
 
 def test_a_model_that_saw_more_than_the_owners_was_right_though_todays_forecast_knows_the_end(tmp_path):
@@ -54,9 +54,9 @@ def test_without_history_the_forecast_logged_that_night_counts_and_todays_never(
 
     crm = load(tmp_path / "crm", until=pd.Timestamp("2025-03-01"), into=tmp_path / "bare")
     case.log(case.blurred(1.0))
-    told = who_was_right(crm, case.settings)
-    assert told["compared"] == []
-    assert "forecast" in told["notes"][0]
+    answer = who_was_right(crm, case.settings)
+    assert answer["compared"] == []
+    assert "forecast" in answer["notes"][0]
     case.log(case.blurred(1.0), current=True, forecast=case.blurred(0.1))
     assert row_of(who_was_right(crm, case.settings), OWNERS)["closer"] == OWNERS
 
@@ -76,11 +76,11 @@ def test_forecasts_in_words_and_calibration_by_what_was_done(tmp_path):
     case.log(case.truth, held_out=np.arange(600) % 5 == 0)
     for name in case.ids[::2]:
         case.store.judgements.record_action("renewal", name, "called")
-    told = who_was_right(case.crm, case.settings)
-    words = {row["category"]: row for row in told["categories"]}
+    answer = who_was_right(case.crm, case.settings)
+    words = {row["category"]: row for row in answer["categories"]}
     assert words["commit"]["came_true"] == pytest.approx(case.renewed[case.truth > 0.6].mean())
     assert "after the fact" in words["commit"]["known"]
-    parts = {row["rows_of"]: row for row in told["calibration"]}
+    parts = {row["rows_of"]: row for row in answer["calibration"]}
     assert set(parts) == {"all", "actions=taken", "actions=none", "held out"}
     assert (parts["actions=taken"]["rows"], parts["held out"]["rows"]) == (300, 120)
     assert parts["all"]["gap"] == pytest.approx(case.renewed.mean() - case.truth.mean())
@@ -89,5 +89,5 @@ def test_forecasts_in_words_and_calibration_by_what_was_done(tmp_path):
 
 def test_nothing_scored_is_said(tmp_path):
     case = decided(tmp_path)
-    told = who_was_right(case.crm, case.settings)
-    assert told["notes"] == ["renewal: no scores are logged; run `perennial score renewal`"]
+    answer = who_was_right(case.crm, case.settings)
+    assert answer["notes"] == ["renewal: no scores are logged; run `perennial score renewal`"]

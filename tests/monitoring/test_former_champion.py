@@ -50,8 +50,8 @@ def test_outcomes_told_to_the_store_are_enough(tmp_path):
     case = decided(tmp_path)
     case.log(case.blurred(1.5), shadow=case.blurred(0.1))
     assert compared("renewal", "2", "1", None, case.store, 0).closer == "unknown"
-    told = pd.DataFrame({"contract_id": case.ids, "outcome": case.renewed.astype(int)})
-    case.store.outcomes.record(told.assign(decided_at="2024-11-01"))
+    answer = pd.DataFrame({"contract_id": case.ids, "outcome": case.renewed.astype(int)})
+    case.store.outcomes.record(answer.assign(decided_at="2024-11-01"))
     assert compared("renewal", "2", "1", None, case.store, 0).closer == "other"
 
 

@@ -59,9 +59,9 @@ def test_figures_are_fairlearns_and_n_is_accounts():
     from fairlearn.metrics import true_positive_rate
 
     table = rows(0.2)
-    told = parity_checks("renewal", table.rows, table.segments, 0.3, table.metrics)
+    answer = parity_checks("renewal", table.rows, table.segments, 0.3, table.metrics)
     group = table.rows["account_id"].map(table.segments.set_index("account_id")["value"])
-    for row in told:
+    for row in answer:
         own = table.rows[group == row["segment"].split("=")[1]]
         assert row["estimate"] == pytest.approx(true_positive_rate(own["y"] == 0, own["p"] < 0.3))
         assert row["n"] <= own["account_id"].nunique()
@@ -78,9 +78,9 @@ def test_the_table_holds_every_metric_with_its_source_and_figures():
         ("live, all", "selection rate"),
         ("live, all", "mean score"),
     }
-    told = next(row for row in found if row["source"] == "live, all" and row["metric"] == "selection rate")
-    assert told["difference_low"] < told["difference"] < told["difference_high"]
-    assert told["ratio"] == pytest.approx(told["estimate"] / told["rest"])
+    answer = next(row for row in found if row["source"] == "live, all" and row["metric"] == "selection rate")
+    assert answer["difference_low"] < answer["difference"] < answer["difference_high"]
+    assert answer["ratio"] == pytest.approx(answer["estimate"] / answer["rest"])
 
 
 def test_proxies_are_checks_and_those_of_an_attribute_one_alert():
@@ -90,9 +90,11 @@ def test_proxies_are_checks_and_those_of_an_attribute_one_alert():
         "segment": "group=x",
         "threshold": 0.65,
     }
-    told = {"auc": 0.9, "verdict": "alert", "why": "ranks 90% of pairs right"}
-    other = {**row, **told, "name": "proxy: accounts.credit_score"}
-    checks = proxy_checks([{**row, **told}, other, {**row, "auc": None, "verdict": "unknown", "why": "few"}])
+    answer = {"auc": 0.9, "verdict": "alert", "why": "ranks 90% of pairs right"}
+    other = {**row, **answer, "name": "proxy: accounts.credit_score"}
+    checks = proxy_checks(
+        [{**row, **answer}, other, {**row, "auc": None, "verdict": "unknown", "why": "few"}]
+    )
     assert [check.verdict for check in checks] == [Verdict.ALERT, Verdict.ALERT, Verdict.UNKNOWN]
     assert checks[0].alert_as == checks[1].alert_as
     assert checks[0].value == 0.9

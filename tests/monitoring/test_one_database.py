@@ -79,11 +79,11 @@ def test_training_scoring_and_serving_share_one_postgresql(postgres_url, tmp_pat
     assert champion("renewal", settings).version
     with TestClient(create_app(settings), base_url=LOCAL, client=("127.0.0.1", 50_000)) as client:
         one = client.get("/v1/renewals?limit=1").json()["rows"][0]["contract_id"]
-        told = client.post("/v1/renewals/score", json={"contract_ids": [one]}).json()
-        assert told["model_version"] == champion("renewal", settings).version
-        assert 0 < told["rows"][0]["probability"] < 1
+        answer = client.post("/v1/renewals/score", json={"contract_ids": [one]}).json()
+        assert answer["model_version"] == champion("renewal", settings).version
+        assert 0 < answer["rows"][0]["probability"] < 1
         assert client.get("/models").status_code == 200
-        account = told["rows"][0]["account_id"]
+        account = answer["rows"][0]["account_id"]
         call = {"activity_id": "E1", "account_id": account, "kind": "call", "occurred_at": "2026-01-01"}
         for _ in range(20):  # the first one reads the data; where that takes too long, it is sent again
             sent = client.post("/v1/events", json={"table": "activities", "rows": [call]})

@@ -28,9 +28,9 @@ def test_outcomes_are_kept_once(store):
     assert store.outcomes.record(sent) == {"new": 3, "repeated": 1, "unknown": 1, **clear}
     assert store.outcomes.record(sent) == {"new": 0, "repeated": 4, "unknown": 0, **clear}
     other = pd.DataFrame({"contract_id": ["c0", "c1"], "outcome": [0, 0], "decided_at": [None, None]})
-    told = store.outcomes.record(other)
-    assert [told[name] for name in ("new", "repeated", "conflicting", "unknown")] == [0, 1, 1, 0]
-    assert told["conflicts"] == ["c0: renewed on 2025-04-01 is kept, not renewed was sent"]
+    answer = store.outcomes.record(other)
+    assert [answer[name] for name in ("new", "repeated", "conflicting", "unknown")] == [0, 1, 1, 0]
+    assert answer["conflicts"] == ["c0: renewed on 2025-04-01 is kept, not renewed was sent"]
     kept = store.outcomes.read("renewal").set_index("subject_id")
     assert kept["outcome"].to_dict() == {"c0": 1, "c1": 0, "x9": 0}
     assert kept.loc["c0", "decided_at"] == pd.Timestamp("2025-04-01")
@@ -94,11 +94,11 @@ def test_killed_at_any_moment_a_file_of_outcomes_is_kept_whole_or_not_at_all_and
         child.stdout.readline()
         time.sleep(wait)
         os.kill(child.pid, signal.SIGKILL)
-        told = len(child.stdout.readlines())
+        answer = len(child.stdout.readlines())
     store = open_store(Settings(home=tmp_path))
     kept = store.outcomes.read("renewal")
     assert len(kept) % 1000 == 0
-    assert told * 1000 <= len(kept) <= (told + 1) * 1000
+    assert answer * 1000 <= len(kept) <= (answer + 1) * 1000
     ids = [f"c{number}" for number in range(30_000)]
     counts = store.outcomes.record(pd.DataFrame({"contract_id": ids, "outcome": 1}))
     assert (counts["repeated"], counts["new"]) == (len(kept), 30_000 - len(kept))

@@ -64,8 +64,8 @@ def crm(world):
     return read_crm(world / "full")
 
 
-def alerting(told):
-    return {check["name"] for check in told["checks"] if check["verdict"] == "alert"}
+def alerting(answer):
+    return {check["name"] for check in answer["checks"] if check["verdict"] == "alert"}
 
 
 def log_again(settings, change, shift=0.0):
@@ -81,12 +81,12 @@ def log_again(settings, change, shift=0.0):
 
 
 def test_nothing_changed_and_nothing_alerts(home, crm):
-    told = monitor(crm, home, "renewal")
-    assert alerting(told) == set()
-    assert told["verdict"] == "ok"
-    assert {"kind", "name", "segment", "value", "threshold", "verdict", "why"} == set(told["checks"][0])
-    assert Path(told["html"]).stat().st_size > 100_000
-    assert {c["name"] for c in told["checks"]} >= {
+    answer = monitor(crm, home, "renewal")
+    assert alerting(answer) == set()
+    assert answer["verdict"] == "ok"
+    assert {"kind", "name", "segment", "value", "threshold", "verdict", "why"} == set(answer["checks"][0])
+    assert Path(answer["html"]).stat().st_size > 100_000
+    assert {c["name"] for c in answer["checks"]} >= {
         "drift: features",
         "drift: scores",
         "performance: calibration",
@@ -101,10 +101,10 @@ def test_a_moved_feature_is_named_alerted_once_and_closed_when_it_is_gone(home, 
     numbers = [name for name in weights if pd.api.types.is_float_dtype(before[name])]
     top = max(numbers, key=lambda name: weights[name])
     log_again(home, lambda f: f.assign(**{top: f[top] + 0.7 * f[top].std()}))
-    told = monitor(crm, home, "renewal")
-    assert f"drift: {top}" in alerting(told)
-    assert told["verdict"] == "alert"
-    assert "drift: features" in told["alerts"]["opened"][0]["title"]
+    answer = monitor(crm, home, "renewal")
+    assert f"drift: {top}" in alerting(answer)
+    assert answer["verdict"] == "alert"
+    assert "drift: features" in answer["alerts"]["opened"][0]["title"]
     assert monitor(crm, home, "renewal")["alerts"]["opened"] == []
     log_again(home, lambda f: f.assign(**{top: before[top][: len(f)].to_numpy()}))
     assert len(store.alerts.read(state="standing")) == 1
@@ -130,11 +130,11 @@ def test_scores_too_hopeful_by_half_the_losses_are_found_on_outcomes(home, crm):
 
 
 def test_without_scores_or_reference_it_is_unknown_and_never_ok(world, home, crm, tmp_path):
-    told = monitor(crm, home, "renewal", since=pd.Timestamp("2030-01-01"))
-    assert told["verdict"] == "unknown"
-    assert told["html"] is None
-    assert [check["name"] for check in told["checks"]] == ["predictions: logged"]
-    assert "run `perennial score renewal`" in told["checks"][0]["why"]
+    answer = monitor(crm, home, "renewal", since=pd.Timestamp("2030-01-01"))
+    assert answer["verdict"] == "unknown"
+    assert answer["html"] is None
+    assert [check["name"] for check in answer["checks"]] == ["predictions: logged"]
+    assert "run `perennial score renewal`" in answer["checks"][0]["why"]
     with pytest.raises(RenewalError, match="train win"):
         monitor(crm, home, "win")
     with pytest.raises(RenewalError, match="train renewal"):
@@ -145,9 +145,11 @@ def test_without_scores_or_reference_it_is_unknown_and_never_ok(world, home, crm
 def test_outcomes_told_to_the_store_count_where_the_crm_is_silent(home, crm):
     store = open_store(home)
     log = store.predictions.read("renewal").head(50).assign(subject_id=lambda f: "unknown-" + f["subject_id"])
-    told = pd.DataFrame({"contract_id": log["subject_id"].unique(), "outcome": 0, "decided_at": "2025-12-30"})
+    answer = pd.DataFrame(
+        {"contract_id": log["subject_id"].unique(), "outcome": 0, "decided_at": "2025-12-30"}
+    )
     assert judged(crm, "renewal", log, store.outcomes.read("renewal")).decided.empty
-    store.outcomes.record(told)
+    store.outcomes.record(answer)
     found = judged(crm, "renewal", log, store.outcomes.read("renewal"))
     assert len(found.decided) == log.groupby("subject_id").ngroups
     assert set(found.decided["y"]) == {0.0}

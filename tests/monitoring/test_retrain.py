@@ -97,9 +97,9 @@ def again(trained, tmp_path):
     ],
 )
 def test_when_it_is_time(folder, again, tmp_path, until, due, words):
-    told = _is_due("renewal", known(folder, until, tmp_path / "clean"), again)
-    assert told[0] is due
-    assert words in told[1]
+    answer = _is_due("renewal", known(folder, until, tmp_path / "clean"), again)
+    assert answer[0] is due
+    assert words in answer[1]
 
 
 def test_enough_new_outcomes_are_a_reason(folder, again, tmp_path, monkeypatch):
@@ -118,9 +118,9 @@ def test_a_standing_alert_of_drift_or_performance_is_a_reason_and_a_closed_one_i
     crm, store = known(folder, "2023-06-05", tmp_path / "clean"), open_store(again)
     moved = Check(f"{family}: health", "", 0.5, 0.1, Verdict.ALERT, "moved")
     settle(store, again, "renewal", [moved])
-    told = _is_due("renewal", crm, again)
-    assert told[0] is due
-    assert not due or f"renewal model, {family}: health" in told[1]
+    answer = _is_due("renewal", crm, again)
+    assert answer[0] is due
+    assert not due or f"renewal model, {family}: health" in answer[1]
     settle(store, again, "renewal", [Check(f"{family}: health", "", 0.0, 0.1, Verdict.OK, "still")])
     assert _is_due("renewal", crm, again)[0] is False
 
@@ -145,13 +145,13 @@ def test_killed_in_the_middle_and_run_again_nothing_is_doubled_and_nothing_lost(
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert any(line.startswith(moment) for line in child.stdout)
         os.kill(child.pid, signal.SIGKILL)
-    (told,) = retrain(crm, again, trials=2)["models"]
+    (answer,) = retrain(crm, again, trials=2)["models"]
     versions = listing(again)
     assert [row["version"] for row in versions][-1] == "1"
     complete = [row for row in versions if row["complete"]]
     assert len(complete) == 2
     assert len(versions) == 2
-    assert told["what"] in ("promoted", "challenger", "kept")
+    assert answer["what"] in ("promoted", "challenger", "kept")
     store = open_store(again)
     noted = [run["run_id"] for run in store.runs("train", "renewal")]
     assert sorted(noted) == sorted(f"train-renewal-{row['version']}" for row in complete)
@@ -165,15 +165,15 @@ def test_a_second_retraining_leaves_at_once(folder, settings, tmp_path):
     settings.home.mkdir(parents=True)
     with (settings.home / "retrain.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        told = retrain(known(folder, "2023-06-01", tmp_path / "clean"), settings, trials=2)["models"]
-    assert told == [{"kind": "renewal", "what": "kept", "why": "another retraining is running"}]
+        answer = retrain(known(folder, "2023-06-01", tmp_path / "clean"), settings, trials=2)["models"]
+    assert answer == [{"kind": "renewal", "what": "kept", "why": "another retraining is running"}]
     assert listing(settings) == []
 
 
 def test_too_little_data_is_said_and_nothing_is_registered(folder, settings, tmp_path):
-    told = retrain(known(folder, "2021-01-15", tmp_path / "clean"), settings, trials=2)["models"]
-    assert told[0]["what"] == "not trained"
-    assert "40" in told[0]["why"]
+    answer = retrain(known(folder, "2021-01-15", tmp_path / "clean"), settings, trials=2)["models"]
+    assert answer[0]["what"] == "not trained"
+    assert "40" in answer[0]["why"]
     assert listing(settings) == []
 
 
@@ -191,6 +191,6 @@ def test_what_is_trained_by_hand_is_told_once(settings, monkeypatch, alias, rule
         by_hand, "_newest", lambda kind, settings: {"version": "2", "alias": alias, "gates": gates}
     )
     for _ in range(2):
-        told = by_hand.train_by_hand("renewal", None, settings, TrainOptions(trials=3), say=print)
-        assert (told["alias"], told["trials"]) == (alias, 3)
+        answer = by_hand.train_by_hand("renewal", None, settings, TrainOptions(trials=3), say=print)
+        assert (answer["alias"], answer["trials"]) == (alias, 3)
         assert [alert["rule"] for alert in store.alerts.read()] == rules

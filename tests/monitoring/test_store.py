@@ -252,9 +252,9 @@ def test_what_a_former_champion_would_have_said_is_never_taken_for_a_score(store
 
 
 def test_the_owners_forecast_is_logged_as_it_stood_and_not_in_a_look_back(store):
-    told = [0.5, None, 0.7, 0.9, 1.0]
-    wrote(store, rows().assign(forecast=told))
-    wrote(store, rows(as_of="2025-02-01").assign(forecast=told), run_id="back", current=False)
+    answer = [0.5, None, 0.7, 0.9, 1.0]
+    wrote(store, rows().assign(forecast=answer))
+    wrote(store, rows(as_of="2025-02-01").assign(forecast=answer), run_id="back", current=False)
     log = store.predictions.read("renewal").set_index(["as_of", "subject_id"])["forecast"]
     assert log["2025-03-01"].dropna().tolist() == [0.5, 0.7, 0.9, 1.0]
     assert log["2025-02-01"].isna().all()

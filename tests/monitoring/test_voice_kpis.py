@@ -25,12 +25,12 @@ def test_the_mean_of_everybody_is_found_where_the_mean_of_answers_is_off():
     for seed in range(40):
         X, score, answered, account = drawn(seed)
         points = np.where(answered, score, np.nan)
-        told = figures_of(points, account, whole(points, X, account), np.ones(len(score), bool))
-        inside.append(told["low"] <= 3.0 <= told["high"])
-        raw_inside.append(told["raw_low"] <= 3.0 <= told["raw_high"])
-        off.append(told["estimate"] - 3.0)
-        assert told["silent"] < told["estimate"] < told["raw"]
-        assert told["if_worse"] < told["estimate"]
+        answer = figures_of(points, account, whole(points, X, account), np.ones(len(score), bool))
+        inside.append(answer["low"] <= 3.0 <= answer["high"])
+        raw_inside.append(answer["raw_low"] <= 3.0 <= answer["raw_high"])
+        off.append(answer["estimate"] - 3.0)
+        assert answer["silent"] < answer["estimate"] < answer["raw"]
+        assert answer["if_worse"] < answer["estimate"]
     assert np.mean(inside) >= 0.9 - 3 * np.sqrt(0.09 / 40)
     assert np.mean(raw_inside) == 0
     assert abs(np.mean(off)) < 0.02
@@ -44,22 +44,22 @@ def test_either_model_alone_suffices():
     answered = rng.random(4000) < 1 / (1 + np.exp(1 - np.where(x > 0, x**2, 0)))
     account = pd.Series(np.arange(4000).astype(str))
     points = np.where(answered, score, np.nan)
-    told = figures_of(points, account, whole(points, x[:, None], account), np.ones(4000, bool))
-    assert told["raw"] - 3 > 0.3
-    assert told["estimate"] == pytest.approx(3 + x.mean(), abs=0.06)
+    answer = figures_of(points, account, whole(points, x[:, None], account), np.ones(4000, bool))
+    assert answer["raw"] - 3 > 0.3
+    assert answer["estimate"] == pytest.approx(3 + x.mean(), abs=0.06)
 
 
 def test_nothing_is_said_of_few_and_nothing_weighed_where_all_answer():
     few = np.array([5.0] * 9 + [np.nan] * 50)
     account = pd.Series(np.arange(59).astype(str))
-    told = figures_of(few, account, None, np.ones(59, bool))
-    assert told["raw"] is told["estimate"] is None
-    assert told["response_rate"] == pytest.approx(9 / 59)
+    answer = figures_of(few, account, None, np.ones(59, bool))
+    assert answer["raw"] is answer["estimate"] is None
+    assert answer["response_rate"] == pytest.approx(9 / 59)
     full = np.arange(59.0)
     assert whole(full, np.zeros((59, 1)), account) is None
-    told = figures_of(full, account, None, np.ones(59, bool))
-    assert told["estimate"] == told["raw"]
-    assert told["silent"] is None
+    answer = figures_of(full, account, None, np.ones(59, bool))
+    assert answer["estimate"] == answer["raw"]
+    assert answer["silent"] is None
 
 
 def test_nps_counts_promoters_less_detractors():
@@ -89,15 +89,15 @@ def test_figures_come_by_stage_segment_owner_and_touchpoint_and_look_only_back()
     ]  # fmt: skip
     tables = {"accounts": accounts, "contracts": contracts, "surveys": surveys}
     crm = from_rows(tables, UNTIL)
-    told = voice(crm)
-    found = {(row["dimension"], row["group"]): row for row in told["rows"]}
+    answer = voice(crm)
+    found = {(row["dimension"], row["group"]): row for row in answer["rows"]}
     assert found["all", "all"]["asked"] == 80
     assert found["all", "all"]["answered"] == 60
     assert found["all", "all"]["estimate"] == pytest.approx(4)
     assert found["stage", "customer"]["asked"] == found["stage", "first half-year"]["asked"] == 40
     assert {("industry", "it"), ("owner", "ann"), ("touchpoint", "case")} <= set(found)
     later = [{"case_id": f"K{n}", "account_id": f"A{n}", "opened_at": "2025-11-01"} for n in range(0, 80, 2)]
-    assert voice(from_rows({**tables, "cases": later}, UNTIL))["rows"] == told["rows"]
+    assert voice(from_rows({**tables, "cases": later}, UNTIL))["rows"] == answer["rows"]
 
 
 def test_without_surveys_it_says_so():

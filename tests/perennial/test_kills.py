@@ -27,10 +27,10 @@ def killed_everywhere(home: Path, into: Path, *command: str, stride: int = 1) ->
     """The homes after each kill and the run after it, which must have ended well."""
     call = [sys.executable, "-m", "benchmarks.kill_points", "--home", str(home), "--into", str(into)]
     call += ["--stride", str(stride), "--", *command]
-    told = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=600, check=True)
-    ends = [json.loads(line) for line in told.stdout.splitlines()]
-    assert len(ends) > 3, told.stderr[-2000:]
-    assert [end["again"] for end in ends] == [0] * len(ends), told.stderr[-2000:]
+    answer = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=600, check=True)
+    ends = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert len(ends) > 3, answer.stderr[-2000:]
+    assert [end["again"] for end in ends] == [0] * len(ends), answer.stderr[-2000:]
     assert {end["killed"] for end in ends[:-1]} == {-signal.SIGKILL}
     return [into / str(end["at"]) for end in ends]
 

@@ -22,8 +22,8 @@ def command(tmp_path, monkeypatch):
     monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
 
     def run(*words):
-        told = CliRunner().invoke(cli.app, words, standalone_mode=False, catch_exceptions=False)
-        return told.stdout
+        answer = CliRunner().invoke(cli.app, words, standalone_mode=False, catch_exceptions=False)
+        return answer.stdout
 
     return run
 
@@ -37,10 +37,10 @@ def test_an_alert_is_listed_taken_and_closed(command, tmp_path):
     command("alerts", "ack", done.alert_id[:6], "--owner", "Ann", "--by", "Bob")
     assert store.alerts.read()[0]["owner"] == "Ann"
     command("alerts", "close", done.alert_id[:6], "--because", "mended", "--by", "Ann")
-    told = json.loads(command("alerts", "list", "--state", "all", "--json"))
-    assert told["alerts"][0]["closed_because"] == "mended"
-    assert told["figures"]["closed"] == 1
-    assert told["figures"]["median_hours_to_close"] >= 0
+    answer = json.loads(command("alerts", "list", "--state", "all", "--json"))
+    assert answer["alerts"][0]["closed_because"] == "mended"
+    assert answer["figures"]["closed"] == 1
+    assert answer["figures"]["median_hours_to_close"] >= 0
     assert "No open alert" in command("alerts")
     assert [row["action"] for row in store.audit.read()] == ["alert closed", "alert acknowledged"]
     with pytest.raises(RenewalError, match="fits none"):
@@ -51,10 +51,10 @@ def test_who_was_right_reads_on_a_terminal(tmp_path, capsys):
     case = decided(tmp_path)
     case.log(case.blurred(1.5))
     monitoring_print.judged(who_was_right(case.crm, case.settings))
-    told = capsys.readouterr().out
-    assert "owners' forecasts" in told
-    assert "Forecasts in words" in told
-    assert "scores said" in told
+    answer = capsys.readouterr().out
+    assert "owners' forecasts" in answer
+    assert "Forecasts in words" in answer
+    assert "scores said" in answer
 
 
 def test_a_monitoring_run_reads_on_a_terminal(capsys):
@@ -66,11 +66,11 @@ def test_a_monitoring_run_reads_on_a_terminal(capsys):
     alerts = {"opened": [alert], "grown": [{**alert, "joined": ["drift: mails"]}],
               "figures": {**figures, "median_hours_to_close": 5.25}}  # fmt: skip
     monitoring_print.monitored({"verdict": "alert", "checks": checks, "html": None, "alerts": alerts})
-    told = capsys.readouterr().out
-    assert "median [3], was 5" in told
-    assert "Before outcomes (renewal): AUC 0.700: an estimate." in told
-    assert "More on abcdef01 renewal model, drift: features: drift: mails" in told
-    assert "1 open, 0 taken on, 2 closed; 5.2 h to close (median)" in told
+    answer = capsys.readouterr().out
+    assert "median [3], was 5" in answer
+    assert "Before outcomes (renewal): AUC 0.700: an estimate." in answer
+    assert "More on abcdef01 renewal model, drift: features: drift: mails" in answer
+    assert "1 open, 0 taken on, 2 closed; 5.2 h to close (median)" in answer
 
 
 def test_with_nothing_logged_the_data_are_not_even_read(command, tmp_path, monkeypatch):
@@ -81,12 +81,12 @@ def test_with_nothing_logged_the_data_are_not_even_read(command, tmp_path, monke
     waived = {"gate": "parity", "by": "Ann", "reason": "signed off", "why": "a gap"}
     monkeypatch.setattr("monitoring.report.show", lambda *_: {"waived": [waived]})
     monkeypatch.setattr("features.crm.load.load", None)  # calling it would fail
-    told = json.loads(command("monitor", "renewal", "--crm", str(tmp_path / "nowhere"), "--json"))
-    assert told["verdict"] == "unknown"
-    assert [check["name"] for check in told["checks"]] == ["predictions: logged", "gate waived: parity"]
-    assert "waived by Ann: signed off" in told["checks"][1]["why"]
-    assert told["waived"][0]["by"] == "Ann"
-    assert "perennial score renewal" in told["checks"][0]["why"]
+    answer = json.loads(command("monitor", "renewal", "--crm", str(tmp_path / "nowhere"), "--json"))
+    assert answer["verdict"] == "unknown"
+    assert [check["name"] for check in answer["checks"]] == ["predictions: logged", "gate waived: parity"]
+    assert "waived by Ann: signed off" in answer["checks"][1]["why"]
+    assert answer["waived"][0]["by"] == "Ann"
+    assert "perennial score renewal" in answer["checks"][0]["why"]
     case = decided(tmp_path)
     case.log(case.blurred(1.5))
     assert not nothing_logged(Settings(home=tmp_path / "home"), "renewal")

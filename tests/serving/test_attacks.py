@@ -91,10 +91,10 @@ def test_a_form_of_another_site_cannot_sign_a_visitor_in_or_send_events(service)
         sent = client.post("/v1/events", content=b'{"table": "cases", "rows": [{}]}', headers=foreign)
         assert is_problem(sent, 403)
         for kind in ("text/plain", "application/x-www-form-urlencoded", ""):  # what a form may send anywhere
-            told = client.post(
+            answer = client.post(
                 "/v1/events", content=b'{"table":"cases","rows":[{}]}', headers={"content-type": kind}
             )
-            assert is_problem(told, 422), kind
+            assert is_problem(answer, 422), kind
         key, _ = store.access.create_key("sales")
         assert is_problem(client.post("/sign-in", data={"key": key}, headers=foreign), 403)
 
@@ -143,8 +143,8 @@ def test_a_cookie_set_before_signing_in_is_worth_nothing(service):
     key, _ = store.access.create_key("sales")
     with client:
         fixed = {"cookie": "perennial_session=chosen-by-another"}
-        told = client.post("/sign-in", data={"key": key}, headers=fixed, follow_redirects=False)
-        assert "chosen-by-another" not in told.headers["set-cookie"]
+        answer = client.post("/sign-in", data={"key": key}, headers=fixed, follow_redirects=False)
+        assert "chosen-by-another" not in answer.headers["set-cookie"]
         assert client.get("/v1/renewals", headers=fixed).status_code == 401
 
 
@@ -152,8 +152,8 @@ def test_over_https_no_other_host_of_the_domain_can_set_the_cookie(service):
     client, store = service(base="https://127.0.0.1")
     key, _ = store.access.create_key("sales")
     with client:
-        told = client.post("/sign-in", data={"key": key}, follow_redirects=False)
-        cookie = told.headers["set-cookie"]
+        answer = client.post("/sign-in", data={"key": key}, follow_redirects=False)
+        cookie = answer.headers["set-cookie"]
         assert cookie.startswith("__Host-perennial_session=")
         assert all(word in cookie for word in ("HttpOnly", "Secure", "Path=/", "SameSite=lax"))
         assert "omain=" not in cookie
@@ -195,13 +195,13 @@ def test_odd_text_breaks_nothing(service, text):
     with client:
         for params in ({"owner": text}, {"region": text}, {"cursor": text}):
             try:
-                told = client.get("/v1/renewals", params=params)
+                answer = client.get("/v1/renewals", params=params)
             except UnicodeEncodeError:  # the client cannot even send it
                 continue
-            assert told.status_code in (200, 422), (params, told.text[:200])
+            assert answer.status_code in (200, 422), (params, answer.text[:200])
         body = json.dumps({"table": "cases", "rows": [{"case_id": text, "account_id": text, text: text}]})
-        told = client.post("/v1/events", content=body, headers={"content-type": "application/json"})
-        assert is_problem(told, 422)
+        answer = client.post("/v1/events", content=body, headers={"content-type": "application/json"})
+        assert is_problem(answer, 422)
 
 
 @pytest.mark.parametrize(
@@ -217,6 +217,6 @@ def test_odd_text_breaks_nothing(service, text):
 def test_a_cursor_that_is_not_ours_is_refused(service, cursor):
     client, _ = service()
     with client:
-        told = client.get("/v1/renewals", params={"cursor": cursor})
-        assert is_problem(told, 422)
-        assert "cursor" in told.json()["expected"]
+        answer = client.get("/v1/renewals", params={"cursor": cursor})
+        assert is_problem(answer, 422)
+        assert "cursor" in answer.json()["expected"]

@@ -93,10 +93,10 @@ def test_a_revoked_key_and_its_session_end_within_seconds(door, monkeypatch):
 def test_a_session_cannot_be_forged_and_runs_out(door, monkeypatch):
     plaintext, _ = door.store.access.create_key("sales")
     cookie = door.sign_in(plaintext)
-    told = unsign(cookie, door.secret)
-    assert door.session(sign(told, b"another secret")) is None
+    answer = unsign(cookie, door.secret)
+    assert door.session(sign(answer, b"another secret")) is None
     assert door.session(cookie[:-1] + ("0" if cookie[-1] != "0" else "1")) is None
-    assert door.session(sign({**told, "until": int(time.time()) - 1}, door.secret)) is None
+    assert door.session(sign({**answer, "until": int(time.time()) - 1}, door.secret)) is None
     assert door.session("") is None
     assert door.session(cookie) is not None
 
@@ -161,9 +161,9 @@ def test_signing_in_sets_a_locked_cookie_and_wrong_keys_have_to_wait(home):  # n
             client.get("/renewals", headers={"accept": "text/html"}, follow_redirects=False).status_code
             == 303
         )
-        told = client.post("/sign-in", data={"key": key, "next": "//evil.example"}, follow_redirects=False)
-        assert told.headers["location"] == "/"
-        cookie = told.headers["set-cookie"]
+        answer = client.post("/sign-in", data={"key": key, "next": "//evil.example"}, follow_redirects=False)
+        assert answer.headers["location"] == "/"
+        cookie = answer.headers["set-cookie"]
         assert all(word in cookie for word in ("HttpOnly", "SameSite=lax", "Secure"))
         assert "Berlin" in client.get("/renewals").text
         assert client.post("/sign-out", data={"csrf": "guessed"}).status_code == 403

@@ -119,7 +119,7 @@ def test_a_missing_column_counts_as_missing_and_order_does_not_matter(client, lo
 
 
 @pytest.mark.parametrize(
-    ("kind", "body", "status", "told"),
+    ("kind", "body", "status", "result"),
     [
         ("text/csv", b"a,b", 415, "arrow"),
         (ARROW, b"nonsense", 422, "no application"),
@@ -129,10 +129,10 @@ def test_a_missing_column_counts_as_missing_and_order_does_not_matter(client, lo
         ("application/json", b'{"columns": {"pets": [1]}}', 422, "None of the columns"),
     ],
 )
-def test_what_cannot_be_read_says_so(client, kind, body, status, told):
+def test_what_cannot_be_read_says_so(client, kind, body, status, result):
     answer = client.post(PATH, content=body, headers={"content-type": kind})
     assert answer.status_code == status
-    assert told in answer.json()["detail"]
+    assert result in answer.json()["detail"]
 
 
 def test_texts_where_numbers_belong_are_refused(client, logged):

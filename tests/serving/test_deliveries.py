@@ -32,9 +32,9 @@ class Inbox(ThreadingHTTPServer):
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
-                told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                answer = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 time.sleep(seconds)
-                inbox.taken.append(told)
+                inbox.taken.append(answer)
                 self.send_response(200)
                 self.end_headers()
 
@@ -75,10 +75,10 @@ def answered(account, number, score=1):
 def send(client, body):
     """POST an event; the first one may find the data being read, and is sent again."""
     for _ in range(20):
-        told = client.post("/v1/events", json=body)
-        if told.status_code != 504:
-            assert told.status_code == 200, told.text
-            return told
+        answer = client.post("/v1/events", json=body)
+        if answer.status_code != 504:
+            assert answer.status_code == 200, answer.text
+            return answer
     raise AssertionError("no answer")
 
 
@@ -97,10 +97,10 @@ def test_an_alert_is_named_in_the_answer_which_waits_for_no_delivery(home):  # n
         account = account_of(client)
         send(client, answered(account, 0, score=9))
         began = time.perf_counter()
-        told = send(client, answered(account, 1)).json()
+        answer = send(client, answered(account, 1)).json()
         assert time.perf_counter() - began < SLOW_SECONDS
         assert not slow.taken
-        assert [alert["rule"] for alert in told["alerts"]][:1] == ["low survey score"]
+        assert [alert["rule"] for alert in answer["alerts"]][:1] == ["low survey score"]
         assert f"[Perennial] {account}: NPS 1" in slow.titles(1)
     slow.shutdown()
     slow.server_close()

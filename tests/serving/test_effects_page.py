@@ -62,10 +62,10 @@ def write_crm(folder: Path) -> Path:
 
 
 def by_group(groups, **more):
-    told = made_up((0.9, 0.8, 0.6), **more)
+    result = made_up((0.9, 0.8, 0.6), **more)
     for group in groups:
-        told = both(told, made_up((0.9, 0.8, 0.6), group=group, n=(40, 4, 40)))
-    return {**told, "sensitivity": LEAD, "notes": ["12 contracts", "the lead of 61-90 is wide"]}
+        result = both(result, made_up((0.9, 0.8, 0.6), group=group, n=(40, 4, 40)))
+    return {**result, "sensitivity": LEAD, "notes": ["12 contracts", "the lead of 61-90 is wide"]}
 
 
 LEAD = {"best": "61-90", "second": "31-60", "lead": 0.1, "e_value": 1.5, "times_recorded": 1.2}
@@ -106,9 +106,9 @@ def kept(tmp_path):
     return settings
 
 
-def keep(settings, told):
+def keep(settings, result):
     (settings.home / FOLDER).mkdir(exist_ok=True)
-    _path("effects", settings).write_text(json.dumps(told))
+    _path("effects", settings).write_text(json.dumps(result))
 
 
 def seen(settings, path, **options):
@@ -157,15 +157,15 @@ def test_calls_show_the_curve_until_won_and_a_missing_question_says_why(kept):
 
 
 @pytest.mark.parametrize(
-    ("told", "says"),
+    ("result", "says"),
     [({"problem": "Expected contracts; found none. Load some."}, "Expected contracts"), (None, "worked out")],
 )
-def test_without_effects_the_page_says_why(kept, told, says, monkeypatch):
-    if told is None:
+def test_without_effects_the_page_says_why(kept, result, says, monkeypatch):
+    if result is None:
         monkeypatch.setattr("serving.precompute._start", lambda *_: Endless())
         _path("effects", kept).unlink()
     else:
-        keep(kept, told)
+        keep(kept, result)
     page = seen(kept, "/effects")
     assert says in page
     assert '<svg class="chart' not in page
@@ -264,27 +264,27 @@ def arrived(kind="call", at="2026-01-02T09:00:00", **more):
 )
 def test_a_call_that_arrived_since_ends_the_advice(kept, event, made):
     assert contacted_since([event], "CA1") == made
-    told = facts(kept, "CA1", [event])
-    assert (told["window"] is None) == (made is not None)
-    assert told["contacted_on"] == made
+    result = facts(kept, "CA1", [event])
+    assert (result["window"] is None) == (made is not None)
+    assert result["contacted_on"] == made
 
 
 class Standing:
     """What `contact_window` asks of the service."""
 
-    def __init__(self, settings, told):
+    def __init__(self, settings, result):
         self.store = open_store(settings)
         self.worked_out = self
-        self.told = told
+        self.result = result
 
     def ask(self, name):
-        return self.told
+        return self.result
 
 
-def window(kept, contract_id, told=None):
+def window(kept, contract_id, result=None):
     value = json.loads(_path("effects", kept).read_text())["value"]
     row = {"contract_id": contract_id, "account_id": contract_id[1:], "lead_days": 70.0}
-    return contact_window(Standing(kept, told or Prepared(value)), row)
+    return contact_window(Standing(kept, result or Prepared(value)), row)
 
 
 def test_a_contract_s_window_comes_with_its_curve(kept):

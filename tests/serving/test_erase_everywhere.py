@@ -42,8 +42,8 @@ def files_naming(folder, ids):
     for path in sorted(folder.rglob("*")):
         if not path.is_file():
             continue
-        told = pq.read_table(path).to_pandas().to_csv() if path.suffix == ".parquet" else path.read_bytes()
-        if any((one if isinstance(told, str) else one.encode()) in told for one in ids):
+        answer = pq.read_table(path).to_pandas().to_csv() if path.suffix == ".parquet" else path.read_bytes()
+        if any((one if isinstance(answer, str) else one.encode()) in answer for one in ids):
             found.append(str(path.relative_to(folder)))
     return found
 
@@ -53,10 +53,10 @@ def leave_traces(home, store, one, client):  # noqa: F811
     account, contract = one["account_id"], one["contract_id"]
     call = {"activity_id": f"E-{account}", "account_id": account, "kind": "call", "occurred_at": "2026-01-01"}
     for _ in range(10):
-        told = client.post("/v1/events", json={"table": "activities", "rows": [call]})
-        if told.status_code != 504:
+        answer = client.post("/v1/events", json={"table": "activities", "rows": [call]})
+        if answer.status_code != 504:
             break
-    assert told.status_code == 200, told.text
+    assert answer.status_code == 200, answer.text
     survey_alerts(store, Settings(home=home), [{"account_id": account, "kind": "nps", "score": 1}])
     store.judgements.override(
         "renewal", contract, account_id=account, probability=0.5, reason="x", made_by="me"
@@ -119,13 +119,13 @@ def test_nothing_says_the_name_afterwards_and_a_running_service_has_let_go_of_it
         assert tables_naming(store, ids) >= held - {"shadow_log"}
         before = store.scores.page("renewal", limit=1_000).rows
 
-        told = erase(one["account_id"], settings)
+        answer = erase(one["account_id"], settings)
 
-        assert set(told["left"].values()) == {0}
+        assert set(answer["left"].values()) == {0}
         assert {"store.scores", "store.events", "store.alerts", "store.feature_batches"} <= {
-            place for place, rows in told["removed"].items() if rows
+            place for place, rows in answer["removed"].items() if rows
         }
-        assert told["removed"]["reports"] == 1
+        assert answer["removed"]["reports"] == 1
         assert tables_naming(store, ids) == set()
         assert [view["name"] for view in store.work.views("renewals", "key")] == ["others"]
         noted = {row["action"]: row["details"] for row in store.audit.read()}

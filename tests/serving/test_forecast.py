@@ -16,29 +16,29 @@ pytestmark = pytest.mark.slow
 
 def test_the_forecast_for_programs_is_the_pages(informed):  # noqa: F811
     with client_of(informed) as client:
-        told = client.get("/v1/forecast").json()
+        answer = client.get("/v1/forecast").json()
         sheet = pd.read_csv(io.BytesIO(client.get("/forecast/export.csv").content))
         page = client.get("/forecast").text
-    months = pd.DataFrame(told["months"])
+    months = pd.DataFrame(answer["months"])
     assert months["month"].tolist() == sheet["month"].tolist()
     for name in ("up", "decided", "expected", "low", "high", "own", "model_same"):
         assert months[name].to_numpy() == pytest.approx(sheet[name].to_numpy(), abs=0.01)
-    last = told["months"][-1]
+    last = answer["months"][-1]
     assert last["month"] == "all"
     assert last["low"] <= last["expected"] <= last["high"] <= last["up"]
     assert months["up"].iloc[:-1].sum() == pytest.approx(last["up"])
     assert last["gross"] == pytest.approx(last["expected"] / last["up"])
-    assert told["model_version"] == "1"
-    assert len(told["past"]) == 12
-    assert told["past"][-1]["month"] < told["months"][0]["month"]
+    assert answer["model_version"] == "1"
+    assert len(answer["past"]) == 12
+    assert answer["past"][-1]["month"] < answer["months"][0]["month"]
     assert f"{100 * last['gross']:.0f} %" in page
-    assert told["why"] is None
+    assert answer["why"] is None
 
 
 def test_owners_add_up_to_what_is_open(informed):  # noqa: F811
     with client_of(informed) as client:
-        told = client.get("/v1/forecast").json()
-    owners = told["owners"]
+        answer = client.get("/v1/forecast").json()
+    owners = answer["owners"]
     assert sum(one["up"] for one in owners) == pytest.approx(_open(informed))
     apart = [abs(one["own"] - one["model_same"]) for one in owners]
     assert apart == sorted(apart, reverse=True)

@@ -44,9 +44,9 @@ def call(account, number=1, at="2026-01-01T09:00:00", **more):
 
 
 def send(client, table, *rows):
-    told = client.post("/v1/events", json={"table": table, "rows": list(rows)})
-    assert told.status_code == 200, told.text
-    return told.json()
+    answer = client.post("/v1/events", json={"table": table, "rows": list(rows)})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
 
 
 @pytest.mark.parametrize("kind", ["renewal", "win"])
@@ -143,8 +143,8 @@ def test_the_next_answer_and_page_hold_the_new_score(client):
 def test_a_low_survey_score_raises_an_alert_once(client, here):
     row = first(client)
     low = {"account_id": row["account_id"], "kind": "nps", "score": 1, "answered_at": "2026-01-01T08:00:00"}
-    told = send(client, "surveys", {"response_id": "S1", "asked_at": "2026-01-01T07:00:00", **low})
-    assert len(told["alerts"]) >= 1
+    answer = send(client, "surveys", {"response_id": "S1", "asked_at": "2026-01-01T07:00:00", **low})
+    assert len(answer["alerts"]) >= 1
     assert [alert["rule"] for alert in open_store(here).alerts.read(state="open")].count(
         "low survey score"
     ) == 1
@@ -156,7 +156,7 @@ def test_a_low_survey_score_raises_an_alert_once(client, here):
 
 def test_what_does_not_fit_is_refused_with_its_reason_and_the_rest_is_taken(client):
     row = first(client)
-    told = send(
+    answer = send(
         client,
         "activities",
         call(row["account_id"], 1),
@@ -164,8 +164,8 @@ def test_what_does_not_fit_is_refused_with_its_reason_and_the_rest_is_taken(clie
         call(row["account_id"], 3, at="yesterday"),
         {"activity_id": "L4", "account_id": row["account_id"], "occurred_at": "2026-01-01"},
     )
-    assert told["stored"] == 1
-    assert [(one["row"], one["why"].split(":")[0]) for one in told["refused"]] == [
+    assert answer["stored"] == 1
+    assert [(one["row"], one["why"].split(":")[0]) for one in answer["refused"]] == [
         (1, "account_id"), (2, "occurred_at"), (3, "kind"),
     ]  # fmt: skip
 
@@ -179,16 +179,16 @@ def test_an_event_finds_its_account_through_its_contract(client):
         "net_amount": 80,
         "contract_id": row["contract_id"],
     }
-    told = send(client, "quotes", quote)
-    assert told["stored"] == 1
-    assert row["contract_id"] in {one["contract_id"] for one in told["rows"]}
+    answer = send(client, "quotes", quote)
+    assert answer["stored"] == 1
+    assert row["contract_id"] in {one["contract_id"] for one in answer["rows"]}
 
 
 def test_a_planned_meeting_is_stored_but_does_not_move_the_clock(client):
     row = first(client)
-    told = send(client, "activities", call(row["account_id"], at="2199-01-01T09:00:00"))
-    assert told["stored"] == 1
-    assert all(one["as_of"] == row["as_of"] for one in told["rows"])
+    answer = send(client, "activities", call(row["account_id"], at="2199-01-01T09:00:00"))
+    assert answer["stored"] == 1
+    assert all(one["as_of"] == row["as_of"] for one in answer["rows"])
 
 
 def test_a_scoped_key_cannot_write_about_others(home, here):  # noqa: F811
@@ -198,14 +198,14 @@ def test_a_scoped_key_cannot_write_about_others(home, here):  # noqa: F811
     other = next(row for row in every if row["region"] != mine)
     key, _ = store.access.create_key("sales", region=mine)
     with client_of(home, key=key) as client:
-        told = send(client, "activities", call(other["account_id"]))
-        assert told["stored"] == 0
-        assert "no account" in told["refused"][0]["why"]
-        assert told["rows"] == []
+        answer = send(client, "activities", call(other["account_id"]))
+        assert answer["stored"] == 0
+        assert "no account" in answer["refused"][0]["why"]
+        assert answer["rows"] == []
 
 
 def test_without_an_ingested_crm_the_answer_says_what_to_do(settings):
     with client_of(settings.home) as client:
-        told = client.post("/v1/events", json={"table": "activities", "rows": [call("A1")]})
-        assert told.status_code == 422
-        assert "perennial ingest" in told.json()["detail"]
+        answer = client.post("/v1/events", json={"table": "activities", "rows": [call("A1")]})
+        assert answer.status_code == 422
+        assert "perennial ingest" in answer.json()["detail"]

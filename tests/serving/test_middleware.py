@@ -18,9 +18,9 @@ from serving.security.rate_limit import Pace, network
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that a test moves."""
-    told = SimpleNamespace(now=1_000.0)
-    monkeypatch.setattr("serving.security.rate_limit.time", SimpleNamespace(monotonic=lambda: told.now))
-    return told
+    result = SimpleNamespace(now=1_000.0)
+    monkeypatch.setattr("serving.security.rate_limit.time", SimpleNamespace(monotonic=lambda: result.now))
+    return result
 
 
 def test_a_minutes_worth_may_be_spent_at_once_and_comes_back_evenly(clock):
@@ -61,10 +61,10 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_back_and_others_are_serv
     busy, calm = store.access.create_key("sales")[0], store.access.create_key("sales")[0]
     with client:
         ask = {"path": "/v1/renewals", "key": busy}
-        told = [client.get(ask["path"], headers={"authorization": f"Bearer {busy}"}) for _ in range(6)]
-        assert [one.status_code for one in told] == [200] * 5 + [429]
-        assert is_problem(told[-1], 429)
-        assert 1 <= int(told[-1].headers["retry-after"]) <= 12
+        result = [client.get(ask["path"], headers={"authorization": f"Bearer {busy}"}) for _ in range(6)]
+        assert [one.status_code for one in result] == [200] * 5 + [429]
+        assert is_problem(result[-1], 429)
+        assert 1 <= int(result[-1].headers["retry-after"]) <= 12
         assert client.get(ask["path"], headers={"authorization": f"Bearer {calm}"}).status_code == 200
         assert client.get("/livez").status_code == 200
 
@@ -76,8 +76,8 @@ def test_an_address_without_a_valid_key_is_slowed_and_those_with_one_are_not(ser
     client, store = service(requests_per_minute_without_key=3)
     key, _ = store.access.create_key("sales")
     with client:
-        told = [client.get("/v1/renewals", headers=headers).status_code for _ in range(5)]
-        assert told == [401] * 3 + [429] * 2
+        result = [client.get("/v1/renewals", headers=headers).status_code for _ in range(5)]
+        assert result == [401] * 3 + [429] * 2
         for path in ("/nowhere", "/sign-in", "/docs", "/openapi.json"):
             assert is_problem(client.get(path, headers=headers), 429), path
         assert client.get("/v1/renewals", headers={"authorization": f"Bearer {key}"}).status_code == 200
@@ -110,11 +110,11 @@ def test_bentoml_itself_tells_every_error_as_a_problem(service, method, path, st
     APP.state.settings = Settings(home=store_home(store), threads=1)
     wrapped = application() if straight else Perennial.to_asgi(is_main=False)
     with TestClient(wrapped, base_url=LOCAL, client=("127.0.0.1", 1)) as client:
-        told = client.request(method, path, follow_redirects=False)
-        assert is_problem(told, status)
-        assert told.headers["x-content-type-options"] == "nosniff"
+        result = client.request(method, path, follow_redirects=False)
+        assert is_problem(result, status)
+        assert result.headers["x-content-type-options"] == "nosniff"
         if status == 405:
-            assert told.headers["allow"]
+            assert result.headers["allow"]
 
 
 def store_home(store):
@@ -127,11 +127,11 @@ def test_health_is_told_in_json_to_get_and_head(service):
     client, _ = service()
     with client:
         for path in ("/livez", "/readyz"):
-            told = client.get(path)
-            assert told.headers["content-type"] == "application/json"
+            result = client.get(path)
+            assert result.headers["content-type"] == "application/json"
             head = client.head(path)
             assert (head.status_code, head.content) == (200, b"")
-            assert head.headers["content-length"] == told.headers["content-length"]
+            assert head.headers["content-length"] == result.headers["content-length"]
 
 
 def test_a_body_may_be_so_large_announced_or_not_and_is_not_compressed(service):
@@ -155,10 +155,10 @@ def test_a_body_may_be_so_large_announced_or_not_and_is_not_compressed(service):
 
 def behind(app, **options):
     """A bare application behind the front."""
-    failed = SimpleNamespace(told=[])
+    failed = SimpleNamespace(result=[])
 
     def answer(request, error):
-        failed.told.append(error)
+        failed.result.append(error)
         return problem_response(500, "no")
 
     front = Front(app, Metrics(), answer, **options)
@@ -196,11 +196,11 @@ def test_an_error_nobody_expected_is_a_problem_with_the_same_headers():
         raise ZeroDivisionError("secret detail")
 
     client, front, failed = behind(broken)
-    told = client.get("/")
-    assert is_problem(told, 500)
-    assert "secret" not in told.text
-    assert told.headers["content-security-policy"]
-    assert isinstance(failed.told[0], ZeroDivisionError)
+    result = client.get("/")
+    assert is_problem(result, 500)
+    assert "secret" not in result.text
+    assert result.headers["content-security-policy"]
+    assert isinstance(failed.result[0], ZeroDivisionError)
     assert front.in_flight == 0
 
 
@@ -213,17 +213,17 @@ def test_more_at_once_than_can_be_answered_are_sent_away_and_health_is_not(servi
 def test_while_the_loop_runs_late_requests_are_sent_away_and_health_is_not():
     client, front, _ = behind(sleepy)
     front.lateness = SimpleNamespace(seconds=lambda: 0.5)
-    told = client.get("/v1/renewals")
-    assert is_problem(told, 503)
-    assert told.headers["retry-after"] == "1"
+    result = client.get("/v1/renewals")
+    assert is_problem(result, 503)
+    assert result.headers["retry-after"] == "1"
     assert client.get("/livez").text == "whole"
 
 
 def test_large_answers_are_compressed_for_those_who_can_read_them(service):
     client, _ = service()
     with client:
-        told = client.get("/openapi.json", headers={"accept-encoding": "gzip"})
-        assert told.headers["content-encoding"] == "gzip"
-        assert told.json()["openapi"]
+        result = client.get("/openapi.json", headers={"accept-encoding": "gzip"})
+        assert result.headers["content-encoding"] == "gzip"
+        assert result.json()["openapi"]
         plain = client.get("/openapi.json", headers={"accept-encoding": "identity"})
         assert "content-encoding" not in plain.headers

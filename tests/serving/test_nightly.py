@@ -94,16 +94,16 @@ def test_changed_data_run_again_from_the_ingest_on(night, source, tmp_path):
     path = tmp_path / "crm" / "contracts.csv"
     rows = pd.read_csv(path, dtype=str)
     rows.iloc[1:].to_csv(path, index=False)
-    told = whats(run_night(night))
-    assert told["ingest"] == told["score renewal"] == told["score win"] == "done"
+    answer = whats(run_night(night))
+    assert answer["ingest"] == answer["score renewal"] == answer["score win"] == "done"
 
 
 def test_without_source_and_data_nothing_can_be_done_and_the_reason_is_told(tmp_path):
     settings = Settings(home=tmp_path / "home")
-    told = run_night(Night(settings, open_store(settings)))
-    assert told["status"] == "nothing to do"
-    assert whats(told)["score renewal"] == "not now"
-    assert "name a source" in next(step["why"] for step in told["steps"] if step["step"] == "monitor")
+    answer = run_night(Night(settings, open_store(settings)))
+    assert answer["status"] == "nothing to do"
+    assert whats(answer)["score renewal"] == "not now"
+    assert "name a source" in next(step["why"] for step in answer["steps"] if step["step"] == "monitor")
 
 
 def three_steps(done, killed_at=None, fails=None):
@@ -132,8 +132,8 @@ def test_a_job_cut_short_is_gone_on_with_where_it_was(tmp_path, monkeypatch):
     with client_of(settings.home) as client:
         assert "Last run: cut short" in client.get("/status", headers={"accept": "text/html"}).text
     monkeypatch.setattr(job, "STEPS", three_steps(done))
-    told = run_night(night)
-    assert (told["status"], told["resumed"]) == ("done", True)
+    answer = run_night(night)
+    assert (answer["status"], answer["resumed"]) == ("done", True)
     assert done == ["one", "two", "three"]
     assert [one["run_id"] for one in last_jobs(night.store)] == [cut["run_id"]]
     assert run_night(night)["status"] == "nothing to do"
@@ -143,9 +143,9 @@ def test_a_step_that_fails_is_told_tried_again_next_time_and_holds_up_no_other(t
     settings, done = Settings(home=tmp_path / "home"), []
     night = Night(settings, open_store(settings))
     monkeypatch.setattr(job, "STEPS", three_steps(done, fails="one"))
-    told = run_night(night)
-    assert told["status"] == "failed"
-    assert whats(told) == {"one": "failed", "two": "done", "three": "done"}
+    answer = run_night(night)
+    assert answer["status"] == "failed"
+    assert whats(answer) == {"one": "failed", "two": "done", "three": "done"}
     monkeypatch.setattr(job, "STEPS", three_steps(done))
     assert whats(run_night(night)) == {"one": "done", "two": "unchanged", "three": "unchanged"}
 
@@ -232,8 +232,8 @@ def test_log_lines_are_json_with_what_was_given_and_spans_need_no_set_up():
     record = logging.makeLogRecord(
         {"msg": "step %s", "args": ("one",), "name": "perennial.nightly", "job": "j"}
     )
-    told = json.loads(JsonLines().format(record))
-    assert (told["event"], told["job"], told["logger"]) == ("step one", "j", "perennial.nightly")
+    answer = json.loads(JsonLines().format(record))
+    assert (answer["event"], answer["job"], answer["logger"]) == ("step one", "j", "perennial.nightly")
     with span("nothing listens", rows=1):
         pass
 

@@ -71,5 +71,5 @@ def test_no_input_breaks_it_and_every_answer_has_the_shape_told(label, mode, cli
 
 
 def sent(client, case):
-    told = case.as_transport_kwargs(base_url=LOCAL)
-    return client.request(**{name: value for name, value in told.items() if value is not None})
+    answer = case.as_transport_kwargs(base_url=LOCAL)
+    return client.request(**{name: value for name, value in answer.items() if value is not None})

@@ -36,7 +36,7 @@ def page(browser, site):  # noqa: F811
         yield opened
 
 
-def told(home, name):
+def result(home, name):
     """A long answer as it was worked out."""
     return json.loads(next((home / FOLDER).glob(f"{name}*.json")).read_text())["value"]
 
@@ -131,8 +131,8 @@ def test_a_form_without_its_token_changes_nothing(page, home):
     before = len(open_store(Settings(home=home)).judgements.overrides("renewal"))
     page.goto("/renewals")
     action = rows_of(page).first.locator("form").get_attribute("action")
-    told = page.request.post(action, form={"probability": "10", "reason": "forged", "csrf": "guessed"})
-    assert told.status == 403
+    result = page.request.post(action, form={"probability": "10", "reason": "forged", "csrf": "guessed"})
+    assert result.status == 403
     assert len(open_store(Settings(home=home)).judgements.overrides("renewal")) == before
 
 
@@ -158,7 +158,7 @@ def test_a_customer_shows_odds_over_time_reasons_and_what_happened(page, custome
 
 
 def test_a_customer_shows_the_best_window_with_its_curve(page, home, customer):
-    timing = told(home, "effects")["timing"]
+    timing = result(home, "effects")["timing"]
     page.goto(f"/accounts/{customer['account_id']}")
     curve = page.locator("svg.chart", has=page.locator(".raw")).first
     words = curve.locator("desc").text_content()
@@ -220,7 +220,7 @@ def test_the_pipeline_shows_deals_by_expected_money(page, home):
     spoken = [row for row in every[:25] if row.get("forecast") is not None]
     shown = page.locator("td[data-label='Owner’s forecast'] .nowrap").all_inner_texts()
     assert [text for text in shown if text != "–"] == [f"{100 * row['forecast']:.0f} %" for row in spoken]
-    calls = told(home, "calls")
+    calls = result(home, "calls")
     page.get_by_text("Calls to win").click()
     estimated = [row for row in calls["rows"] if row["estimate"] is not None]
     assert page.locator("details.fold svg circle.at").count() == len(estimated)
@@ -237,9 +237,9 @@ def test_deals_of_one_kind_can_be_listed_counted_and_saved(page, home):
     page.wait_for_url(f"**deal_kind={kind}**")
     assert f"{len(own)} open deal" in page.locator(".head").inner_text()
     assert own[0] in rows_of(page).first.inner_text()
-    told = page.request.get("/v1/opportunities", params={"deal_kind": kind, "limit": 1000}).json()
-    assert [row["opportunity_id"] for row in told["rows"]] == own
-    assert told["total"] == len(own)
+    result = page.request.get("/v1/opportunities", params={"deal_kind": kind, "limit": 1000}).json()
+    assert [row["opportunity_id"] for row in result["rows"]] == own
+    assert result["total"] == len(own)
     saved = page.request.get(f"/pipeline/export.parquet?deal_kind={kind}").body()
     assert pd.read_parquet(io.BytesIO(saved))["opportunity_id"].tolist() == own
 
@@ -277,7 +277,7 @@ def test_models_can_be_promoted_and_rolled_back(page, home):
 
 
 def test_profiles_show_the_rules_and_the_list_to_save(page, home, tmp_path):
-    found = told(home, "icp")
+    found = result(home, "icp")
     page.goto("/profiles")
     assert page.locator("h1").inner_text() == "Profiles"
     words = page.locator("main").inner_text()
@@ -318,7 +318,7 @@ def test_the_weights_are_sliders_for_the_keyboard_that_move_the_list(page):
 
 
 def test_the_journey_names_the_gap_and_shows_every_stage(page, home):
-    found = told(home, "journey")
+    found = result(home, "journey")
     assert found["gaps"]
     page.goto("/journey")
     assert page.locator(".gap").count() == len(found["gaps"])
@@ -326,13 +326,13 @@ def test_the_journey_names_the_gap_and_shows_every_stage(page, home):
     of_stages = page.locator("section:not(#targets):not(#touchpoints) table.list tbody tr")
     assert of_stages.count() == len(found["rows"])
     places = page.locator("#touchpoints tbody tr")
-    assert places.count() == len(told(home, "kpis")["map"])
+    assert places.count() == len(result(home, "kpis")["map"])
     assert "case resolution" in places.filter(has_text="case closed").inner_text()
 
 
 def test_the_forecast_adds_up_and_stands_beside_what_owners_expect(page, home, tmp_path):
     rows = pd.DataFrame(open_store(Settings(home=home)).scores.page("renewal", limit=1_000).rows)
-    known = told(home, "retention")
+    known = result(home, "retention")
     last = str(rows["end_date"].max().to_period("M"))
     near = [row for row in known["decided"] if row["month"] <= last]
     decided = sum(row["amount"] for row in near)
@@ -368,7 +368,7 @@ def test_the_forecast_adds_up_and_stands_beside_what_owners_expect(page, home, t
 
 
 def test_losses_are_told_by_money_with_drivers_and_stated_reasons(page, home):
-    found = told(home, "churn-drivers")
+    found = result(home, "churn-drivers")
     for kind, shown in (("renewal", "Renewals"), ("win", "Deals")):
         page.goto("/churn-drivers")
         page.get_by_role("link", name=shown, exact=True).last.click()
@@ -396,7 +396,7 @@ def test_models_show_checks_quality_and_who_was_right(page, home):
     assert section.locator("svg.chart circle").count() == 2
     with opened(Settings(home=home)) as crm:
         assert f"{crm.quality.rows:,} rows were read" in page.locator("main").inner_text()
-    compared = told(home, "right")["compared"]
+    compared = result(home, "right")["compared"]
     right = page.locator("section", has=page.locator("#people"))
     assert right.locator("tbody tr").count() == len(compared) > 0
 

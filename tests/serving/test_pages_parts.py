@@ -22,22 +22,22 @@ def words(html):
 
 
 def supposed(**effect):
-    told = {"contact_days_before": {**EFFECT, **effect}}
+    answer = {"contact_days_before": {**EFFECT, **effect}}
     shown = {"contact_days_before": "First contact, days before the end"}
     page = _environment().get_template("what_if.html")
-    return words(page.render(supposed={"score": SCORE, "effect": told, "words": shown, "why": None}))
+    return words(page.render(supposed={"score": SCORE, "effect": answer, "words": shown, "why": None}))
 
 
 def test_a_what_if_shows_the_gain_over_the_present_plan():
-    told = supposed()
-    assert "+7.0 points (−1.0 to +15.0) over what is usually done from here, 74 %" in told
-    assert "86 % → 86 % +0.3 points" in told
+    answer = supposed()
+    assert "+7.0 points (−1.0 to +15.0) over what is usually done from here, 74 %" in answer
+    assert "86 % → 86 % +0.3 points" in answer
 
 
 def test_a_what_if_without_a_gain_shows_what_is_known():
-    told = supposed(gain=None, gain_low=None, gain_high=None, usual=None)
-    assert "points (" not in told
-    assert "81 % (67 % – 89 %) would renew" in told
+    answer = supposed(gain=None, gain_low=None, gain_high=None, usual=None)
+    assert "points (" not in answer
+    assert "81 % (67 % – 89 %) would renew" in answer
     assert "Which may be chance." in supposed(estimate=None, gain=None)
 
 
@@ -45,10 +45,10 @@ def test_reasons_come_with_how_customers_like_this_fare():
     parts = _environment().get_template("parts.html").module
     reason = {"feature": "cases", "words": "cases: 6", "log_odds": -0.4, "comparison": "renew at 58 %"}
     plain = {"feature": "(base)", "words": "where a usual contract starts", "log_odds": 1.0}
-    told = words(parts.forces([reason, plain]))
-    assert "cases: 6 renew at 58 %" in told
-    assert "−0.40" in told
-    assert told.count("renew at") == 1
+    answer = words(parts.forces([reason, plain]))
+    assert "cases: 6 renew at 58 %" in answer
+    assert "−0.40" in answer
+    assert answer.count("renew at") == 1
 
 
 @pytest.mark.parametrize(

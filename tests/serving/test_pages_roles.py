@@ -119,8 +119,8 @@ def ask(home, keys):
 @pytest.mark.parametrize("path", MAY)
 @pytest.mark.parametrize("role", ROLES)
 def test_each_role_sees_its_pages_and_is_refused_the_others(ask, path, role):
-    told = ask(role, path)
-    assert told.status_code == (200 if role in MAY[path] else 403)
+    result = ask(role, path)
+    assert result.status_code == (200 if role in MAY[path] else 403)
 
 
 @pytest.mark.parametrize("path", ["/models/renewal/1/card", "/models/renewal/report"])
@@ -165,32 +165,32 @@ def test_a_scope_holds_on_every_page_and_export(ask, rows, key, column):
 @pytest.mark.parametrize(("key", "column"), [("owner", "owner_id"), ("region", "region")])
 def test_customers_alike_and_losses_are_of_the_scope_only(ask, home, rows, key, column):
     own = rows[column].mode()[0]
-    past = pd.DataFrame(told(home, "similar")["known"])
+    past = pd.DataFrame(result(home, "similar")["known"])
     foreign = set(past[past[column] != own]["contract_id"])
     account = rows[rows[column] == own].iloc[0]["account_id"]
     page = ask(key, f"/accounts/{account}").text
     listed = set(re.findall(r'<span class="sub">([^<]+)</span>', page))
     assert not listed & foreign
     groups = re.findall(r'<h2 id="g\\d+">([^<]+)</h2>', ask(key, "/churn-drivers").text)
-    assert set(groups) <= {own, told(home, "churn-drivers")["renewal"]["names"].get(own, own)}
+    assert set(groups) <= {own, result(home, "churn-drivers")["renewal"]["names"].get(own, own)}
 
 
 def test_a_scoped_judgement_of_anothers_contract_is_refused(ask, home, rows):
     other = rows[rows["owner_id"] != rows["owner_id"].mode()[0]].iloc[0]["contract_id"]
     page = ask("owner", "/renewals").text
     token = re.search(r'name="csrf" value="([^"]+)"', page).group(1)
-    told = ask(
+    result = ask(
         "owner",
         f"/renewals/{other}/override",
         method="POST",
         data={"csrf": token, "probability": "10", "reason": "not mine"},
     )
-    assert told.status_code == 404
+    assert result.status_code == 404
     assert open_store(Settings(home=home)).judgements.overrides("renewal").empty
 
 
 def test_segments_are_seen_by_their_keepers_alone(ask, home):
-    secret = told(home, "journey")["from_segments"]
+    secret = result(home, "journey")["from_segments"]
     assert secret
     hidden = [f">By {name.replace('_', ' ')}<" for name in secret]
     assert all(words in ask("mlops", "/journey").text for words in hidden)
@@ -198,7 +198,7 @@ def test_segments_are_seen_by_their_keepers_alone(ask, home):
 
 
 def test_what_the_list_does_to_segments_is_named_to_their_keepers_alone(ask, home):
-    found = told(home, "icp")
+    found = result(home, "icp")
     assert found["list"]["reach"]
     named = {row["attribute"].replace("_", " ") for row in found["list"]["reach"]}
     for key, path in (("mlops", "/journey"), ("admin", "/journey"), ("admin", "/profiles")):
@@ -243,9 +243,9 @@ def test_before_anything_is_scored_the_pages_say_what_to_run(settings):
             ("/journey", "perennial ingest"),
             ("/models", "perennial train win"),
         ):
-            told = client.get(path, headers={"accept": "text/html"})
-            assert told.status_code == 200
-            assert words in told.text
+            result = client.get(path, headers={"accept": "text/html"})
+            assert result.status_code == 200
+            assert words in result.text
 
 
 def csv_of(answer):
@@ -255,7 +255,7 @@ def csv_of(answer):
     return pd.read_csv(StringIO(answer.text))
 
 
-def told(home, name):
+def result(home, name):
     """A long answer as it was worked out."""
     return json.loads(next((home / FOLDER).glob(f"{name}*.json")).read_text())["value"]
 

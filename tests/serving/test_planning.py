@@ -43,14 +43,14 @@ def test_score_and_effect_are_two_figures(planned):
         )
         changes = {"contact_days_before": 45, "calls_30d": 12, "discount_pct": 15}
         asked = client.post("/v1/what_if", json={"contract_id": row["contract_id"], "changes": changes})
-    told = asked.json()
+    result = asked.json()
     assert asked.status_code == 200, asked.text
-    assert told["changes"] == changes
-    assert told["score"]["now"] == pytest.approx(row["probability"], abs=1e-6)
-    assert told["score"]["difference"] == pytest.approx(told["score"]["changed"] - told["score"]["now"])
-    assert any("call" in name for name in told["score"]["moved"])
+    assert result["changes"] == changes
+    assert result["score"]["now"] == pytest.approx(row["probability"], abs=1e-6)
+    assert result["score"]["difference"] == pytest.approx(result["score"]["changed"] - result["score"]["now"])
+    assert any("call" in name for name in result["score"]["moved"])
     likelihood = (row["probability"], row["low"], row["high"])
-    effect, facts = told["effect"], {**plan[row["contract_id"]], "likelihood": likelihood}
+    effect, facts = result["effect"], {**plan[row["contract_id"]], "likelihood": likelihood}
     assert effect == {name: effect_of(for_contracts(kept), facts, name, at) for name, at in changes.items()}
     assert effect["contact_days_before"]["bucket"] == "31-60"
     assert effect["discount_pct"]["bucket"] == "10-20"
@@ -73,9 +73,9 @@ def test_a_call_that_just_came_in_ends_the_question_when_to_make_it(planned):
         sent = client.post("/v1/events", json={"table": "activities", "rows": [call]})
         assert sent.json()["stored"] == 1, sent.text
         ask = {"contract_id": row["contract_id"], "changes": {"contact_days_before": 45}}
-        told = client.post("/v1/what_if", json=ask).json()["effect"]["contact_days_before"]
-    assert told["estimate"] is None
-    assert f"was made on {row['as_of'][:10]}" in told["why"]
+        result = client.post("/v1/what_if", json=ask).json()["effect"]["contact_days_before"]
+    assert result["estimate"] is None
+    assert f"was made on {row['as_of'][:10]}" in result["why"]
 
 
 def test_as_many_calls_as_there_were_change_nothing_and_more_move_the_count(planned):
@@ -108,10 +108,10 @@ def test_as_many_calls_as_there_were_change_nothing_and_more_move_the_count(plan
 )
 def test_a_change_that_is_no_action_is_refused(home, changes, says):  # noqa: F811
     with client_of(home) as client:
-        told = client.post("/v1/what_if", json={"contract_id": "C1", "changes": changes})
-    assert told.status_code == 422
-    assert told.headers["content-type"] == "application/problem+json"
-    assert says in told.text
+        result = client.post("/v1/what_if", json={"contract_id": "C1", "changes": changes})
+    assert result.status_code == 422
+    assert result.headers["content-type"] == "application/problem+json"
+    assert says in result.text
 
 
 def test_a_scope_holds_for_a_what_if_and_roles_for_all(planned):

@@ -75,8 +75,8 @@ def test_what_somebody_asks_for_goes_first(begun, settings):
     long = WorkedOut(settings)
     long.look(["retention", "right", "journey", "effects"])
     assert [work.name for work in begun] == ["retention", "effects"]
-    told = long.ask("journey")
-    assert (told.value, told.comes) == (None, True)
+    answer = long.ask("journey")
+    assert (answer.value, answer.comes) == (None, True)
     begun[0].done()
     long.look(["retention", "right", "journey", "effects"])
     assert begun[-1].name == "journey"
@@ -86,9 +86,9 @@ def test_what_fails_is_told_and_not_begun_again_at_once(begun, settings):
     long = WorkedOut(settings)
     assert long.ask("calls").comes
     begun[0].returncode = 1
-    told = long.ask("calls")
-    assert (told.value, told.comes) == (None, False)
-    assert "log" in told.why
+    answer = long.ask("calls")
+    assert (answer.value, answer.comes) == (None, False)
+    assert "log" in answer.why
     long.look(["calls"])
     assert len(begun) == 1
 

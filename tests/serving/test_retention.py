@@ -33,20 +33,20 @@ def open_contracts(n: int, rng: np.random.Generator, error: float = 0.0) -> tupl
 def test_expected_money_is_the_exact_sum_and_decided_money_counts_whole():
     rows, _ = open_contracts(90, np.random.default_rng(0))
     decided = pd.DataFrame({"month": MONTHS[:2], "amount": [1000.0, 500.0], "renewed": [1, 0]})
-    told = {row["month"]: row for row in outlook(rows, decided, None)}
+    answer = {row["month"]: row for row in outlook(rows, decided, None)}
     january = rows[rows["month"] == MONTHS[0]]
-    assert told[MONTHS[0]]["decided"] == 1000
-    assert told[MONTHS[0]]["up"] == pytest.approx(january["amount"].sum() + 1000)
+    assert answer[MONTHS[0]]["decided"] == 1000
+    assert answer[MONTHS[0]]["up"] == pytest.approx(january["amount"].sum() + 1000)
     money = (january["amount"] * january["probability"]).sum()
-    assert told[MONTHS[0]]["expected"] == pytest.approx(money + 1000)
+    assert answer[MONTHS[0]]["expected"] == pytest.approx(money + 1000)
     whole = (rows["amount"] * rows["probability"]).sum() + 1000
-    assert told["all"]["expected"] == pytest.approx(whole)
-    assert told["all"]["contracts"] == 92
-    assert told["all"]["gross"] == pytest.approx(whole / (rows["amount"].sum() + 1500))
-    assert told["all"]["net"] is None
+    assert answer["all"]["expected"] == pytest.approx(whole)
+    assert answer["all"]["contracts"] == 92
+    assert answer["all"]["gross"] == pytest.approx(whole / (rows["amount"].sum() + 1500))
+    assert answer["all"]["net"] is None
     stated = rows[rows["own"].notna()]
-    assert told["all"]["own"] == pytest.approx((stated["amount"] * stated["own"]).sum())
-    assert told["all"]["model_same"] == pytest.approx((stated["amount"] * stated["probability"]).sum())
+    assert answer["all"]["own"] == pytest.approx((stated["amount"] * stated["own"]).sum())
+    assert answer["all"]["model_same"] == pytest.approx((stated["amount"] * stated["probability"]).sum())
 
 
 @pytest.mark.slow
@@ -57,8 +57,8 @@ def test_the_interval_holds_what_comes_about_as_often_as_it_says():
     for world in range(250):
         rows, true = open_contracts(60, rng, error=rng.normal(0, 0.5 / 1.6449))
         kept = (rows["amount"] * (rng.random(len(rows)) < true)).sum()
-        told = outlook(rows, NOBODY, None, seed=world)[-1]
-        held.append(told["low"] <= kept <= told["high"])
+        answer = outlook(rows, NOBODY, None, seed=world)[-1]
+        held.append(answer["low"] <= kept <= answer["high"])
     assert 0.85 <= np.mean(held) <= 0.95
 
 
@@ -75,11 +75,11 @@ def test_net_adds_the_expansion_expected_in_those_months_only():
     rows, _ = open_contracts(60, rng)
     more, _ = open_contracts(20, rng)
     late = more.assign(month=pd.Period("2027-01", "M"))
-    told = outlook(rows, NOBODY, pd.concat([more, late]))[-1]
+    answer = outlook(rows, NOBODY, pd.concat([more, late]))[-1]
     expansion = (more["amount"] * more["probability"]).sum()
-    assert told["expansion"] == pytest.approx(expansion)
-    assert told["net"] == pytest.approx(told["gross"] + expansion / told["up"])
-    assert told["net_low"] < told["net"] < told["net_high"]
+    assert answer["expansion"] == pytest.approx(expansion)
+    assert answer["net"] == pytest.approx(answer["gross"] + expansion / answer["up"])
+    assert answer["net_low"] < answer["net"] < answer["net_high"]
 
 
 def test_the_same_question_gets_the_same_answer():
@@ -115,14 +115,14 @@ def test_history_tells_months_before_and_what_is_decided_ahead():
         },
         pd.Timestamp("2026-01-05"),
     )  # fmt: skip
-    told = history(crm)
-    november, december = told["past"]
+    answer = history(crm)
+    november, december = answer["past"]
     wanted = {"month": "2025-11", "up": 400, "kept": 100, "expansion": 40}
     assert {name: november[name] for name in wanted} == wanted
     assert (november["owner_id"], november["region"]) == ("U1", "north")
     assert (december["month"], december["up"], december["undecided"]) == ("2025-12", 0, 1)
-    assert [row["contract_id"] for row in told["decided"]] == ["C4"]
-    assert told["has_expansion"]
+    assert [row["contract_id"] for row in answer["decided"]] == ["C4"]
+    assert answer["has_expansion"]
 
 
 def test_without_dates_there_is_no_history():

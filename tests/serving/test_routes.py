@@ -201,11 +201,15 @@ def test_every_route_with_every_role(home, store):  # noqa: F811
     with client_of(home) as client:
         for name, asked in ROUTES.items():
             for role in ROLES:
-                told = ask(client, name, ids, **bearer(keys[role]))
-                assert (told.status_code == 403) == (role not in asked.roles), (name, role, told.text[:300])
-                assert told.status_code not in (405, 500, 504), (name, role, told.text[:300])
+                answer = ask(client, name, ids, **bearer(keys[role]))
+                assert (answer.status_code == 403) == (role not in asked.roles), (
+                    name,
+                    role,
+                    answer.text[:300],
+                )
+                assert answer.status_code not in (405, 500, 504), (name, role, answer.text[:300])
                 if name not in PROVEN:
-                    assert told.status_code != 401, (name, role)
+                    assert answer.status_code != 401, (name, role)
 
 
 @pytest.mark.parametrize("headers", [{}, bearer("wrong"), bearer(""), {"authorization": "Basic YTpi"}])
@@ -213,13 +217,13 @@ def test_no_route_answers_without_a_valid_key(home, store, headers):  # noqa: F8
     store.access.create_key("admin")
     with client_of(home) as client:
         for name, asked in ROUTES.items():
-            told = ask(client, name, anybodys(store), **headers)
+            answer = ask(client, name, anybodys(store), **headers)
             if asked.roles is OPEN:
-                assert told.status_code == (401 if name in PROVEN else 200), name
+                assert answer.status_code == (401 if name in PROVEN else 200), name
                 continue
-            assert told.status_code == 401, (name, told.status_code)
-            assert told.headers["content-type"] == "application/problem+json", name
-            assert told.headers["www-authenticate"].startswith("Bearer"), name
+            assert answer.status_code == 401, (name, answer.status_code)
+            assert answer.headers["content-type"] == "application/problem+json", name
+            assert answer.headers["www-authenticate"].startswith("Bearer"), name
             seen = ask(client, name, anybodys(store), **{**headers, "accept": "text/html"})
             is_page = not name.split(" ")[1].startswith(("/v1/", "/openapi", "/metrics"))
             assert seen.status_code == (303 if is_page else 401), name
@@ -232,8 +236,10 @@ def test_no_route_answers_without_a_valid_key(home, store, headers):  # noqa: F8
 def test_while_no_key_exists_no_route_answers_others(home, store, address, host):  # noqa: F811
     with client_of(home, address=address, base=f"http://{host}") as client:
         for name, asked in ROUTES.items():
-            told = ask(client, name, anybodys(store))
-            assert told.status_code == (401 if name in PROVEN else 200 if asked.roles is OPEN else 403), name
+            answer = ask(client, name, anybodys(store))
+            assert answer.status_code == (401 if name in PROVEN else 200 if asked.roles is OPEN else 403), (
+                name
+            )
 
 
 def foreign(rows, scope):
@@ -279,12 +285,12 @@ def test_scopes_hold_on_every_route(home, store, column):  # noqa: F811
     with client_of(home) as client:
         for name, asked in ROUTES.items():
             for role in set(asked.roles) & set(ROLES):
-                told = ask(client, name, ids, **bearer(keys[role]))
-                leaked = (words_of(told) & others) - set(ids.values())
+                answer = ask(client, name, ids, **bearer(keys[role]))
+                leaked = (words_of(answer) & others) - set(ids.values())
                 assert not leaked, (name, role, leaked)
                 if asked.hides:
-                    assert told.status_code == 404, (name, role, told.status_code)
-                assert told.status_code < 500, (name, role, told.text[:300])
+                    assert answer.status_code == 404, (name, role, answer.status_code)
+                assert answer.status_code < 500, (name, role, answer.text[:300])
         closing = client.post(f"/alerts/{theirs}/close", data=form_of(client), headers=bearer(keys["mlops"]))
         assert closing.status_code == 404
         assert (
@@ -314,32 +320,32 @@ def test_scopes_hold_on_every_route(home, store, column):  # noqa: F811
 def reading_segments(monkeypatch):
     """A journey whose groups come from the table `segments`, among others."""
     row = {"stage": "win", "group": "nebula", "n": 10, "rate": 0.5, "low": 0.4, "high": 0.6, "of": 20}
-    told = {
+    answer = {
         "rows": [{**row, "attribute": "zodiac"}, {**row, "attribute": "region", "group": "west"}],
         "gaps": [{**row, "attribute": "zodiac", "why": "zodiac"}], "costs": [],
         "from_segments": ["zodiac"],
     }  # fmt: skip
     from serving.pages import journey_page
 
-    yield journey_page.visible_journey, told
+    yield journey_page.visible_journey, answer
 
 
 def test_segments_are_for_mlops(monkeypatch):
     from serving.security.auth import Principal
 
-    with reading_segments(monkeypatch) as (seen, told):
+    with reading_segments(monkeypatch) as (seen, answer):
         for role in ROLES:
-            shown = str(seen(told, Principal("k", role)))
+            shown = str(seen(answer, Principal("k", role)))
             assert ("nebula" in shown) == (role in KEEPING), role
 
 
 def test_the_documentation_tells_who_may(home):  # noqa: F811
-    told = {
+    answer = {
         f"{method.upper()} {route.path}": who for route, method, who in _admitted(create_app().routes) if who
     }
     for name, asked in ROUTES.items():
         if name.partition(" ")[2].startswith("/v1"):
-            assert set(told.get(name, OPEN)) == set(asked.roles), name
+            assert set(answer.get(name, OPEN)) == set(asked.roles), name
     with client_of(home) as client:
         page = client.get("/docs", headers={"accept": "text/html"}).text
     assert page.count("for sales, admin") == sum(asked.roles == SELLING for asked in _documented().values())

@@ -68,8 +68,8 @@ def whose(settings):
             named = crm.frame(table, ["opportunity_id", "contract_id"]).set_index("opportunity_id")[
                 "contract_id"
             ]
-            told = set(named.reindex(rows.loc[rows["decides"] == MINE, "id"]).dropna())
-            parts[0]["is_told"] = parts[0]["id"].isin(told)
+            result = set(named.reindex(rows.loc[rows["decides"] == MINE, "id"]).dropna())
+            parts[0]["is_told"] = parts[0]["id"].isin(result)
         parts.append(rows.assign(table=table))
     return pd.concat(parts, ignore_index=True)
 
@@ -156,9 +156,9 @@ def test_every_route_a_seller_may_ask_is_in_a_table_here(ask):
 
 @pytest.mark.parametrize("path", LISTS)
 def test_a_list_names_own_contracts_and_deals_only(ask, whose, path):
-    told = ask(path)
-    assert told.status_code in (200, 303, 307), told.text[:300]
-    assert foreign_in(told.text, whose) == []
+    result = ask(path)
+    assert result.status_code in (200, 303, 307), result.text[:300]
+    assert foreign_in(result.text, whose) == []
 
 
 def test_lists_name_all_of_ones_own(ask, settings, whose):
@@ -183,12 +183,12 @@ def test_a_customers_page_shows_what_is_in_scope_and_no_event_of_the_rest(ask, s
     mixed = seen = 0
     for account in sorted({row["account_id"] for row in accounts})[:60]:
         rows = whose[whose["account_id"] == account]
-        told = ask(f"/accounts/{account}")
+        result = ask(f"/accounts/{account}")
         is_known = MINE in set(rows["of_account"]) or any(
             row["owner_id"] == MINE for row in accounts if row["account_id"] == account
         )
-        assert told.status_code == (200 if is_known else 404), account
-        assert foreign_in(told.text, whose) == [], account
+        assert result.status_code == (200 if is_known else 404), account
+        assert foreign_in(result.text, whose) == [], account
         seen += is_known
         mixed += is_known and (rows["decides"] != MINE).any()
     assert mixed > 5 < seen

@@ -49,7 +49,7 @@ def home(receiver, tmp_path):
     return settings, score, post
 
 
-def told(receiver):
+def answer(receiver):
     """Subject → likelihood and band as a receiver has them that keeps the latest message."""
     return {
         message["data"]["subject_id"]: (message["data"]["likelihood"], message["data"]["band"])
@@ -69,7 +69,7 @@ ALL = {
 def test_each_change_is_told_once_with_what_it_was_before(receiver, home):
     _, score, post = home
     assert post() == (5, 0, 0)
-    assert told(receiver) == ALL
+    assert answer(receiver) == ALL
     assert post() == (0, 5, 0)
     score("r2", {1: 0.55}, count=4)
     assert post() == (2, 3, 0)
@@ -84,7 +84,7 @@ def test_each_change_is_told_once_with_what_it_was_before(receiver, home):
     assert removed["data"]["likelihood"] is removed["data"]["band"] is None
     score("r3", {1: 0.3})
     assert post() == (2, 3, 0)  # back as it was before: a change of its own
-    assert told(receiver) == ALL
+    assert answer(receiver) == ALL
     assert len(receiver.taken) == len(receiver.came) == 9
 
 
@@ -94,14 +94,14 @@ def test_of_bands_alone_where_that_is_wanted(receiver, home):
     assert post(settings) == (5, 0, 0)
     score("r2", {1: 0.35, 2: 0.45}, band=["at risk", "at risk", "at risk", "safe", "safe"])
     assert post(settings) == (1, 4, 0)
-    assert told(receiver)["c2"] == (45.0, "at risk")
+    assert answer(receiver)["c2"] == (45.0, "at risk")
 
 
 def test_held_out_customers_are_not_told(receiver, home):
     _, score, post = home
     score("r2", held_out=[True, False, False, False, False])
     assert post() == (4, 0, 0)
-    assert "c0" not in told(receiver)
+    assert "c0" not in answer(receiver)
 
 
 def test_a_dry_run_posts_nothing(receiver, home):
@@ -122,7 +122,7 @@ def test_a_receiver_that_is_down_gets_all_later_and_one_refused_message_holds_up
     assert len(receiver.came) == 5 + 1 + 5  # c1 refused again, five tries of c0, then it is left alone
     receiver.status, receiver.refused = 200, set()
     assert post() == (2, 3, 0)  # what was due of c1 first, then what it is by now
-    assert told(receiver) == ALL | {"c0": (20.0, "at risk"), "c1": (40.0, "at risk")}
+    assert answer(receiver) == ALL | {"c0": (20.0, "at risk"), "c1": (40.0, "at risk")}
     of_c1 = [message["data"] for message in receiver.taken.values() if message["data"]["subject_id"] == "c1"]
     assert [each["likelihood"] for each in of_c1] == [30.0, 40.0]
 
@@ -147,7 +147,7 @@ def test_killed_between_two_messages_each_change_still_counts_once(receiver, hom
     assert process.exitcode == -signal.SIGKILL
     assert len(receiver.came) == 3
     assert post()[0] in (2, 3)
-    assert told(receiver) == ALL
+    assert answer(receiver) == ALL
     assert len(receiver.taken) == 5  # what came twice bore the same id and was the same
     assert len({body for _, body in receiver.came}) == 5
 

@@ -36,13 +36,13 @@ def ids_of(client, path="/v1/renewals", key="contract_id"):
 def test_the_list_comes_by_money_at_risk_in_pages_that_repeat_nothing(client):
     seen, cursor = [], None
     while True:
-        told = client.get(
+        answer = client.get(
             "/v1/renewals", params={"limit": 7, **({"cursor": cursor} if cursor else {})}
         ).json()
-        seen += told["rows"]
-        if not (cursor := told["next_cursor"]):
+        seen += answer["rows"]
+        if not (cursor := answer["next_cursor"]):
             break
-    assert len(seen) == told["total"] == len({row["contract_id"] for row in seen})
+    assert len(seen) == answer["total"] == len({row["contract_id"] for row in seen})
     money = [row["at_risk"] for row in seen]
     assert money == sorted(money, reverse=True)
 
@@ -110,9 +110,9 @@ def test_the_callers_own_rows_score_like_stored_ones(client, home):  # noqa: F81
             },
             "as_of": crm.until.isoformat(),
         }
-    told = client.post("/v1/score/records", json=body)
-    assert told.status_code == 200, told.text
-    by_id = {row["contract_id"]: row for row in told.json()["rows"]}
+    answer = client.post("/v1/score/records", json=body)
+    assert answer.status_code == 200, answer.text
+    by_id = {row["contract_id"]: row for row in answer.json()["rows"]}
     assert 0 < by_id[contract]["probability"] < 1
     assert by_id[contract]["amount"] == pytest.approx(1234.5)
     assert client.get("/v1/renewals").json()["total"] == len(ids_of(client))
@@ -156,25 +156,25 @@ def as_json_rows(table):
 )  # fmt: skip
 def test_every_mistake_is_a_problem_that_says_what_to_mend(client, method, path, body, status, says):
     content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-    told = client.request(method, path, content=content, headers={"content-type": "application/json"})
-    assert told.status_code == status, told.text
-    assert told.headers["content-type"] == "application/problem+json"
-    problem = told.json()
+    answer = client.request(method, path, content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
     assert {"type", "title", "status", "detail"} <= set(problem)
     assert problem["status"] == status
-    assert says in told.text
+    assert says in answer.text
 
 
 def test_too_large_a_body_is_refused(client):
-    told = client.post("/v1/score/records", content=b"x", headers={"content-length": str(10**9)})
-    assert told.status_code == 413
+    answer = client.post("/v1/score/records", content=b"x", headers={"content-length": str(10**9)})
+    assert answer.status_code == 413
 
 
 def test_without_a_model_the_answer_says_how_to_get_one(settings):
     with client_of(settings.home) as client:
-        told = client.post("/v1/renewals/score", json={"contract_ids": ["C1"]})
-        assert told.status_code == 409
-        assert "perennial train renewal" in told.json()["detail"]
+        answer = client.post("/v1/renewals/score", json={"contract_ids": ["C1"]})
+        assert answer.status_code == 409
+        assert "perennial train renewal" in answer.json()["detail"]
         assert client.get("/readyz").json() == {"status": "ready", "models": {"renewal": None, "win": None}}
         listed = client.get("/v1/renewals").json()
         assert (listed["rows"], listed["total"], listed["totals"]["amount"]) == ([], 0, 0)
@@ -285,8 +285,8 @@ def test_no_request_is_lost_while_a_model_is_swapped(home):  # noqa: F811
             train_plainly("renewal", crm, settings, home / "next", C=0.001)
         until = time.monotonic() + 10
         while time.monotonic() < until and "2" not in versions:
-            told = asked.post("/v1/renewals/score", json={"contract_ids": [one]})
-            assert told.status_code == 200
-            assert told.json()["rows"][0]["model_version"] == told.json()["model_version"]
-            versions.add(told.json()["model_version"])
+            answer = asked.post("/v1/renewals/score", json={"contract_ids": [one]})
+            assert answer.status_code == 200
+            assert answer.json()["rows"][0]["model_version"] == answer.json()["model_version"]
+            versions.add(answer.json()["model_version"])
         assert versions == {"1", "2"}

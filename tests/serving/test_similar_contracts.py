@@ -37,17 +37,17 @@ def past(n: int = 400, seed: int = 0) -> Past:
     return Past(known, space, typical_distance(space), "1")
 
 
-def everyone(told: Past) -> np.ndarray:
-    return np.ones(len(told.contracts), bool)
+def everyone(answer: Past) -> np.ndarray:
+    return np.ones(len(answer.contracts), bool)
 
 
 def test_the_nearest_are_those_a_slow_search_finds():
-    told, at = past(), np.zeros(6, np.float32)
-    found = nearest(told, at, 80.0, everyone(told), "nobody")
+    answer, at = past(), np.zeros(6, np.float32)
+    found = nearest(answer, at, 80.0, everyone(answer), "nobody")
     best: dict[str, float] = {}
-    for row, point in zip(told.contracts.to_dict("records"), told.space, strict=True):
+    for row, point in zip(answer.contracts.to_dict("records"), answer.space, strict=True):
         distance = float(np.sqrt(((point - at) ** 2).sum()))
-        if row["lead_days"] == 90.0 and distance <= told.near:
+        if row["lead_days"] == 90.0 and distance <= answer.near:
             best[row["account_id"]] = min(distance, best.get(row["account_id"], np.inf))
     expected = sorted(best.items(), key=lambda pair: pair[1])[:20]
     assert found["account_id"].tolist() == [account for account, _ in expected]
@@ -56,19 +56,19 @@ def test_the_nearest_are_those_a_slow_search_finds():
 
 
 def test_nobody_is_like_himself_and_a_scope_hides_others():
-    told = past()
-    at, own = told.space[10], told.contracts.loc[10, "account_id"]
-    lead = told.contracts.loc[10, "lead_days"]
-    assert own not in set(nearest(told, at, lead, everyone(told), own)["account_id"])
-    mine = (told.contracts["owner_id"] == "U1").to_numpy()
-    found = nearest(told, at, lead, mine, own)
+    answer = past()
+    at, own = answer.space[10], answer.contracts.loc[10, "account_id"]
+    lead = answer.contracts.loc[10, "lead_days"]
+    assert own not in set(nearest(answer, at, lead, everyone(answer), own)["account_id"])
+    mine = (answer.contracts["owner_id"] == "U1").to_numpy()
+    found = nearest(answer, at, lead, mine, own)
     assert len(found)
     assert set(found["owner_id"]) == {"U1"}
 
 
 def test_far_from_everybody_there_is_no_rate():
-    told = past()
-    found = nearest(told, np.full(6, 50, np.float32), 30.0, everyone(told), "nobody")
+    answer = past()
+    found = nearest(answer, np.full(6, 50, np.float32), 30.0, everyone(answer), "nobody")
     assert found.empty
     assert how_they_went(found) == {"n": 0, "renewed": 0, "rate": None, "low": None, "high": None}
 
@@ -85,13 +85,13 @@ def test_the_count_is_of_customers_and_few_give_no_rate():
 def test_the_past_lies_in_the_space_of_the_served_models_reasons(simulated_crm, tmp_path):
     settings = Settings(home=tmp_path / "home", threads=1)
     train_plainly("renewal", simulated_crm, settings, tmp_path / "model")
-    told = Past.read(past_contracts(simulated_crm, settings))
+    answer = Past.read(past_contracts(simulated_crm, settings))
     loaded = champion("renewal", settings)
-    assert told.version == str(loaded.version)
-    assert len(told.space) == len(told.contracts) > 100
+    assert answer.version == str(loaded.version)
+    assert len(answer.space) == len(answer.contracts) > 100
     contracts = simulated_crm.frame("contracts", ["contract_id", "renewed"]).set_index("contract_id")
     assert (
-        told.contracts["renewed"] == told.contracts["contract_id"].map(contracts["renewed"]).astype(float)
+        answer.contracts["renewed"] == answer.contracts["contract_id"].map(contracts["renewed"]).astype(float)
     ).all()
     some = renewal_snapshots(simulated_crm).head(5)
     X = feature_rows(simulated_crm, some, "renewal", settings).frame

@@ -157,8 +157,8 @@ def test_the_same_events_sent_to_both_are_stored_told_and_delivered_once(service
         *(lambda each=each: champion_alert(each.store, each.settings, "renewal", "2") for each in services)
     )
     at_once(*(lambda each=each: send_due(each.store, each.settings) for each in services))
-    told = [each for each in inbox.titles(5) if "NPS" in each or "champion" in each]
-    assert len(told) == len(set(told)) == len(accounts) + 1
+    result = [each for each in inbox.titles(5) if "NPS" in each or "champion" in each]
+    assert len(result) == len(set(result)) == len(accounts) + 1
     with one.store.engine.connect() as connection:
         sends = [one.store.alerts.sends(alert["alert_id"]) for alert in one.store.alerts.read()]
         assert {send["state"] for each in sends for send in each} == {"sent"}

@@ -135,8 +135,8 @@ def test_a_big_form_is_refused_before_it_is_read(service):
 def test_a_body_larger_than_its_route_needs_is_refused(service, path, size, status):
     client, _ = service()
     with client:
-        told = client.post(path, content=b" " * size, headers={"content-type": "application/json"})
-        assert is_problem(told, status)
+        answer = client.post(path, content=b" " * size, headers={"content-type": "application/json"})
+        assert is_problem(answer, status)
 
 
 def test_a_strangers_body_is_not_read(service):
@@ -217,12 +217,14 @@ ODD_ROWS = {
 def test_odd_rows_of_the_callers_own_are_told_in_one_problem(night_client, name):
     crm = {"contracts": ODD_ROWS[name]}
     body = json.dumps({"model": "renewal", "crm": crm})
-    told = night_client.post("/v1/score/records", content=body, headers={"content-type": "application/json"})
-    assert told.status_code in (200, 422), told.text[:300]
-    told = night_client.post(
+    answer = night_client.post(
+        "/v1/score/records", content=body, headers={"content-type": "application/json"}
+    )
+    assert answer.status_code in (200, 422), answer.text[:300]
+    answer = night_client.post(
         "/v1/score/records", json={"model": "renewal", "crm": {"contracts": [{}, {"contract_id": "C-1"}]}}
     )
-    assert told.status_code in (200, 422), told.text[:300]
+    assert answer.status_code in (200, 422), answer.text[:300]
 
 
 @pytest.mark.parametrize(

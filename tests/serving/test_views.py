@@ -110,8 +110,8 @@ def test_customers_held_out_show_no_score_and_predictions_meet_their_outcome(sto
 def test_a_login_for_the_views_reads_nothing_else(postgres_url, tmp_path):
     store = open_store(Settings(home=tmp_path, database_url=postgres_url))
     role = postgres_url.rsplit("/", 1)[1] + "_bi"
-    told = (Path(__file__).parents[2] / "docs/views.md").read_text()
-    grants = re.search(r"    CREATE ROLE.*?TO bi;\n\n", told, re.S)[0].replace("…", "secret")
+    answer = (Path(__file__).parents[2] / "docs/views.md").read_text()
+    grants = re.search(r"    CREATE ROLE.*?TO bi;\n\n", answer, re.S)[0].replace("…", "secret")
     with store.engine.begin() as connection:
         for statement in re.sub(r"\bbi\b", role, grants).strip().rstrip(";").split(";"):
             connection.execute(text(statement))

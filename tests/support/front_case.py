@@ -24,10 +24,10 @@ def service(tmp_path):
     return start
 
 
-def is_problem(told, status):
+def is_problem(answer, status):
     """Whether an answer is a problem detail of this status; says what is wrong where not."""
-    assert told.status_code == status, (told.status_code, told.text[:300])
-    assert told.headers["content-type"] == "application/problem+json"
-    assert told.json()["status"] == status
-    assert {"type", "title", "detail"} <= set(told.json())
+    assert answer.status_code == status, (answer.status_code, answer.text[:300])
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+    assert {"type", "title", "detail"} <= set(answer.json())
     return True

@@ -10,8 +10,8 @@ DAY = np.timedelta64(1, "D")
 
 
 def info(name: str, **more) -> Info:
-    told = {"words": name, "unit": "number", "touchpoint": "contact", "collected": "x"}
-    return Info(name=name, **{**told, **more})
+    answer = {"words": name, "unit": "number", "touchpoint": "contact", "collected": "x"}
+    return Info(name=name, **{**answer, **more})
 
 
 def frame(n: int, rng: np.random.Generator) -> pd.DataFrame:

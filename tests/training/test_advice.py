@@ -60,8 +60,8 @@ def test_a_planned_contact_is_the_plan_to_compare_with():
     assert curve.advise(100, "0-14") is None
 
 
-def advice_for(crm, told, by=None):
-    return advised(coming(crm, to_score(crm, "renewal"), by), curves(told))
+def advice_for(crm, result, by=None):
+    return advised(coming(crm, to_score(crm, "renewal"), by), curves(result))
 
 
 def test_a_contract_is_told_when_to_act_and_what_it_gains():
@@ -87,11 +87,11 @@ def test_nothing_is_advised_where_the_gain_may_be_chance():
 
 
 def test_a_group_that_can_not_tell_takes_what_holds_for_all():
-    told = both(made_up(CLEAR), made_up(UNCLEAR, group="software", best=None, sd=0.1))
-    (row,) = advice_for(one_contract(), told, "industry")
+    result = both(made_up(CLEAR), made_up(UNCLEAR, group="software", best=None, sd=0.1))
+    (row,) = advice_for(one_contract(), result, "industry")
     assert (row["window"], row["curve"], row["group"]) == ("61-90", "all", "software")
-    told = both(made_up(CLEAR), made_up((0.6, 0.9, 0.6), group="software", best="31-60"))
-    (row,) = advice_for(one_contract(), told, "industry")
+    result = both(made_up(CLEAR), made_up((0.6, 0.9, 0.6), group="software", best="31-60"))
+    (row,) = advice_for(one_contract(), result, "industry")
     assert (row["window"], row["curve"]) == ("31-60", "software")
 
 
@@ -169,9 +169,9 @@ def test_those_to_act_on_first_stand_first():
     ]
     meeting = {**planned_meeting("2026-04-20T10:00:00"), "account_id": "late"}
     crm = from_rows({"contracts": contracts, "activities": [{**meeting, "recorded_at": "2025-12-01"}]}, TODAY)
-    told = planned(crm, made_up(CLEAR))
-    assert [row["contract_id"] for row in told["rows"]] == ["rich", "poor", "late"]
-    assert [row["planned"] for row in told["rows"]] == [None, None, "31-60"]
+    result = planned(crm, made_up(CLEAR))
+    assert [row["contract_id"] for row in result["rows"]] == ["rich", "poor", "late"]
+    assert [row["planned"] for row in result["rows"]] == [None, None, "31-60"]
 
 
 def row_of(group, window, gain, amount, half=0.02, **more):
@@ -189,11 +189,11 @@ def test_worth_adds_up_over_the_policy():
         row_of("b", "31-60", 0.2, None),
         {**row_of("b", None, 0.0, 7.0), "leaning": None},
     ]
-    told = worth(rows, {"all": 1}, {"a": ["3-4"], "all": ["1-2", "3-4"]})
-    assert (told["contracts"], told["advised"]) == (4, 3)
-    assert (told["money"], told["low"], told["high"]) == (250.0, 170.0, 330.0)
-    assert told["gain"] == pytest.approx(0.35)
-    lines = {(line["group"], line["window"]): line for line in told["rows"]}
+    result = worth(rows, {"all": 1}, {"a": ["3-4"], "all": ["1-2", "3-4"]})
+    assert (result["contracts"], result["advised"]) == (4, 3)
+    assert (result["money"], result["low"], result["high"]) == (250.0, 170.0, 330.0)
+    assert result["gain"] == pytest.approx(0.35)
+    lines = {(line["group"], line["window"]): line for line in result["rows"]}
     assert lines["a", "61-90"]["money"] == 250.0
     assert lines["a", "61-90"]["calls"] == ["3-4"]
     assert lines["b", "31-60"]["calls"] == ["1-2", "3-4"]
@@ -202,19 +202,19 @@ def test_worth_adds_up_over_the_policy():
 
 @pytest.mark.parametrize(("found", "says"), [({"all": 1}, "not yet contacted"), ({}, "no two windows")])
 def test_worth_of_nothing_says_why(found, says):
-    told = worth([], found, {})
-    assert told["money"] is None
-    assert says in told["why"]
+    result = worth([], found, {})
+    assert result["money"] is None
+    assert says in result["why"]
 
 
 def test_calls_are_named_only_where_one_number_stands_out():
     rows = [{"group": g, "bucket": b, "overlap_ok": b != "8+"} for g in "ab" for b in ("1-2", "3-4", "8+")]
-    told = {
+    result = {
         "rows": rows,
         "best": {"a": "3-4", "b": None},
         "indistinguishable": {"a": ["3-4", "8+"], "b": ["1-2", "3-4", "8+"]},
     }
-    assert enough_calls(told) == {"a": ["3-4"]}
+    assert enough_calls(result) == {"a": ["3-4"]}
 
 
 def test_an_unknown_contract_is_refused(simulated_crm, settings):
@@ -235,19 +235,19 @@ def test_the_whole_way_on_a_simulated_crm(simulated_crm, settings):
     from training.effects.policy_value import value
     from training.effects.what_if import what_if
 
-    told = plan(simulated_crm, settings)
-    json.dumps(told)
-    assert {row["contract_id"] for row in told["rows"]} == set(
+    result = plan(simulated_crm, settings)
+    json.dumps(result)
+    assert {row["contract_id"] for row in result["rows"]} == set(
         to_score(simulated_crm, "renewal")["contract_id"]
     )
-    for row in told["rows"]:
+    for row in result["rows"]:
         assert (row["window"] is None) <= bool(row["why"])
-        assert row["window"] in (None, "none") or told["as_of"] <= row["act_by"] <= row["ends_on"]
-    first = told["rows"][0]
+        assert row["window"] in (None, "none") or result["as_of"] <= row["act_by"] <= row["ends_on"]
+    first = result["rows"][0]
     assert best_window(simulated_crm, settings, first["contract_id"]) == first
     worth_it = value(simulated_crm, settings)
     json.dumps(worth_it)
-    assert worth_it["advised"] == sum(row["window"] is not None for row in told["rows"])
+    assert worth_it["advised"] == sum(row["window"] is not None for row in result["rows"])
     asked_for = what_if(simulated_crm, settings, first["contract_id"], {"discount_pct": 12, "calls_30d": 3})
     assert asked_for["effect"]["discount_pct"]["bucket"] == "10-20"
     json.dumps(asked_for)

@@ -44,25 +44,27 @@ def test_a_span_of_a_single_outcome_stays_finite_and_unsure():
 @pytest.mark.parametrize("step", [-1.0, 1.0])
 def test_a_step_that_lasts_is_followed(step):
     levels = [0.5] * 6 + [0.5 + step] * 3
-    told = [next_level(*found(levels, seed), 3.0 * np.arange(9) + 1.5, 30.0).mean - 0.5 for seed in range(20)]
-    assert 0.8 * abs(step) < abs(np.mean(told)) < 1.05 * abs(step)
+    answer = [
+        next_level(*found(levels, seed), 3.0 * np.arange(9) + 1.5, 30.0).mean - 0.5 for seed in range(20)
+    ]
+    assert 0.8 * abs(step) < abs(np.mean(answer)) < 1.05 * abs(step)
 
 
 def test_where_nothing_moves_the_mean_of_all_spans_is_told():
     month = 3.0 * np.arange(9) + 1.5
     pairs = [(found([0.5] * 9, seed), seed) for seed in range(40)]
-    told = np.array([next_level(*pair, month, 30.0).mean for pair, _ in pairs])
+    answer = np.array([next_level(*pair, month, 30.0).mean for pair, _ in pairs])
     last = np.array([pair[0][-1] for pair, _ in pairs])
-    assert np.std(told) < 0.7 * np.std(last)
-    assert np.mean(told) == pytest.approx(0.5, abs=0.06)
+    assert np.std(answer) < 0.7 * np.std(last)
+    assert np.mean(answer) == pytest.approx(0.5, abs=0.06)
 
 
 def test_the_weights_of_spans_sum_to_one_and_give_the_level():
     levels, variances = found([0.2, 0.4, 0.1, 0.9], 1)
-    told = next_level(levels, variances, 3.0 * np.arange(4), 12.0)
-    assert told.weights.sum() == pytest.approx(1)
-    assert told.weights @ levels == pytest.approx(told.mean)
-    assert told.weights.argmax() == 3
+    answer = next_level(levels, variances, 3.0 * np.arange(4), 12.0)
+    assert answer.weights.sum() == pytest.approx(1)
+    assert answer.weights @ levels == pytest.approx(answer.mean)
+    assert answer.weights.argmax() == 3
 
 
 @pytest.mark.slow
@@ -71,8 +73,8 @@ def test_the_variance_holds_the_next_level_where_levels_wander():
     rng = np.random.default_rng(50)
     for seed in range(200):
         level = 0.5 + np.cumsum(rng.normal(0, 0.25, 13))
-        told = next_level(*found(level[:-1], seed), month[:-1], month[-1])
-        held.append(abs(level[-1] - told.mean) < 1.645 * np.sqrt(told.variance))
+        answer = next_level(*found(level[:-1], seed), month[:-1], month[-1])
+        held.append(abs(level[-1] - answer.mean) < 1.645 * np.sqrt(answer.variance))
     assert np.mean(held) == pytest.approx(0.9, abs=0.05)
 
 
@@ -90,10 +92,10 @@ def test_a_season_that_came_back_is_expected_again_and_its_interval_holds():
     for seed in range(60):
         level = seasonal(month, np.random.default_rng(seed))
         levels, variances = found(level[:-1], seed)
-        told = next_level(levels, variances, month[:-1], month[-1])
-        errors.append(level[-1] - told.mean)
+        answer = next_level(levels, variances, month[:-1], month[-1])
+        errors.append(level[-1] - answer.mean)
         last.append(level[-1] - levels[-1])
-        held.append(abs(errors[-1]) < 1.645 * np.sqrt(told.variance))
+        held.append(abs(errors[-1]) < 1.645 * np.sqrt(answer.variance))
     assert np.std(errors) < 0.5 * np.std(last)
     assert np.mean(held) > 0.84
 

@@ -161,9 +161,9 @@ def test_intervals_hold_the_rate_of_the_next_span_where_levels_wander_from_span_
         scored = np.quantile(logit, np.linspace(0.05, 0.95, 10))
         true_rate = to_probability(scored + level[-1])
         served = to_probability(found.calibration(float(logit.mean()))(scored))
-        for told, drift in ((held, found.variance), (blind, 0.0)):
+        for answer, drift in ((held, found.variance), (blind, 0.0)):
             low, high = fit_intervals(p, y, np.arange(len(y)), expected, drift).limits(served)
-            told.append(((low <= true_rate) & (true_rate <= high)).mean())
+            answer.append(((low <= true_rate) & (true_rate <= high)).mean())
     assert np.mean(held) >= 0.9 - 2 * np.std(held) / np.sqrt(trials)
     assert np.mean(blind) < 0.6
 

@@ -16,7 +16,7 @@ NOTHING = Recipe()
 
 
 @pytest.fixture
-def told(tmp_path, settings):
+def result(tmp_path, settings):
     def answer(recipe, n=1200, seed=1, by=None, drop=()):
         folder = write(tmp_path / "crm", recipe, n, seed)
         for table, column in drop:
@@ -33,8 +33,8 @@ def told(tmp_path, settings):
     [PLANTED, replace(PLANTED, twice=True), replace(PLANTED, early=0.4), replace(PLANTED, kind="Meeting")],
     ids=["plain", "every activity twice", "many decided early", "meetings"],
 )
-def test_a_planted_window_is_found(recipe, told):
-    found = told(recipe)
+def test_a_planted_window_is_found(recipe, result):
+    found = result(recipe)
     assert found["best"]["all"] == "61-90"
     assert len(found["indistinguishable"]["all"]) < 5
 
@@ -44,8 +44,8 @@ def test_a_planted_window_is_found(recipe, told):
     [NOTHING, replace(NOTHING, direction=False), replace(NOTHING, early=0.5), replace(NOTHING, twice=True)],
     ids=["plain", "no direction", "half decided early", "every activity twice"],
 )
-def test_nothing_is_claimed_where_nothing_is_planted(recipe, told):
-    found = told(recipe, seed=2)
+def test_nothing_is_claimed_where_nothing_is_planted(recipe, result):
+    found = result(recipe, seed=2)
     assert found["best"]["all"] is None
     assert len(found["indistinguishable"]["all"]) == 7
 
@@ -60,23 +60,23 @@ def test_duplicates_change_nothing(tmp_path, settings):
     assert [row["raw"] for row in answers[0]] == [row["raw"] for row in answers[1]]
 
 
-def test_industries_that_differ_are_told_apart(told):
+def test_industries_that_differ_are_told_apart(result):
     late = (0.0, 0.0, 0.0, 0.0, 2.2, 0.0)
-    found = told(Recipe({"retail": PEAK, "software": late}), n=3000, by="industry")
+    found = result(Recipe({"retail": PEAK, "software": late}), n=3000, by="industry")
     assert "61-90" in found["indistinguishable"]["retail"]
     assert "15-30" in found["indistinguishable"]["software"]
     assert found["best"]["retail"] == "61-90"
     assert found["best"]["software"] == "15-30"
 
 
-def test_industries_that_do_not_differ_are_pooled(told):
-    found = told(Recipe(dict.fromkeys(("retail", "software", "finance"), PEAK)), by="industry")
+def test_industries_that_do_not_differ_are_pooled(result):
+    found = result(Recipe(dict.fromkeys(("retail", "software", "finance"), PEAK)), by="industry")
     assert {found["best"][g] for g in ("retail", "software", "finance")} <= {"61-90", None}
     assert any("pooled" in note for note in found["notes"])
 
 
-def test_months_tell_only_the_windows_they_have(told):
-    found = told(replace(NOTHING, term_days=31, early=0.0))
+def test_months_tell_only_the_windows_they_have(result):
+    found = result(replace(NOTHING, term_days=31, early=0.0))
     none = {row["bucket"] for row in found["rows"] if not row["overlap_ok"]}
     assert {"31-60", "61-90", "91-120", "121-180"} <= none
     assert found["best"]["all"] is None
@@ -84,20 +84,20 @@ def test_months_tell_only_the_windows_they_have(told):
     assert "had begun" in whys[0]
 
 
-def test_mail_is_no_human_contact(told):
+def test_mail_is_no_human_contact(result):
     with pytest.raises(RenewalError, match="call"):
-        told(replace(PLANTED, kind="email"), n=200)
+        result(replace(PLANTED, kind="email"), n=200)
 
 
-def test_undated_contracts_are_refused(told):
+def test_undated_contracts_are_refused(result):
     dates = [("contracts", column) for column in ("start_date", "end_date", "decided_at")]
     with pytest.raises(RenewalError, match="dates"):
-        told(PLANTED, n=200, drop=dates)
+        result(PLANTED, n=200, drop=dates)
 
 
-def test_undated_activities_are_refused(tmp_path, settings, told):
+def test_undated_activities_are_refused(tmp_path, settings, result):
     with pytest.raises(RenewalError):
-        told(PLANTED, n=200, drop=[("activities", "occurred_at")])
+        result(PLANTED, n=200, drop=[("activities", "occurred_at")])
 
 
 def test_contracts_without_an_account_are_not_taken_for_never_called(tmp_path, settings):

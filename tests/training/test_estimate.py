@@ -22,8 +22,8 @@ def test_truth_is_found_where_raw_rates_mislead(name):
     truth = world.truth(100_000)
     found, said = drawn_and_said(world, 10_000, 1)
     assert np.nanmean(np.abs(found.raw - truth)) > 1.5 * np.nanmean(np.abs(found.estimate - truth))
-    told = said.usable
-    assert ((said.low <= truth) & (truth <= said.high))[told].all()
+    result = said.usable
+    assert ((said.low <= truth) & (truth <= said.high))[result].all()
     assert said.keep[np.argmax(truth)]
 
 
@@ -37,10 +37,10 @@ def test_no_effect_none_claimed():
 def test_without_overlap_nothing_is_told(n, seed):
     found, said = drawn_and_said(worlds.NO_OVERLAP, n, seed)
     assert not said.usable.any()
-    told = answer("renewal", found.names, {ALL: found}, found)
-    assert told["best"] == {ALL: None}
-    assert all(row["estimate"] is None and row["why"].startswith("can't tell") for row in told["rows"])
-    assert not any(row["overlap_ok"] for row in told["rows"])
+    result = answer("renewal", found.names, {ALL: found}, found)
+    assert result["best"] == {ALL: None}
+    assert all(row["estimate"] is None and row["why"].startswith("can't tell") for row in result["rows"])
+    assert not any(row["overlap_ok"] for row in result["rows"])
 
 
 def test_few_contracts_tell_little_and_say_so():
@@ -54,13 +54,13 @@ def test_effects_that_differ_by_group_are_told_apart():
     found = estimate_strategies(drawn.windows, drawn.y, drawn.cluster, seed=0)
     bare = estimate_strategies(without_covariates(drawn.windows), drawn.y, drawn.cluster, seed=0)
     groups = {f"g{g}": found.among(drawn.group == g) for g in (0, 1)}
-    told = answer("renewal", found.names, {ALL: found, **groups}, bare)
+    result = answer("renewal", found.names, {ALL: found, **groups}, bare)
     truth = worlds.BY_GROUP.truth_by_group(100_000)
     for g in (0, 1):
         best = found.names[int(np.argmax(truth[g]))]
-        assert best in told["indistinguishable"][f"g{g}"]
-        assert len(told["indistinguishable"][f"g{g}"]) < 7
-        rows = [r for r in told["rows"] if r["group"] == f"g{g}"]
+        assert best in result["indistinguishable"][f"g{g}"]
+        assert len(result["indistinguishable"][f"g{g}"]) < 7
+        rows = [r for r in result["rows"] if r["group"] == f"g{g}"]
         assert [r["low"] <= t <= r["high"] for r, t in zip(rows, truth[g], strict=True)].count(False) <= 1
 
 
@@ -69,9 +69,9 @@ def test_small_groups_are_left_open():
     found = estimate_strategies(drawn.windows, drawn.y, drawn.cluster)
     tiny = np.arange(3000) < 60
     groups = {ALL: found, "tiny": found.among(tiny), "rest": found.among(~tiny)}
-    told = answer("renewal", found.names, groups, found)
-    assert told["best"]["tiny"] is None
-    for row in told["rows"]:
+    result = answer("renewal", found.names, groups, found)
+    assert result["best"]["tiny"] is None
+    for row in result["rows"]:
         assert ("too few here" in (row["why"] or "")) == (row["group"] == "tiny")
 
 
@@ -204,10 +204,10 @@ def test_a_bucket_that_one_other_group_alone_lends_is_left_open():
     found = estimate_strategies(drawn.windows, drawn.y, drawn.cluster)
     few = found.followed[:, 4] & (drawn.group == 0) & (np.cumsum(found.followed[:, 4]) > 30)
     groups = {f"g{g}": found.among((drawn.group == g) & ~few) for g in (0, 1)}
-    told = answer("renewal", found.names, {ALL: found} | groups, found)
-    rows = {row["group"]: row for row in told["rows"] if row["bucket"] == "15-30"}
+    result = answer("renewal", found.names, {ALL: found} | groups, found)
+    rows = {row["group"]: row for row in result["rows"] if row["bucket"] == "15-30"}
     assert rows["g0"]["estimate"] is None
     assert "too few here" in rows["g0"]["why"]
     assert rows["g1"]["estimate"] is not None
-    assert "15-30" in told["indistinguishable"]["g0"]
-    assert told["best"]["g0"] != "15-30"
+    assert "15-30" in result["indistinguishable"]["g0"]
+    assert result["best"]["g0"] != "15-30"

@@ -39,9 +39,9 @@ def test_an_experiment_needs_more_for_less_gap_more_power_and_less_error(simulat
 
 
 def test_an_experiment_needs_no_estimate_if_the_window_is_named(simulated_crm):
-    told = experiment(simulated_crm, {}, window="31-60", gap=0.06)
-    assert told["arms"][0] == "first contact 31 to 60 days before the end"
-    assert 0 < told["usual"] < 1
+    answer = experiment(simulated_crm, {}, window="31-60", gap=0.06)
+    assert answer["arms"][0] == "first contact 31 to 60 days before the end"
+    assert 0 < answer["usual"] < 1
     with pytest.raises(RenewalError, match="--window"):
         experiment(simulated_crm, {})
 
@@ -58,9 +58,9 @@ def test_an_experiment_needs_no_calls_on_record(settings):
     ]
     coming_up = [{"contract_id": "D", "account_id": "D", "end_date": "2026-05-01", "renewed": None}]
     crm = from_rows({"contracts": ended + coming_up}, TODAY)
-    told = designed(crm, settings, window="31-60", gap=0.1)
-    assert told["waiting"] == 1
-    assert told["usual"] == pytest.approx(2 / 3, abs=0.05)
+    answer = designed(crm, settings, window="31-60", gap=0.1)
+    assert answer["waiting"] == 1
+    assert answer["usual"] == pytest.approx(2 / 3, abs=0.05)
     with pytest.raises(RenewalError, match="activities"):
         designed(crm, settings)
 

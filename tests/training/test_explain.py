@@ -79,9 +79,9 @@ def test_contributions_add_up_to_the_log_odds(served):
     logit = to_logit(model.probability(ds.X))
     assert np.abs(given.total() - logit).max() < 1e-6
     assert np.abs(given.calibration).max() < 1e-5 or model.calibration.name != "none"
-    for row, told in zip(logit[:50], reasons(model, ds.X.head(50), top=2), strict=True):
-        assert sum(reason["log_odds"] for reason in told) == pytest.approx(row, abs=1e-6)
-        assert told[-1]["feature"] == "(calibration)"
+    for row, answer in zip(logit[:50], reasons(model, ds.X.head(50), top=2), strict=True):
+        assert sum(reason["log_odds"] for reason in answer) == pytest.approx(row, abs=1e-6)
+        assert answer[-1]["feature"] == "(calibration)"
 
 
 def test_reasons_are_grouped_ranked_and_compared():
@@ -92,13 +92,13 @@ def test_reasons_are_grouped_ranked_and_compared():
     from training.model import comparisons
 
     model = replace(model, comparisons=comparisons(ds.X, ds.y, ds.subjects, model.encoding))
-    told = reasons(model, ds.X.head(20), top=3)
-    for row in told:
+    answer = reasons(model, ds.X.head(20), top=3)
+    for row in answer:
         sizes = [abs(reason["log_odds"]) for reason in row[:3]]
         assert sizes == sorted(sizes, reverse=True)
         groups = [reason["group"] for reason in row]
         assert len(groups) == len(set(groups))
-    found = [reason for row in told for reason in row if reason["comparison"]]
+    found = [reason for row in answer for reason in row if reason["comparison"]]
     assert found
     assert all(reason["comparison"].startswith("deals like this are won at") for reason in found)
 

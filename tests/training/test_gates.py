@@ -88,8 +88,8 @@ def test_parity_alert_blocks_unless_waived_in_writing():
 
 def test_a_column_allowed_against_the_evidence_blocks():
     ds, test = case()
-    told = [{"column": "opportunities.close_value", "verdict": "allowed", "why": ["near copy"]}]
-    found = gates(ds, test, Guard({}, told, ("close_value",), frozenset()), [])
+    answer = [{"column": "opportunities.close_value", "verdict": "allowed", "why": ["near copy"]}]
+    found = gates(ds, test, Guard({}, answer, ("close_value",), frozenset()), [])
     assert found["leakage guard"].passed is False
 
 

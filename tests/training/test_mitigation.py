@@ -138,9 +138,9 @@ def test_each_mitigation_narrows_the_planted_gap_and_tells_its_price(case, name)
     assert after["ratio"] > before["ratio"] + 0.1
     assert after["price_low"] < after["price"] < after["price_high"]
     assert after["price"] == pytest.approx(after["log_loss"] - before["log_loss"])
-    told = in_words({"before": before, "after": after})
-    assert name in told
-    assert f"{after['price']:+.4f}" in told
+    answer = in_words({"before": before, "after": after})
+    assert name in answer
+    assert f"{after['price']:+.4f}" in answer
 
 
 @pytest.mark.slow

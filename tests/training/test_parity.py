@@ -98,12 +98,12 @@ def test_figures_of_a_fixed_table_are_fairlearns():
             for metric in RATES:
                 assert found[segment, metric]["estimate"] == pytest.approx(rates[metric])
         if by == ["group"]:
-            told = found["group=b", "selection rate"]
+            answer = found["group=b", "selection rate"]
             ratio = metrics.demographic_parity_ratio(
                 frame["y"], frame["picked"], sensitive_features=frame["group"]
             )
-            assert told["ratio"] == pytest.approx(ratio)
-            assert -told["difference"] == pytest.approx(theirs.difference()["selection rate"])
+            assert answer["ratio"] == pytest.approx(ratio)
+            assert -answer["difference"] == pytest.approx(theirs.difference()["selection rate"])
 
 
 def people(n: int, gap_in_rate: float, seed: int, share_b: float = 0.4):

@@ -43,8 +43,8 @@ def test_a_mitigation_asked_for_is_told_everywhere(crm, place):
     assert "reweighing" in result["gates"]["mitigation"]["why"]
     assert any("reweighing" in warning for warning in result["warnings"])
     assert any(line.startswith("reweighing") for line in said)
-    told = show("renewal", place)
-    assert told["params"]["mitigation"] == "reweighing"
+    answer = show("renewal", place)
+    assert answer["params"]["mitigation"] == "reweighing"
     assert champion("renewal", place).model.about["mitigation"] == "reweighing"
     card = Path(result["card"])
     assert "<h3>Mitigation</h3>" in card.read_text()
@@ -69,13 +69,13 @@ def test_retraining_goes_on_with_the_mitigation_of_the_champion(crm, place, monk
 
 
 def test_parity_and_proxies_are_kept_for_monitoring_and_shown_on_the_card(crm, place):
-    told = show("renewal", place)
-    kept = load_parity(Path(told["folder"]))
+    answer = show("renewal", place)
+    kept = load_parity(Path(answer["folder"]))
     assert {row["metric"] for row in kept["parity"]} == {
         "selection rate", "true positive rate", "false positive rate", "calibration", "mean score"
     }  # fmt: skip
     assert {row["attribute"] for row in kept["proxies"]} == {"leadership", "veteran_owned"}
-    page = (Path(told["folder"]) / "card.html").read_text()
+    page = (Path(answer["folder"]) / "card.html").read_text()
     assert "What gives a segment away" in page
     assert "accounts.postal_code" in page
     assert "true positive rate, of those whose probabilities are under" in page
@@ -83,15 +83,15 @@ def test_parity_and_proxies_are_kept_for_monitoring_and_shown_on_the_card(crm, p
 
 def test_options_lie_side_by_side_and_change_nothing(crm, place, capsys):
     standing = show("renewal", place)["version"]
-    told = parity_options("renewal", crm, place, trials=1)
-    assert [row["option"] for row in told["rows"]] == ["as it is", *MITIGATIONS]
+    answer = parity_options("renewal", crm, place, trials=1)
+    assert [row["option"] for row in answer["rows"]] == ["as it is", *MITIGATIONS]
     assert show("renewal", place)["version"] == standing
-    assert 0 < told["declared"]["threshold"] < 1
-    assert {row["segment"] for row in told["parity"]} >= {"leadership=women", "leadership=men"}
-    done = [row for row in told["rows"][1:] if not row.get("problem")]
+    assert 0 < answer["declared"]["threshold"] < 1
+    assert {row["segment"] for row in answer["parity"]} >= {"leadership=women", "leadership=men"}
+    done = [row for row in answer["rows"][1:] if not row.get("problem")]
     assert done
     assert all(row["price_low"] <= row["price"] <= row["price_high"] for row in done)
-    printed.options(told)
+    printed.options(answer)
     out = capsys.readouterr().out
     assert "None" not in out
     assert "--mitigate" in out

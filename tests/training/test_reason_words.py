@@ -91,12 +91,12 @@ def test_one_reason_for_each_theme_what_can_be_done_first_and_the_sum_still_exac
     model = replace(model, infos=infos)
     p = model.probability(ds.X)
     for row, probability in zip(reasons(model, ds.X.head(40)), p, strict=False):
-        told = [each for each in row if not each["feature"].startswith("(")]
-        assert len({each["subject"] for each in told}) == len(told)
-        assert {each["subject"] for each in told} <= {"Contact", "Company"}
-        is_action = [each["action"] is not None for each in told]
+        answer = [each for each in row if not each["feature"].startswith("(")]
+        assert len({each["subject"] for each in answer}) == len(answer)
+        assert {each["subject"] for each in answer} <= {"Contact", "Company"}
+        is_action = [each["action"] is not None for each in answer]
         assert is_action == sorted(is_action, reverse=True)
-        assert all(each["log_odds"] < 0 for each in told if each["action"])
+        assert all(each["log_odds"] < 0 for each in answer if each["action"])
         total = sum(each["log_odds"] for each in row)
         assert total == pytest.approx(np.log(probability / (1 - probability)), abs=1e-6)
     assert pd.Series(p).between(0, 1).all()

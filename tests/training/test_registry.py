@@ -74,17 +74,17 @@ def test_listing_and_show(two):
 
 
 def test_compare_gives_the_change(two):
-    told = registry.compare("renewal", 1, 2, two)
-    assert told["metrics"]["forward.auc"]["change"] == pytest.approx(-0.1)
-    assert told["same_data"]
+    answer = registry.compare("renewal", 1, 2, two)
+    assert answer["metrics"]["forward.auc"]["change"] == pytest.approx(-0.1)
+    assert answer["same_data"]
 
 
 def test_promotion_against_a_gate_needs_a_written_reason(two):
     with pytest.raises(RenewalError, match="beats the base rate"):
         registry.promote("renewal", 2, two, reason="  ")
     assert registry.champion("renewal", two).version == "1"
-    told = registry.promote("renewal", 2, two, reason="signed off by the board")
-    assert told["before"] == "1"
+    answer = registry.promote("renewal", 2, two, reason="signed off by the board")
+    assert answer["before"] == "1"
     assert registry.champion("renewal", two).version == "2"
     assert registry.show("renewal", two, 2)["waiver"] == "signed off by the board"
 

@@ -117,7 +117,7 @@ def test_what_is_allowed_is_still_no_reason_to_show(data, selection):
     shown = {each["feature"] for row in reasons(selection.model, data.X.iloc[:80]) for each in row}
     assert "calls_90d" in shown
     quiet = replace(selection.model, about={"unspoken": ["calls_90d"]})
-    told = reasons(quiet, data.X.iloc[:80])
-    assert "calls_90d" not in {each["feature"] for row in told for each in row}
-    sums = [sum(each["log_odds"] for each in row) for row in told]
+    answer = reasons(quiet, data.X.iloc[:80])
+    assert "calls_90d" not in {each["feature"] for row in answer for each in row}
+    sums = [sum(each["log_odds"] for each in row) for row in answer]
     assert sums == pytest.approx(quiet.log_odds(data.X.iloc[:80]), abs=1e-6)

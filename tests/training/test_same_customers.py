@@ -45,9 +45,9 @@ def test_planted_copies_are_found_and_counted_once(make):
     assert once.weights.sum() == pytest.approx(400)
     for copy, kept in found.copies.items():
         assert copy.removeprefix("again-") == kept.removeprefix("again-")
-    told = found.in_words("contracts")
-    assert told.startswith(f"{copies:,} contracts repeat another one")
-    assert "counted once" in told
+    answer = found.in_words("contracts")
+    assert answer.startswith(f"{copies:,} contracts repeat another one")
+    assert "counted once" in answer
 
 
 @pytest.mark.parametrize("make", [dated, undated])

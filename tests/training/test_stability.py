@@ -47,7 +47,7 @@ def test_trees_read_mostly_what_they_are_offered(weights):
     def shares(offered):
         trees = fit_trees(E, y, np.ones(len(y)), types, [0] * len(types), params, 60, offered=offered, seed=1)
         splits = trees.booster.get_score(importance_type="weight")
-        told = sum(count for name, count in splits.items() if int(name[1:]) < 4)
-        return told / sum(splits.values())
+        answer = sum(count for name, count in splits.items() if int(name[1:]) < 4)
+        return answer / sum(splits.values())
 
     assert shares(weights) > 1.5 * shares(None)

@@ -71,7 +71,7 @@ def test_a_prospect_scores_alone_as_among_others(study):
 
 
 def test_missing_unknown_and_further_attributes_are_no_obstacle(study):
-    told = pd.DataFrame(
+    answer = pd.DataFrame(
         {
             "sector": ["hospitals", "no such sector", None],
             "employees": ["120", "many", None],
@@ -80,7 +80,7 @@ def test_missing_unknown_and_further_attributes_are_no_obstacle(study):
     )
     kinds = {"sector": Kind.CATEGORY, "employees": Kind.WHOLE}
     fit = Fit(**{**vars(study.fit), "kinds": kinds})
-    scored = fit.score(fit.read(told))
+    scored = fit.score(fit.read(answer))
     assert np.isfinite(scored.to_numpy()).all()
     assert scored["fit"].between(0, 1).all()
     assert scored["win"].iloc[1] == pytest.approx(scored["win"].iloc[2])
@@ -316,15 +316,15 @@ def listed(simulated_crm, tmp_path_factory):
 
 
 def test_profiles_of_a_simulated_crm_say_what_was_measured(listed):
-    told = listed[0]
-    assert set(told["period"]["measured_from"]) == {"win", "effort", "discount", "renews without contact"}
-    assert told["carried"] > 0
-    assert sum(told["weights"].values()) == pytest.approx(1)
-    for profile in told["profiles"]:
+    answer = listed[0]
+    assert set(answer["period"]["measured_from"]) == {"win", "effort", "discount", "renews without contact"}
+    assert answer["carried"] > 0
+    assert sum(answer["weights"].values()) == pytest.approx(1)
+    for profile in answer["profiles"]:
         assert profile["score"]["low"] > 0
         assert profile["n"] >= 15
         assert {"rule", "conditions", "share", "outcomes"} <= set(profile)
-    assert len(told["rows"]) == 5 * len(told["profiles"])
+    assert len(answer["rows"]) == 5 * len(answer["profiles"])
 
 
 def test_the_list_ranks_everybody_once_and_leaves_out_who_opted_out(listed, simulated_crm):
@@ -356,9 +356,9 @@ def test_the_list_ranks_everybody_once_and_leaves_out_who_opted_out(listed, simu
 
 
 def test_a_file_of_companies_is_ranked(listed):
-    told = listed[2]
-    assert [(row["name"], row["kind"]) for row in told["rows"]] == [("Acme", "company")]
-    assert any("says nothing of" in note for note in told["notes"])
+    answer = listed[2]
+    assert [(row["name"], row["kind"]) for row in answer["rows"]] == [("Acme", "company")]
+    assert any("says nothing of" in note for note in answer["notes"])
 
 
 def test_a_file_that_tells_nothing_is_refused(simulated_crm, settings, tmp_path, study):

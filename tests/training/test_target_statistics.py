@@ -144,8 +144,8 @@ def test_a_row_alone_in_a_batch_and_after_loading_gets_the_same_bits_and_reasons
     E = model.encode(rows)[:, model.features.index("owner")]
     assert E[0] == 0
     assert np.isnan(E[1])
-    told = contributions(loaded, rows)
-    assert np.allclose(told.total(), told.log_odds, atol=1e-9)
+    answer = contributions(loaded, rows)
+    assert np.allclose(answer.total(), answer.log_odds, atol=1e-9)
     named = [next((r for r in each if r["feature"] == "owner"), None) for each in reasons(loaded, rows)]
     assert sum(each is not None for each in named) > 10
     for row, each in enumerate(named):

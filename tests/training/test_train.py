@@ -88,10 +88,10 @@ def test_card_and_record_are_kept(trained):
     result, crm, settings, _ = trained
     card = Path(result["card"])
     assert "file_note" in card.read_text()
-    told = show("renewal", settings)
-    assert told["params"]["data_fingerprint"] == crm.fingerprint
-    assert told["metrics"]["forward.auc"] == pytest.approx(result["forward"]["auc"])
-    assert told["result"]["barred"] == result["barred"]
+    answer = show("renewal", settings)
+    assert answer["params"]["data_fingerprint"] == crm.fingerprint
+    assert answer["metrics"]["forward.auc"] == pytest.approx(result["forward"]["auc"])
+    assert answer["result"]["barred"] == result["barred"]
     assert json.loads(card.with_name("card.json").read_text())["making"]["lock_hash"]
 
 
@@ -104,10 +104,10 @@ def test_training_again_gives_the_same_figures(trained):
 
 def test_drivers_of_losses_with_what_was_stated(trained):
     _, crm, settings, _ = trained
-    told = churn_drivers("renewal", crm, settings, days=3650)
-    assert told["drivers"]
-    assert all(row["log_odds"] < 0 and 0 < row["share"] <= 1 for row in told["drivers"])
-    assert sum(row["subjects"] for row in told["stated"]) == told["lost"][0]["subjects"]
+    answer = churn_drivers("renewal", crm, settings, days=3650)
+    assert answer["drivers"]
+    assert all(row["log_odds"] < 0 and 0 < row["share"] <= 1 for row in answer["drivers"])
+    assert sum(row["subjects"] for row in answer["stated"]) == answer["lost"][0]["subjects"]
     by_region = churn_drivers("renewal", crm, settings, by="region", days=3650)
     assert {row["group"] for row in by_region["drivers"]} <= {row["group"] for row in by_region["lost"]}
     with pytest.raises(RenewalError, match="industry"):

@@ -20,7 +20,7 @@ PARTS = {"win": [0.5], "amount": [100.0], "discount": [0.2], "renewal": [0.5], "
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "answer"),
     [
         (None, None),
         ("win=1", {"win": 1.0}),
@@ -28,8 +28,8 @@ PARTS = {"win": [0.5], "amount": [100.0], "discount": [0.2], "renewal": [0.5], "
         ("renews without contact=0", {"renews without contact": 0.0}),
     ],
 )
-def test_weights_are_read_from_words(text, told):
-    assert read_weights(text) == told
+def test_weights_are_read_from_words(text, answer):
+    assert read_weights(text) == answer
 
 
 @pytest.mark.parametrize(
@@ -90,18 +90,18 @@ def test_profiles_move_with_the_weights_and_lose_limits_that_no_longer_hold():
         }
         return {"rule": f"{win}", "outcomes": outcomes, "score": {"lift": 1, "low": 0.5, "high": 1.5}}
 
-    told = [profile(0.5, 4.0), profile(0.3, 2.0)]
-    first = reordered(told, checked_weights({"win": 0.0, "effort": 1.0}))
+    answer = [profile(0.5, 4.0), profile(0.3, 2.0)]
+    first = reordered(answer, checked_weights({"win": 0.0, "effort": 1.0}))
     assert [one["rule"] for one in first] == ["0.3", "0.5"]
     assert first[0]["score"]["lift"] == pytest.approx(1 / 1.4)
     assert first[0]["score"]["low"] is None
 
 
 def test_places_are_means_with_intervals_by_account(made):
-    told = places(made.observed)
-    assert {one["attribute"] for one in told} == {"country"}
-    assert {one["outcome"] for one in told} == set(DEFAULT_WEIGHTS)
-    wins = next(one for one in told if one["outcome"] == "win")
+    answer = places(made.observed)
+    assert {one["attribute"] for one in answer} == {"country"}
+    assert {one["outcome"] for one in answer} == set(DEFAULT_WEIGHTS)
+    wins = next(one for one in answer if one["outcome"] == "win")
     sample = next(s for s in made.observed.samples if s.name == "win")
     where = made.observed.frame["country"].to_numpy(object)[sample.row]
     for row in wins["rows"]:

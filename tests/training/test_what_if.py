@@ -19,25 +19,25 @@ NO_DISCOUNT = {"why": "Expected a table quotes; found none. Add quotes."}
 
 
 def told_of(changes, timing=None, **facts):
-    told = {"timing": timing or made_up(CLEAR), "discount": NO_DISCOUNT}
+    answer = {"timing": timing or made_up(CLEAR), "discount": NO_DISCOUNT}
     (name, at), *_ = changes.items()
-    return effect_of(told, {**CONTRACT, **facts}, name, at)
+    return effect_of(answer, {**CONTRACT, **facts}, name, at)
 
 
 def test_a_what_if_names_the_effect_over_the_present_plan():
-    told = told_of({"contact_days_before": 75})
-    assert (told["bucket"], told["group"], told["estimate"]) == ("61-90", "all", 0.9)
-    assert told["gain"] == pytest.approx(0.1333, abs=1e-4)
-    assert told["gain_low"] > 0
-    assert told["gain"] == pytest.approx(told["estimate"] - told["usual"], abs=1e-4)
-    assert "beyond chance" in told["why"]
+    answer = told_of({"contact_days_before": 75})
+    assert (answer["bucket"], answer["group"], answer["estimate"]) == ("61-90", "all", 0.9)
+    assert answer["gain"] == pytest.approx(0.1333, abs=1e-4)
+    assert answer["gain_low"] > 0
+    assert answer["gain"] == pytest.approx(answer["estimate"] - answer["usual"], abs=1e-4)
+    assert "beyond chance" in answer["why"]
     own = both(made_up(CLEAR), made_up(UNCLEAR, group="software", best=None))
     assert told_of({"contact_days_before": 75}, timing=own)["group"] == "software"
     assert told_of({"contact_days_before": 75}, timing=own, curve="all")["group"] == "all"
     worse = told_of({"contact_days_before": 45}, planned="61-90", planned_on="2026-02-01")
     assert worse["gain"] == pytest.approx(-0.1)
     assert "2026-02-01" in worse["present"]
-    json.dumps(told)
+    json.dumps(answer)
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,10 @@ def test_a_what_if_names_the_effect_over_the_present_plan():
     ],
 )
 def test_a_what_if_that_can_not_be_told_says_why(changes, facts, says):
-    told = told_of(changes, **facts)
-    assert told["estimate"] is None
-    assert told["gain"] is None
-    assert says in told["why"]
+    answer = told_of(changes, **facts)
+    assert answer["estimate"] is None
+    assert answer["gain"] is None
+    assert says in answer["why"]
 
 
 @pytest.mark.parametrize(
