@@ -162,3 +162,28 @@ def test_the_shared_hubspot_case_takes_the_primary_company(tmp_path):
         pytest.skip("39_map_hubspot_export is not beside the checkout, in ../shared/cases")
     crm = load(CASES / "39_map_hubspot_export", into=tmp_path / "clean")
     assert "987654321" in crm.frame("opportunities")["account_id"].tolist()
+
+
+def test_what_hubspots_api_answers_are_its_tables_joined_by_their_associations(tmp_path):
+    company = {
+        "name": "Acme",
+        "domain": "acme.de",
+        "createdate": "2023-01-04T10:00:00Z",
+        "industry": "RETAIL",
+    }
+    deal = {
+        "dealname": "Acme new", "dealstage": "closedwon", "amount": "12000", "hs_is_closed_won": "true",
+        "createdate": "2023-03-04T10:00:00Z", "closedate": "2023-05-04T10:00:00Z",
+    }  # fmt: skip
+    joined = {"companies": {"results": [{"id": "501", "type": "deal_to_company"}]}}
+    answers = {
+        "companies": {"id": "501", "properties": company, "archived": False},
+        "deals": {"id": "9001", "properties": deal, "associations": joined},
+    }
+    for name, row in answers.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"results": [row]}))
+    crm = load(tmp_path, into=tmp_path / "clean")
+    assert crm.frame("accounts")[["account_id", "name"]].to_numpy().tolist() == [["501", "Acme"]]
+    assert crm.frame("opportunities")[["opportunity_id", "account_id"]].to_numpy().tolist() == [
+        ["9001", "501"]
+    ]
