@@ -9,7 +9,7 @@ import pytest
 from training.icp.audiences import audience, email_hash
 from training.icp.differences import p_of_difference
 from training.icp.grades import at_least, grades_of, meaning
-from training.icp.persona_cards import telling
+from training.icp.persona_cards import distinctive
 
 ROW = {
     "id": "A1", "name": "Nord AG", "kind": "prospect", "account_id": "A1", "domain": "nord.example",
@@ -90,7 +90,7 @@ def test_a_card_without_differences_shows_none():
     for _ in range(200):
         p = draw.random(12)
         figures = [{"words": "w", "inside": "1", "everyone": "2", "n": 50, "p": each} for each in p]
-        shown += bool(telling({"who": figures[:6], "buys": figures[6:]})["who"])
+        shown += bool(distinctive({"who": figures[:6], "buys": figures[6:]})["who"])
     assert shown <= 0.08 * 200
     sure = {"words": "w", "inside": "9", "everyone": "2", "n": 50, "p": 1e-5}
-    assert telling({"who": [sure], "buys": figures})["who"]
+    assert distinctive({"who": [sure], "buys": figures})["who"]
