@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from folders import only_tables
 from serving_case import LOCAL, train_plainly
 from starlette.testclient import TestClient
 
@@ -63,6 +64,7 @@ def test_training_scoring_and_serving_share_one_postgresql(postgres_url, tmp_pat
     )  # the test server asks for none, and takes any
     settings = Settings(home=tmp_path / "home", threads=1, database_url=secret, min_positives=10)
     simulate(tmp_path / "crm", accounts=330, seed=3, draws=0)
+    only_tables(tmp_path / "crm", "accounts", "contracts", "activities")
     crm = ingest(tmp_path / "crm", settings)
     train_plainly("renewal", crm, settings, tmp_path / "plain")
     result = train("renewal", crm, settings, TrainOptions(trials=1))

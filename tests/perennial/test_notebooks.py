@@ -10,6 +10,13 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
+FEW_TABLES = """
+for file in crm_folder.glob("*.csv"):
+    if file.stem not in ("accounts", "contracts", "activities"):
+        file.unlink()
+"""
+"""Of few features a model is trained in a fraction of the time."""
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -22,7 +29,8 @@ def test_a_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
-        cell.source = re.sub(r"accounts=\d+", "accounts=300", cell.source)
+        cell.source = re.sub(r"accounts=\d+", "accounts=300", cell.source).replace("trials=3", "trials=1")
+        cell.source = cell.source.replace("seed=3, draws=0);", "seed=3, draws=0);\n" + FEW_TABLES)
     NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     ).execute()

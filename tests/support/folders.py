@@ -39,3 +39,10 @@ def copy_of(home: Path, to: Path) -> Path:
 
     beside = shutil.ignore_patterns("*.db-wal", "*.db-shm", "*.db-journal")
     return Path(shutil.copytree(home, to, ignore=beside, copy_function=copy))
+
+
+def only_tables(folder: Path, *tables: str) -> None:
+    """Remove a folder's other tables: of few features a model is trained in a fraction of the time."""
+    for file in folder.glob("*.csv"):
+        if file.stem not in tables:
+            file.unlink()

@@ -70,7 +70,7 @@ def test_industries_that_differ_are_told_apart(result):
 
 
 def test_industries_that_do_not_differ_are_pooled(result):
-    found = result(Recipe(dict.fromkeys(("retail", "software", "finance"), PEAK)), by="industry")
+    found = result(Recipe(dict.fromkeys(("retail", "software", "finance"), PEAK)), n=900, by="industry")
     assert {found["best"][g] for g in ("retail", "software", "finance")} <= {"61-90", None}
     assert any("pooled" in note for note in found["notes"])
 
@@ -101,7 +101,7 @@ def test_undated_activities_are_refused(tmp_path, settings, result):
 
 
 def test_contracts_without_an_account_are_not_taken_for_never_called(tmp_path, settings):
-    folder = write(tmp_path / "crm", NOTHING, 1500, 4)
+    folder = write(tmp_path / "crm", NOTHING, 800, 4)
     path = folder / "contracts.csv"
     contracts = pd.read_csv(path)
     lost = ~contracts["renewed"] & (contracts.index % 10 < 8)

@@ -28,8 +28,8 @@ def test_truth_is_found_where_raw_rates_mislead(name):
 
 
 def test_no_effect_none_claimed():
-    claimed = [not drawn_and_said(worlds.NO_EFFECT, 900, seed)[1].keep.all() for seed in range(10)]
-    assert sum(claimed) <= 2
+    claimed = [not drawn_and_said(worlds.NO_EFFECT, 900, seed)[1].keep.all() for seed in range(4)]
+    assert sum(claimed) <= 1
 
 
 @pytest.mark.parametrize("n", [600, 1800])

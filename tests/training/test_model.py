@@ -151,8 +151,8 @@ def test_bands_are_cut_at_the_20th_and_50th_percentile(selection):
 
 @pytest.mark.parametrize("make", [undated, dated])
 def test_without_signal_the_base_rate_is_served_or_nearly(make):
-    ds = make(900, seed=5, signal=False)
-    found = select(ds, SETTINGS, trials=3, storage=None)
+    ds = make(600, seed=5, signal=False)
+    found = select(ds, SETTINGS, trials=1, storage=None)
     honest = found.forward or found.random
     assert honest["log_loss"] <= found.baselines["base rate"]["log_loss"] + 0.002
     assert found.model.probability(ds.X).std() < 0.05
@@ -202,7 +202,7 @@ def test_what_is_judged_carries_the_same_adjustment_as_what_is_served(selection)
 
 def test_undated_data_is_judged_on_rows_the_choice_never_saw():
     ds = undated(500)
-    found = select(ds, SETTINGS, trials=3, storage=None)
+    found = select(ds, SETTINGS, trials=1, storage=None)
     assert found.forward is None
     assert sorted(found.test["row"]) == list(range(500))
     in_sample = log_loss(ds.y, found.model.probability(ds.X))
@@ -217,7 +217,7 @@ def test_too_few_outcomes_are_refused():
 
 
 def test_small_data_gets_the_simple_model():
-    found = select(undated(200), SETTINGS, trials=2, storage=None)
+    found = select(undated(200), SETTINGS, trials=1, storage=None)
     assert found.served in ("logistic", "base rate")
     assert found.study["trials"] == 0
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from folders import only_tables
 
 from features.crm.load import from_rows, load
 from features.errors import RenewalError
@@ -25,6 +26,7 @@ def crm(tmp_path_factory):
 
     place = tmp_path_factory.mktemp("segments")
     simulate(place / "crm", accounts=240, seed=1, draws=0)
+    only_tables(place / "crm", "accounts", "contracts", "opportunities", "segments", "population")
     return load(place / "crm", into=place / "clean")
 
 

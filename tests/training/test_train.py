@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from folders import only_tables
 
 from features.crm.load import load
 from features.errors import RenewalError
@@ -29,6 +30,7 @@ def leaky_folder(simulated_folder, tmp_path_factory) -> Path:
     """The simulated CRM with a date after the close, a text for the lost and a fair score on contracts."""
     folder = tmp_path_factory.mktemp("leaky") / "crm"
     shutil.copytree(simulated_folder, folder)
+    only_tables(folder, "accounts", "contracts", "activities")
     rows = pd.read_csv(folder / "contracts.csv", dtype=str)
     rng = np.random.default_rng(12)
     lost = rows["renewed"] == "false"
@@ -140,6 +142,7 @@ def test_without_signal_nothing_becomes_champion(kind, tmp_path, settings):
     from features.simulation import simulate
 
     simulate(tmp_path / "crm", accounts=300, seed=4, signal=False, draws=2)
+    only_tables(tmp_path / "crm", "accounts", "contracts", "opportunities", "stage_history")
     _flip_coins(tmp_path / "crm" / "opportunities.csv")
     crm = load(tmp_path / "crm", into=tmp_path / "clean")
     result = train(kind, crm, settings, TrainOptions(trials=2))
