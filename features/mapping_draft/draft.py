@@ -48,10 +48,8 @@ _CURRENCIES = (
     "bidcurrency",
     "valuecurrency",
 )
-_MONTHLY = frozenset(
-    ["mrr", "mrramount", "monthlyrecurringrevenue", "monthlyvalue", "monthlyprice", "monthlyfee"]
-)
-"""Columns that hold a twelfth of a contract's annual value."""
+_MONTHLY = ("mrr", "mrramount", "monthlyrecurringrevenue", "monthlyvalue", "monthlyprice", "monthlyfee")
+"""What columns are called, to the end of their names, that hold a twelfth of a contract's annual value."""
 _LEADS_SOMEWHERE = 0.05
 """A link of which fewer values than this are ids of the other table is taken for a chance."""
 
@@ -226,7 +224,7 @@ def _line(file_match: FileMatch, column: str, won: str | None, join: Join | None
         return None
     if column == "forecast":
         expression, confidence, evidence = forecast(match, won)
-    elif column == "annual_value" and match.source.bare in _MONTHLY:
+    elif column == "annual_value" and match.source.bare.endswith(_MONTHLY):
         expression = f"split_part(CAST({column_of(match.source)} AS VARCHAR), '/', 1) || '/month'"
         confidence, evidence = match.confidence, f"{match.evidence}, read as a month's"
     else:

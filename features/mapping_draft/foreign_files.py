@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.crm.columns_match import bare_name
+from features.crm.currency_codes import IN_A_HEADER
 from features.crm.reading.moment_form import written_as
 from features.crm.reading.value_shapes import shapes_from
 from features.crm.values import literal
@@ -23,6 +24,10 @@ _DAYS = (
     "%m/%d/%y",
     "%d %b, %Y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y",
 )  # fmt: skip
+_SAYS_LITTLE = frozenset(
+    ["name", "number", "no", "nr", "status", "state", "type", "key", "code", "owner", ""]
+)
+"""Names that every object has one of."""
 AS_WRITTEN = "as written"
 """In place of a form: days and moments that need none."""
 TAKEN_AS_IS = ("iso", "epoch", AS_WRITTEN)
@@ -69,13 +74,23 @@ class ForeignFile:
     columns: tuple[ForeignColumn, ...]
 
     def by_bare(self, prefix: str = "") -> dict[str, ForeignColumn]:
-        """Columns by plain name, less a prefix that the system puts before each; the first of a name."""
-        by_name = {}
+        """Columns by plain name, less a prefix that the system puts before each; the first of a name.
+
+        A currency in a header (`Wert (EUR)`) is no part of the name. The last part of `Rate Plan Charge: MRR`
+        is a name too, unless only the whole says whose it is (`Account: Name`).
+        """
+        by_name: dict[str, ForeignColumn] = {}
         for column in reversed(self.columns):
             bare = column.bare
             by_name[bare] = column
             if prefix and bare != prefix and bare.startswith(prefix):
                 by_name[bare.removeprefix(prefix)] = column
+        for column in self.columns:
+            name = IN_A_HEADER.sub("", column.name)
+            last = bare_name(re.split(r"[.:]", name)[-1])
+            by_name.setdefault(bare_name(name), column)
+            if last not in _SAYS_LITTLE and not last.endswith("id") and not set(column.day_forms) - {"epoch"}:
+                by_name.setdefault(last, column)
         return by_name
 
     @property
@@ -116,7 +131,9 @@ def _day_forms(sample: list[str]) -> tuple[str, ...]:
         return ()
     if sum(bool(re.match(_ISO, value)) for value in sample) >= _NEARLY_ALL * len(sample):
         return ("iso",)
-    if sum(bool(re.fullmatch(r"1[0-9]{12}", value)) for value in sample) >= _NEARLY_ALL * len(sample):
+    if sum(bool(re.fullmatch(r"1[0-9]{9}([0-9]{3})?", value)) for value in sample) >= _NEARLY_ALL * len(
+        sample
+    ):
         return ("epoch",)
     likely = [day + clock for day in _DAYS for clock in _CLOCKS if _reads(sample[:40], day + clock)]
     forms = tuple(form for form in likely if _reads(sample, form))

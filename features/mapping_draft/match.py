@@ -160,6 +160,7 @@ def _match(
         if not keeps:
             free = {bare: each for bare, each in free.items() if each.name != match.source.name}
     _name_beside_id(result)
+    _one_term(result)
     return result
 
 
@@ -173,6 +174,16 @@ def _name_beside_id(result: FileMatch) -> None:
     key, name = result.matches.get(str(TABLES[result.table].key)), result.matches.get("name")
     if key and name and key.source.name == name.source.name and key.source.bare in ("id",):
         del result.matches["name"]
+
+
+def _one_term(result: FileMatch) -> None:
+    """The end of the current term goes with that term's start, not with the first one's."""
+    end = result.matches.get("end_date")
+    if end is None or "current" not in end.source.bare:
+        return
+    first = result.file.by_bare().get(end.source.bare.replace("end", "start"))
+    if first is not None and fits(TABLES[result.table].by_name["start_date"], first):
+        result.matches["start_date"] = Match("start_date", first, end.confidence, f"header {first.name!r}")
 
 
 def _is_enough(file_match: FileMatch) -> bool:
@@ -259,9 +270,10 @@ def fits(column: Column, source: ForeignColumn) -> bool:
         return True
     if column.kind in (Kind.TIME, Kind.DATE):
         return bool(source.day_forms)
+    is_day = bool(set(source.day_forms) - {"epoch"})  # seconds since 1970 may be numbers and ids as well
     if column.kind in _NUMERIC:
         is_band = bool(source.words) and all(band_ends(word) for word in source.words)
-        return (source.numbers >= 0.8 or is_band) and not source.day_forms
+        return (source.numbers >= 0.8 or is_band) and not is_day
     if column.kind is Kind.FLAG:
         return any(flag(word) is not None or meaning(word) is not None for word in source.words)
-    return not source.day_forms or column.kind is Kind.TEXT
+    return not is_day or column.kind is Kind.TEXT

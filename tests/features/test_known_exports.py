@@ -187,3 +187,50 @@ def test_what_hubspots_api_answers_are_its_tables_joined_by_their_associations(t
     assert crm.frame("opportunities")[["opportunity_id", "account_id"]].to_numpy().tolist() == [
         ["9001", "501"]
     ]
+
+
+FOREIGN_CONTRACTS = {
+    "Chargebee": (
+        "subscription.id,subscription.customer_id,subscription.status,subscription.mrr,subscription.started_at,"
+        "subscription.current_term_start,subscription.current_term_end",
+        ["1640995200,1672531200,1704067200", "1609459200,1654041600,1685577600"],
+        "{id},{account},{state},500,{days}",
+    ),
+    "Zuora": (
+        "Account: Name,Subscription: Name,Subscription: Status,Rate Plan Charge: MRR,"
+        "Subscription: Term Start Date,Subscription: Term End Date",
+        ["01/01/2023,01/01/2024", "06/01/2022,06/01/2023", "05/28/2021,05/28/2022"],
+        '{account},{id},{state},"$500.00",{days}',
+    ),
+    "Polish": (
+        "Nr umowy;Klient;Odnowiona;Wartość roczna (PLN);Data rozpoczęcia;Data zakończenia",
+        ["01.01.2023;01.01.2024", "01.06.2022;01.06.2023"],
+        "{id};{account};{flag_pl};6 000,00;{days}",
+    ),
+    "Swedish": (
+        "Avtalsnummer;Kund;Förnyat;Årsvärde;Startdatum;Slutdatum",
+        ["2023-01-01;2024-01-01", "2022-06-01;2023-06-01"],
+        "{id};{account};{flag_sv};6000;{days}",
+    ),
+}
+"""System or language → headers, the spans of two contracts, how a row is written."""
+
+
+@pytest.mark.parametrize("name", FOREIGN_CONTRACTS)
+def test_contracts_of_billing_systems_and_further_languages_are_mapped(name, tmp_path):
+    header, spans, row = FOREIGN_CONTRACTS[name]
+    words = [("Active", "tak", "ja"), ("Cancelled", "nie", "nej")]
+    lines = [
+        row.format(
+            id=f"S{n}", account=f"Kunde {n % 9}", state=state, flag_pl=polish, flag_sv=swedish, days=days
+        )
+        for n, ((state, polish, swedish), days) in enumerate(zip(words * 20, spans * 20, strict=False))
+    ]
+    (tmp_path / "subscriptions.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    map_folder(tmp_path)
+    rows = load(tmp_path, into=tmp_path / "clean").frame("contracts").sort_values("contract_id")
+    assert rows["contract_id"].tolist()[:2] == ["S0", "S1"]
+    assert rows["start_date"].astype(str).str[:10].tolist()[:2] == ["2023-01-01", "2022-06-01"]
+    assert rows["end_date"].astype(str).str[:10].tolist()[:2] == ["2024-01-01", "2023-06-01"]
+    assert set(rows["annual_value"]) == {600_000}
+    assert not rows["renewed"].tolist()[1]

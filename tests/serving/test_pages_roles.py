@@ -313,7 +313,7 @@ RULES = {
     "light": {"resultTypes": ["violations"]},
     "dark": {"resultTypes": ["violations"], "runOnly": ["color-contrast"]},
 }
-"""Of the dark scheme only colours can be wrong that the light one has right; what passes needs no selectors."""
+"""Of the dark scheme only colours can be wrong that the light one has right."""
 
 
 @cache
