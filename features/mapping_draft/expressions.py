@@ -2,7 +2,7 @@
 
 from features.crm.contract import TABLES, Kind
 from features.crm.values import literal, quoted
-from features.mapping_draft.foreign_files import TAKEN_AS_IS, ForeignColumn, ForeignFile
+from features.mapping_draft.foreign_files import SCALE, TAKEN_AS_IS, ForeignColumn, ForeignFile
 from features.mapping_draft.match import LIKELY, SURE, UNSURE, FileMatch, Match
 from features.mapping_draft.outcome_words import CHURNED, CHURNED_ON, flag, meaning
 
@@ -32,6 +32,12 @@ def plain(match: Match, kind: Kind) -> tuple[str, str, str]:
             note = f"{match.evidence}; its days fit {form} and {others[0]}: say which"
             return read, UNSURE, note
         return read, match.confidence, f"{match.evidence}; its days are {form}"
+    scale = SCALE.search(source.name) if kind is Kind.MONEY else None
+    if scale is not None:
+        unit = "m" if scale[1].lower().startswith("m") else "k"
+        text = f"nullif(trim(CAST({name} AS VARCHAR)), '')"
+        whole = "millions" if unit == "m" else "thousands"
+        return f"{text} || '{unit}'", match.confidence, f"{match.evidence}, in {whole}"
     if kind is Kind.DURATION and "sec" in source.bare:
         return f"TRY_CAST({name} AS DOUBLE) / 60", match.confidence, f"{match.evidence}, in seconds"
     return name, match.confidence, match.evidence

@@ -28,6 +28,10 @@ _SAYS_LITTLE = frozenset(
     ["name", "number", "no", "nr", "status", "state", "type", "key", "code", "owner", ""]
 )
 """Names that every object has one of."""
+SCALE = re.compile(
+    r"[\s_]*[(\[]?\s*(?:in\s+)?(?:[$€£¥]|[A-Z]{3}\s)?\s*\b(k|K|000s?|thousands?|m|M|mn|mm|millions?)[)\]]?$"
+)
+"""What stands behind a header of amounts in thousands or millions: `ARR $k`, `Amount (EUR 000s)`."""
 AS_WRITTEN = "as written"
 """In place of a form: days and moments that need none."""
 TAKEN_AS_IS = ("iso", "epoch", AS_WRITTEN)
@@ -86,7 +90,7 @@ class ForeignFile:
             if prefix and bare != prefix and bare.startswith(prefix):
                 by_name[bare.removeprefix(prefix)] = column
         for column in self.columns:
-            name = IN_A_HEADER.sub("", column.name)
+            name = SCALE.sub("", IN_A_HEADER.sub("", column.name))
             last = bare_name(re.split(r"[.:]", name)[-1])
             by_name.setdefault(bare_name(name), column)
             if last not in _SAYS_LITTLE and not last.endswith("id") and not set(column.day_forms) - {"epoch"}:

@@ -1,6 +1,7 @@
 """Which table of the contract a foreign file is, and which of its columns each of the contract's is."""
 
 import difflib
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -18,6 +19,7 @@ SURE, LIKELY, UNSURE = "sure", "likely", "unsure"
 _NUMERIC = (Kind.NUMBER, Kind.WHOLE, Kind.MONEY, Kind.DURATION)
 _NEARLY = 0.86
 _LEAST_SCORE = 4.0
+_ENOUGH_ROWS = 10
 _PREFIXES = {
     "accounts": ("account", "company", "organization", "customer"),
     "contracts": ("contract", "subscription"),
@@ -240,7 +242,9 @@ def _column_match(
         if is_key:
             evidence += f", {first.distinct:,} different values"
         return Match(column.name, first, confidence, evidence)
-    if is_key or system or column.kind in (Kind.ID, Kind.FLAG):
+    if is_key and not system:
+        return _only_number(column, free, file)
+    if system or column.kind in (Kind.ID, Kind.FLAG):
         return None
     near = [
         (difflib.SequenceMatcher(None, bare, wanted).ratio(), bare)
@@ -252,6 +256,20 @@ def _column_match(
     if ratio < _NEARLY:
         return None
     return Match(column.name, free[bare], UNSURE, f"header {free[bare].name!r} is spelled nearly so")
+
+
+_NUMBERS = ("id", "number", "nummer", "reference")
+_OTHERS = re.compile("account|customer|client|compan|organi|contact|person|owner|user|phone|parent|lead")
+
+
+def _only_number(column: Column, free: dict[str, ForeignColumn], file: ForeignFile) -> Match | None:
+    """The one id or number that no two rows share and that names nothing else, under a system's own name."""
+    names = {each.name: each for each in free.values() if each.bare.endswith(_NUMBERS)}
+    alone = [each for each in names.values() if not _OTHERS.search(each.bare) and _is_unique(each, file)]
+    if len(alone) != 1 or file.rows < _ENOUGH_ROWS or not fits(column, alone[0]):
+        return None
+    evidence = f"header {alone[0].name!r}, {alone[0].distinct:,} different values, and no other column's are"
+    return Match(column.name, alone[0], LIKELY, evidence)
 
 
 def _is_unique(column: ForeignColumn, file: ForeignFile) -> bool:

@@ -234,3 +234,16 @@ def test_contracts_of_billing_systems_and_further_languages_are_mapped(name, tmp
     assert rows["end_date"].astype(str).str[:10].tolist()[:2] == ["2024-01-01", "2023-06-01"]
     assert set(rows["annual_value"]) == {600_000}
     assert not rows["renewed"].tolist()[1]
+
+
+def test_a_systems_own_number_and_amounts_in_thousands(tmp_path):
+    lines = ["Copper ID,Bill to Customer,Renewal Date,ARR $k,Renewal Status,Sales Rep"]
+    outcomes = ["Churned", "Downsell"]
+    lines += [f"{500 + n},Kunde {n},{n:02d}-Mar-23,{n}.5,{outcomes[n % 2]},Ann" for n in range(1, 29)]
+    (tmp_path / "renewals.csv").write_text("\n".join(lines) + "\n")
+    map_folder(tmp_path)
+    rows = load(tmp_path, into=tmp_path / "clean").frame("contracts").sort_values("contract_id")
+    first = rows.iloc[0]
+    assert (first["contract_id"], first["account_id"], first["owner_id"]) == ("501", "Kunde 1", "Ann")
+    assert first["annual_value"] == 150_000  # 1.5 thousand, in minor units
+    assert rows["renewed"].tolist()[:2] == [True, False]

@@ -20,7 +20,7 @@ automatisch,automatique,automatico,automatica
 _MANUAL = "manual,manually,manuell,manuel,manuelle,manuale,handmatig,no auto renew,no auto renewal"
 _WON = """
 won,win,closed won,closedwon,successful,success,signed,retained,accepted,
-renewed,renew,renewal,auto renewed,
+renewed,renew,renewal,auto renewed,downsell,downsold,upsell,upsold,
 gewonnen,abgeschlossen gewonnen,geschlossen gewonnen,verlangert,erneuert,
 gagne,gagnee,ferme gagne,fermee gagnee,cloture gagne,conclu,renouvele,renouvelee,
 ganado,ganada,cerrado ganado,cerrada ganada,renovado,renovada,
