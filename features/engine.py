@@ -23,7 +23,7 @@ from features.catalog.declare import Info
 from features.columns import KEYS
 from features.crm.contract import TABLES
 from features.crm.crm import Crm
-from features.crm.values import literal, quoted
+from features.duckdb_connection import connected
 from features.evaluate import Peers, known_ids, partition_rows
 from features.event_index import Ledger
 from features.feature_plan import Work, rows_query, table_of, work_for
@@ -135,17 +135,14 @@ def answered(crm: Crm, work: Work, snapshots: pd.DataFrame, settings: Settings) 
     given = np.flatnonzero(usable)[order]
     snapshot_rows = snapshot_table(crm, work, snapshots.iloc[given])
     size = _size(crm, work)
-    with _opened(crm, work) as connection:
-        if settings.engine == "spark" and len(given):
-            from features.spark import spark_rows
+    if settings.engine == "spark" and len(given):
+        from features.spark import spark_rows
 
-            none = {table: _read(connection, table, "", "").slice(0, 0) for table in work.reads}
-            answers = spark_rows(crm, work, snapshot_rows, none, size, settings)
-        else:
-            answers = _answers(
-                _readers(crm, work, connection), work, snapshot_rows, account[order], settings.threads, size
-            )
-        return _framed(answers, given, snapshots.index, work)
+        none = {table: _read(crm, work, table, "", "").slice(0, 0) for table in work.reads}
+        answers = spark_rows(crm, work, snapshot_rows, none, size, settings)
+    else:
+        answers = _answers(_readers(crm, work), work, snapshot_rows, account[order], settings.threads, size)
+    return _framed(answers, given, snapshots.index, work)
 
 
 def _size(crm: Crm, work: Work) -> int:
@@ -194,7 +191,7 @@ def batches_by_account(
         table: one of them.
         rows: in a batch.
     """
-    with _opened(crm, replace(work, reads=dict(reads))) as connection:
+    with _opened(crm, replace(work, reads=dict(reads)), table) as connection:
         query = f"SELECT * FROM {_view(table)} WHERE account_id IS NOT NULL"
         order = "" if crm.has(table, "account_id") else " ORDER BY account_id"
         yield connection.sql(query + order).to_arrow_reader(rows)
@@ -218,16 +215,13 @@ def peers(crm: Crm, work: Work, subjects: Columns) -> Peers:
     )
 
 
-def _opened(crm: Crm, work: Work) -> duckdb.DuckDBPyConnection:
-    """A connection in which each table to be read is a view that has the account of each row."""
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET threads = 1")
-    for table in crm.tables:
-        source = literal(crm.path(table))
-        connection.execute(f"CREATE VIEW {quoted(table)} AS SELECT * FROM read_parquet({source})")
-    for table in work.reads:
-        connection.execute(f"CREATE VIEW {_view(table)} AS {rows_query(crm, work, table)}")
+def _opened(crm: Crm, work: Work, table: str) -> duckdb.DuckDBPyConnection:
+    """A connection with a view of what is read of a table that has the account of each row."""
+    connection, query = connected(threads=1), rows_query(crm, work, table)
+    for other in crm.tables:
+        if other in query:
+            connection.execute(crm.view(other))
+    connection.execute(f"CREATE TEMP VIEW {_view(table)} AS {query}")
     return connection
 
 
@@ -239,12 +233,12 @@ Reader = Callable[[str, str], pa.Table]
 """Gives a table's rows of the accounts from one to another."""
 
 
-def _readers(crm: Crm, work: Work, connection: duckdb.DuckDBPyConnection) -> dict[str, Reader]:
+def _readers(crm: Crm, work: Work) -> dict[str, Reader]:
     """How each table is read: its file itself, or DuckDB where its accounts come by a join."""
     return {
         table: AccountFile(crm.path(table), table, columns).rows
         if crm.has(table, "account_id")
-        else partial(_read, connection, table)
+        else partial(_read, crm, work, table)
         for table, columns in work.reads.items()
     }
 
@@ -276,10 +270,10 @@ def _answers(
         yield from pool.map(stoppable(answer), parts)
 
 
-def _read(connection: duckdb.DuckDBPyConnection, table: str, low: str, high: str) -> pa.Table:
-    with connection.cursor() as cursor:
+def _read(crm: Crm, work: Work, table: str, low: str, high: str) -> pa.Table:
+    with _opened(crm, work, table) as connection:
         query = f"SELECT * FROM {_view(table)} WHERE account_id BETWEEN ? AND ?"
-        return cursor.sql(query, params=[low, high]).to_arrow_table()
+        return connection.sql(query, params=[low, high]).to_arrow_table()
 
 
 def _framed(answers: Iterator[Answered], given: np.ndarray, index: pd.Index, work: Work) -> Features:

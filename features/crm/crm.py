@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from features.crm.contract import SUBJECTS, Kind
 from features.crm.quality import Quality
 from features.crm.values import literal, quoted
+from features.duckdb_connection import connected
 from features.errors import RenewalError
 
 MANIFEST = "crm.json"
@@ -70,14 +70,16 @@ class Crm:
 
     def sql(self, query: str) -> pa.Table:
         """Answer a DuckDB query in which each table is a view."""
-        with duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
+        with connected() as connection:
             for table in self.tables:
-                if table not in query:
-                    continue
-                source = literal(self.path(table))
-                connection.execute(f"CREATE VIEW {quoted(table)} AS SELECT * FROM read_parquet({source})")
+                if table in query:
+                    connection.execute(self.view(table))
             return connection.sql(query).to_arrow_table()
+
+    def view(self, table: str) -> str:
+        """The DuckDB statement that makes the table a view of a connection."""
+        source = literal(self.path(table))
+        return f"CREATE TEMP VIEW {quoted(table)} AS SELECT * FROM read_parquet({source})"
 
     def dated(self, kind: str) -> bool:
         """Whether the subjects have dates to split by: at least half are given and they are not all the same.
