@@ -9,9 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
-from serving_case import LOCAL, home, night, train_plainly  # noqa: F401 (fixtures)
+from serving_case import LOCAL, home, night, serving, train_plainly  # noqa: F401 (fixtures)
 from starlette.testclient import TestClient
-from test_service import serving
 
 from features.crm.load import opened
 from features.settings import Settings
@@ -138,11 +137,11 @@ def test_the_same_answer_is_told_once_even_when_its_alert_is_closed_and_a_new_on
 def test_a_killed_process_leaves_its_alerts_to_the_next(home, inbox, monkeypatch):  # noqa: F811
     inbox.shutdown()  # nobody takes what the first one sends
     monkeypatch.setenv("PERENNIAL_ALERT_URLS", inbox.url)
-    with serving(home) as (process, base), httpx.Client(base_url=base, timeout=30) as client:
+    with serving(home) as running, httpx.Client(base_url=running.site, timeout=30) as client:
         account = account_of(client)
         assert send(client, answered(account, 1)).json()["alerts"]
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        os.kill(running.process.pid, signal.SIGKILL)
+        running.process.join()
     store = open_store(Settings(home=home))
     sends = [one for alert in store.alerts.read() for one in store.alerts.sends(alert["alert_id"])]
     assert {one["state"] for one in sends} <= {"pending", "sending", "failed"}

@@ -1,12 +1,11 @@
 """From a customer's answer to the judged outcome: over HTTP, in a browser, for each role, with kills."""
 
 import json
-import multiprocessing
 import re
 import signal
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 
 import httpx
@@ -14,7 +13,7 @@ import pytest
 import uvicorn
 from folders import copy_of
 from pages_case import NEEDS_CHROMIUM, browser, informed, night, watched_page  # noqa: F401 (fixtures)
-from serving_case import free_port
+from serving_case import STARTER, free_port, until_ready
 
 from features.settings import Settings
 from monitoring.store import open_store
@@ -31,10 +30,6 @@ STEPS_OF_IT = (
 )
 
 
-STARTER = multiprocessing.get_context("forkserver")
-STARTER.set_forkserver_preload(["serving.app", "uvicorn"])  # what takes long of a start is done once
-
-
 def run_service(home, port):
     """The service as a process of its own runs it."""
     app = create_app(Settings(home=home, threads=1, work_ahead=False))
@@ -46,12 +41,7 @@ def served_apart(home, port):
     """The service in a process of its own, once it is ready."""
     process = STARTER.Process(target=run_service, args=(home, port), daemon=True)
     process.start()
-    until = time.monotonic() + 120
-    while time.monotonic() < until:
-        with suppress(httpx.TransportError):
-            httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5)
-            break
-        time.sleep(0.05)
+    until_ready(f"http://127.0.0.1:{port}", lambda: process.exitcode is not None)
     yield process
     process.kill()
     process.join()

@@ -1,5 +1,6 @@
 """The examples of docs/http.md run as they stand, against a service that runs."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -8,8 +9,7 @@ from pathlib import Path
 
 import pytest
 from folders import copy_of
-from serving_case import client_of, home, night  # noqa: F401 (fixtures)
-from test_service import serving
+from serving_case import LOCAL, free_port, night, until_ready  # noqa: F401 (fixture)
 
 from features.settings import Settings
 from monitoring.store import open_store
@@ -31,14 +31,19 @@ def service(night, tmp_path_factory):  # noqa: F811
     kept = copy_of(night, tmp_path_factory.mktemp("docs") / "home")
     row = open_store(Settings(home=kept)).scores.page("renewal", limit=1).rows[0]
     ids = {"C000001": row["contract_id"], "A000001": row["account_id"]}
-    with serving(kept) as (_, base):
+    port = free_port()
+    environment = {**os.environ, "PERENNIAL_HOME": str(kept), "PERENNIAL_THREADS": "1"}
+    command = [sys.executable, "-m", "perennial", "serve", "--port", str(port)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+        until_ready(f"{LOCAL}:{port}", lambda: process.poll() is not None)
 
         def here(text):
             for name, one in ids.items():
                 text = text.replace(name, one)
-            return text.replace("http://127.0.0.1:3000", base)
+            return text.replace("http://127.0.0.1:3000", f"{LOCAL}:{port}")
 
         yield here
+        process.kill()
 
 
 def test_there_are_examples_of_both_kinds():

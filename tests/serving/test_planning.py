@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from folders import copy_of
 from pages_case import Endless, informed  # noqa: F401 (fixture)
-from serving_case import client_of, home, night  # noqa: F401 (fixtures)
+from serving_case import client_of, home, night, one_client, one_home  # noqa: F401 (fixtures)
 
 from features.crm.load import opened
 from features.settings import Settings
@@ -106,9 +106,8 @@ def test_as_many_calls_as_there_were_change_nothing_and_more_move_the_count(plan
         ({"contact_days_before": "soon"}, "contact_days_before"),
     ],
 )
-def test_a_change_that_is_no_action_is_refused(home, changes, says):  # noqa: F811
-    with client_of(home) as client:
-        result = client.post("/v1/what_if", json={"contract_id": "C1", "changes": changes})
+def test_a_change_that_is_no_action_is_refused(one_client, changes, says):  # noqa: F811
+    result = one_client.post("/v1/what_if", json={"contract_id": "C1", "changes": changes})
     assert result.status_code == 422
     assert result.headers["content-type"] == "application/problem+json"
     assert says in result.text

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from serving_case import client_of, home, night  # noqa: F401 (fixtures)
+from serving_case import client_of, home, night, one_home  # noqa: F401 (fixtures)
 from starlette.requests import Request
 
 from features.settings import Settings
@@ -215,28 +215,30 @@ def test_every_route_with_every_role(home, store):  # noqa: F811
 @pytest.mark.parametrize("headers", [{}, bearer("wrong"), bearer(""), {"authorization": "Basic YTpi"}])
 def test_no_route_answers_without_a_valid_key(home, store, headers):  # noqa: F811
     store.access.create_key("admin")
+    ids = anybodys(store)
     with client_of(home) as client:
         for name, asked in ROUTES.items():
-            answer = ask(client, name, anybodys(store), **headers)
+            answer = ask(client, name, ids, **headers)
             if asked.roles is OPEN:
                 assert answer.status_code == (401 if name in PROVEN else 200), name
                 continue
             assert answer.status_code == 401, (name, answer.status_code)
             assert answer.headers["content-type"] == "application/problem+json", name
             assert answer.headers["www-authenticate"].startswith("Bearer"), name
-            seen = ask(client, name, anybodys(store), **{**headers, "accept": "text/html"})
+            page = ask(client, name, ids, **{**headers, "accept": "text/html"})
             is_page = not name.split(" ")[1].startswith(("/v1/", "/openapi", "/metrics"))
-            assert seen.status_code == (303 if is_page else 401), name
+            assert page.status_code == (303 if is_page else 401), name
 
 
 @pytest.mark.parametrize(
     ("address", "host"),
     [("10.0.0.7", "127.0.0.1"), ("127.0.0.1", "rebound.example"), ("127.0.0.1", "10.0.0.7")],
 )
-def test_while_no_key_exists_no_route_answers_others(home, store, address, host):  # noqa: F811
-    with client_of(home, address=address, base=f"http://{host}") as client:
+def test_while_no_key_exists_no_route_answers_others(one_home, address, host):  # noqa: F811
+    ids = anybodys(open_store(Settings(home=one_home)))
+    with client_of(one_home, address=address, base=f"http://{host}") as client:
         for name, asked in ROUTES.items():
-            answer = ask(client, name, anybodys(store))
+            answer = ask(client, name, ids)
             assert answer.status_code == (401 if name in PROVEN else 200 if asked.roles is OPEN else 403), (
                 name
             )

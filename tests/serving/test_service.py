@@ -4,15 +4,11 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
-import urllib.request
-from contextlib import contextmanager
 
 import httpx
 import pytest
-from serving_case import client_of, free_port, home, night, train_plainly  # noqa: F401 (fixtures)
+from serving_case import client_of, home, night, one_client, one_home, serving, train_plainly  # noqa: F401
 
 from features.crm.load import opened
 from features.settings import Settings
@@ -24,9 +20,9 @@ SECURE = {"content-security-policy", "x-content-type-options", "x-frame-options"
 
 
 @pytest.fixture
-def client(home):  # noqa: F811
-    with client_of(home) as asked:
-        yield asked
+def client(one_client):  # noqa: F811
+    """The application; what these tests ask of it changes nothing."""
+    return one_client
 
 
 def ids_of(client, path="/v1/renewals", key="contract_id"):
@@ -96,9 +92,9 @@ def test_a_moment_at_which_nobody_could_judge_is_a_problem(client, as_of):
     assert row.get("probability") is None
 
 
-def test_the_callers_own_rows_score_like_stored_ones(client, home):  # noqa: F811
+def test_the_callers_own_rows_score_like_stored_ones(client, one_home):  # noqa: F811
     """Everything one account has, sent as JSON, gives the very same probability."""
-    with opened(Settings(home=home)) as crm:
+    with opened(Settings(home=one_home)) as crm:
         account, contract = first_lone_account(
             crm, client.get("/v1/renewals", params={"limit": 1000}).json()["rows"]
         )
@@ -200,14 +196,15 @@ def test_metrics_count_by_route_and_not_by_path(client):
     assert "/accounts/A" not in text
 
 
-def test_a_moved_alias_is_served_without_a_restart(client, home):  # noqa: F811
+def test_a_moved_alias_is_served_without_a_restart(home):  # noqa: F811
     settings = Settings(home=home, threads=1)
-    one = ids_of(client)[0]
-    before = client.post("/v1/renewals/score", json={"contract_ids": [one]}).json()
-    with opened(settings) as crm:
-        train_plainly("renewal", crm, settings, home / "next", C=0.001)
-    client.app.state.running.models.refresh()
-    after = client.post("/v1/renewals/score", json={"contract_ids": [one]}).json()
+    with client_of(home) as client:
+        one = ids_of(client)[0]
+        before = client.post("/v1/renewals/score", json={"contract_ids": [one]}).json()
+        with opened(settings) as crm:
+            train_plainly("renewal", crm, settings, home / "next", C=0.001)
+        client.app.state.running.models.refresh()
+        after = client.post("/v1/renewals/score", json={"contract_ids": [one]}).json()
     assert (before["model_version"], after["model_version"]) == ("1", "2")
     assert after["rows"][0]["model_version"] == "2"
     assert after["rows"][0]["probability"] != before["rows"][0]["probability"]
@@ -224,61 +221,29 @@ def test_the_documentation_shows_every_route_of_the_description(client):
             assert f"{method.upper()} {path}" in shown
 
 
-@contextmanager
-def serving(home, *arguments, port=None):  # noqa: F811
-    """`perennial serve` as a process of its own, once it is ready."""
-    port = port or free_port()
-    environment = {**os.environ, "PERENNIAL_HOME": str(home), "PERENNIAL_THREADS": "1"}
-    command = [
-        sys.executable,
-        "-c",
-        "from perennial.cli import main; main()",
-        "serve",
-        "--port",
-        str(port),
-        *arguments,
-    ]
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
-        for _ in range(240):
-            if process.poll() is not None:
-                break
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.25)
-        yield process, f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
-
-
 def test_it_stops_in_good_order_and_a_taken_port_is_one_line(home):  # noqa: F811
-    with serving(home) as (process, base):
-        assert httpx.get(f"{base}/v1/renewals?limit=1").status_code == 200
-        with serving(home, port=int(base.rsplit(":", 1)[1])) as (second, _):
-            assert second.wait(60) == 2
-            said = second.stdout.read().strip().splitlines()
-            assert len([line for line in said if "Expected a free port" in line]) == 1
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+    with serving(home) as first:
+        assert httpx.get(f"{first.site}/v1/renewals?limit=1").status_code == 200
+        with serving(home, port=int(first.site.rsplit(":", 1)[1])) as second:
+            assert second.ended(60) == 2
+            lines = second.output.read_text().strip().splitlines()
+            assert len([line for line in lines if "Expected a free port" in line]) == 1
+        os.kill(first.process.pid, signal.SIGTERM)
+        assert first.ended(30) == 0
 
 
 def test_it_will_not_listen_for_others_before_a_key_exists(home):  # noqa: F811
-    with serving(home, "--host", "0.0.0.0") as (process, _):
-        assert process.wait(60) == 2
-        assert "perennial keys create" in process.stdout.read()
+    with serving(home, "--host", "0.0.0.0") as refused:
+        assert refused.ended(60) == 2
+        assert "perennial keys create" in refused.output.read_text()
     open_store(Settings(home=home)).access.create_key("admin")
-    with serving(home, "--host", "0.0.0.0") as (process, base):
-        assert httpx.get(f"{base}/v1/renewals").status_code == 401
+    with serving(home, "--host", "0.0.0.0") as running:
+        assert httpx.get(f"{running.site}/v1/renewals").status_code == 401
 
 
 def test_no_request_is_lost_while_a_model_is_swapped(home):  # noqa: F811
     settings = Settings(home=home, threads=1)
-    with serving(home) as (_, base), httpx.Client(base_url=base) as asked:
+    with serving(home) as running, httpx.Client(base_url=running.site) as asked:
         one = asked.get("/v1/renewals?limit=1").json()["rows"][0]["contract_id"]
         versions = set()
         with opened(settings) as crm:

@@ -1,7 +1,12 @@
 """A home as a night's run leaves it: an ingested CRM, registered models, scores of some days."""
 
+import multiprocessing
+import os
 import socket
-from collections.abc import Iterator
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +30,8 @@ from training.penalty import Regression
 from training.registry import Record, register
 
 LOCAL = "http://127.0.0.1"
+STARTER = multiprocessing.get_context("forkserver")
+STARTER.set_forkserver_preload(["serving.service", "perennial.cli"])  # done once, it takes long
 NOWHERE = Held(np.zeros(0, int), np.zeros(0))
 
 
@@ -60,12 +67,27 @@ def _night(folder: Path) -> None:
         for days in (60, 30):
             score(kind, crm, settings, as_of=crm.until - pd.Timedelta(days=days))
         score(kind, crm, settings)
+    with client_of(settings.home):
+        pass  # a service that is started leaves the accounts' rows, and the next one finds them
 
 
 @pytest.fixture
 def home(night: Path, tmp_path: Path) -> Path:
     """A copy of that home for one test to change."""
     return copy_of(night, tmp_path / "home")
+
+
+@pytest.fixture(scope="module")
+def one_home(night: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of that home for a file of tests that change nothing in it, or different things."""
+    return copy_of(night, tmp_path_factory.mktemp("one") / "home")
+
+
+@pytest.fixture(scope="module")
+def one_client(one_home: Path) -> Iterator[TestClient]:
+    """The application on that home, for all tests of a file."""
+    with client_of(one_home) as client:
+        yield client
 
 
 @contextmanager
@@ -86,3 +108,60 @@ def free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def until_ready(site: str, has_ended: Callable[[], bool]) -> None:
+    """Wait until a service answers, or has ended."""
+    until = time.monotonic() + 120
+    while not has_ended() and time.monotonic() < until:
+        try:
+            urllib.request.urlopen(f"{site}/readyz", timeout=5)
+            return
+        except OSError:
+            time.sleep(0.05)
+
+
+class Serve:
+    """`perennial serve` in a process of its own, which begins with what it imports.
+
+    Args:
+        home: whose.
+        port: that it listens on.
+        arguments: further ones of the command.
+    """
+
+    def __init__(self, home: Path, port: int, *arguments: str) -> None:
+        self.site, self.output = f"{LOCAL}:{port}", home.with_name(f"output-{free_port()}")
+        environment = {**os.environ, "PERENNIAL_HOME": str(home), "PERENNIAL_THREADS": "1"}
+        words = ["perennial", "serve", "--port", str(port), *arguments]
+        self.process = STARTER.Process(target=_serve, args=(words, environment, self.output), daemon=True)
+        self.process.start()
+
+    def ended(self, seconds: float | None = None) -> int:
+        """How it ended, within so many seconds."""
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, "it runs on"
+        return self.process.exitcode
+
+
+def _serve(words: list[str], environment: dict[str, str], output: Path) -> None:
+    os.environ.update(environment)
+    with output.open("w") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    sys.argv = words
+    from perennial.cli import main
+
+    main()
+
+
+@contextmanager
+def serving(home: Path, *arguments: str, port: int | None = None) -> Iterator[Serve]:
+    """`perennial serve`, once it is ready or has ended; killed in the end."""
+    running = Serve(home, port or free_port(), *arguments)
+    try:
+        until_ready(running.site, lambda: running.process.exitcode is not None)
+        yield running
+    finally:
+        running.process.kill()
+        running.process.join()
