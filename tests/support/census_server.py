@@ -72,7 +72,7 @@ def census_server() -> Iterator[ThreadingHTTPServer]:
     """The server on a port of its own; `asked`, `troubles` and `values` are the test's."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Bureau)
     server.asked, server.troubles, server.values = [], [], {}
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()
