@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from effect_answers import both, made_up
+from folders import copy_of
 from pages_case import Endless
 from serving_case import client_of
 
@@ -96,14 +97,21 @@ def kept_effects(crm):
     }
 
 
-@pytest.fixture
-def kept(tmp_path):
+@pytest.fixture(scope="module")
+def worked_out(tmp_path_factory):
     """A home with an ingested CRM and effects kept for it; no model."""
-    settings = Settings(home=tmp_path / "home", threads=1)
-    crm = ingest(write_crm(tmp_path / "crm"), settings, until=TODAY)
+    folder = tmp_path_factory.mktemp("effects")
+    settings = Settings(home=folder / "home", threads=1)
+    crm = ingest(write_crm(folder / "crm"), settings, until=TODAY)
     assert len(to_score(crm, "renewal")) == len(CUSTOMERS)
     keep(settings, {"value": kept_effects(crm)})
-    return settings
+    return settings.home
+
+
+@pytest.fixture
+def kept(worked_out, tmp_path):
+    """Settings of a copy of that home, for one test to change."""
+    return Settings(home=copy_of(worked_out, tmp_path / "home"), threads=1)
 
 
 def keep(settings, result):

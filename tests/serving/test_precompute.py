@@ -114,6 +114,7 @@ def test_when_the_service_stops_its_work_stops(begun, settings):
 
 def test_an_answer_is_worked_out_by_a_process_of_its_own(begun, settings, monkeypatch):
     monkeypatch.undo()
+    monkeypatch.setattr(precompute, "NICENESS", 0)  # beside other tests it would wait for minutes
     long = WorkedOut(settings)
     try:
         assert long.ask("right").comes
