@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import uvicorn
 from folders import built_once, copy_of
-from serving_case import free_port, night  # noqa: F401 (fixtures)
+from serving_case import free_port, night, on_busy_cores  # noqa: F401 (fixtures)
 
 from features.crm.load import opened
 from features.settings import Settings
@@ -82,10 +82,11 @@ def served(home: Path) -> Iterator[str]:
     app = create_app(Settings(home=home, threads=1))
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}"
+    with on_busy_cores():
+        thread.start()
+        while not server.started:
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join()
 
