@@ -4,6 +4,7 @@ To open a database takes DuckDB 30 ms, which is more than most questions take. S
 number of threads, and a question gets a connection to it.
 """
 
+import atexit
 import os
 from functools import cache
 
@@ -28,3 +29,6 @@ def _database(process: int, threads: int | None) -> duckdb.DuckDBPyConnection:
     """The database of a process (a forked one lacks the threads of its parent's); it holds on to no file."""
     config: dict[str, str | bool | int | float | list[str]] = {"enable_external_file_cache": False}
     return duckdb.connect(config=config if threads is None else {**config, "threads": threads})
+
+
+atexit.register(_database.cache_clear)  # left open, DuckDB complains at the end of each command
