@@ -2,7 +2,13 @@
 
 To open a database takes DuckDB 30 ms, which is more than most questions take. So a process opens one for each
 number of threads, and a question gets a connection to it.
+
+DuckDB lists its types on the screen where one of them outlives the process's modules. Libraries hold on to
+what they were given (Evidently to its metrics, and so to all that those import): annotations are text here,
+and the databases are closed.
 """
+
+from __future__ import annotations
 
 import atexit
 import os
@@ -31,4 +37,4 @@ def _database(process: int, threads: int | None) -> duckdb.DuckDBPyConnection:
     return duckdb.connect(config=config if threads is None else {**config, "threads": threads})
 
 
-atexit.register(_database.cache_clear)  # left open, DuckDB complains at the end of each command
+atexit.register(_database.cache_clear)

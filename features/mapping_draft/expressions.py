@@ -35,7 +35,7 @@ def plain(match: Match, kind: Kind) -> tuple[str, str, str]:
     scale = SCALE.search(source.name) if kind is Kind.MONEY else None
     if scale is not None:
         unit = "m" if scale[1].lower().startswith("m") else "k"
-        text = f"nullif(trim(CAST({name} AS VARCHAR)), '')"
+        text = f"regexp_replace(nullif(trim(CAST({name} AS VARCHAR)), ''), '(?i)\\s*[km]$', '')"
         whole = "millions" if unit == "m" else "thousands"
         return f"{text} || '{unit}'", match.confidence, f"{match.evidence}, in {whole}"
     if kind is Kind.DURATION and "sec" in source.bare:

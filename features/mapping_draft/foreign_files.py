@@ -37,6 +37,8 @@ AS_WRITTEN = "as written"
 TAKEN_AS_IS = ("iso", "epoch", AS_WRITTEN)
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p")
 _ISO = r"^\d{4}-\d{1,2}-\d{1,2}([ T].*)?$"
+_SINCE_1970 = r"^1[0-9]{9}([0-9]{3})?$"
+"""Seconds and milliseconds, from 2001 to 2033; numbers and ids may look the same."""
 _MONEY = r"^[^\w\d]*[A-Z]{0,3}[$€£¥₹]?\s*[-−(]?[\d][\d.,\s’']*\)?\s*[KMB]?\s*([A-Z]{3}|%|[$€£¥₹])?$"
 
 
@@ -133,12 +135,9 @@ def _column(table: pa.Table, name: str) -> ForeignColumn:
 def _day_forms(sample: list[str]) -> tuple[str, ...]:
     if not sample or not any(letter.isdigit() for letter in sample[0]):
         return ()
-    if sum(bool(re.match(_ISO, value)) for value in sample) >= _NEARLY_ALL * len(sample):
-        return ("iso",)
-    if sum(bool(re.fullmatch(r"1[0-9]{9}([0-9]{3})?", value)) for value in sample) >= _NEARLY_ALL * len(
-        sample
-    ):
-        return ("epoch",)
+    for form, pattern in (("iso", _ISO), ("epoch", _SINCE_1970)):
+        if sum(bool(re.match(pattern, value)) for value in sample) >= _NEARLY_ALL * len(sample):
+            return (form,)
     likely = [day + clock for day in _DAYS for clock in _CLOCKS if _reads(sample[:40], day + clock)]
     forms = tuple(form for form in likely if _reads(sample, form))
     return forms or (AS_WRITTEN,) * _are_moments(sample)

@@ -258,18 +258,24 @@ def _column_match(
     return Match(column.name, free[bare], UNSURE, f"header {free[bare].name!r} is spelled nearly so")
 
 
-_NUMBERS = ("id", "number", "nummer", "reference")
+_NUMBERS = re.compile("^id$|number$|nummer$|^reference$")
 _OTHERS = re.compile("account|customer|client|compan|organi|contact|person|owner|user|phone|parent|lead")
 
 
 def _only_number(column: Column, free: dict[str, ForeignColumn], file: ForeignFile) -> Match | None:
     """The one id or number that no two rows share and that names nothing else, under a system's own name."""
-    names = {each.name: each for each in free.values() if each.bare.endswith(_NUMBERS)}
+    names = {each.name: each for each in free.values() if _is_number_name(each.name)}
     alone = [each for each in names.values() if not _OTHERS.search(each.bare) and _is_unique(each, file)]
     if len(alone) != 1 or file.rows < _ENOUGH_ROWS or not fits(column, alone[0]):
         return None
     evidence = f"header {alone[0].name!r}, {alone[0].distinct:,} different values, and no other column's are"
     return Match(column.name, alone[0], LIKELY, evidence)
+
+
+def _is_number_name(name: str) -> bool:
+    """Whether a header ends in the word id or number: `Copper ID`, `recordId`, not `Total paid`."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
+    return bool(words) and bool(_NUMBERS.search(words[-1].lower()))
 
 
 def _is_unique(column: ForeignColumn, file: ForeignFile) -> bool:

@@ -236,10 +236,13 @@ def test_contracts_of_billing_systems_and_further_languages_are_mapped(name, tmp
     assert not rows["renewed"].tolist()[1]
 
 
-def test_a_systems_own_number_and_amounts_in_thousands(tmp_path):
-    lines = ["Copper ID,Bill to Customer,Renewal Date,ARR $k,Renewal Status,Sales Rep"]
-    outcomes = ["Churned", "Downsell"]
-    lines += [f"{500 + n},Kunde {n},{n:02d}-Mar-23,{n}.5,{outcomes[n % 2]},Ann" for n in range(1, 29)]
+@pytest.mark.parametrize("thousands", ["{n}.5", "{n}.5k"])
+def test_a_systems_own_number_and_amounts_in_thousands(thousands, tmp_path):
+    lines = ["Total paid,Copper ID,Bill to Customer,Renewal Date,ARR $k,Renewal Status,Sales Rep"]
+    for n in range(1, 29):
+        outcome = ["Churned", "Downsell"][n % 2]
+        amount = thousands.format(n=n)
+        lines.append(f"{700 + n},{500 + n},Kunde {n},{n:02d}-Mar-23,{amount},{outcome},Ann")
     (tmp_path / "renewals.csv").write_text("\n".join(lines) + "\n")
     map_folder(tmp_path)
     rows = load(tmp_path, into=tmp_path / "clean").frame("contracts").sort_values("contract_id")
@@ -247,3 +250,13 @@ def test_a_systems_own_number_and_amounts_in_thousands(tmp_path):
     assert (first["contract_id"], first["account_id"], first["owner_id"]) == ("501", "Kunde 1", "Ann")
     assert first["annual_value"] == 150_000  # 1.5 thousand, in minor units
     assert rows["renewed"].tolist()[:2] == [True, False]
+
+
+def test_a_column_that_only_ends_like_an_id_is_none(tmp_path):
+    lines = ["Kunde,Startdatum,Enddatum,Total paid,Status"]
+    states = ["renewed", "lost"]
+    lines += [f"K{n % 5},2022-01-{n:02d},2023-01-{n:02d},{n}.25,{states[n % 2]}" for n in range(1, 29)]
+    (tmp_path / "contracts of old.csv").write_text("\n".join(lines) + "\n")
+    map_folder(tmp_path)
+    drafted = yaml.safe_load((tmp_path / "mapping.yaml").read_text())
+    assert "contract_id" not in drafted["contracts"]

@@ -8,14 +8,13 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+SUPPORT = str(Path(__file__).parents[1] / "support")
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 FEW_TABLES = """
-for file in crm_folder.glob("*.csv"):
-    if file.stem not in ("accounts", "contracts", "activities"):
-        file.unlink()
+from folders import only_tables
+only_tables(crm_folder, "accounts", "contracts", "activities")
 """
-"""Of few features a model is trained in a fraction of the time."""
 
 
 @pytest.mark.slow
@@ -23,7 +22,8 @@ for file in crm_folder.glob("*.csv"):
 def test_a_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv(
-        "PYTHONPATH", os.pathsep.join([str(path.parents[1]), os.environ.get("PYTHONPATH", "")])
+        "PYTHONPATH",
+        os.pathsep.join([str(path.parents[1]), SUPPORT, os.environ.get("PYTHONPATH", "")]),
     )
     monkeypatch.setenv("PERENNIAL_THREADS", "1")
     monkeypatch.setenv("MPLBACKEND", "Agg")
